@@ -1,0 +1,1 @@
+"""A small data team's whole data platform on Dagster's assets."""

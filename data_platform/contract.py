@@ -1,0 +1,244 @@
+"""A feed's contract: its columns, types, keys, and what to do when reality differs.
+
+One place derives everything from it: the Arrow schema, Snowflake's DDL, dbt's source columns, the column
+descriptions that Dagster shows, and the SQL of the blocking check. Plain data, no I/O, no Dagster.
+
+    >>> contract = Contract(columns=[{"name": "meter_id", "type": "string", "nullable": False}], key=["meter_id"])
+    >>> contract.columns[0].snowflake_type
+    'VARCHAR'
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import available_timezones
+
+import pyarrow as pa
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Drift = Literal["evolve", "ignore", "reject"]
+TypeName = Literal[
+    "string",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "decimal",
+    "float",
+    "boolean",
+    "date",
+    "timestamp",
+    "time",
+    "json",
+    "binary",
+    "geometry",
+]
+
+_IDENTIFIER = r"^[a-z][a-z0-9_]{0,127}$"
+_TYPE = re.compile(r"^(?P<name>[a-z0-9]+)(?:\((?P<args>\d+(?:,\s*\d+)?)\))?$")
+# Digits that hold every value of the sized integer: 128 has 3, 32768 has 5, 2147483648 has 10, 2**63 has 19.
+_INTEGER_DIGITS = {"int8": 3, "int16": 5, "int32": 10, "int64": 19}
+_PLAIN: dict[str, tuple[pa.DataType, str]] = {
+    "string": (pa.string(), "VARCHAR"),
+    "int8": (pa.int8(), "NUMBER(3,0)"),
+    "int16": (pa.int16(), "NUMBER(5,0)"),
+    "int32": (pa.int32(), "NUMBER(10,0)"),
+    "int64": (pa.int64(), "NUMBER(19,0)"),
+    "float": (pa.float64(), "FLOAT"),
+    "boolean": (pa.bool_(), "BOOLEAN"),
+    "date": (pa.date32(), "DATE"),
+    "timestamp": (pa.timestamp("us", tz="UTC"), "TIMESTAMP_TZ(6)"),
+    "time": (pa.time64("us"), "TIME(6)"),
+    "json": (pa.string(), "VARIANT"),
+    "binary": (pa.binary(), "BINARY"),
+    "geometry": (pa.binary(), "GEOMETRY"),
+}
+TYPES_HELP = (
+    "string, int8, int16, int32, int64, decimal(p,s) with p up to 38, float, boolean, date, timestamp, time, json,"
+    " binary, geometry(srid)"
+)
+
+EXTRACT_ID = "_extract_id"
+EXTRACTED_AT = "_extracted_at"
+DELIVERY_ID = "_delivery_id"
+RECORD_NUMBER = "_record_number"
+
+
+class LogicalType(NamedTuple):
+    """A parsed column type: its name and, for decimal (precision, scale) or geometry (srid,), its arguments."""
+
+    name: TypeName
+    args: tuple[int, ...] = ()
+
+
+def parse_type(text: str) -> LogicalType:
+    """Parses `decimal(12,3)` and the like. Raises ValueError that lists the types there are."""
+    match = _TYPE.match(text.strip())
+    name = match["name"] if match else ""
+    args = tuple(int(arg) for arg in (match["args"] or "").split(",") if arg.strip()) if match else ()
+    if name == "decimal" and len(args) == 2 and 1 <= args[0] <= 38 and 0 <= args[1] <= args[0]:
+        return LogicalType("decimal", args)
+    if name == "geometry" and len(args) == 1:
+        return LogicalType("geometry", args)
+    if name in _PLAIN and name != "geometry" and not args:
+        return LogicalType(name, ())  # type: ignore[arg-type]
+    raise ValueError(f"{text!r} is not a column type; there are: {TYPES_HELP}")
+
+
+def _checked_type(text: str) -> str:
+    parse_type(text)
+    return text
+
+
+def _checked_zone(text: str | None) -> str | None:
+    if text is not None and text not in available_timezones():
+        raise ValueError(f"{text!r} is not an IANA time zone, for example Europe/Paris")
+    return text
+
+
+class Column(BaseModel):
+    """One column: what it is called, what it holds, and how a file spells its values.
+
+    `formats` are strptime patterns tried in turn (date, timestamp, time); ISO 8601 where none is given.
+    `time_zone` is the zone of timestamps written without an offset (such a column needs it); `ambiguous` says
+    which instant a wall time means that occurs twice when clocks go back. A value spelled as one of
+    `null_words` is null; an empty unquoted CSV field is null, a quoted one is the empty string.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=_IDENTIFIER)
+    type: Annotated[str, AfterValidator(_checked_type)]
+    nullable: bool = True
+    description: str = ""
+    source_name: str | None = None
+    formats: tuple[str, ...] = ()
+    time_zone: Annotated[str | None, AfterValidator(_checked_zone)] = None
+    ambiguous: Literal["earliest", "latest", "reject"] = "reject"
+    decimal_mark: Literal[".", ","] = "."
+    true_words: tuple[str, ...] = ("true", "1")
+    false_words: tuple[str, ...] = ("false", "0")
+    null_words: tuple[str, ...] = ()
+    binary_encoding: Literal["hex", "base64"] = "hex"
+
+    @cached_property
+    def logical(self) -> LogicalType:
+        """The parsed type."""
+        return parse_type(self.type)
+
+    @property
+    def header(self) -> str:
+        """What the column is called in a file."""
+        return self.source_name or self.name
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Its type in an extract's Parquet. JSON is text; geometry is WKB."""
+        if self.logical.name == "decimal":
+            return pa.decimal128(*self.logical.args)
+        return _PLAIN[self.logical.name][0]
+
+    @property
+    def snowflake_type(self) -> str:
+        """Its type in Snowflake."""
+        if self.logical.name == "decimal":
+            return "NUMBER({},{})".format(*self.logical.args)
+        return _PLAIN[self.logical.name][1]
+
+    @property
+    def snowflake_name(self) -> str:
+        """Its quoted identifier in Snowflake: upper case, as Snowflake stores an unquoted name."""
+        return quoted(self.name)
+
+
+class Contract(BaseModel):
+    """The columns of a feed, its key, and the drift policy for columns that the contract doesn't name.
+
+    `evolve` adds an unknown column as text, `ignore` leaves it out, `reject` refuses the delivery.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: tuple[Column, ...] = Field(min_length=1)
+    key: tuple[str, ...] = ()
+    drift: Drift = "reject"
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Contract:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"column named twice: {', '.join(twice)}")
+        headers = [column.header for column in self.columns]
+        twice = sorted({header for header in headers if headers.count(header) > 1})
+        if twice:
+            raise ValueError(f"two columns read from the same source column: {', '.join(twice)}")
+        for name in self.key:
+            if name not in names:
+                raise ValueError(f"key column {name!r} is not among the columns: {', '.join(names)}")
+            if self.column(name).nullable:
+                raise ValueError(f"key column {name!r} must say `nullable: false`")
+        return self
+
+    def column(self, name: str) -> Column:
+        """The column of that name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The schema of the feed's own columns, in order."""
+        return pa.schema(
+            pa.field(column.name, column.arrow_type, column.nullable) for column in self.columns
+        )
+
+    def evolved(self, names: tuple[str, ...]) -> Contract:
+        """This contract with further nullable text columns (drift policy `evolve`)."""
+        added = tuple(Column(name=name, type="string") for name in names)
+        return self.model_copy(update={"columns": self.columns + added})
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that change when anything that shapes the data changes (descriptions don't)."""
+        shape = self.model_dump(mode="json", exclude={"columns": {"__all__": {"description"}}})
+        return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
+
+    def dbt_columns(self) -> list[dict[str, Any]]:
+        """The columns as dbt's sources.yml lists them."""
+        return [
+            {
+                "name": column.name,
+                "data_type": column.snowflake_type.lower(),
+                "description": column.description,
+                **({"data_tests": ["not_null"]} if not column.nullable else {}),
+            }
+            for column in self.columns
+        ]
+
+    def violation_counts_sql(self, table: str, where: str = "TRUE") -> str:
+        """One row that counts what breaks the contract in `table` (a qualified name): ROWS_CHECKED, then
+        NULL_<COLUMN> for each column that may not be null, and DUPLICATE_KEYS where there is a key."""
+        counts = ["COUNT(*) AS ROWS_CHECKED"]
+        counts += [
+            f"COUNT_IF({column.snowflake_name} IS NULL) AS NULL_{column.name.upper()}"
+            for column in self.columns
+            if not column.nullable
+        ]
+        if self.key:
+            key = ", ".join(quoted(name) for name in self.key)
+            counts.append(
+                f"(SELECT COUNT(*) FROM (SELECT {key} FROM {table} WHERE {where} GROUP BY {key}"
+                " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
+            )
+        return f"SELECT {', '.join(counts)} FROM {table} WHERE {where}"
+
+
+def quoted(name: str) -> str:
+    """A Snowflake identifier, upper case and quoted."""
+    return '"{}"'.format(name.upper().replace('"', '""'))

@@ -1,0 +1,1 @@
+"""Deliveries: which file is what, decode, validate, settle. Plain Python; imports no Dagster."""
