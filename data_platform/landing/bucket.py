@@ -1,0 +1,146 @@
+"""The landing bucket: its layout, and version-exact reads, copies and deletes.
+
+Listing goes through obstore (20 times less CPU a key than boto3); whatever must name one version of an object goes
+through boto3, as obstore's interface has no versions. Deleting names the version, always: a delete without one
+would hide bytes that the partner put there in the meantime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from botocore.exceptions import ClientError
+
+from data_platform.landing.delivery import Delivery
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from obstore.store import ObjectStore
+
+INBOUND = "inbound/"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An object in an inbound prefix, as a listing shows it (listings carry no version ids)."""
+
+    key: str
+    etag: str
+    size: int
+    modified: datetime
+
+    @property
+    def partner(self) -> str:
+        """From the key `inbound/<partner>/<file>`."""
+        return self.key.split("/", 2)[1]
+
+    @property
+    def file_name(self) -> str:
+        """What the partner called it, below its inbound folder."""
+        return self.key.split("/", 2)[2]
+
+    @property
+    def token(self) -> str:
+        """Tells this upload from any other, one of the same bytes under the same name included."""
+        return f"{self.key}@{self.etag.strip(chr(34))}-{int(self.modified.timestamp() * 1000):x}"
+
+
+class LandingBucket:
+    """One versioned bucket that partners deliver to. `store` lists it, `client` does what names a version."""
+
+    def __init__(self, store: ObjectStore, client: S3Client, name: str) -> None:
+        self._store = store
+        self._client = client
+        self.name = name
+
+    def pages(self, *, start_after: str | None = None, prefix: str = INBOUND) -> Iterator[list[Pending]]:
+        """Pending objects in key order, a page of up to 1,000 at a time, from after a key on."""
+        for page in self._store.list(prefix=prefix, offset=start_after, chunk_size=1000):
+            yield [
+                Pending(item["path"], item["e_tag"] or "", item["size"], item["last_modified"])
+                for item in page
+                if not item["path"].endswith("/")
+            ]
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a current object of that key."""
+        return self.current(key) is not None
+
+    def current(self, key: str) -> Delivery | None:
+        """The current version of an object, or None where there is none."""
+        try:
+            head = self._client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        return Delivery(
+            key, head.get("VersionId", "null"), head["ETag"], head["ContentLength"], head["LastModified"]
+        )
+
+    def older_versions(self, delivery: Delivery) -> list[Delivery]:
+        """Versions of the same key that were overwritten before they were settled, oldest first."""
+        found: list[Delivery] = []
+        paginator = self._client.get_paginator("list_object_versions")
+        for page in paginator.paginate(Bucket=self.name, Prefix=delivery.key):
+            for item in page.get("Versions", []):
+                if item["Key"] == delivery.key and item["VersionId"] != delivery.version_id:
+                    version = Delivery(
+                        item["Key"], item["VersionId"], item["ETag"], item["Size"], item["LastModified"]
+                    )
+                    if version.landed_at <= delivery.landed_at:
+                        found.append(version)
+        return sorted(found, key=lambda version: version.landed_at)
+
+    def open(self, delivery: Delivery) -> BinaryIO:
+        """The bytes of exactly that version, to be read once from start to end."""
+        response = self._client.get_object(
+            Bucket=self.name, Key=delivery.key, **_version(delivery.version_id)
+        )
+        return cast(BinaryIO, response["Body"])
+
+    def read(self, key: str) -> bytes | None:
+        """The whole of a small current object, or None where there is none."""
+        try:
+            return self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+
+    def put(self, key: str, body: bytes) -> None:
+        """Writes a small object."""
+        self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+
+    def move(self, delivery: Delivery, to_key: str) -> None:
+        """Copies exactly that version to `to_key`, then deletes exactly that version. Safe to do again: a version
+        that is gone counts as moved."""
+        source = {"Bucket": self.name, "Key": delivery.key}
+        try:
+            self._client.copy(
+                CopySource={**source, **_version(delivery.version_id)},  # type: ignore[typeddict-item]
+                Bucket=self.name,
+                Key=to_key,
+                SourceClient=self._client,
+            )
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            return
+        self.delete(delivery)
+
+    def delete(self, delivery: Delivery) -> None:
+        """Deletes exactly that version."""
+        self._client.delete_object(Bucket=self.name, Key=delivery.key, **_version(delivery.version_id))
+
+    def copy_back(self, from_key: str, to_key: str) -> None:
+        """Puts an archived or quarantined file into inbound again, as a new version: a replay."""
+        self._client.copy(CopySource={"Bucket": self.name, "Key": from_key}, Bucket=self.name, Key=to_key)
+
+
+def _version(version_id: str) -> dict[str, str]:
+    """The VersionId argument; objects of a bucket that never had versions are named "null" by S3."""
+    return {} if version_id == "null" else {"VersionId": version_id}

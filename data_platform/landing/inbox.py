@@ -1,0 +1,143 @@
+"""What is pending in the inbound prefixes, and which of it is ready for which feed.
+
+An inbound prefix holds only what isn't settled, so a scan lists what is pending and never history. A scan stops
+at its limit or deadline and says where the next one resumes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from data_platform.landing.bucket import LandingBucket, Pending
+from data_platform.landing.feed import FeedRules
+
+# Clients upload under such a name and rename when they are done.
+_IN_TRANSFER = re.compile(r".*\.(part|partial|filepart|tmp)$|(.*/)?\.[^/]*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A pending file that its feed says may be read now. `companion` is the key of its manifest or trigger."""
+
+    pending: Pending
+    rules: FeedRules
+    partition: str | None
+    companion: str | None
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one scan found. `resume_after`: the key to go on from, or None when the listing came to its end."""
+
+    ready: list[Ready] = field(default_factory=list)
+    waiting: list[Pending] = field(default_factory=list)
+    unmatched: list[tuple[Pending, str]] = field(default_factory=list)
+    listed: int = 0
+    resume_after: str | None = None
+
+
+class FeedIndex:
+    """Finds the feed of a file. A partner's file is held against that partner's feeds only."""
+
+    def __init__(self, feeds: Iterable[FeedRules]) -> None:
+        self._by_partner: dict[str, list[FeedRules]] = {}
+        self._companions: dict[str, list[re.Pattern[str]]] = {}
+        for rules in feeds:
+            self._by_partner.setdefault(rules.partner, []).append(rules)
+            template = rules.readiness.manifest or rules.readiness.trigger
+            if template:
+                expression = re.escape(template).replace(r"\{name\}", r".+").replace(r"\{stem\}", r"[^.]+")
+                self._companions.setdefault(rules.partner, []).append(re.compile(expression))
+
+    def match(self, partner: str, file_name: str) -> list[FeedRules]:
+        """The partner's feeds whose pattern the name matches; more than one is a mistake in the feeds."""
+        return [rules for rules in self._by_partner.get(partner, ()) if rules.matches(file_name)]
+
+    def is_companion(self, partner: str, file_name: str) -> bool:
+        """Whether the name is that of a manifest or trigger of one of the partner's feeds."""
+        return any(expression.fullmatch(file_name) for expression in self._companions.get(partner, ()))
+
+
+def scan(
+    bucket: LandingBucket,
+    feeds: FeedIndex,
+    *,
+    now: datetime,
+    start_after: str | None = None,
+    limit: int = 2_000,
+    seconds: float = 20.0,
+    skip: Callable[[Pending], bool] = lambda pending: False,
+) -> Scan:
+    """Lists what is pending from after a key on, until `limit` files are ready or `seconds` have passed.
+
+    `skip` leaves out files that are being taken care of (a run is under way, or is backing off).
+    """
+    found = Scan()
+    deadline = time.monotonic() + seconds
+    for page in bucket.pages(start_after=start_after):
+        present = {pending.key for pending in page}
+        for pending in page:
+            found.listed += 1
+            if not skip(pending):
+                _sort(found, bucket, feeds, pending, present, now)
+        if page and (len(found.ready) >= limit or time.monotonic() > deadline):
+            found.resume_after = page[-1].key
+            return found
+    return found
+
+
+def _sort(
+    found: Scan, bucket: LandingBucket, feeds: FeedIndex, pending: Pending, present: set[str], now: datetime
+) -> None:
+    if pending.key.count("/") < 2:
+        found.unmatched.append((pending, "it lies outside every partner's inbound folder"))
+        return
+    partner, file_name = pending.partner, pending.file_name
+    candidates = feeds.match(partner, file_name)
+    if not candidates:
+        if feeds.is_companion(partner, file_name) or _IN_TRANSFER.match(file_name):
+            found.waiting.append(pending)
+        else:
+            found.unmatched.append((pending, f"no feed of {partner} has a pattern that matches it"))
+        return
+    if len(candidates) > 1:
+        names = ", ".join(rules.feed for rules in candidates)
+        found.unmatched.append((pending, f"more than one feed's pattern matches it: {names}"))
+        return
+    (rules,) = candidates
+    try:
+        partition = rules.partition_key(file_name)
+    except ValueError as error:
+        found.unmatched.append((pending, str(error)))
+        return
+    companion = rules.readiness.companion(file_name)
+    companion_key = f"inbound/{partner}/{companion}" if companion else None
+    if companion_key is not None:
+        if companion_key not in present and not bucket.exists(companion_key):
+            found.waiting.append(pending)
+            return
+    elif now - pending.modified < timedelta(seconds=rules.readiness.settle_seconds):
+        found.waiting.append(pending)
+        return
+    found.ready.append(Ready(pending, rules, partition, companion_key))
+
+
+def pending_of(
+    bucket: LandingBucket, feeds: Sequence[FeedRules], *, now: datetime, partition: str | None = None
+) -> list[Ready]:
+    """Everything ready for these feeds now (of one partition, where given): what a person who materializes by hand
+    means."""
+    index = FeedIndex(feeds)
+    ready: list[Ready] = []
+    for partner in sorted({rules.partner for rules in feeds}):
+        found = Scan()
+        for page in bucket.pages(prefix=f"inbound/{partner}/"):
+            present = {pending.key for pending in page}
+            for pending in page:
+                _sort(found, bucket, index, pending, present, now)
+        ready += found.ready
+    return [item for item in ready if partition is None or item.partition == partition]

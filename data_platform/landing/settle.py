@@ -1,0 +1,67 @@
+"""Settling a delivery once its outcome is committed: receipts, then the move out of inbound.
+
+Every step can be done again. The order makes a kill harmless: as long as the file stands in inbound the next tick
+takes it up again, and the ledger row, committed with the rows, says that only the rest is left to do.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.delivery import Delivery, Receipt
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+def settle(
+    receipt: Receipt, bucket: LandingBucket, lake_store: ObjectStore, *, companion: str | None = None
+) -> None:
+    """Writes the receipt to the lake and to the partner's receipts, and moves the file (and its manifest or
+    trigger) to archive, or to quarantine with the reason in the receipt beside it."""
+    body = receipt.to_json().encode()
+    lake_store.put(f"receipts/{receipt.partner}/{receipt.delivery_id}.json", body)
+    bucket.put(f"receipts/{receipt.partner}/{receipt.file_name}.{receipt.delivery_id[:8]}.json", body)
+    bucket.move(_delivery(receipt), settled_key(receipt))
+    if companion is not None:
+        _move_companion(receipt, bucket, companion)
+
+
+def settled_key(receipt: Receipt) -> str:
+    """Where a settled delivery's file is kept."""
+    room = "quarantine" if receipt.status == "quarantined" else "archive"
+    feed = (receipt.feed or "_unmatched").rsplit("/", 1)[-1]
+    return f"{room}/{receipt.partner}/{feed}/{receipt.delivery_id}/{receipt.file_name}"
+
+
+def report_unmatched(bucket: LandingBucket, key: str, etag: str, reason: str) -> bool:
+    """Tells the partner once, by a file in its receipts, that no feed takes a file; the file stays where it is.
+    Returns whether this was the first time."""
+    _, partner, file_name = key.split("/", 2)
+    receipt_key = f"receipts/{partner}/{file_name}.{etag.strip(chr(34))[:8]}.unmatched.json"
+    if bucket.exists(receipt_key):
+        return False
+    bucket.put(receipt_key, _unmatched(file_name, reason))
+    return True
+
+
+def _unmatched(file_name: str, reason: str) -> bytes:
+    what_to_do = "Rename the file to match a feed's pattern, or remove it."
+    return json.dumps(
+        {"file_name": file_name, "status": "unmatched", "reason": reason, "what_to_do": what_to_do}, indent=1
+    ).encode()
+
+
+def _delivery(receipt: Receipt) -> Delivery:
+    return Delivery(
+        receipt.object_key, receipt.version_id, receipt.etag, receipt.size_bytes, receipt.landed_at
+    )
+
+
+def _move_companion(receipt: Receipt, bucket: LandingBucket, companion: str) -> None:
+    current = bucket.current(companion)
+    if current is not None:
+        folder = settled_key(receipt).rsplit("/", 1)[0]
+        bucket.move(current, f"{folder}/{companion.rsplit('/', 1)[-1]}")
