@@ -1,0 +1,209 @@
+"""The HTTP interface that Snowflake's clients speak: sign in, run a statement, keep a session alive.
+
+A statement's failure is always an answer with a SQL error. An HTTP 500 would make clients send it again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import threading
+from typing import Any
+
+from fakesnow.expr import normalise_ident
+from fakesnow.statement_type import DML_TYPE_IDS, statement_type_id
+from fakesnow.transforms import SERVER_VERSION
+from snowflake.connector.errors import Error
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from data_platform.local_cloud.snowflake.bindings import Bindings, read_bindings
+from data_platform.local_cloud.snowflake.cursor import Cursor, parse_statement
+from data_platform.local_cloud.snowflake.errors import sql_error
+from data_platform.local_cloud.snowflake.instance import LocalSnowflake
+from data_platform.local_cloud.snowflake.keypair import RegisteredKey, SignInRefused
+from data_platform.local_cloud.snowflake.results import Result, to_json_rows, to_wire
+from data_platform.local_cloud.snowflake.session import Session, SessionContext
+
+logger = logging.getLogger(__name__)
+
+
+class Server:
+    """The sessions of one local account, and the routes to them."""
+
+    def __init__(self, instance: LocalSnowflake, key: RegisteredKey | None) -> None:
+        self._instance = instance
+        self._key = key
+        self._sessions: dict[str, Session] = {}
+        self._attaching = threading.Lock()
+
+    def app(self) -> Starlette:
+        """The application. It rolls back what is open and checkpoints when the server stops."""
+        return Starlette(
+            routes=[
+                Route("/health", self.health, methods=["GET"]),
+                Route("/session/v1/login-request", self.sign_in, methods=["POST"]),
+                Route("/session", self.end_session, methods=["POST"]),
+                Route("/session/heartbeat", self.heartbeat, methods=["POST"]),
+                Route("/queries/v1/query-request", self.query, methods=["POST"]),
+                Route("/queries/v1/abort-request", self.abort, methods=["POST"]),
+                Route("/monitoring/queries/{query_id}", self.query_status, methods=["GET"]),
+                Route("/telemetry/send", self.heartbeat, methods=["POST"]),
+            ],
+        )
+
+    def close(self) -> None:
+        for session in list(self._sessions.values()):
+            session.end()
+        self._sessions.clear()
+        self._instance.close()
+
+    async def health(self, _: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def sign_in(self, request: Request) -> Response:
+        data = (await _body(request))["data"]
+        user = str(data.get("LOGIN_NAME", ""))
+        if self._key:
+            try:
+                self._key.check(data.get("TOKEN"), user)
+            except SignInRefused as exc:
+                logger.warning("sign-in of %s refused: %s", user, exc)
+                return _failure("390144", "JWT token is invalid.")
+        query = request.query_params
+        database, schema = (normalise_ident(v) if (v := query.get(k)) else None for k in ("databaseName", "schemaName"))
+        parameters = dict(data.get("SESSION_PARAMETERS") or {})
+        context = SessionContext(
+            account=str(data.get("ACCOUNT_NAME", "local")).upper(),
+            user=user.upper(),
+            role=(query.get("roleName") or "PUBLIC").upper(),
+            warehouse=(query.get("warehouse") or "").upper() or None,
+            parameters={str(k).upper(): v for k, v in parameters.items()},
+        )
+        session = await run_in_threadpool(self._open, database, schema, context)
+        return _success(
+            {
+                "token": session.token,
+                "masterToken": session.token,
+                "sessionId": session.number,
+                "serverVersion": SERVER_VERSION,
+                "parameters": [
+                    {"name": "AUTOCOMMIT", "value": session.autocommits},
+                    {"name": "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY", "value": 3600},
+                    # 0 keeps array bindings inline: nothing is uploaded to a stage first.
+                    {"name": "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD", "value": 0},
+                    {"name": "CLIENT_TELEMETRY_ENABLED", "value": False},
+                ],
+                "sessionInfo": {
+                    "databaseName": session.database,
+                    "schemaName": session.schema,
+                    "warehouseName": context.warehouse,
+                    "roleName": context.role,
+                },
+            }
+        )
+
+    def _open(self, database: str | None, schema: str | None, context: SessionContext) -> Session:
+        with self._attaching:
+            session = Session(self._instance, database, schema, context)
+        session.autocommits = bool(context.parameters.get("AUTOCOMMIT", True))
+        self._sessions[session.token] = session
+        return session
+
+    async def end_session(self, request: Request) -> Response:
+        if request.query_params.get("delete") and (session := self._sessions.pop(_token(request), None)):
+            await run_in_threadpool(session.end)
+        return _success(None)
+
+    async def heartbeat(self, request: Request) -> Response:
+        return _success(None)
+
+    async def abort(self, request: Request) -> Response:
+        """Cancel what the session runs."""
+        if session := self._sessions.get(_token(request)):
+            session.duck.interrupt()
+        return _success(None)
+
+    async def query_status(self, request: Request) -> Response:
+        known = request.path_params["query_id"] in self._instance.results_cache
+        return _success({"queries": [{"status": "SUCCESS"}] if known else []})
+
+    async def query(self, request: Request) -> Response:
+        session = self._sessions.get(_token(request))
+        if session is None:
+            return _failure("390104", "User must login again to access the service.", status=401)
+        body = await _body(request)
+        return await run_in_threadpool(self._query, session, body)
+
+    def _query(self, session: Session, body: dict[str, Any]) -> Response:
+        text = str(body["sqlText"])
+        with session.busy:
+            cursor = Cursor(session)
+            try:
+                bindings = read_bindings(body.get("bindings"))
+                result = _run(cursor, text, bindings, describe_only=bool(body.get("describeOnly")))
+                answer = _answer(session, cursor, text, result)
+                return _success(answer)
+            except Exception as exc:
+                failure = sql_error(exc)
+                logger.info("%s: %s", failure.errno, failure.msg, exc_info=exc if failure.errno == 603 else None)
+                return _sql_failure(failure, cursor.sfqid)
+
+
+def _run(cursor: Cursor, text: str, bindings: Bindings, *, describe_only: bool) -> Result:
+    if bindings.rows is not None:
+        affected = 0
+        result = None
+        for row in bindings.rows:
+            result = cursor.run(text, row)
+            affected += result.affected or 0
+        assert result is not None
+        return Result(result.table, result.rowtype, affected)
+    return cursor.run(text, bindings.params)
+
+
+def _answer(session: Session, cursor: Cursor, text: str, result: Result) -> dict[str, Any]:
+    statement_type = statement_type_id(parse_statement(text))
+    is_dml = statement_type in DML_TYPE_IDS
+    return {
+        "parameters": [{"name": "TIMEZONE", "value": "Etc/UTC"}],
+        "rowtype": result.rowtype,
+        "total": (result.affected if is_dml and result.affected is not None else result.rows),
+        "returned": result.rows,
+        "queryId": cursor.sfqid,
+        "statementTypeId": statement_type,
+        "finalDatabaseName": session.database,
+        "finalSchemaName": session.schema,
+        "finalRoleName": session.context.role,
+        "finalWarehouseName": session.context.warehouse,
+        **(to_json_rows(result) if is_dml else to_wire(result)),
+    }
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    body = await request.body()
+    if request.headers.get("Content-Encoding") == "gzip":
+        body = gzip.decompress(body)
+    return dict(json.loads(body))
+
+
+def _token(request: Request) -> str:
+    return request.headers.get("Authorization", "")[len('Snowflake Token="') : -1]
+
+
+def _success(data: Any) -> JSONResponse:
+    return JSONResponse({"data": data, "code": None, "message": None, "success": True})
+
+
+def _failure(code: str, message: str, *, status: int = 200) -> JSONResponse:
+    return JSONResponse({"data": None, "code": code, "message": message, "success": False}, status_code=status)
+
+
+def _sql_failure(failure: Error, query_id: str | None) -> JSONResponse:
+    code = f"{failure.errno:06d}"
+    data = {"errorCode": code, "sqlState": failure.sqlstate, "queryId": query_id}
+    return JSONResponse({"data": data, "code": code, "message": failure.raw_msg, "success": False})

@@ -1,0 +1,113 @@
+"""The transforms of a statement's tree on its way from Snowflake's SQL to DuckDB's.
+
+fakesnow's own transforms, in its order, without those that make values inexact, and with ours around them. Every
+transform is a function of one node (sqlglot trees, never text). What runs a statement is in `cursor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fakesnow import transforms as fs
+from sqlglot import Expr, exp
+
+from data_platform.local_cloud.snowflake.types import (
+    column_types,
+    parameterless_types,
+)
+
+if TYPE_CHECKING:
+    from data_platform.local_cloud.snowflake.session import Session
+
+Transform = Callable[[Expr], Expr]
+
+
+def pipeline(session: Session, params: Any) -> list[Transform]:
+    """The transforms for one statement of `session`, in order."""
+    database, schema = session.database, session.schema
+    stages = session.table_stages
+    return [
+        lambda e: fs.identifier(e, params),
+        fs.upper_case_unquoted_identifiers,
+        lambda e: fs.update_variables(e, session.variables),
+        fs.current_version,
+        lambda e: fs.set_schema(e, current_database=database),
+        lambda e: fs.create_database(e, db_path=session.db_path),
+        fs.extract_comment_on_table,
+        fs.extract_comment_on_columns,
+        fs.information_schema_fs,
+        lambda e: fs.information_schema_databases(e, current_schema=schema),
+        fs.drop_schema_cascade,
+        fs.tag,
+        fs.semi_structured_types,
+        fs.try_parse_json,
+        fs.split,
+        fs.trim_cast_varchar,
+        fs.indices_to_json_extract,
+        fs.json_extract_cast_as_varchar,
+        fs.json_extract_cased_as_varchar,
+        fs.json_extract_precedence,
+        fs.flatten_value_cast_as_varchar,
+        fs.flatten,
+        fs.regex_replace,
+        fs.regex_substr,
+        fs.result_scan,
+        fs.sequence_nextval,
+        fs.values_columns,
+        fs.to_date,
+        fs.timestamp_offsets,
+        fs.to_decimal,
+        fs.to_timestamp,
+        fs.to_variant,
+        fs.object_construct,
+        fs.timestamp_ntz,
+        fs.float_to_double,
+        column_types,
+        fs.extract_text_length,
+        parameterless_types,
+        fs.sample,
+        fs.array_size,
+        fs.random,
+        fs.array_agg_within_group,
+        fs.array_agg,
+        fs.object_agg,
+        fs.array_construct_etc,
+        fs.dateadd_date_cast,
+        fs.dateadd_string_literal_timestamp_cast,
+        fs.datediff_string_literal_timestamp_cast,
+        fs.show_databases,
+        fs.show_functions,
+        fs.show_procedures,
+        fs.show_parameters,
+        fs.show_warehouses,
+        lambda e: fs.show_schemas(e, database),
+        lambda e: fs.show_tables_etc(e, database, schema),
+        lambda e: fs.show_columns(e, database, schema),
+        lambda e: fs.show_stages(e, database, schema),
+        lambda e: fs.show_sequences(e, database, schema),
+        lambda e: fs.show_keys(e, database, kind="PRIMARY"),
+        lambda e: fs.show_keys(e, database, kind="UNIQUE"),
+        lambda e: fs.show_keys(e, database, kind="FOREIGN"),
+        fs.show_users,
+        fs.create_user,
+        fs.haversine,
+        fs.hex_string,
+        fs.sha256,
+        fs.create_clone,
+        fs.alias_in_join,
+        fs.alias_in_where,
+        fs.alter_table_strip_cluster_by,
+        lambda e: fs.create_stage(e, database, schema),
+        lambda e: fs.create_file_format(e, database, schema),
+        lambda e: fs.list_stage(e, database, schema, stages),
+        lambda e: fs.put_stage(e, database, schema, params, stages),
+        lambda e: fs.create_table_as(e, session.duck),
+    ]
+
+
+def to_duckdb(expression: Expr, session: Session, params: Any) -> Expr:
+    """The tree that DuckDB runs for a Snowflake statement's tree."""
+    for transform in pipeline(session, params):
+        expression = expression.transform(transform, copy=False)
+    return expression

@@ -1,0 +1,83 @@
+"""The one DuckDB behind the server: attached database files, S3, locks, the bounded cache of results.
+
+Files live in one directory: `<DATABASE>.db` for each Snowflake database and `_fs_global.db` for what spans them
+(stages, file formats, comments). DuckDB's write-ahead log makes what was committed survive a kill.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from fakesnow import info_schema, macros
+from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
+from fakesnow.transforms import show
+
+from data_platform.local_cloud.snowflake.locks import TableLocks
+from data_platform.local_cloud.snowflake.s3 import StageFiles
+
+_KEPT_RESULTS = 64
+_KEPT_ROWS = 10_000
+
+
+class RecentResults(OrderedDict[str, tuple[Any, ...]]):
+    """The last results, for RESULT_SCAN. Large ones are not kept, so that memory stays flat."""
+
+    def __setitem__(self, query_id: str, result: tuple[Any, ...]) -> None:
+        if result[0] is not None and result[0].num_rows > _KEPT_ROWS:
+            return
+        super().__setitem__(query_id, result)
+        while len(self) > _KEPT_RESULTS:
+            self.popitem(last=False)
+
+
+class LocalSnowflake(FakeSnow):
+    """One local account. Every session is a cursor of the same DuckDB, which isolates their transactions."""
+
+    def __init__(self, directory: Path, files: StageFiles, *, lock_timeout_seconds: float, memory: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.create_database_on_connect = True
+        self.create_schema_on_connect = False
+        self.db_path = directory
+        self.nop_regexes = None
+        self.results_cache = RecentResults()
+        self.files = files
+        self.locks = TableLocks(lock_timeout_seconds)
+        self.duck_conn = duckdb.connect(
+            ":memory:",
+            config={
+                # sqlglot writes DuckDB's older arrow lambdas, as fakesnow's own connection has it.
+                "lambda_syntax": "ENABLE_SINGLE_ARROW",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "memory_limit": memory,
+                "temp_directory": str(directory / "_spill"),
+            },
+        )
+        self.duck_conn.execute("SET GLOBAL TimeZone = 'UTC'")
+        self._attach(GLOBAL_DATABASE_NAME)
+        self.duck_conn.execute(info_schema.fs_global_creation_sql())
+        self.duck_conn.execute(show.fs_global_creation_sql())
+        for file in sorted(directory.glob("*.db")):
+            if file.stem != GLOBAL_DATABASE_NAME:
+                self._attach(file.stem)
+                self.duck_conn.execute(info_schema.per_db_creation_sql(file.stem))
+                self.duck_conn.execute(macros.creation_sql(file.stem))
+
+    def _attach(self, name: str) -> None:
+        path = str(Path(str(self.db_path)) / f"{name}.db").replace("'", "''")
+        self.duck_conn.execute(f"ATTACH '{path}' AS \"{name}\"")
+
+    def close(self) -> None:
+        """Write everything into the database files and let go of them."""
+        names = self.duck_conn.execute(
+            "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL"
+        ).fetchall()
+        for (name,) in names:
+            try:
+                self.duck_conn.execute(f'CHECKPOINT "{name}"')
+            except duckdb.Error:
+                continue  # a transaction is still open: its database keeps its log, which is replayed at start
+        self.duck_conn.close()

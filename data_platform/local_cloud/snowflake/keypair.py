@@ -1,0 +1,45 @@
+"""Key-pair sign-in: checks the token that a client signs with its private key.
+
+See https://docs.snowflake.com/en/user-guide/key-pair-auth. Without a registered key every sign-in is let in.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
+
+_ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]
+
+
+class SignInRefused(Exception):
+    """The token is not one that the registered key signed for this user."""
+
+
+class RegisteredKey:
+    """One user's public key, from a PEM file. The file may be replaced while the server runs (rotation)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def check(self, token: str | None, user: str) -> None:
+        """Raise SignInRefused unless `token` is fresh, names `user` and was signed with the registered key."""
+        if not token:
+            raise SignInRefused("no JWT")
+        key = load_pem_public_key(self._path.read_bytes())
+        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode("ascii")
+        try:
+            claims = jwt.decode(token, key, algorithms=_ALGORITHMS)  # type: ignore[arg-type]
+        except jwt.PyJWTError as exc:
+            raise SignInRefused(str(exc)) from exc
+        issuer, subject = str(claims.get("iss", "")), str(claims.get("sub", ""))
+        if issuer != f"{subject}.{fingerprint}" or not subject.endswith(f".{user.upper()}"):
+            raise SignInRefused("the token names another user or key")

@@ -1,0 +1,52 @@
+"""MERGE as DuckDB's own MERGE, with the row counts that Snowflake reports.
+
+See https://docs.snowflake.com/en/sql-reference/sql/merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlglot import exp
+
+_COUNTED = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
+
+
+def bare_set_columns(merge: exp.Merge) -> exp.Merge:
+    """Take the table off the columns that are assigned and inserted: DuckDB wants them bare, Snowflake takes both."""
+    for when in merge.args["whens"].expressions:
+        then = when.args["then"]
+        if isinstance(then, exp.Update):
+            for assignment in then.expressions:
+                if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column):
+                    assignment.set("this", exp.column(assignment.this.this.copy()))
+        elif isinstance(then, exp.Insert) and isinstance(then.this, exp.Tuple):
+            for column in list(then.this.expressions):
+                if isinstance(column, exp.Column):
+                    column.replace(exp.column(column.this.copy()))
+    return merge
+
+
+def operations(merge: exp.Merge) -> list[str]:
+    """The operations that the statement's WHEN clauses can do, in the order Snowflake reports them."""
+    found = set()
+    for when in merge.args["whens"].expressions:
+        then = when.args["then"]
+        found.add("INSERT" if isinstance(then, exp.Insert) else "UPDATE" if isinstance(then, exp.Update) else "DELETE")
+    return [name for name in _COUNTED if name in found]
+
+
+def run_merge(
+    duck: duckdb.DuckDBPyConnection, merge: exp.Merge, params: Sequence[Any] | None
+) -> tuple[pa.Table, int]:
+    """Run a transformed MERGE. Returns Snowflake's one row of counts and the rows affected in all."""
+    names = operations(merge)
+    duck.execute(merge.sql(dialect="duckdb") + " RETURNING merge_action", params)
+    actions = duck.to_arrow_table().column(0)
+    counted = {c["values"].as_py(): c["counts"].as_py() for c in pc.value_counts(actions)}
+    counts = {f"number of rows {_COUNTED[name]}": [counted.get(name, 0)] for name in names}
+    return pa.table(counts), sum(value for (value,) in counts.values())

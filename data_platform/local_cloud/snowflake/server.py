@@ -1,0 +1,67 @@
+"""`python -m data_platform.local_cloud.snowflake.server`: the local Snowflake as a process.
+
+S3 credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, never from the command line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import click
+import uvicorn
+
+from data_platform.local_cloud.snowflake.app import Server
+from data_platform.local_cloud.snowflake.instance import LocalSnowflake
+from data_platform.local_cloud.snowflake.keypair import RegisteredKey
+from data_platform.local_cloud.snowflake.s3 import StageFiles
+
+_LOOPBACK = "127.0.0.1"
+
+
+@click.command()
+@click.option("--port", type=int, required=True, help="TCP port on the loopback address.")
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of database files.")
+@click.option("--s3-endpoint", envvar="AWS_ENDPOINT_URL", help="URL of the S3 stand-in that stages are read from.")
+@click.option("--region", envvar="AWS_REGION", default="us-east-1", show_default=True)
+@click.option("--public-key-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM public key.")
+@click.option("--lock-timeout", type=float, default=120.0, show_default=True, help="Seconds a statement waits.")
+@click.option("--memory", default="4GB", show_default=True, help="DuckDB's memory limit.")
+@click.option("--log-level", default="warning", show_default=True)
+def main(
+    port: int,
+    data: Path,
+    s3_endpoint: str | None,
+    region: str,
+    public_key_file: Path | None,
+    lock_timeout: float,
+    memory: str,
+    log_level: str,
+) -> None:
+    """Serve a local stand-in for Snowflake on the loopback address until SIGTERM or SIGINT."""
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    # DuckDB warns that Arrow results of a plain connection are copied once more; fakesnow has no other kind.
+    warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
+    files = StageFiles(
+        s3_endpoint, os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY"), region
+    )
+    instance = LocalSnowflake(data, files, lock_timeout_seconds=lock_timeout, memory=memory)
+    server = Server(instance, RegisteredKey(public_key_file) if public_key_file else None)
+    try:
+        uvicorn.run(
+            server.app(),
+            host=_LOOPBACK,
+            port=port,
+            log_level=log_level,
+            access_log=False,
+            timeout_graceful_shutdown=2,
+        )
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    main()
