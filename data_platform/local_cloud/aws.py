@@ -1,0 +1,74 @@
+"""The AWS part as the supervisor sees it: how to start our launcher of `ministack`, and when it is ready."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from collections.abc import Mapping
+
+from data_platform.local_cloud.layout import Layout
+from data_platform.local_cloud.ports import LOOPBACK
+from data_platform.local_cloud.processes import Part, PartNotReady
+
+NAME = "aws"
+REGION = "us-east-1"
+CREDENTIALS: Mapping[str, str] = {
+    "AWS_ACCESS_KEY_ID": "LOCALCLOUD",
+    "AWS_SECRET_ACCESS_KEY": "local-cloud-only",
+}
+"""Known to nobody else, so that a client that reached the real AWS by mistake would be turned away."""
+
+SERVICES = (
+    *("s3", "sts", "iam", "kms", "ssm", "secretsmanager", "transfer", "sns", "sqs"),
+    *("ecs", "ecs-metadata", "ec2", "ecr", "logs", "monitoring", "events", "tagging"),
+)
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def part(layout: Layout, port: int, sftp_port: int) -> Part:
+    """S3, SFTP, SSM, Secrets Manager and the rest of AWS on loopback, its state kept below the state directory."""
+    data = layout.data(NAME)
+    return Part(
+        name=NAME,
+        command=(
+            sys.executable,
+            "-m",
+            "data_platform.local_cloud.aws_server",
+            *("--port", str(port)),
+            *("--data", str(data)),
+        ),
+        environment={
+            **CREDENTIALS,
+            "AWS_DEFAULT_REGION": REGION,
+            "MINISTACK_REGION": REGION,
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": LOOPBACK,
+            "SFTP_HOST": LOOPBACK,
+            "SFTP_PORT": str(sftp_port),
+            "SERVICES": ",".join(SERVICES),
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(data / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(data / "s3"),
+            "LOG_LEVEL": "WARNING",
+            "IOT_MTLS_ENABLED": "0",  # its listener would be on every interface
+            # Without this it would reap containers of a Docker daemon it finds, another ministack's included.
+            "DOCKER_HOST": f"unix://{data / 'no-docker.sock'}",
+        },
+        ports={NAME: port, "sftp": sftp_port},
+        ready=lambda: http_ready(f"http://{LOOPBACK}:{port}/_ministack/health"),
+        serves=f"http://{LOOPBACK}:{port} (SFTP on {LOOPBACK}:{sftp_port})",
+    )
+
+
+def http_ready(url: str) -> None:
+    """Raises PartNotReady unless a GET of the URL is answered with 200."""
+    try:
+        with _direct.open(url, timeout=2) as answer:
+            body = answer.read()
+        if body.startswith(b"{"):
+            json.loads(body)
+    except (OSError, ValueError) as error:
+        raise PartNotReady(str(error)) from None

@@ -1,0 +1,207 @@
+"""Runs `ministack` as the local cloud's AWS: `python -m data_platform.local_cloud.aws_server --port N --data DIR`.
+
+Where ministack falls short of what AWS documents, the gap is closed here and in `aws_sftp`, and nowhere else; each
+has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministack 1.5.33:
+
+- SFTP writes go round S3: no versions, nothing on disk, and a file that is on disk reads as empty (`aws_sftp`).
+- Transfer users' session policies are dropped, so that a partner could write into its receipts.
+- Its state (buckets' versioning, secrets, Transfer users) is saved at a clean stop only.
+- Each page of a listing sorts the whole bucket; each version keeps its bytes in memory.
+
+It is configured by environment variables, which `aws.part` sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import bisect
+import json
+import logging
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ministack.app as ministack_app
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from ministack.core import persistence
+from ministack.services import s3, transfer
+
+from data_platform.local_cloud import aws_sftp
+from data_platform.local_cloud.ports import LOOPBACK
+
+SAVED_EVERY = 2.0
+"""Seconds between saves of what changed in the services whose state people and provisioning make by hand."""
+
+SAVED_SERVICES = ("s3", "transfer", "ssm", "secretsmanager", "iam", "kms")
+
+
+class SortedObjects(dict[str, Any]):
+    """A bucket's objects by key that knows its keys in S3's order (UTF-8 bytes, which is code point order)."""
+
+    def __init__(self, objects: dict[str, Any]) -> None:
+        super().__init__(objects)
+        self._ordered: list[str] = sorted(objects)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key not in self:
+            bisect.insort(self._ordered, key)
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self._forget(key)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        known = key in self
+        value = super().pop(key, *default)
+        if known:
+            self._forget(key)
+        return value
+
+    def clear(self) -> None:
+        super().clear()
+        self._ordered.clear()
+
+    def __reduce__(self) -> tuple[type[SortedObjects], tuple[dict[str, Any]]]:
+        return SortedObjects, (dict(self),)
+
+    def from_key(self, start: str) -> Iterator[str]:
+        """Keys in order, from the first that is not less than `start`."""
+        for position in range(bisect.bisect_left(self._ordered, start), len(self._ordered)):
+            yield self._ordered[position]
+
+    def _forget(self, key: str) -> None:
+        del self._ordered[bisect.bisect_left(self._ordered, key)]
+
+
+def list_page(
+    objects: dict[str, Any], prefix: str, delimiter: str, max_keys: int, start_after: str
+) -> tuple[list[str], list[str], bool, str]:
+    """One page of ListObjects: (keys, common prefixes, truncated, last row). Reads no key before the page."""
+    keys: list[str] = []
+    common: list[str] = []
+    last = ""
+    ordered = objects if isinstance(objects, SortedObjects) else SortedObjects(objects)
+    start = max(prefix, start_after)
+    while True:
+        jump = ""
+        for key in ordered.from_key(start):
+            if not key.startswith(prefix):
+                return keys, common, False, last
+            row, is_common = key, False
+            if delimiter and (end := key.find(delimiter, len(prefix))) >= 0:
+                row, is_common = key[: end + len(delimiter)], True
+            if row > start_after:
+                if len(keys) + len(common) >= max_keys:
+                    return keys, common, True, last
+                (common if is_common else keys).append(row)
+                last = row
+            if is_common:  # go straight past the whole group
+                jump = row[:-1] + chr(ord(row[-1]) + 1)
+                break
+        if not jump:
+            return keys, common, False, last
+        start = jump
+
+
+def close_gaps() -> None:
+    """Puts our parts into ministack's modules. Called once, before it serves."""
+    aws_sftp.install(transfer, s3)
+
+    find_bucket, persist, create_user, describe_user = (
+        s3._ensure_bucket,
+        s3._persist_object,
+        transfer._create_user,
+        transfer._describe_user,
+    )
+
+    def ensure_bucket(name: str) -> dict[str, Any] | None:
+        bucket: dict[str, Any] | None = find_bucket(name)
+        if bucket is not None and not isinstance(bucket["objects"], SortedObjects):
+            bucket["objects"] = SortedObjects(bucket["objects"])
+        return bucket
+
+    def persist_object(bucket: str, key: str, record: dict[str, Any]) -> None:
+        persist(bucket, key, record)
+        if record.get("body") is None:  # on disk now; ministack would keep every version's bytes in memory too
+            for version in s3._object_versions.get((bucket, key)) or ():
+                if version["version_id"] == (record.get("version_id") or "null"):
+                    version["data"] = None
+
+    def create_user_with_policy(data: dict[str, Any]) -> Any:
+        answer = create_user(data)
+        if answer[0] == 200 and data.get("Policy"):
+            transfer._users[f"{data['ServerId']}/{data['UserName']}"]["Policy"] = data["Policy"]
+        return answer
+
+    def describe_user_with_policy(data: dict[str, Any]) -> Any:
+        status, headers, body = describe_user(data)
+        user = transfer._users.get(f"{data.get('ServerId')}/{data.get('UserName')}")
+        if status == 200 and user and user.get("Policy"):
+            described = json.loads(body)
+            described["User"]["Policy"] = user["Policy"]
+            body = json.dumps(described).encode()
+        return status, headers, body
+
+    s3._ensure_bucket = ensure_bucket
+    s3._persist_object = persist_object
+    s3._collect_list_entries = list_page
+    transfer._create_user = create_user_with_policy
+    transfer._describe_user = describe_user_with_policy
+
+
+def save_changes(saved: dict[str, str]) -> None:
+    """Saves the services whose state differs from what `saved` remembers, and remembers it."""
+    for name, state in ministack_app._build_persistence_save_dict().items():
+        if name in SAVED_SERVICES:
+            current = state()
+            text = json.dumps(current, default=persistence._json_default, sort_keys=True)
+            if saved.get(name) != text:
+                persistence.save_state(name, current)
+                saved[name] = text
+
+
+async def run(port: int) -> None:
+    """Serves until SIGTERM or SIGINT, then saves the state."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    async def save_now_and_then() -> None:
+        saved: dict[str, str] = {}
+        while True:
+            await asyncio.sleep(SAVED_EVERY)
+            save_changes(saved)
+
+    async def stopped() -> None:
+        await stopping.wait()
+
+    config = Config()
+    config.bind = [f"{LOOPBACK}:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1.0
+    config.loglevel = "WARNING"
+    saving = asyncio.create_task(save_now_and_then())
+    try:
+        await serve(ministack_app.app, config, shutdown_trigger=stopped)
+    finally:
+        saving.cancel()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    arguments = parser.parse_args()
+    arguments.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    close_gaps()
+    asyncio.run(run(arguments.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""`data-platform up | down | status | reset`: the local cloud on the command line. The work is the supervisor's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import data_platform
+from data_platform.environment import SettingsError, settings
+from data_platform.landing.partners import PartnerDeclarationError
+from data_platform.local_cloud.spec import CloudSpec
+from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
+
+NOT_ALL_UP = 3
+"""The exit code of `status` unless every part is up, as of a service that does not run."""
+
+_state_dir = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the local cloud keeps everything. Default: the setting DATA_PLATFORM_STATE_DIR, or .local.",
+)
+
+
+@click.group()
+def local_cloud() -> None:
+    """The local cloud: AWS, Snowflake and PostgreSQL on this machine, without an account."""
+
+
+@local_cloud.command()
+@_state_dir
+def up(state_dir: Path | None) -> None:
+    """Start the local cloud and wait until it answers.
+
+    Starts only what does not run, and brings buckets, SFTP users and databases up to date with what is declared.
+    Data is kept from one start to the next.
+
+    \b
+    Examples:
+      data-platform up
+      data-platform status
+      sftp -P 12222 -i .local/keys/partners/harbor_water harbor_water@127.0.0.1
+    """
+    cloud = _cloud(state_dir)
+    try:
+        environment = cloud.up(click.echo)
+    except (LocalCloudError, PartnerDeclarationError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"S3, SSM, Secrets Manager  {environment['AWS_ENDPOINT_URL']}")
+    click.echo(f"SFTP for partners         {environment['SFTP_HOST']}:{environment['SFTP_PORT']}")
+    snowflake = f"{environment['SNOWFLAKE_HOST']}:{environment['SNOWFLAKE_PORT']}"
+    click.echo(f"Snowflake                 {environment['SNOWFLAKE_PROTOCOL']}://{snowflake}")
+    postgres = environment["DAGSTER_POSTGRES_URL"].rsplit("@", 1)[1]
+    click.echo(f"PostgreSQL                {postgres}")
+    click.echo(f"Settings                  {cloud.layout.environment}")
+
+
+@local_cloud.command()
+@_state_dir
+def down(state_dir: Path | None) -> None:
+    """Stop the local cloud. Data, keys and ports are kept for the next `up`.
+
+    \b
+    Example:
+      data-platform down
+    """
+    try:
+        _cloud(state_dir).down(click.echo)
+    except LocalCloudError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("the local cloud is down")
+
+
+@local_cloud.command()
+@_state_dir
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def status(state_dir: Path | None, as_json: bool) -> None:
+    """Show which parts run, where, and for how long. Exits with 0 if all are up, else with 3.
+
+    \b
+    Examples:
+      data-platform status
+      data-platform status --json | jq -r '.parts[] | select(.state != "up") | .part'
+    """
+    cloud = _cloud(state_dir)
+    parts = cloud.status()
+    all_up = bool(parts) and all(part.state == "up" for part in parts)
+    if as_json:
+        described = {"up": all_up, "state_dir": str(cloud.layout.root), "parts": [asdict(p) for p in parts]}
+        click.echo(json.dumps(described, indent=2))
+    else:
+        table = Table("part", "state", "pid", "ports", "uptime", "log", box=None, pad_edge=False)
+        for part in parts:
+            ports = ", ".join(f"{name} {port}" for name, port in part.ports.items())
+            uptime = "" if part.uptime_seconds is None else _duration(part.uptime_seconds)
+            log = str(cloud.layout.log(part.part))
+            table.add_row(part.part, part.state, str(part.pid or ""), ports, uptime, log)
+        # Without a terminal rich would cut the lines at 80 columns.
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
+        if not all_up:
+            click.echo("Not all parts are up: run `data-platform up`.")
+    if not all_up:
+        sys.exit(NOT_ALL_UP)
+
+
+@local_cloud.command()
+@_state_dir
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(state_dir: Path | None, yes: bool) -> None:
+    """Stop the local cloud and remove everything it keeps: files, tables, keys, Dagster's history.
+
+    \b
+    Example:
+      data-platform reset --yes && data-platform up
+    """
+    cloud = _cloud(state_dir)
+    if not yes:
+        click.confirm(f"Remove all data of the local cloud in {cloud.layout.root}?", abort=True)
+    try:
+        cloud.reset(click.echo)
+    except LocalCloudError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("the local cloud is empty")
+
+
+def _cloud(state_dir: Path | None) -> LocalCloud:
+    try:
+        wanted = settings()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    if wanted.environment != "local":
+        raise click.ClickException(
+            f"DATA_PLATFORM_ENVIRONMENT is {wanted.environment}: the local cloud is for `local`. Unset it, here or"
+            " in .env."
+        )
+    snowflake = wanted.snowflake
+    return LocalCloud(
+        CloudSpec(
+            state_dir=state_dir or wanted.state_dir,
+            defs_dir=Path(data_platform.__file__).parent / "defs",
+            lake_bucket=wanted.lake_bucket,
+            landing_bucket=wanted.landing_bucket,
+            snowflake={
+                "account": snowflake.account,
+                "user": snowflake.user,
+                "role": snowflake.role,
+                "warehouse": snowflake.warehouse,
+                "database": snowflake.database,
+            },
+        )
+    )
+
+
+def _duration(seconds: float) -> str:
+    """As people say it: 42 s, 3 min, 5 h 12 min, 2 d 3 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

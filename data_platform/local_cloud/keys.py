@@ -1,0 +1,54 @@
+"""The local cloud's own keys, made at the first `up`: Snowflake's key pair, PostgreSQL's passwords, and a key
+pair a partner.
+
+A partner's public keys stand in its `defs.yaml`; the private halves are the partner's own. So that a developer can
+sign in as any partner, `up` makes one more key pair for each, below `.local/keys/partners/`, and registers it
+beside the declared ones. That is done here, for the local cloud, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from data_platform.local_cloud.layout import Layout, write_atomically
+
+
+def snowflake_key_pair(layout: Layout) -> tuple[Path, Path]:
+    """(private key as PKCS #8 PEM, public key as PEM), made if they are not there."""
+    private, public = layout.keys / "snowflake.p8", layout.keys / "snowflake.pub"
+    if not (private.exists() and public.exists()):
+        key = generate_private_key(public_exponent=65537, key_size=2048)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_atomically(private, pem.decode())
+        spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        write_atomically(public, spki.decode(), mode=0o644)
+    return private, public
+
+
+def partner_public_key(layout: Layout, partner: str) -> str:
+    """The OpenSSH public key line of the developer's key for a partner, made if it is not there.
+
+    The private key is `.local/keys/partners/<partner>`: `sftp -i .local/keys/partners/<partner> …`.
+    """
+    private = layout.partner_keys / partner
+    public = private.with_name(f"{partner}.pub")
+    if not (private.exists() and public.exists()):
+        key = Ed25519PrivateKey.generate()
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        write_atomically(private, pem.decode())
+        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        write_atomically(public, f"{line} {partner}@local\n", mode=0o644)
+    return public.read_text(encoding="utf-8").strip()
+
+
+def password(layout: Layout, role: str) -> str:
+    """A PostgreSQL role's password, made if it is not there; it needs no quoting in a URL."""
+    path = layout.keys / f"postgres.{role}"
+    if not path.exists():
+        write_atomically(path, secrets.token_hex(16))
+    return path.read_text(encoding="utf-8").strip()

@@ -1,0 +1,124 @@
+"""What provisioning makes, as plain data: it goes to the provisioning process as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from data_platform.landing.partners import PartnerAccess
+from data_platform.local_cloud import aws, keys
+from data_platform.local_cloud.layout import Layout
+from data_platform.local_cloud.ports import LOOPBACK
+from data_platform.local_cloud.spec import CloudSpec
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An S3 bucket: whether it keeps versions, and after how many days what nobody needs any more goes."""
+
+    name: str
+    versioned: bool = False
+    noncurrent_days: int = 90
+    unfinished_upload_days: int = 7
+
+    def lifecycle(self) -> list[dict[str, Any]]:
+        """The rules as S3's PutBucketLifecycleConfiguration takes them."""
+        rules: list[dict[str, Any]] = [
+            {
+                "ID": "abort-unfinished-uploads",
+                "Status": "Enabled",
+                "Filter": {"Prefix": ""},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": self.unfinished_upload_days},
+            }
+        ]
+        if self.versioned:
+            rules.append(
+                {
+                    "ID": "expire-noncurrent-versions",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": ""},
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": self.noncurrent_days},
+                    "Expiration": {"ExpiredObjectDeleteMarker": True},
+                }
+            )
+        return rules
+
+
+@dataclass(frozen=True)
+class PostgresDatabase:
+    """A database and the role that owns it, of the same name."""
+
+    name: str
+    password: str
+
+
+@dataclass(frozen=True)
+class SnowflakeAccess:
+    """How to sign in to the local Snowflake, and the database to make."""
+
+    port: int
+    private_key_file: str
+    account: str
+    user: str
+    role: str
+    warehouse: str
+    database: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that provisioning makes, and where."""
+
+    host: str
+    aws_port: int
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    buckets: tuple[Bucket, ...]
+    landing_bucket: str
+    partners: tuple[PartnerAccess, ...]
+    postgres_port: int
+    postgres_password: str
+    databases: tuple[PostgresDatabase, ...]
+    snowflake: SnowflakeAccess | None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        fields = json.loads(text)
+        fields["buckets"] = tuple(Bucket(**bucket) for bucket in fields["buckets"])
+        fields["partners"] = tuple(PartnerAccess(p["name"], tuple(p["public_keys"])) for p in fields["partners"])
+        fields["databases"] = tuple(PostgresDatabase(**database) for database in fields["databases"])
+        fields["snowflake"] = SnowflakeAccess(**fields["snowflake"]) if fields["snowflake"] else None
+        return cls(**fields)
+
+
+def cloud_plan(
+    layout: Layout, ports: Mapping[str, int], spec: CloudSpec, partners: tuple[PartnerAccess, ...]
+) -> Plan:
+    """The plan of a local cloud. To each partner's declared keys it adds the developer's own (see `keys`)."""
+    private_key, _ = keys.snowflake_key_pair(layout)
+    return Plan(
+        host=LOOPBACK,
+        aws_port=ports["aws"],
+        region=aws.REGION,
+        access_key_id=aws.CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        secret_access_key=aws.CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        buckets=(Bucket(spec.lake_bucket), Bucket(spec.landing_bucket, versioned=True)),
+        landing_bucket=spec.landing_bucket,
+        partners=tuple(
+            replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name))) for p in partners
+        ),
+        postgres_port=ports["postgres"],
+        postgres_password=keys.password(layout, "postgres"),
+        databases=tuple(
+            PostgresDatabase(name, keys.password(layout, name)) for name in spec.postgres_databases
+        ),
+        snowflake=SnowflakeAccess(
+            port=ports["snowflake"], private_key_file=str(private_key), **spec.snowflake
+        ),
+    )

@@ -1,0 +1,49 @@
+"""Choosing the ports the local cloud listens on, always on the loopback interface."""
+
+from __future__ import annotations
+
+import socket
+
+LOOPBACK = "127.0.0.1"
+
+PREFERRED = {"aws": 14566, "sftp": 12222, "snowflake": 18777, "postgres": 15499}
+"""Below the range from which systems hand out ports to clients, and used by no well-known service."""
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: a port whose last connections linger in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def any_free() -> int:
+    """A port that the system says is free."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def choose(wanted: list[int], taken: set[int]) -> int:
+    """The first of the wanted ports that is free, or else any free one. Ports in `taken` are spoken for."""
+    for port in wanted:
+        if port not in taken and is_free(port):
+            return port
+    while (port := any_free()) in taken:
+        pass
+    return port
+
+
+def accepts(port: int, *, timeout: float = 1.0) -> bool:
+    """Whether something accepts connections on the loopback port."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=timeout):
+            return True
+    except OSError:
+        return False

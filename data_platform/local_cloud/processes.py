@@ -1,0 +1,208 @@
+"""One part of the local cloud as a process: starting it detached, knowing whether it lives, stopping it for good.
+
+A part is known by its command line, which names its own data directory: a process id alone may have been given
+to another program since. What a part is, and when it is healthy, is not decided here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from data_platform.local_cloud.layout import Layout, write_atomically
+
+LOG_LIMIT = 5_000_000
+"""Bytes; a part's log that is longer when the part starts is put aside, replacing the one put aside before."""
+
+
+class PartNotReady(Exception):
+    """The part's process runs but does not answer yet (or no longer)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process of the local cloud.
+
+    `command` must contain the part's data directory, so that no other process can be taken for it. `ready` raises
+    PartNotReady until the part answers. `prepare` runs before the first start and every later one.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ports: Mapping[str, int]
+    ready: Callable[[], None]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[], None] = lambda: None
+    serves: str = ""
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 20.0
+    user: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was written down when a part was started, and that it was stopped on purpose. It stays when the part
+    is stopped, for the ports: they are asked for again."""
+
+    pid: int
+    command: tuple[str, ...]
+    ports: Mapping[str, int]
+    started_at: str
+    stopped: bool = False
+
+    def save(self, path: Path) -> None:
+        write_atomically(path, json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> Record | None:
+        """The record, or None if there is none that can be read (a torn or foreign file is no record)."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                int(fields["pid"]),
+                tuple(fields["command"]),
+                dict(fields["ports"]),
+                str(fields["started_at"]),
+                bool(fields["stopped"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def process(self) -> psutil.Process | None:
+        """The live process of this record; None if it died, even when its process id was given to another."""
+        if self.stopped:
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            alive = process.status() != psutil.STATUS_ZOMBIE and tuple(process.cmdline()) == self.command
+            return process if alive else None
+        except psutil.Error:
+            return None
+
+
+def hermetic_environment(layout: Layout, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A child's whole environment. It inherits nothing: a developer's AWS profile, proxy, Python path or
+    Snowflake account (in variables or in files of the home folder) can neither reach a part nor break it."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "HOME": str(layout.home),
+        "TMPDIR": tempfile.gettempdir(),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+        "PYTHONUNBUFFERED": "1",
+        **(extra or {}),
+    }
+
+
+def start(part: Part, layout: Layout) -> Record:
+    """Starts a part in a session of its own, its output appended to its log. Returns once the program runs."""
+    log = layout.log(part.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    with log.open("ab") as output:
+        output.write(f"--- {started_at} starting {part.name}\n".encode())
+        output.flush()
+        child = subprocess.Popen(
+            part.command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=hermetic_environment(layout, part.environment),
+            cwd=layout.root,
+            start_new_session=True,
+            user=part.user,
+        )
+    record = Record(child.pid, part.command, dict(part.ports), started_at)
+    record.save(layout.record(part.name))
+    return record
+
+
+def strays(name: str, layout: Layout) -> list[psutil.Process]:
+    """Processes that use a part's data though no record names them: an `up` was killed between starting the part
+    and writing it down, or PostgreSQL's workers outlive their killed parent for a moment."""
+    data = str(layout.data(name))
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            command = process.cmdline() or [""]
+            server = Path(command[0]).name == "postgres" or any(
+                argument.startswith("data_platform.local_cloud.") for argument in command
+            )
+            if (server and data in command) or (command[0].startswith("postgres:") and process.cwd() == data):
+                found.append(process)
+    return found
+
+
+def stop(process: psutil.Process, *, first: signal.Signals, seconds: float) -> bool:
+    """Stops a process and every descendant. Asks with `first`, waits up to `seconds`, then kills.
+
+    Returns False if it had to be killed.
+    """
+    family = [process, *_descendants(process)]
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(first)
+    _, alive = psutil.wait_procs([process], timeout=seconds)
+    obeyed = not alive
+    # A polite parent ends its own children; what is left after a moment has been abandoned.
+    _, left = psutil.wait_procs([p for p in family if p.is_running()], timeout=1.0 if obeyed else 0)
+    for survivor in left:
+        with contextlib.suppress(psutil.Error):
+            survivor.kill()
+    psutil.wait_procs(left, timeout=10)
+    return obeyed
+
+
+def log_tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log since the part was started last."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 20_000))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return "(no log)"
+    since_start: list[str] = []
+    for line in text.splitlines():
+        since_start = [] if line.startswith("--- ") and " starting " in line else [*since_start, line][-lines:]
+    return "\n".join(since_start) or "(nothing was logged)"
+
+
+def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
+    """Returns when the part answers. Raises PartNotReady when its process ends or the time is over."""
+    deadline = time.monotonic() + seconds
+    pause = 0.02
+    while True:
+        try:
+            part.ready()
+            return
+        except PartNotReady as error:
+            reason = str(error)
+        if record.process() is None:
+            raise PartNotReady("its process ended")
+        if time.monotonic() > deadline:
+            raise PartNotReady(f"no answer within {seconds:.0f} s ({reason})")
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.25)
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []

@@ -1,0 +1,143 @@
+"""Makes what the platform expects to find in its cloud: buckets, partners' SFTP users, databases. Idempotent.
+
+Run by the supervisor as a process of its own, with an environment of its own, so that no AWS profile, proxy or
+Snowflake setting of the developer's reaches boto3 or the connector. It reads its Plan as JSON from standard input.
+Tables, stages and file formats are the warehouse's to make.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import psycopg2
+import snowflake.connector
+from botocore.config import Config
+from psycopg2 import sql
+
+from data_platform.landing.partners import PartnerAccess, home_directory_mappings, session_policy
+from data_platform.local_cloud.plan import Bucket, Plan, PostgresDatabase, SnowflakeAccess
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_transfer import TransferClient
+
+ROLE_ARN = "arn:aws:iam::000000000000:role/sftp-partner"
+
+
+def buckets(s3: S3Client, declared: Iterable[Bucket]) -> None:
+    """Makes the buckets that are missing and sets versioning and lifecycle on all."""
+    existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    for bucket in declared:
+        if bucket.name not in existing:
+            s3.create_bucket(Bucket=bucket.name)
+        if bucket.versioned:
+            s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
+        rules: Any = bucket.lifecycle()
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket.name, LifecycleConfiguration={"Rules": rules})
+
+
+def sftp_users(transfer: TransferClient, partners: Iterable[PartnerAccess], landing_bucket: str) -> str:
+    """Makes the one Transfer server and exactly the declared users. Returns the server's id.
+
+    A user that is as declared is left alone; another is made anew; one that is declared no more is removed, and
+    signs in no more.
+    """
+    servers = sorted(server["ServerId"] for server in transfer.list_servers()["Servers"])
+    server = servers[0] if servers else transfer.create_server(Protocols=["SFTP"], Domain="S3")["ServerId"]
+    pages = transfer.get_paginator("list_users").paginate(ServerId=server)
+    existing = {user["UserName"] for page in pages for user in page["Users"]}
+    declared = {partner.name: partner for partner in partners}
+    for name in sorted(existing - declared.keys()):
+        transfer.delete_user(ServerId=server, UserName=name)
+    for name, partner in declared.items():
+        mappings: Any = home_directory_mappings(landing_bucket, name)
+        policy = json.dumps(session_policy(landing_bucket, name), sort_keys=True)
+        if name in existing:
+            user = transfer.describe_user(ServerId=server, UserName=name)["User"]
+            have = {key["SshPublicKeyBody"] for key in user.get("SshPublicKeys", [])}
+            if (
+                user.get("HomeDirectoryMappings") == mappings
+                and user.get("Policy") == policy
+                and have == set(partner.public_keys)
+            ):
+                continue
+            transfer.delete_user(ServerId=server, UserName=name)
+        transfer.create_user(
+            ServerId=server,
+            UserName=name,
+            Role=ROLE_ARN,
+            HomeDirectoryType="LOGICAL",
+            HomeDirectoryMappings=mappings,
+            Policy=policy,
+        )
+        for line in dict.fromkeys(partner.public_keys):
+            transfer.import_ssh_public_key(ServerId=server, UserName=name, SshPublicKeyBody=line)
+    return server
+
+
+def postgres_databases(host: str, port: int, password: str, declared: Iterable[PostgresDatabase]) -> None:
+    """Makes the missing roles and databases, and sets the roles' passwords."""
+    connection = psycopg2.connect(host=host, port=port, user="postgres", password=password, dbname="postgres")
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            for database in declared:
+                name = sql.Identifier(database.name)
+                cursor.execute("select 1 from pg_roles where rolname = %s", (database.name,))
+                verb = sql.SQL("alter" if cursor.fetchone() else "create")
+                statement = sql.SQL("{} role {} login password {}")
+                cursor.execute(statement.format(verb, name, sql.Literal(database.password)))
+                cursor.execute("select 1 from pg_database where datname = %s", (database.name,))
+                if not cursor.fetchone():
+                    cursor.execute(sql.SQL("create database {} owner {}").format(name, name))
+    finally:
+        connection.close()
+
+
+def snowflake_database(host: str, access: SnowflakeAccess) -> None:
+    """Signs in by key pair, as the platform does, and makes the database."""
+    connection = snowflake.connector.connect(
+        host=host,
+        port=access.port,
+        protocol="http",
+        account=access.account,
+        user=access.user,
+        private_key_file=access.private_key_file,
+        authenticator="SNOWFLAKE_JWT",
+        login_timeout=20,
+        network_timeout=20,
+    )
+    try:
+        connection.cursor().execute(f"CREATE DATABASE IF NOT EXISTS {access.database}")
+    finally:
+        connection.close()
+
+
+def apply(plan: Plan) -> None:
+    """Makes everything in the plan. Running it again changes nothing."""
+    session = boto3.Session(
+        aws_access_key_id=plan.access_key_id,
+        aws_secret_access_key=plan.secret_access_key,
+        region_name=plan.region,
+    )
+    endpoint = f"http://{plan.host}:{plan.aws_port}"
+    config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
+    buckets(session.client("s3", endpoint_url=endpoint, config=config), plan.buckets)
+    transfer = session.client("transfer", endpoint_url=endpoint, config=config)
+    sftp_users(transfer, plan.partners, plan.landing_bucket)
+    postgres_databases(plan.host, plan.postgres_port, plan.postgres_password, plan.databases)
+    if plan.snowflake is not None:
+        snowflake_database(plan.host, plan.snowflake)
+
+
+def main() -> None:
+    """Reads the plan (after the slow imports above, so that they overlap with the parts' start) and applies it."""
+    apply(Plan.from_json(sys.stdin.read()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What a local cloud is made with, and the environment variables by which the platform reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_platform.environment import LOCAL_DEFAULTS
+from data_platform.local_cloud import aws, keys
+from data_platform.local_cloud.layout import Layout
+from data_platform.local_cloud.ports import LOOPBACK, PREFERRED
+
+
+@dataclass(frozen=True)
+class CloudSpec:
+    """Where a local cloud lives, and the names it must serve."""
+
+    state_dir: Path
+    defs_dir: Path
+    lake_bucket: str = LOCAL_DEFAULTS["DATA_PLATFORM_LAKE_BUCKET"]
+    landing_bucket: str = LOCAL_DEFAULTS["DATA_PLATFORM_LANDING_BUCKET"]
+    snowflake: Mapping[str, str] = field(
+        default_factory=lambda: {
+            name: LOCAL_DEFAULTS[f"SNOWFLAKE_{name.upper()}"]
+            for name in ("account", "user", "role", "warehouse", "database")
+        }
+    )
+    postgres_databases: tuple[str, ...] = ("dagster",)
+    preferred_ports: Mapping[str, int] = field(default_factory=lambda: PREFERRED)
+
+
+def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec) -> dict[str, str]:
+    """Every variable that settings need to reach this cloud, by name."""
+    private_key, _ = keys.snowflake_key_pair(layout)
+    dagster = f"dagster:{keys.password(layout, 'dagster')}@{LOOPBACK}:{ports['postgres']}/dagster"
+    return {
+        "DATA_PLATFORM_ENVIRONMENT": "local",
+        "DATA_PLATFORM_STATE_DIR": str(layout.root),
+        "DATA_PLATFORM_LAKE_BUCKET": spec.lake_bucket,
+        "DATA_PLATFORM_LANDING_BUCKET": spec.landing_bucket,
+        "AWS_REGION": aws.REGION,
+        "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{ports['aws']}",
+        **aws.CREDENTIALS,
+        "SFTP_HOST": LOOPBACK,
+        "SFTP_PORT": str(ports["sftp"]),
+        **{f"SNOWFLAKE_{name.upper()}": value for name, value in spec.snowflake.items()},
+        "SNOWFLAKE_PRIVATE_KEY_PATH": str(private_key),
+        "SNOWFLAKE_HOST": LOOPBACK,
+        "SNOWFLAKE_PORT": str(ports["snowflake"]),
+        "SNOWFLAKE_PROTOCOL": "http",
+        "DAGSTER_HOME": str(layout.dagster_home),
+        "DAGSTER_POSTGRES_URL": f"postgresql://{dagster}",
+    }
+
+
+def dotenv_text(environment: Mapping[str, str]) -> str:
+    """The variables as a dotenv file, which a shell can read too."""
+    lines = ["# Written by `data-platform up`; changes are overwritten. Strong secrets stand elsewhere."]
+    for name, value in environment.items():
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        lines.append(f"{name}='{quoted}'")
+    return "\n".join(lines) + "\n"

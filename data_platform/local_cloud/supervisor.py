@@ -1,0 +1,255 @@
+"""Bringing the whole local cloud up and down: which parts there are, on which ports, in what state.
+
+There is no daemon: `up` starts each part as a detached process, waits, provisions, and ends. What one process is and
+how it is stopped lies in `processes`; what each part is, in `aws`, `warehouse` and `postgres`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+
+from data_platform.landing.partners import PartnerAccess, partner_declarations
+from data_platform.local_cloud import aws, dagster_home, postgres, warehouse
+from data_platform.local_cloud.layout import Layout, write_atomically
+from data_platform.local_cloud.plan import cloud_plan
+from data_platform.local_cloud.ports import accepts, choose, is_free
+from data_platform.local_cloud.processes import (
+    Part,
+    PartNotReady,
+    Record,
+    hermetic_environment,
+    log_tail,
+    start,
+    stop,
+    strays,
+    wait_until_ready,
+)
+from data_platform.local_cloud.spec import CloudSpec, cloud_environment, dotenv_text
+from data_platform.local_cloud.status import PartStatus, part_status
+
+READY_SECONDS = 90.0
+UNRESPONSIVE_SECONDS = 8.0
+LOCK_SECONDS = 240.0
+PROVISION_SECONDS = 120.0
+
+Report = Callable[[str], None]
+
+
+class LocalCloudError(Exception):
+    """The local cloud cannot do what was asked; the message says which part, why, and what to do."""
+
+
+class LocalCloud:
+    """One local cloud. Its methods are safe to call from several processes at once: a file lock orders them."""
+
+    def __init__(self, spec: CloudSpec) -> None:
+        self.spec = spec
+        self.layout = Layout.at(spec.state_dir)
+
+    # Up
+
+    def up(self, report: Report = lambda line: None) -> dict[str, str]:
+        """Starts the parts that do not run and provisions. Returns the environment that reaches the cloud.
+
+        Raises LocalCloudError, with the end of the part's log, if a part does not come up.
+        """
+        began = time.monotonic()
+        partners = partner_declarations(self.spec.defs_dir)
+        with self._locked(report):
+            self.layout.make()
+            alive = {name: record for name, record in self._records().items() if record.process() is not None}
+            ports = self._ports(alive, report)
+            parts = self._parts(ports)
+            provisioning = self._begin_provisioning()
+            try:
+                started = self._bring_up(parts, alive, report)
+                self._finish_provisioning(provisioning, ports, partners)
+            finally:
+                if provisioning.poll() is None:
+                    provisioning.kill()
+                provisioning.wait()
+            if not accepts(ports["sftp"]):
+                raise self._failure("aws", "SFTP does not listen")
+            environment = cloud_environment(self.layout, ports, self.spec)
+            dagster_home.write(self.layout.dagster_home)
+            write_atomically(self.layout.environment, dotenv_text(environment))
+        took = time.monotonic() - began
+        report(f"{'up' if started else 'already up'}, in {took:.1f} s")
+        return environment
+
+    def _parts(self, ports: Mapping[str, int]) -> list[Part]:
+        return [
+            aws.part(self.layout, ports["aws"], ports["sftp"]),
+            warehouse.part(self.layout, ports["snowflake"], ports["aws"]),
+            postgres.part(self.layout, ports["postgres"]),
+        ]
+
+    def _ports(self, alive: Mapping[str, Record], report: Report) -> dict[str, int]:
+        """A live part keeps its ports; another gets those it had, or the preferred, or any, whichever is free."""
+        known = {name: port for record in self._records().values() for name, port in record.ports.items()}
+        ports = {name: port for record in alive.values() for name, port in record.ports.items()}
+        for name, preferred in self.spec.preferred_ports.items():
+            if name not in ports:
+                wanted = known.get(name, preferred)
+                ports[name] = choose([wanted, preferred], set(ports.values()))
+                if ports[name] != wanted:
+                    report(f"{name}: port {wanted} is taken by another program, using {ports[name]}")
+        return ports
+
+    def _bring_up(self, parts: list[Part], alive: Mapping[str, Record], report: Report) -> bool:
+        """Returns whether anything had to be started. Parts come up side by side."""
+        began = time.monotonic()
+        failures: list[LocalCloudError] = []
+        started = False
+        with ThreadPoolExecutor(len(parts), thread_name_prefix="part") as pool:
+            waiting: dict[Future[bool], Part] = {
+                pool.submit(self._bring_up_part, part, alive.get(part.name), report): part for part in parts
+            }
+            while waiting:
+                done, _ = wait(waiting, timeout=5, return_when=FIRST_COMPLETED)
+                if not done:
+                    names = ", ".join(sorted(part.name for part in waiting.values()))
+                    report(f"still waiting for {names} ({time.monotonic() - began:.0f} s)")
+                for future in done:
+                    part = waiting.pop(future)
+                    try:
+                        fresh = future.result()
+                    except PartNotReady as error:
+                        failures.append(self._failure(part.name, str(error)))
+                        continue
+                    started = started or fresh
+                    how = f"ready after {time.monotonic() - began:.1f} s" if fresh else "running"
+                    report(f"{part.name:<10} {how:<18} {part.serves}")
+        if failures:
+            raise LocalCloudError("\n".join(str(failure) for failure in failures))
+        return started
+
+    def _bring_up_part(self, part: Part, running: Record | None, report: Report) -> bool:
+        if running is not None and running.command == part.command:
+            try:
+                wait_until_ready(part, running, seconds=UNRESPONSIVE_SECONDS)
+                return False
+            except PartNotReady as error:
+                report(f"{part.name}: {error}; starting it again")
+        for process in strays(part.name, self.layout):
+            stop(process, first=part.stop_signal, seconds=part.stop_seconds)
+        part.prepare()
+        wait_until_ready(part, start(part, self.layout), seconds=READY_SECONDS)
+        return True
+
+    def _failure(self, name: str, reason: str) -> LocalCloudError:
+        log = self.layout.log(name)
+        tail = "\n".join(f"    {line}" for line in log_tail(log).splitlines())
+        return LocalCloudError(f"{name} did not come up: {reason}. The end of {log}:\n{tail}")
+
+    # Provisioning
+
+    def _begin_provisioning(self) -> subprocess.Popen[bytes]:
+        """Starts the process that provisions. It loads its libraries while the parts start, then waits."""
+        with self.layout.log("provision").open("wb") as output:
+            output.write(b"--- starting provision\n")
+            output.flush()
+            return subprocess.Popen(
+                (sys.executable, "-m", "data_platform.local_cloud.provision"),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=hermetic_environment(self.layout),
+                cwd=self.layout.root,
+            )
+
+    def _finish_provisioning(
+        self, process: subprocess.Popen[bytes], ports: Mapping[str, int], partners: tuple[PartnerAccess, ...]
+    ) -> None:
+        plan = cloud_plan(self.layout, ports, self.spec, partners)
+        try:
+            process.communicate(plan.to_json().encode(), timeout=PROVISION_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise self._failure("provision", f"not done within {PROVISION_SECONDS:.0f} s") from None
+        if process.returncode != 0:
+            raise self._failure("provision", "buckets, SFTP users or databases could not be made")
+
+    # Down, reset, status
+
+    def down(self, report: Report = lambda line: None) -> None:
+        """Stops every part and frees its ports; data, keys and ports are kept for the next `up`."""
+        with self._locked(report):
+            self._stop_all(report)
+
+    def reset(self, report: Report = lambda line: None) -> None:
+        """Stops every part and removes everything the local cloud keeps: data, keys, logs, Dagster's history."""
+        with self._locked(report):
+            self._stop_all(report)
+            for path in self.layout.everything():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def status(self) -> list[PartStatus]:
+        """The state of each part, in a fixed order. Changes nothing and waits at most two seconds a part."""
+        records = self._records()
+        ports = dict(self.spec.preferred_ports)
+        for record in records.values():
+            ports.update(record.ports)
+        parts = self._parts(ports) if self.layout.root.exists() else []
+        with ThreadPoolExecutor(4, thread_name_prefix="status") as pool:
+            return list(pool.map(lambda part: part_status(part, records.get(part.name)), parts))
+
+    def _stop_all(self, report: Report) -> None:
+        records = self._records()
+        names = sorted(records.keys() | {"aws", "postgres", "snowflake"})
+        with ThreadPoolExecutor(len(names), thread_name_prefix="stop") as pool:
+            for line in pool.map(lambda name: self._stop_part(name, records.get(name)), names):
+                if line:
+                    report(line)
+
+    def _stop_part(self, name: str, record: Record | None) -> str | None:
+        first = postgres.STOP_SIGNAL if name == postgres.NAME else signal.SIGTERM
+        process = record.process() if record else None
+        family = [process] if process else []
+        said: str | None = None
+        for found in (*family, *(stray for stray in strays(name, self.layout) if stray not in family)):
+            obeyed = stop(found, first=first, seconds=20)
+            said = f"{name:<10} " + ("stopped" if obeyed else "killed: it did not stop when asked")
+        if record is not None:
+            deadline = time.monotonic() + 5
+            while not all(is_free(port) for port in record.ports.values()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            replace(record, stopped=True).save(self.layout.record(name))
+        return said
+
+    def _records(self) -> dict[str, Record]:
+        found = {path.stem: Record.load(path) for path in sorted(self.layout.record("x").parent.glob("*.json"))}
+        return {name: record for name, record in found.items() if record is not None}
+
+    @contextlib.contextmanager
+    def _locked(self, report: Report) -> Iterator[None]:
+        """One `up`, `down` or `reset` at a time for a state directory; the system frees the lock of a dead one."""
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + LOCK_SECONDS
+        said = False
+        with self.layout.lock.open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not said:
+                        report("another data-platform command is at work on this local cloud; waiting for it")
+                        said = True
+                    if time.monotonic() > deadline:
+                        raise LocalCloudError(
+                            f"Another command has held {self.layout.lock} for {LOCK_SECONDS:.0f} s; end it first"
+                        ) from None
+                    time.sleep(0.1)
+            yield
