@@ -1,0 +1,169 @@
+"""The lake: finds, reads and tidies extracts, and opens writers of new ones (`writer.py` writes)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from itertools import chain
+from typing import Any
+
+import obstore
+import pyarrow as pa
+import pyarrow.parquet as pq
+from obstore.store import ObjectStore
+
+from data_platform.lake.manifest import MANIFEST_NAME, ROOT, ExtractKey, Manifest, ManifestError
+from data_platform.lake.writer import ExtractWriter, attempt_of, read_manifest
+
+PART_BYTES = 64 * 2**20
+"""A part's target size: what Snowflake loads best is 100 MB or somewhat less, compressed."""
+
+
+class Lake:
+    """The extracts in one bucket. `part_bytes` is the size at which a Parquet part is closed and uploaded.
+
+    >>> from obstore.store import MemoryStore
+    >>> lake = Lake(MemoryStore())
+    >>> key = ExtractKey("city", "permits", extract_id="2026-03-07")
+    >>> rows = pa.record_batch({"permit": ["A1", "A2"]})
+    >>> lake.write_extract(key, rows.schema, [rows], contract_hash="1f").rows
+    2
+    """
+
+    def __init__(self, store: ObjectStore, *, part_bytes: int = PART_BYTES) -> None:
+        self.store = store
+        self.part_bytes = part_bytes
+
+    def extract(
+        self,
+        key: ExtractKey,
+        schema: pa.Schema,
+        *,
+        contract_hash: str,
+        position_from: Any = None,
+        run_id: str | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> ExtractWriter:
+        """A writer of that extract, for a `with` block; left without `commit()`, its parts are deleted.
+
+        `schema` is of the batches that will be written; `_extract_id` and `_extracted_at` are added after its
+        columns. Where an earlier try has committed the extract, `writer.committed` is its manifest: nothing
+        needs to be read again, what is written is ignored, and `commit()` returns that manifest.
+        """
+        return ExtractWriter(
+            self.store,
+            key,
+            schema,
+            part_bytes=self.part_bytes,
+            contract_hash=contract_hash,
+            position_from=position_from,
+            run_id=run_id,
+            origin=origin or {},
+        )
+
+    def write_extract(
+        self,
+        key: ExtractKey,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        rejects: Iterable[pa.RecordBatch] = (),
+        contract_hash: str,
+        position_from: Any = None,
+        position_to: Any = None,
+        run_id: str | None = None,
+        origin: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Writes and commits one extract, or returns the manifest of an earlier try, reading no batch."""
+        with self.extract(
+            key,
+            schema,
+            contract_hash=contract_hash,
+            position_from=position_from,
+            run_id=run_id,
+            origin=origin,
+        ) as writer:
+            if writer.committed is None:
+                for batch in batches:
+                    writer.write(batch)
+                for batch in rejects:
+                    writer.reject(batch)
+            return writer.commit(position_to=position_to)
+
+    def read_manifest(self, key: ExtractKey) -> Manifest | None:
+        """The extract's manifest, or None where there is no such extract. Raises ManifestError."""
+        return read_manifest(self.store, key)
+
+    def list_manifests(self, source: str, table: str, partition: str | None = None) -> Iterator[Manifest]:
+        """The committed extracts of a feed (all partitions unless one is named), in no particular order."""
+        prefix = f"{ROOT}/{source}/{table}/" + (f"{partition}/" if partition is not None else "")
+        for path, _ in self._objects(prefix):
+            if path.endswith("/" + MANIFEST_NAME):
+                yield Manifest.from_json(bytes(obstore.get(self.store, path).bytes()))
+
+    def read_rows(
+        self, manifest: Manifest, *, columns: list[str] | None = None, limit: int | None = None
+    ) -> pa.Table:
+        """The extract's rows, in memory: for previews and tests. Checks each file against its SHA-256 and
+        raises ManifestError where they differ."""
+        tables = []
+        missing = limit
+        for file in manifest.files:
+            if missing is not None and missing <= 0:
+                break
+            table = self._table(file.path, file.sha256, columns).slice(0, missing)
+            missing = None if missing is None else missing - table.num_rows
+            tables.append(table)
+        if tables:
+            return pa.concat_tables(tables)
+        return pa.table(
+            {column.name: [] for column in manifest.columns if not columns or column.name in columns}
+        )
+
+    def read_rejects(self, manifest: Manifest) -> pa.Table | None:
+        """The rows that broke the contract (`writer.REJECTS_FILE_SCHEMA`), or None where there are none."""
+        file = manifest.rejects_file
+        return None if file is None else self._table(file.path, file.sha256, None)
+
+    def orphans(self, *, older_than: timedelta, source: str | None = None) -> Iterator[str]:
+        """Keys of Parquet files that no manifest commits and that are older than `older_than`: what killed
+        tries have left. Give it longer than the longest extract takes."""
+        before = datetime.now(UTC) - older_than
+        folders: dict[str, list[tuple[str, datetime]]] = {}
+        for path, modified in self._objects(f"{ROOT}/{source}/" if source else f"{ROOT}/"):
+            folders.setdefault(path.rpartition("/")[0], []).append((path, modified))
+        for folder, objects in folders.items():
+            parts = [(path, modified) for path, modified in objects if not path.endswith("/" + MANIFEST_NAME)]
+            if len(parts) == len(objects):
+                kept: set[str] = set()
+            elif len({attempt_of(path) for path, _ in parts}) > 1:
+                kept = _files_of(bytes(obstore.get(self.store, f"{folder}/{MANIFEST_NAME}").bytes()))
+            else:
+                continue
+            yield from (path for path, modified in parts if path not in kept and modified < before)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Deletes objects by key (of `orphans()`)."""
+        paths = list(paths)
+        if paths:
+            obstore.delete(self.store, paths)
+
+    def _objects(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        pages = chain.from_iterable(obstore.list(self.store, prefix))
+        return ((str(item["path"]), item["last_modified"]) for item in pages)
+
+    def _table(self, path: str, sha256: str, columns: list[str] | None) -> pa.Table:
+        content = bytes(obstore.get(self.store, path).bytes())
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ManifestError(
+                f"{path} is not the file that its manifest commits (SHA-256 differs); extract again"
+            )
+        return pq.read_table(BytesIO(content), columns=columns)
+
+
+def _files_of(manifest: bytes) -> set[str]:
+    values = json.loads(manifest)
+    return {file["path"] for file in [*values["files"], values["rejects_file"]] if file}

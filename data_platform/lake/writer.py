@@ -1,0 +1,204 @@
+"""Writes one extract: record batches to zstd Parquet parts, then the manifest with a conditional put.
+
+An attempt's parts carry its own token in their names, so a retry or a concurrent twin never overwrites a
+committed part; whoever puts the manifest first has the extract, and the others' parts are deleted.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import chain
+from types import TracebackType
+from typing import Any
+
+import obstore
+import pyarrow as pa
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import ObjectStore
+
+from data_platform.contract import EXTRACT_ID, EXTRACTED_AT
+from data_platform.lake.manifest import ColumnEntry, ExtractKey, Manifest, ManifestError
+from data_platform.lake.parts import Parts, Uploads
+
+METADATA_SCHEMA: pa.Schema = pa.schema({EXTRACT_ID: pa.string(), EXTRACTED_AT: pa.timestamp("us", tz="UTC")})
+"""The columns that every extract ends with."""
+
+REJECTS_SCHEMA = pa.schema(
+    [
+        pa.field("record_number", pa.int64(), False),
+        pa.field("column_name", pa.string()),
+        pa.field("reason", pa.string(), False),
+        pa.field("raw_text", pa.string()),
+    ]
+)
+"""What `ExtractWriter.reject` takes: one row for each record that breaks the contract."""
+
+REJECTS_FILE_SCHEMA = pa.schema(
+    [
+        pa.field("extract_id", pa.string(), False),
+        pa.field("delivery_id", pa.string()),
+        pa.field("source", pa.string(), False),
+        pa.field("table_name", pa.string(), False),
+        *REJECTS_SCHEMA,
+    ]
+)
+"""What an extract's rejects file holds."""
+
+
+class ExtractWriter:
+    """Writes one extract; see `Lake.extract`. For one thread; uploads overlap with writing."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        key: ExtractKey,
+        schema: pa.Schema,
+        *,
+        part_bytes: int,
+        contract_hash: str,
+        position_from: Any,
+        run_id: str | None,
+        origin: Mapping[str, Any],
+    ) -> None:
+        self.key = key
+        self.schema = pa.schema([*schema, *METADATA_SCHEMA])
+        self.rows = 0
+        self.rejects = 0
+        self.started_at = datetime.now(UTC)
+        self.committed: Manifest | None = read_manifest(store, key)
+        self._store = store
+        self._contract_hash = contract_hash
+        self._position_from = position_from
+        self._run_id = run_id
+        self._origin = dict(origin)
+        self._attempt = secrets.token_hex(4)
+        self._uploads = Uploads(store)
+        self._row_parts = Parts(self._uploads, self._part_path, self.schema, part_bytes=part_bytes)
+        self._reject_parts = Parts(self._uploads, self._rejects_path, REJECTS_FILE_SCHEMA, part_bytes=None)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Adds rows. Raises ValueError where the batch's columns aren't the extract's."""
+        if self.committed is not None:
+            return
+        constants = [
+            pa.repeat(pa.scalar(self.key.extract_id, pa.string()), batch.num_rows),
+            pa.repeat(pa.scalar(self.started_at, METADATA_SCHEMA.field(1).type), batch.num_rows),
+        ]
+        own = list(self.schema)[: -len(METADATA_SCHEMA)]
+        if batch.schema.names != [field.name for field in own] or batch.schema.types != [f.type for f in own]:
+            raise ValueError(
+                f"a batch for {self.key.source}/{self.key.table} has the columns"
+                f" {_described(batch.schema)}; expected {_described(pa.schema(own))}"
+            )
+        self.rows += batch.num_rows
+        self._row_parts.add(pa.RecordBatch.from_arrays([*batch.columns, *constants], schema=self.schema))
+
+    def reject(self, batch: pa.RecordBatch) -> None:
+        """Adds records that break the contract (REJECTS_SCHEMA)."""
+        if self.committed is not None:
+            return
+        self.rejects += batch.num_rows
+        constants = (self.key.extract_id, self._origin.get("delivery_id"), self.key.source, self.key.table)
+        columns: list[pa.Array[Any]] = [
+            pa.repeat(pa.scalar(value, pa.string()), batch.num_rows) for value in constants
+        ]
+        columns += [batch.column(field.name).cast(field.type) for field in REJECTS_SCHEMA]
+        self._reject_parts.add(pa.RecordBatch.from_arrays(columns, schema=REJECTS_FILE_SCHEMA))
+
+    def commit(self, *, position_to: Any = None) -> Manifest:
+        """Puts the last parts, then the manifest where there is none yet. Returns the manifest that counts:
+        this one, or that of a try that was faster."""
+        if self.committed is not None:
+            self.abort()
+            return self.committed
+        files = self._row_parts.finish()
+        rejects_files = self._reject_parts.finish()
+        manifest = Manifest(
+            extract_id=self.key.extract_id,
+            source=self.key.source,
+            table=self.key.table,
+            partition=self.key.partition,
+            contract_hash=self._contract_hash,
+            columns=tuple(ColumnEntry(field.name, str(field.type)) for field in self.schema),
+            files=files,
+            rows=self.rows,
+            rejects=self.rejects,
+            rejects_file=rejects_files[0] if rejects_files else None,
+            position_from=self._position_from,
+            position_to=position_to,
+            started_at=self.started_at,
+            committed_at=datetime.now(UTC),
+            run_id=self._run_id,
+            origin=self._origin,
+        )
+        text = manifest.to_json().encode()
+        try:
+            obstore.put(self._store, self.key.manifest_path, text, mode="create")
+        except AlreadyExistsError:
+            # A twin was faster; or this put arrived, its answer was lost, and the client sent it again.
+            winner = read_manifest(self._store, self.key)
+            if winner is None:
+                raise
+            manifest = winner
+        self.committed = manifest
+        self._tidy(manifest)
+        return manifest
+
+    def abort(self) -> None:
+        """Deletes this attempt's parts; a no-op after a commit. Leaving the `with` block does it."""
+        self._uploads.close()
+        self._row_parts.discard()
+        self._reject_parts.discard()
+        if self.committed is None:
+            mine = [path for path in self._paths() if attempt_of(path) == self._attempt]
+            if mine:
+                obstore.delete(self._store, mine)
+
+    def __enter__(self) -> ExtractWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def _tidy(self, manifest: Manifest) -> None:
+        """Deletes what the manifest doesn't name. Safe while a twin writes: it can't commit any more."""
+        kept = {file.path for file in manifest.files} | {self.key.manifest_path}
+        if manifest.rejects_file is not None:
+            kept.add(manifest.rejects_file.path)
+        left = [path for path in self._paths() if path not in kept]
+        if left:
+            obstore.delete(self._store, left)
+
+    def _part_path(self, number: int) -> str:
+        return f"{self.key.prefix}part-{number:05}-{self._attempt}.parquet"
+
+    def _rejects_path(self, number: int) -> str:
+        return f"{self.key.prefix}rejects-{self._attempt}.parquet"
+
+    def _paths(self) -> list[str]:
+        return [str(item["path"]) for item in chain.from_iterable(obstore.list(self._store, self.key.prefix))]
+
+
+def read_manifest(store: ObjectStore, key: ExtractKey) -> Manifest | None:
+    """The extract's manifest, or None where there is none. Raises ManifestError."""
+    try:
+        content = bytes(obstore.get(store, key.manifest_path).bytes())
+    except FileNotFoundError:
+        return None
+    try:
+        return Manifest.from_json(content)
+    except ManifestError as error:
+        raise ManifestError(f"{key.manifest_path}: {error}") from error
+
+
+def attempt_of(path: str) -> str:
+    """The token of the attempt that wrote a part: `part-00000-<token>.parquet`."""
+    return path.rpartition("-")[2].removesuffix(".parquet")
+
+
+def _described(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
