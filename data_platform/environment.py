@@ -122,6 +122,12 @@ class Settings(_Group):
     state_dir: Path = Field(
         Path(".local"), alias="DATA_PLATFORM_STATE_DIR", description="a folder", examples=[".local"]
     )
+    repository_url: str | None = Field(
+        None,
+        alias="DATA_PLATFORM_REPOSITORY_URL",
+        description="the git repository's web address, which the UI links to",
+        examples=["https://git.example.org/team/data-platform"],
+    )
     aws: AwsSettings
     snowflake: SnowflakeSettings
     sftp: SftpSettings

@@ -6,9 +6,10 @@ Declarations only: reading is in `read.py`, listing in `inbox.py`, outcomes in `
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -114,18 +115,20 @@ class DayPartition(_Rules):
 
 
 class Expected(_Rules):
-    """When a file is expected: every hour or day of the partner's local time, at the latest `within_minutes`
-    after that hour or day has ended."""
+    """When a file is expected: every hour or day of the partner's local time, at the latest `within_minutes` after
+    that hour or day has ended. Which hour or day a file is of stands in a named group of the pattern (the
+    partition's unless told); a `format` without an offset (%z) is local time."""
 
     every: Literal["hour", "day"]
     within_minutes: int = Field(60, ge=0)
+    group: str | None = None
+    format: str | None = None
 
 
-class FeedRules(_Rules):
-    """One file feed of one partner."""
+class FeedDeclaration(_Rules):
+    """What a feed's YAML states about its files. `min_volume`: a delivery with fewer rows than that share of the
+    median of the feed's latest ones is flagged. `max_decoded_bytes`: more than that is taken for a bomb."""
 
-    partner: str
-    name: str
     pattern: Annotated[str, AfterValidator(_pattern)]
     format: FileFormat = Field(CsvFormat(), discriminator="type")
     compression: Literal["none", "gzip", "zip"] = "none"
@@ -135,16 +138,21 @@ class FeedRules(_Rules):
     readiness: Readiness = Readiness()
     partition: DayPartition | None = None
     expected: Expected | None = None
-    time_zone: str = "UTC"
+    min_volume: float | None = Field(0.7, ge=0, le=1)
     max_decoded_bytes: int = Field(20 * 2**30, gt=0)
 
     @model_validator(mode="after")
-    def _agree(self) -> FeedRules:
+    def _agree(self) -> Self:
         groups = self.regex.groupindex
         if self.partition and self.partition.group not in groups:
             raise ValueError(
                 f"partition.group {self.partition.group!r} is not a named group of the pattern; write"
                 f" (?P<{self.partition.group}>...) in it"
+            )
+        if self.expected and self.slot_group not in groups:
+            raise ValueError(
+                f"expected.group {self.slot_group!r} is not a named group of the pattern; write"
+                f" (?P<{self.slot_group}>...) in it"
             )
         if self.load_mode == "merge" and not self.contract.key:
             raise ValueError("load_mode merge needs contract.key: the columns that identify a row")
@@ -154,6 +162,19 @@ class FeedRules(_Rules):
     def regex(self) -> re.Pattern[str]:
         """The compiled pattern; it must match a whole file name."""
         return re.compile(self.pattern)
+
+    @property
+    def slot_group(self) -> str:
+        """The pattern's group that says which hour or day a file is of."""
+        return (self.expected and self.expected.group) or (self.partition and self.partition.group) or "day"
+
+
+class FeedRules(FeedDeclaration):
+    """One file feed of one partner: its declaration, whose it is, and the partner's time zone."""
+
+    partner: str
+    name: str
+    time_zone: str = "UTC"
 
     @property
     def feed(self) -> str:
@@ -178,6 +199,18 @@ class FeedRules(_Rules):
                 f"{file_name!r} is of {day}, before the first day of {self.feed} ({self.partition.start})"
             )
         return day.isoformat()
+
+    def slot(self, file_name: str) -> datetime | None:
+        """The start (UTC) of the hour or day that a file is of, or None where its name doesn't say."""
+        match = self.regex.fullmatch(file_name)
+        if self.expected is None or match is None:
+            return None
+        form = self.expected.format or (self.partition.format if self.partition else "%Y%m%d")
+        try:
+            read = datetime.strptime(match[self.slot_group], form)
+        except ValueError:
+            return None
+        return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(self.time_zone))).astimezone(UTC)
 
     @classmethod
     def of(cls, attributes: dict[str, Any]) -> FeedRules:

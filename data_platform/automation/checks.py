@@ -1,0 +1,110 @@
+"""The checks that every file feed's table carries, made from its contract and the delivery ledger.
+
+`contract` blocks what follows: it counts what the table holds that the contract forbids. `deliveries` accounts for
+what landed, and warns of quarantined files and unusually small ones. Files that did not come: `arrivals.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from data_platform.landing.feed import FeedRules
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+    from data_platform.landing.intake import IntakeResult
+
+CONTRACT = "contract"
+DELIVERIES = "deliveries"
+_ENOUGH_TO_COMPARE = 5
+
+
+def feed_check_specs(rules: FeedRules) -> list[dg.AssetCheckSpec]:
+    """The checks that a feed's table carries."""
+    table = dg.AssetKey(["raw", rules.partner, rules.name])
+    return [
+        dg.AssetCheckSpec(
+            CONTRACT,
+            asset=table,
+            blocking=True,
+            description="No null where the contract forbids it, no two rows of one key.",
+        ),
+        dg.AssetCheckSpec(
+            DELIVERIES,
+            asset=table,
+            description="Landed = loaded + duplicate + superseded + quarantined; rows read = loaded + rejects;"
+            " nothing quarantined, no delivery unusually small.",
+        ),
+    ]
+
+
+def feed_check_results(
+    rules: FeedRules, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
+) -> Iterator[dg.AssetCheckResult]:
+    """Evaluates them after an intake."""
+    yield _contract(rules, result, connection, table)
+    yield _deliveries(rules, result, table)
+
+
+def _contract(
+    rules: FeedRules, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
+) -> dg.AssetCheckResult:
+    cursor = connection.cursor()
+    cursor.execute(rules.contract.violation_counts_sql(result.target.sql_name))
+    row = cursor.fetchone()
+    counts = dict(zip((column.name for column in cursor.description), row, strict=True))
+    checked = counts.pop("ROWS_CHECKED")
+    broken = {name.lower(): count for name, count in counts.items() if count}
+    return dg.AssetCheckResult(
+        passed=not broken,
+        check_name=CONTRACT,
+        asset_key=table,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"The table breaks the contract of {rules.feed}: {broken}" if broken else None,
+        metadata={"rows checked": checked, **broken},
+    )
+
+
+def _deliveries(rules: FeedRules, result: IntakeResult, table: dg.AssetKey) -> dg.AssetCheckResult:
+    unaccounted = [
+        receipt.file_name
+        for receipt in result.receipts
+        if receipt.status == "loaded" and receipt.rows_read != receipt.rows_loaded + receipt.rows_rejected
+    ]
+    problems = [f"the rows of {name} don't add up" for name in unaccounted]
+    if sum(result.outcomes.values()) != len(result.receipts):
+        problems.append(f"{len(result.receipts)} files landed, and the outcomes are {result.outcomes}")
+    problems += [
+        f"{receipt.file_name} is quarantined: {receipt.reason}"
+        for receipt in result.receipts
+        if receipt.status == "quarantined"
+    ]
+    small = _small(rules, result)
+    problems += [f"{name} has {rows} rows where {usual:g} are usual" for name, (rows, usual) in small.items()]
+    return dg.AssetCheckResult(
+        passed=not problems,
+        check_name=DELIVERIES,
+        asset_key=table,
+        severity=dg.AssetCheckSeverity.ERROR if unaccounted else dg.AssetCheckSeverity.WARN,
+        description="; ".join(problems) or None,
+        metadata={"landed": len(result.receipts), **result.outcomes, "unusually small": len(small)},
+    )
+
+
+def _small(rules: FeedRules, result: IntakeResult) -> dict[str, tuple[int, float]]:
+    """Loaded deliveries that fall short of the feed's usual size: {file: (rows, usual rows)}."""
+    loaded = [receipt for receipt in result.receipts if receipt.status == "loaded"]
+    sizes = [*result.usual_rows, *(receipt.rows_read for receipt in loaded)]
+    if rules.min_volume is None or len(sizes) < _ENOUGH_TO_COMPARE:
+        return {}
+    usual = median(sizes)
+    return {
+        receipt.file_name: (receipt.rows_read, usual)
+        for receipt in loaded
+        if receipt.rows_read < rules.min_volume * usual
+    }

@@ -1,0 +1,208 @@
+"""What a landing run does: takes deliveries in, feed by feed, and tells Dagster what came of each.
+
+The work itself is in `landing.intake`. Feeds go side by side; one feed's failure fails that feed: the others are
+materialized, then the step fails and names the broken ones.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from data_platform.automation.checks import feed_check_results, feed_check_specs
+from data_platform.environment import settings
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.inbox import pending_of
+from data_platform.landing.intake import Intake, IntakeResult, Requested, reload_partition
+from data_platform.resources import LakeResource, LandingResource, WarehouseResource
+
+FEED_METADATA = "data_platform/feed"
+FEEDS_AT_ONCE = 4
+_PREVIEW_ROWS = 5
+
+check_specs_of = feed_check_specs
+
+
+class RequestedDelivery(dg.Config):  # type: ignore[misc]
+    """A pending file. `token` tells this upload from others of its name; `give_up`: quarantine it with that reason
+    instead of reading it again."""
+
+    feed: str
+    key: str
+    token: str | None = None
+    companion: str | None = None
+    give_up: str | None = None
+
+
+class LandingConfig(dg.Config):  # type: ignore[misc]
+    """`deliveries`: what to take in; null means all that is pending and ready now. `reload`: put the partition's
+    committed extracts into the table again instead (it ends with the same rows)."""
+
+    deliveries: list[RequestedDelivery] | None = None
+    reload: bool = False
+
+
+def inbound_key(rules: FeedRules) -> dg.AssetKey:
+    """The partner's folder, where lineage begins."""
+    return dg.AssetKey(["inbound", rules.partner, rules.name])
+
+
+def lake_key(rules: FeedRules) -> dg.AssetKey:
+    """The feed's extracts."""
+    return dg.AssetKey(["lake", rules.partner, rules.name])
+
+
+def raw_key(rules: FeedRules) -> dg.AssetKey:
+    """The feed's table."""
+    return dg.AssetKey(["raw", rules.partner, rules.name])
+
+
+def run_landing(
+    context: dg.AssetExecutionContext,
+    config: LandingConfig,
+    feeds: Sequence[FeedRules],
+    *,
+    lake: LakeResource,
+    landing: LandingResource,
+    warehouse: WarehouseResource,
+) -> Iterator[Any]:
+    """Takes in what is asked for and yields materializations and check results. Raises dg.Failure at the end where
+    a feed failed, naming each with its error."""
+    selected = [
+        rules for rules in feeds if {lake_key(rules), raw_key(rules)} & set(context.selected_asset_keys)
+    ]
+    partition = context.partition_key if context.has_partition_key else None
+    bucket = landing.bucket()
+    work = _work(config, selected, bucket, partition)
+    failed: dict[str, Exception] = {}
+    log_lock = threading.Lock()
+
+    def progress(message: str) -> None:
+        with log_lock:
+            context.log.info(message)
+
+    def take_in(rules: FeedRules) -> IntakeResult:
+        intake = Intake(
+            rules,
+            bucket=bucket,
+            lake=lake.lake(),
+            connect=lambda: warehouse.open(query_tag=_query_tag(context, rules)),
+            database=settings().snowflake.database,
+            run_id=context.run_id,
+            progress=progress,
+        )
+        if config.reload:
+            return reload_partition(intake, partition)
+        return intake.take_in(work[rules.feed])
+
+    with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
+        futures = {
+            pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.feed]
+        }
+        for future in as_completed(futures):
+            rules = futures[future]
+            try:
+                result = future.result()
+                yield from _events(context, rules, result, warehouse, partition)
+            except Exception as error:
+                context.log.exception(f"{rules.feed} failed")
+                failed[rules.feed] = error
+    if not futures:
+        context.log.info("Nothing is pending for " + ", ".join(rules.feed for rules in selected))
+    if failed:
+        raise dg.Failure(
+            description="; ".join(f"{feed}: {error}" for feed, error in failed.items()),
+            metadata={"failed feeds": ", ".join(failed), "other feeds done": len(futures) - len(failed)},
+        )
+
+
+def _work(
+    config: LandingConfig, selected: Sequence[FeedRules], bucket: Any, partition: str | None
+) -> Mapping[str, list[Requested]]:
+    work: dict[str, list[Requested]] = {rules.feed: [] for rules in selected}
+    if config.reload:
+        return work
+    if config.deliveries is None:
+        for item in pending_of(bucket, selected, now=datetime.now(UTC), partition=partition):
+            work[item.rules.feed].append(Requested(item.pending.key, item.companion))
+        return work
+    for delivery in config.deliveries:
+        if delivery.feed in work:
+            work[delivery.feed].append(Requested(delivery.key, delivery.companion, delivery.give_up))
+    return work
+
+
+def _query_tag(context: dg.AssetExecutionContext, rules: FeedRules) -> str:
+    return f"dagster run={context.run_id} asset=raw/{rules.feed}"
+
+
+def _events(
+    context: dg.AssetExecutionContext,
+    rules: FeedRules,
+    result: IntakeResult,
+    warehouse: WarehouseResource,
+    partition: str | None,
+) -> Iterator[Any]:
+    """The feed's materializations, with their numbers, and its checks."""
+    for receipt in result.receipts:
+        if receipt.status != "loaded":
+            context.log.warning(f"{rules.feed}: {receipt.file_name} is {receipt.status}: {receipt.reason}")
+    if lake_key(rules) in context.selected_asset_keys and result.manifests:
+        yield dg.MaterializeResult(asset_key=lake_key(rules), metadata=_lake_metadata(result))
+    if raw_key(rules) in context.selected_asset_keys and result.load is not None:
+        with warehouse.connection(query_tag=_query_tag(context, rules)) as connection:
+            checks = [
+                check
+                for check in feed_check_results(rules, result, connection, raw_key(rules))
+                if dg.AssetCheckKey(raw_key(rules), str(check.check_name)) in context.selected_asset_check_keys
+            ]
+            metadata = {
+                **_raw_metadata(result, _query_tag(context, rules)),
+                "preview": dg.MetadataValue.md(result.preview(connection, _PREVIEW_ROWS)),
+            }
+        if result.manifests or result.load.rows_loaded:
+            yield dg.MaterializeResult(asset_key=raw_key(rules), metadata=metadata)
+        else:
+            context.log_event(
+                dg.AssetObservation(asset_key=raw_key(rules), partition=partition, metadata=metadata)
+            )
+        yield from checks
+
+
+def _lake_metadata(result: IntakeResult) -> dict[str, Any]:
+    return {
+        "dagster/partition_row_count": result.rows_written,
+        "bytes": result.bytes_written,
+        "files": sum(len(manifest.files) for manifest in result.manifests),
+        "extracts": len(result.manifests),
+        "rejects": result.rows_rejected,
+        "seconds": round(result.seconds, 3),
+        "extract_id": result.manifests[-1].extract_id,
+        "s3_uri": dg.MetadataValue.path(result.uri),
+        "position": dg.MetadataValue.json(result.position),
+    }
+
+
+def _raw_metadata(result: IntakeResult, query_tag: str) -> dict[str, Any]:
+    assert result.load is not None
+    outcomes = {status: result.count(status) for status in ("loaded", "duplicate", "superseded", "quarantined")}
+    return {
+        "dagster/partition_row_count": result.load.rows_loaded,
+        "dagster/row_count": result.table_rows,
+        "rows": result.load.rows_loaded,
+        "rows_replaced": result.load.rows_deleted,
+        "rejects": result.rows_rejected,
+        "bytes": result.bytes_written,
+        "seconds": round(result.seconds, 3),
+        "landed": len(result.receipts),
+        **outcomes,
+        "extract_id": result.manifests[-1].extract_id if result.manifests else "",
+        "position": dg.MetadataValue.json(result.position),
+        "query_ids": dg.MetadataValue.json(list(result.load.query_ids)),
+        "query_tag": query_tag,
+    }

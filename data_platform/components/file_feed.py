@@ -1,0 +1,72 @@
+"""A file feed: one table-shaped stream of files that a partner drops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dagster as dg
+from pydantic import BaseModel
+
+from data_platform.components.scaffolds import FileFeedScaffolder
+from data_platform.landing.feed import FeedDeclaration, FeedRules
+
+
+class FileFeedAttributes(FeedDeclaration):
+    """The attributes of a FileFeed's `defs.yaml`. Owners are the partner's unless given."""
+
+    description: str
+    owners: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+
+
+@dg.scaffold_with(FileFeedScaffolder)
+@dataclass
+class FileFeed(dg.Component):
+    """One feed of an SFTP partner, in a folder below its partner's: `sources/partners/<partner>/<feed>/defs.yaml`.
+
+    The partner's and the folder's names give the assets `lake/<partner>/<feed>` and `raw/<partner>/<feed>`, and the
+    table `RAW_<PARTNER>.<FEED>`. Files are matched, decoded and held against the contract; what breaks it becomes
+    rejects, and everything else is loaded.
+
+    ```yaml
+    type: data_platform.components.FileFeed
+    attributes:
+      description: Water meter readings, one file an hour.
+      pattern: 'readings_(?P<day>\\d{8})T\\d{2}\\.csv'
+      format: {type: csv, delimiter: ","}
+      partition: {start: 2026-01-01}
+      load_mode: append
+      reject_limit: {share: 0.02}
+      contract:
+        key: [meter_id, read_at]
+        drift: evolve
+        columns:
+          - {name: meter_id, type: string, nullable: false, description: The meter.}
+          - {name: read_at, type: timestamp, nullable: false, description: When it was read.}
+          - {name: litres, type: "decimal(12,3)", description: The meter's register.}
+    ```
+    """
+
+    attributes: FileFeedAttributes
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The attributes' schema, which `dg check yaml` holds a `defs.yaml` against."""
+        return FileFeedAttributes
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> FileFeed:
+        """Takes the attributes as they stand: no templates, as patterns may hold braces."""
+        assert isinstance(attributes, FileFeedAttributes)
+        return cls(attributes)
+
+    def rules(self, partner: str, name: str, time_zone: str) -> FeedRules:
+        """The engine's view of this feed."""
+        declared = {field: getattr(self.attributes, field) for field in FeedDeclaration.model_fields}
+        return FeedRules(partner=partner, name=name, time_zone=time_zone, **declared)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """A feed has no definitions of its own: its partner builds one step for all its feeds."""
+        raise dg.DagsterInvalidDefinitionError(
+            f"{context.path}: a FileFeed must stand in a folder directly below its SftpPartner's folder"
+        )

@@ -1,0 +1,162 @@
+"""The assets of a partner's feeds: where files come in, the lake's extracts, the raw tables, and their checks.
+
+One step a partner, which can be subset; what it does when it runs is in `automation.landing_run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from data_platform.automation.landing_run import (
+    FEED_METADATA,
+    LandingConfig,
+    check_specs_of,
+    inbound_key,
+    lake_key,
+    raw_key,
+    run_landing,
+)
+from data_platform.contract import DELIVERY_ID, EXTRACT_ID, EXTRACTED_AT, RECORD_NUMBER, Contract
+from data_platform.environment import settings
+from data_platform.landing.feed import FeedRules
+from data_platform.resources import LakeResource, LandingResource, WarehouseResource
+
+_METADATA_COLUMNS = [
+    dg.TableColumn(DELIVERY_ID, "VARCHAR", "The delivery that the row came with"),
+    dg.TableColumn(RECORD_NUMBER, "NUMBER(19,0)", "The record's number in its file, from 1"),
+    dg.TableColumn(EXTRACT_ID, "VARCHAR", "The extract that holds the row"),
+    dg.TableColumn(EXTRACTED_AT, "TIMESTAMP_TZ(6)", "When the extract was written"),
+]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A feed as declared: its rules, and what the UI says of it."""
+
+    rules: FeedRules
+    description: str
+    owners: Sequence[str]
+    tags: Mapping[str, str]
+    declared_in: Path
+    project_root: Path
+
+
+def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -> dg.Definitions:
+    """One multi-asset for all feeds of a partner."""
+    if not feeds:
+        return dg.Definitions()
+    rules = [feed.rules for feed in feeds]
+
+    @dg.multi_asset(
+        name=partner,
+        description=description,
+        specs=[spec for feed in feeds for spec in (_lake_spec(feed), _raw_spec(feed))],
+        check_specs=[check for feed in feeds for check in check_specs_of(feed.rules)],
+        can_subset=True,
+    )
+    def land(
+        context: dg.AssetExecutionContext,
+        config: LandingConfig,
+        lake: LakeResource,
+        landing: LandingResource,
+        warehouse: WarehouseResource,
+    ) -> Iterator[Any]:
+        yield from run_landing(context, config, rules, lake=lake, landing=landing, warehouse=warehouse)
+
+    return dg.Definitions(assets=[land, *(_inbound_spec(feed) for feed in feeds)])
+
+
+def _inbound_spec(feed: Feed) -> dg.AssetSpec:
+    """The partner's folder: not made by the platform, but where lineage begins."""
+    return dg.AssetSpec(
+        inbound_key(feed.rules),
+        description=f"Files that {feed.rules.partner} drops over SFTP: `{feed.rules.pattern}`",
+        kinds={"sftp", "s3"},
+        partitions_def=_partitions(feed.rules),
+        **_common(feed),
+    )
+
+
+def _lake_spec(feed: Feed) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        lake_key(feed.rules),
+        deps=[inbound_key(feed.rules)],
+        description=f"{feed.description}\n\nParquet extracts, one a delivery, with the rejects beside them.",
+        kinds={"s3", "parquet"},
+        skippable=True,
+        code_version=feed.rules.contract.hash,
+        partitions_def=_partitions(feed.rules),
+        **_common(feed),
+    )
+
+
+def _raw_spec(feed: Feed) -> dg.AssetSpec:
+    rules = feed.rules
+    table = f"{settings().snowflake.database}.RAW_{rules.partner}.{rules.name}".upper()
+    return dg.AssetSpec(
+        raw_key(rules),
+        deps=[lake_key(rules)],
+        description=feed.description,
+        kinds={"snowflake"},
+        skippable=True,
+        code_version=rules.contract.hash,
+        partitions_def=_partitions(rules),
+        **_common(
+            feed,
+            {
+                "dagster/column_schema": _column_schema(rules.contract),
+                "dagster/table_name": table,
+                FEED_METADATA: dg.MetadataValue.json(rules.model_dump(mode="json", exclude_defaults=True)),
+            },
+        ),
+    )
+
+
+def _common(feed: Feed, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "group_name": feed.rules.partner,
+        "owners": list(feed.owners),
+        "tags": {**feed.tags, "source": feed.rules.partner},
+        "metadata": {**_references(feed), **(metadata or {})},
+    }
+
+
+def _references(feed: Feed) -> dict[str, Any]:
+    """Links to the YAML that declares the feed, and to the page that explains it."""
+    declared = feed.declared_in.relative_to(feed.project_root)
+    repository = settings().repository_url
+    if repository is None:
+        code: Any = dg.LocalFileCodeReference(str(feed.declared_in), line_number=1, label=str(declared))
+        docs: Any = dg.MetadataValue.path(str(feed.project_root / "docs" / "add-a-feed.md"))
+    else:
+        code = dg.UrlCodeReference(f"{repository}/blob/main/{declared}", label=str(declared))
+        docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/add-a-feed.md")
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue([code]), "docs": docs}
+
+
+def _column_schema(contract: Contract) -> dg.TableSchema:
+    columns = [
+        dg.TableColumn(
+            column.name,
+            column.snowflake_type,
+            column.description or None,
+            dg.TableColumnConstraints(
+                nullable=column.nullable, unique=contract.key == (column.name,), other=[]
+            ),
+        )
+        for column in contract.columns
+    ]
+    return dg.TableSchema([*columns, *_METADATA_COLUMNS])
+
+
+def _partitions(rules: FeedRules) -> dg.PartitionsDefinition[str] | None:
+    """Days of the partner's time zone, today included: files of a day come while the day lasts."""
+    if rules.partition is None:
+        return None
+    start = rules.partition.start.isoformat()
+    return dg.DailyPartitionsDefinition(start_date=start, timezone=rules.time_zone, end_offset=1)

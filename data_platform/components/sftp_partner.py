@@ -1,0 +1,106 @@
+"""A partner that delivers files over SFTP, and all its feeds."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict
+
+from data_platform.components.defs_yaml import DefinitionInvalid, load_attributes
+from data_platform.components.file_feed import FileFeed, FileFeedAttributes
+from data_platform.components.landing_assets import Feed, landing_definitions
+from data_platform.components.scaffolds import SftpPartnerScaffolder
+from data_platform.environment import settings
+
+_log = logging.getLogger(__name__)
+
+
+class SftpPartnerAttributes(BaseModel):
+    """The attributes of an SftpPartner's `defs.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str
+    time_zone: str
+    owners: tuple[str, ...]
+    public_keys: tuple[str, ...] = ()
+    contacts: tuple[str, ...] = ()
+
+
+@dg.scaffold_with(SftpPartnerScaffolder)
+@dataclass
+class SftpPartner(dg.Component):
+    """A partner, in `sources/partners/<partner>/defs.yaml`; each folder below that holds one of its feeds.
+
+    The folder's name is the partner's: its SFTP user, its inbound prefix, and the source of its assets.
+    `public_keys` are OpenSSH lines; whoever holds one of the private keys may deliver. Days in file names and
+    expected arrivals are meant in `time_zone`. `owners` are emails or `team:<name>`; they own the feeds' assets.
+
+    ```yaml
+    type: data_platform.components.SftpPartner
+    attributes:
+      description: Harbor Water, the city's water utility.
+      time_zone: America/New_York
+      owners: ["team:water"]
+      public_keys:
+        - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjN5v4o6s0mO0bE8cQmV0v1eXr1ZtX2Yh3w0pQn7abc telemetry@harbor-water
+      contacts: [telemetry@harbor-water.example]
+    ```
+    """
+
+    attributes: SftpPartnerAttributes
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The attributes' schema, which `dg check yaml` holds a `defs.yaml` against."""
+        return SftpPartnerAttributes
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> SftpPartner:
+        """Takes the attributes as they stand."""
+        assert isinstance(attributes, SftpPartnerAttributes)
+        return cls(attributes)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """One step for all the partner's feeds. A feed whose YAML is wrong fails the load in `local`; elsewhere it
+        stands as an asset that says what is wrong, and the other feeds load."""
+        partner = context.path.name
+        feeds: list[Feed] = []
+        broken: list[dg.AssetSpec] = []
+        for path in sorted(context.path.glob("*/defs.yaml")):
+            try:
+                feeds.append(self._feed(partner, path, context.project_root))
+            except DefinitionInvalid as error:
+                if settings().environment == "local":
+                    raise
+                broken.append(broken_definition(["raw", partner, path.parent.name], error))
+        return dg.Definitions.merge(
+            landing_definitions(partner, self.attributes.description, feeds), dg.Definitions(assets=broken)
+        )
+
+    def _feed(self, partner: str, path: Path, project_root: Path) -> Feed:
+        attributes = load_attributes(path, FileFeedAttributes)
+        rules = FileFeed(attributes).rules(partner, path.parent.name, self.attributes.time_zone)
+        return Feed(
+            rules=rules,
+            description=attributes.description,
+            owners=attributes.owners or self.attributes.owners,
+            tags=attributes.tags,
+            declared_in=path,
+            project_root=project_root,
+        )
+
+
+def broken_definition(key: list[str], error: Exception) -> dg.AssetSpec:
+    """Stands in the UI for a definition that could not be loaded, and says why."""
+    _log.error("%s", error)
+    return dg.AssetSpec(
+        key,
+        description=f"**This definition is invalid and was left out.**\n\n```\n{error}\n```",
+        group_name="invalid",
+        kinds={"error"},
+        tags={"data_platform/invalid": ""},
+    )
