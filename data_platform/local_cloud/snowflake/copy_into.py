@@ -62,11 +62,16 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def extract_file_columns(copy: exp.Copy) -> exp.Copy:
-    """Replace `$1:name` by a column of the file before other transforms see it as a path into JSON.
+def prepared_copy(copy: exp.Copy) -> exp.Copy:
+    """Name the file format by text, and replace `$1:name` by a column of the file before other transforms see it as a path into JSON.
 
     A path of more than one step keeps its further steps: they lead into a nested value of the file.
     """
+    for parameter in copy.args.get("params") or []:
+        for option in parameter.expressions:
+            # FORMAT_NAME = schema.name is parsed as a table; fakesnow looks for a name as text
+            if isinstance(option, exp.Property) and isinstance(option.args.get("value"), (exp.Table, exp.Column)):
+                option.set("value", exp.Literal.string(option.args["value"].sql(dialect="snowflake")))
     source = copy.args["files"][0]
     if not isinstance(source, exp.Subquery):
         return copy
@@ -82,11 +87,6 @@ def extract_file_columns(copy: exp.Copy) -> exp.Copy:
             rest = exp.JSONPath(expressions=[exp.JSONPathRoot(), *keys[1:]])
             path.replace(exp.JSONExtract(this=column, expression=rest))
     return copy
-
-
-def reads_stage_files(copy: exp.Copy) -> bool:
-    """Whether the statement reads an external stage or URL on S3, so that it is ours to run."""
-    return not isinstance(copy.this, exp.Var)
 
 
 def copy_from_stage(session: Session, copy: exp.Copy, target: CopyTarget) -> tuple[pa.Table, int] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,12 +17,12 @@ from fakesnow.dialect import syntax_error
 from sqlglot import Expr, exp
 from sqlglot.errors import ParseError
 
-from data_platform.local_cloud.snowflake.copy_into import CopyTarget, copy_from_stage, extract_file_columns
+from data_platform.local_cloud.snowflake.copy_into import CopyTarget, copy_from_stage, prepared_copy
 from data_platform.local_cloud.snowflake.dialect import to_duckdb
 from data_platform.local_cloud.snowflake.errors import compilation_error, error, sql_error
 from data_platform.local_cloud.snowflake.locks import LockMode, TableKey
 from data_platform.local_cloud.snowflake.merge import bare_set_columns, run_merge
-from data_platform.local_cloud.snowflake.results import Result, column_info
+from data_platform.local_cloud.snowflake.results import Result, column_info, described
 
 if TYPE_CHECKING:
     from data_platform.local_cloud.snowflake.session import Session
@@ -104,15 +105,14 @@ class Cursor(FakeSnowflakeCursor):
         self._sfqid = query_id
         table = self._arrow_table
         assert table is not None
-        types = [(str(c[0]), str(c[1])) for c in self._duck_conn.description or []]
         affected = self._rowcount if isinstance(expression, _CHANGES + _APPENDS) else None
-        return Result(table, [column_info(name, kind) for name, kind in types], affected)
+        return replace(described(table, self._duck_conn), affected=affected)
 
     def _transform(self, expression: Expr, params: Any) -> Expr:
         return to_duckdb(expression, self.session, params)
 
     def _copy(self, expression: exp.Copy) -> Result:
-        copy = self._transform(extract_file_columns(expression), None)
+        copy = self._transform(prepared_copy(expression), None)
         assert isinstance(copy, exp.Copy)
         catalog, schema, name = self._target(copy) or ("", "", "")
         columns = tuple(c.name for c in copy.this.expressions) if isinstance(copy.this, exp.Schema) else ()

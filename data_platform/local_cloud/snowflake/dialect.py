@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fakesnow import transforms as fs
 from sqlglot import Expr, exp
 
+from data_platform.local_cloud.snowflake.geometry import geometry_functions, geometry_type
 from data_platform.local_cloud.snowflake.types import (
     column_types,
     parameterless_types,
@@ -103,11 +104,28 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         lambda e: fs.list_stage(e, database, schema, stages),
         lambda e: fs.put_stage(e, database, schema, params, stages),
         lambda e: fs.create_table_as(e, session.duck),
+        geometry_type,
     ]
+
+
+def rewritten(expression: Expr, rewrite: Transform) -> Expr:
+    """Apply `rewrite` to every node, children first, so that a call inside a rewritten call is rewritten too.
+
+    `Expr.transform` leaves out what is below a node that it replaces.
+    """
+    for node in reversed(list(expression.dfs())):
+        new = rewrite(node)
+        if new is not node:
+            if node is expression:
+                expression = new
+            else:
+                node.replace(new)
+    return expression
 
 
 def to_duckdb(expression: Expr, session: Session, params: Any) -> Expr:
     """The tree that DuckDB runs for a Snowflake statement's tree."""
+    expression = rewritten(expression, geometry_functions)
     for transform in pipeline(session, params):
         expression = expression.transform(transform, copy=False)
     return expression

@@ -72,17 +72,16 @@ def column_info(name: str, duck_type: str) -> dict[str, Any]:
     return info
 
 
-def fetch(connection: DuckDBPyConnection) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """The open result of `connection` and its row type; nested values and geometries become JSON text."""
+def described(table: pa.Table, connection: DuckDBPyConnection) -> Result:
+    """`table`, the last result of `connection`, with its row type; nested values and geometries become JSON text."""
     types = [(str(column[0]), str(column[1])) for column in connection.description or []]
-    table = connection.to_arrow_table()
     if any(_is_nested(t) for _, t in types):
         with connection.cursor() as cursor:
             cursor.register("_nested", table.rename_columns([f"c{i}" for i in range(len(types))]))
             projections = ", ".join(_text(f"c{i}", t) for i, (_, t) in enumerate(types))
             table = cursor.execute(f"SELECT {projections} FROM _nested").to_arrow_table()
         table = table.rename_columns([name for name, _ in types])
-    return table, [column_info(name, duck_type) for name, duck_type in types]
+    return Result(table, [column_info(name, duck_type) for name, duck_type in types])
 
 
 def _is_nested(duck_type: str) -> bool:

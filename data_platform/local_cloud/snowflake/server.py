@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import warnings
 from pathlib import Path
 
@@ -50,15 +51,20 @@ def main(
     )
     instance = LocalSnowflake(data, files, lock_timeout_seconds=lock_timeout, memory=memory)
     server = Server(instance, RegisteredKey(public_key_file) if public_key_file else None)
+    config = uvicorn.Config(
+        server.app(),
+        host=_LOOPBACK,
+        port=port,
+        log_level=log_level,
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+    # uvicorn raises the signal again when it has stopped; without a handler that would end us before the checkpoint.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        uvicorn.run(
-            server.app(),
-            host=_LOOPBACK,
-            port=port,
-            log_level=log_level,
-            access_log=False,
-            timeout_graceful_shutdown=2,
-        )
+        uvicorn.Server(config).run()
+    except KeyboardInterrupt:
+        pass
     finally:
         server.close()
 
