@@ -65,8 +65,11 @@ class ColumnEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an extract holds and where it stands in its source. Times are UTC; `position_from` and
-    `position_to` are JSON values; `origin` says what a file feed's extract was made of (`delivery_id`, `file_name`, …)."""
+    """What an extract holds and where it stands in its source. Times are UTC.
+
+    `position_from` and `position_to` are JSON values. `origin` says what a file feed's extract was made of
+    (`delivery_id`, `file_name`, …).
+    """
 
     extract_id: str
     source: str

@@ -22,28 +22,29 @@ from data_platform.contract import EXTRACT_ID, EXTRACTED_AT
 from data_platform.lake.manifest import ColumnEntry, ExtractKey, Manifest, ManifestError
 from data_platform.lake.parts import Parts, Uploads
 
-METADATA_SCHEMA: pa.Schema = pa.schema({EXTRACT_ID: pa.string(), EXTRACTED_AT: pa.timestamp("us", tz="UTC")})
+_METADATA: list[pa.Field[Any]] = [
+    pa.field(EXTRACT_ID, pa.string(), False),
+    pa.field(EXTRACTED_AT, pa.timestamp("us", tz="UTC"), False),
+]
+METADATA_SCHEMA = pa.schema(_METADATA)
 """The columns that every extract ends with."""
 
-REJECTS_SCHEMA = pa.schema(
-    [
-        pa.field("record_number", pa.int64(), False),
-        pa.field("column_name", pa.string()),
-        pa.field("reason", pa.string(), False),
-        pa.field("raw_text", pa.string()),
-    ]
-)
+_REJECTS: list[pa.Field[Any]] = [
+    pa.field("record_number", pa.int64(), False),
+    pa.field("column_name", pa.string()),
+    pa.field("reason", pa.string(), False),
+    pa.field("raw_text", pa.string()),
+]
+REJECTS_SCHEMA = pa.schema(_REJECTS)
 """What `ExtractWriter.reject` takes: one row for each record that breaks the contract."""
 
-REJECTS_FILE_SCHEMA = pa.schema(
-    [
-        pa.field("extract_id", pa.string(), False),
-        pa.field("delivery_id", pa.string()),
-        pa.field("source", pa.string(), False),
-        pa.field("table_name", pa.string(), False),
-        *REJECTS_SCHEMA,
-    ]
-)
+_OWNER: list[pa.Field[Any]] = [
+    pa.field("extract_id", pa.string(), False),
+    pa.field("delivery_id", pa.string()),
+    pa.field("source", pa.string(), False),
+    pa.field("table_name", pa.string(), False),
+]
+REJECTS_FILE_SCHEMA = pa.schema(_OWNER + _REJECTS)
 """What an extract's rejects file holds."""
 
 
