@@ -1,0 +1,123 @@
+"""Makes every partner's files and the answer key from a fixed seed: `generate(folder, SMALL)`.
+
+What each file is, and what is wrong with it, is in the modules of the feeds.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from data_platform.landing.delivery import Outcome
+from data_platform.local_cloud.demo import air, parking, readings, water
+from data_platform.local_cloud.demo.calendar import DAYS
+from data_platform.local_cloud.demo.key import AnswerKey, Drop, outcomes, small_files, totals
+from data_platform.local_cloud.demo.shelf import Shelf
+
+SEED = 20260307
+Facts = TypeVar("Facts")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much there is of it: meters that report each hour, parking sessions a day. Files and defects are
+    the same at every scale; with fewer than 150 the planted bad rows would be past the feeds' limits."""
+
+    meters: int
+    sessions_a_day: int
+
+    def __post_init__(self) -> None:
+        if self.meters < 150 or self.sessions_a_day < 150:
+            raise ValueError(f"{self}: at least 150 meters and 150 sessions a day")
+
+
+SMALL = Scale(meters=150, sessions_a_day=400)
+LARGE = Scale(meters=15_000, sessions_a_day=20_000)
+SCALES = {"small": SMALL, "large": LARGE}
+
+
+def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
+    """Writes `wave-<n>/<partner>/<file>` and `answer_key.json` in `folder`, in place of what an earlier call
+    wrote there. The same scale and seed give the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for wave in folder.glob("wave-*"):
+        shutil.rmtree(wave)
+    meters = water.make(folder, scale.meters, seed)
+    sessions = parking.make(folder, scale.sessions_a_day, seed)
+    measurements = air.make_measurements(folder, seed)
+    stations = air.make_stations(folder)
+
+    shelves: list[Shelf[Any]] = [meters, sessions, measurements, stations]
+    drops = sorted((drop for shelf in shelves for drop, _ in shelf.made), key=lambda drop: drop.wave)
+    ends = outcomes(drops)
+    loaded = {drop.path for drop, end in zip(drops, ends, strict=True) if end == "loaded"}
+    table = parking.merged(_loaded(sessions, loaded))
+    air_days = _loaded(measurements, loaded)
+    counts = totals(drops, ends)
+    key = AnswerKey(
+        seed=seed,
+        meters=scale.meters,
+        sessions_a_day=scale.sessions_a_day,
+        drops=tuple(drops),
+        outcomes=tuple(ends),
+        totals=counts,
+        totals_again=_twice(drops),
+        tables={
+            **{feed: count.rows_loaded for feed, count in counts.items()},
+            f"{parking.PARTNER}/{parking.FEED}": len(table),
+        },
+        missed=(
+            (f"{water.PARTNER}/{water.FEED}", water.MISSED),
+            (f"{parking.PARTNER}/{parking.FEED}", parking.MISSED.isoformat()),
+        ),
+        small=small_files(drops, ends),
+        instants=parking.AMBIGUOUS,
+        marts=_marts(
+            readings.daily(_loaded(meters, loaded), scale.meters),
+            parking.daily(table.values()),
+            air_days,
+            _loaded(stations, loaded)[-1],
+        ),
+    )
+    key.write(folder)
+    return key
+
+
+def _loaded(shelf: Shelf[Facts], paths: set[str]) -> list[Facts]:
+    return [facts for drop, facts in shelf.made if drop.path in paths and facts is not None]
+
+
+def _twice(drops: list[Drop]) -> Any:
+    both = [*drops, *drops]
+    ends: list[Outcome | None] = outcomes(both)
+    return totals(both, ends)
+
+
+def _marts(
+    water_days: dict[Any, dict[str, Any]],
+    parking_days: list[dict[str, Any]],
+    air_days: Iterable[air.Measurements],
+    stations: tuple[dict[str, Any], ...],
+) -> dict[str, Any]:
+    values = {day.day: [value for _, value in day.values if value is not None] for day in air_days}
+    return {
+        "fct_meter_readings_daily": {
+            "rows": sum(day["meters"] for day in water_days.values()),
+            "by_day": {day.isoformat(): counts for day, counts in water_days.items()},
+        },
+        "fct_parking_daily": parking_days,
+        "fct_air_quality_daily": air.daily(air_days),
+        "dim_stations": [{**station, "listed": True} for station in stations],
+        "city_daily": [
+            {
+                "local_day": day.isoformat(),
+                "litres": water_days[day]["litres"],
+                **parking.totals(row for row in parking_days if row["local_day"] == day.isoformat()),
+                "pm25_mean": air.mean(values.get(day, [])),
+            }
+            for day in DAYS
+        ],
+    }

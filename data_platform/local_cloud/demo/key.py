@@ -1,0 +1,177 @@
+"""The answer key: what must become of every file that the demo drops, and the tables and marts at the end.
+
+It knows the files by what was planted in them, never by reading them. Other modules make them.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from data_platform.landing.delivery import Outcome
+
+KEY_FILE = "answer_key.json"
+# What a file comes to by itself. Whether a good one is a duplicate, or superseded, depends on the others.
+Planted = Literal["good", "quarantined", "unmatched", "pending"]
+RejectReason = Literal[
+    "encoding", "fields", "missing", "type", "range", "digits", "nonexistent_time", "boolean", "json"
+]
+# A delivery with fewer rows than that share of the median of its feed's deliveries is flagged.
+MIN_VOLUME = 0.7
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlantedReject(_Plain):
+    """A row that must be rejected. `record` counts data records from 1; `column` is None for a whole row."""
+
+    record: int
+    column: str | None
+    reason: RejectReason
+
+
+class Drop(_Plain):
+    """One upload. `path` and `companion` (its manifest) are below the output folder.
+
+    `rows_read` = `rows_loaded` + `len(rejects)` for a good file; a duplicate's rows are counted here although
+    it loads none. A quarantined, unmatched or pending file has none to compare.
+    """
+
+    wave: int
+    partner: str
+    feed: str | None
+    path: str
+    planted: Planted
+    bytes: int
+    sha256: str
+    partition: str | None = None
+    companion: str | None = None
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rejects: tuple[PlantedReject, ...] = ()
+    defect: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """What the partner calls it."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+class FeedTotals(_Plain):
+    """Deliveries of a feed by outcome, and the rows of those that are loaded in the end."""
+
+    landed: int
+    loaded: int
+    duplicate: int
+    superseded: int
+    quarantined: int
+    rows_read: int
+    rows_loaded: int
+    rejects: int
+
+
+class AnswerKey(_Plain):
+    """Everything the demo's run must come to.
+
+    `outcomes`: for each drop, in order, its outcome at the end (None: stays in inbound). `totals`: a feed's
+    counts after one round, `totals_again` after all files have been dropped a second time in the same waves;
+    `tables` (rows) and `marts` are the same after both. `missed`: expected by the clock, never came. `small`:
+    loaded files of fewer rows than MIN_VOLUME of their feed's median. `instants`: when parking sessions
+    of an ambiguous wall time began and ended.
+    """
+
+    seed: int
+    meters: int
+    sessions_a_day: int
+    drops: tuple[Drop, ...]
+    outcomes: tuple[Outcome | None, ...]
+    totals: dict[str, FeedTotals]
+    totals_again: dict[str, FeedTotals]
+    tables: dict[str, int]
+    missed: tuple[tuple[str, str], ...]
+    small: tuple[str, ...]
+    instants: dict[str, tuple[str, str]]
+    marts: dict[str, Any]
+
+    @property
+    def waves(self) -> list[list[Drop]]:
+        """The drops wave by wave. A wave is dropped when nothing of the one before it is on its way any more;
+        within one, the order makes no difference."""
+        last = max(drop.wave for drop in self.drops)
+        return [[drop for drop in self.drops if drop.wave == wave] for wave in range(1, last + 1)]
+
+    @property
+    def stays(self) -> list[Drop]:
+        """What stands in inbound at the end: no feed takes it, or its manifest never came."""
+        return [drop for drop in self.drops if drop.planted in ("unmatched", "pending")]
+
+    def write(self, folder: Path) -> None:
+        """Writes `answer_key.json`."""
+        (folder / KEY_FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> AnswerKey:
+        """Reads what `write` wrote."""
+        return cls.model_validate_json((folder / KEY_FILE).read_text(encoding="utf-8"))
+
+
+def outcomes(drops: Sequence[Drop]) -> list[Outcome | None]:
+    """What becomes of drops that are settled one after the other, by two rules. The content of a loaded
+    delivery of the same feed and partition again: `duplicate`. The name of one with other content: that one
+    is `superseded`. A file that is refused supersedes nothing."""
+    ends: list[Outcome | None] = []
+    for drop in drops:
+        if drop.planted != "good":
+            ends.append("quarantined" if drop.planted == "quarantined" else None)
+            continue
+        loaded = [at for at, end in enumerate(ends) if end == "loaded" and drops[at].feed == drop.feed]
+        if any((drops[at].sha256, drops[at].partition) == (drop.sha256, drop.partition) for at in loaded):
+            ends.append("duplicate")
+            continue
+        for at in loaded:
+            if drops[at].file_name == drop.file_name:
+                ends[at] = "superseded"
+        ends.append("loaded")
+    return ends
+
+
+def totals(drops: Iterable[Drop], ends: Iterable[Outcome | None]) -> dict[str, FeedTotals]:
+    """Each feed's counts, by `<partner>/<feed>`."""
+    settled = [(drop, end) for drop, end in zip(drops, ends, strict=True) if end is not None]
+    found: dict[str, FeedTotals] = {}
+    for feed in dict.fromkeys(drop.feed for drop, _ in settled if drop.feed):
+        own = [(drop, end) for drop, end in settled if drop.feed == feed]
+        counts = Counter(end for _, end in own)
+        rows = [drop for drop, end in own if end == "loaded"]
+        found[feed] = FeedTotals(
+            landed=len(own),
+            loaded=counts["loaded"],
+            duplicate=counts["duplicate"],
+            superseded=counts["superseded"],
+            quarantined=counts["quarantined"],
+            rows_read=sum(drop.rows_read for drop in rows),
+            rows_loaded=sum(drop.rows_loaded for drop in rows),
+            rejects=sum(len(drop.rejects) for drop in rows),
+        )
+    return found
+
+
+def small_files(drops: Sequence[Drop], ends: Sequence[Outcome | None]) -> tuple[str, ...]:
+    """`<partner>/<file>` of the loaded files that bring far fewer rows than their feed's files usually do."""
+    loaded = [drop for drop, end in zip(drops, ends, strict=True) if end == "loaded"]
+    medians = {
+        feed: statistics.median(drop.rows_read for drop in loaded if drop.feed == feed)
+        for feed in {drop.feed for drop in loaded}
+    }
+    return tuple(
+        f"{drop.partner}/{drop.file_name}"
+        for drop in loaded
+        if drop.rows_read < MIN_VOLUME * medians[drop.feed]
+    )
