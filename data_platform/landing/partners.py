@@ -1,7 +1,8 @@
-"""Who may deliver: partners as declared in `defs/sources/partners/<partner>/defs.yaml`, and what each may touch.
+"""Who may deliver: partners as declared in `defs/sources/partners/<partner>/defs.yaml`, and what each may
+touch.
 
-Read by whatever makes SFTP users: the local cloud's provisioning and the AWS stacks. Plain YAML and plain data; it
-neither imports Dagster nor connects to anything. What is inside a delivery is `feed`'s business.
+Read by whatever makes SFTP users: the local cloud's provisioning and the AWS stacks. Plain YAML and plain
+data; it neither imports Dagster nor connects to anything. What is inside a delivery is `feed`'s business.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 COMPONENT = "data_platform.components.SftpPartner"
 
@@ -26,12 +27,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{2,62}")
 
 
 class PartnerDeclarationError(Exception):
-    """A partner's `defs.yaml` cannot be used; the message names the file, what is wrong and what is expected."""
+    """A partner's `defs.yaml` cannot be used; the message names the file, what is wrong and what is
+    expected."""
 
 
 @dataclass(frozen=True)
 class PartnerAccess:
-    """A partner's name, which is its SFTP user name and its source's name, and its OpenSSH public key lines."""
+    """A partner's name, which is its SFTP user name and its source's name, and its OpenSSH public key
+    lines."""
 
     name: str
     public_keys: tuple[str, ...]
@@ -57,8 +60,9 @@ def home_directory_mappings(landing_bucket: str, partner: str) -> list[dict[str,
 def session_policy(landing_bucket: str, partner: str) -> dict[str, Any]:
     """The IAM session policy of a partner's sessions; AWS allows what it and the user's role both allow.
 
-    Deleting is allowed in `inbound`, as SFTP clients upload under another name and rename, which S3 does by copy
-    and delete. The bucket keeps versions, and deleting a version is not allowed: nothing that came is lost.
+    Deleting is allowed in `inbound`, as SFTP clients upload under another name and rename, which S3 does by
+    copy and delete. The bucket keeps versions, and deleting a version is not allowed: nothing that came is
+    lost.
     """
     bucket = f"arn:aws:s3:::{landing_bucket}"
     prefixes = [f"{folder}/{partner}" for folder in ("inbound", "receipts")]
@@ -124,10 +128,10 @@ def _checked_key(path: Path, line: str) -> str:
         except binascii.Error:
             blob = b""
         kind = words[0].encode()
-        if len(blob) > len(kind) + 8 and blob[4:].startswith(kind) and blob[:4] == len(kind).to_bytes(4, "big"):
+        if blob.startswith(len(kind).to_bytes(4, "big") + kind) and len(blob) > len(kind) + 8:
             return line.strip()
     shown = "a PRIVATE key: remove it and make a new one" if "PRIVATE" in line else repr(line[:40])
     raise PartnerDeclarationError(
-        f"{path}: attributes.public_keys has {shown}; expected a line such as `ssh-ed25519 AAAA… name`, of one of"
-        f" {', '.join(sorted(KEY_TYPES))}"
+        f"{path}: attributes.public_keys has {shown}; expected a line such as `ssh-ed25519 AAAA… name`,"
+        f" of one of {', '.join(sorted(KEY_TYPES))}"
     )

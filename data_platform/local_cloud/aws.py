@@ -28,7 +28,8 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def part(layout: Layout, port: int, sftp_port: int) -> Part:
-    """S3, SFTP, SSM, Secrets Manager and the rest of AWS on loopback, its state kept below the state directory."""
+    """S3, SFTP, SSM, Secrets Manager and the rest of AWS on loopback, its state kept below the state
+    directory."""
     data = layout.data(NAME)
     return Part(
         name=NAME,

@@ -1,9 +1,11 @@
-"""Runs `ministack` as the local cloud's AWS: `python -m data_platform.local_cloud.aws_server --port N --data DIR`.
+"""Runs `ministack` as the local cloud's AWS: `python -m data_platform.local_cloud.aws_server --port N --data
+DIR`.
 
-Where ministack falls short of what AWS documents, the gap is closed here and in `aws_sftp`, and nowhere else; each
-has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministack 1.5.33:
+Where ministack falls short of what AWS documents, the gap is closed here and in `aws_sftp`, and nowhere else;
+each has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministack 1.5.33:
 
-- SFTP writes go round S3: no versions, nothing on disk, and a file that is on disk reads as empty (`aws_sftp`).
+- SFTP writes go round S3: no versions, nothing on disk, and a file that is on disk reads as empty
+  (`aws_sftp`).
 - Transfer users' session policies are dropped, so that a partner could write into its receipts.
 - Its state (buckets' versioning, secrets, Transfer users) is saved at a clean stop only.
 - Each page of a listing sorts the whole bucket; each version keeps its bytes in memory.
@@ -39,7 +41,8 @@ SAVED_SERVICES = ("s3", "transfer", "ssm", "secretsmanager", "iam", "kms")
 
 
 class SortedObjects(dict[str, Any]):
-    """A bucket's objects by key that knows its keys in S3's order (UTF-8 bytes, which is code point order)."""
+    """A bucket's objects by key that knows its keys in S3's order (UTF-8 bytes, which is code point
+    order)."""
 
     def __init__(self, objects: dict[str, Any]) -> None:
         super().__init__(objects)
@@ -126,7 +129,7 @@ def close_gaps() -> None:
 
     def persist_object(bucket: str, key: str, record: dict[str, Any]) -> None:
         persist(bucket, key, record)
-        if record.get("body") is None:  # on disk now; ministack would keep every version's bytes in memory too
+        if record.get("body") is None:  # on disk now; ministack would keep a version's bytes in memory too
             for version in s3._object_versions.get((bucket, key)) or ():
                 if version["version_id"] == (record.get("version_id") or "null"):
                     version["data"] = None

@@ -1,8 +1,9 @@
 """What a partner meets over SFTP: AWS Transfer's file system, kept in S3 through S3's own operations.
 
-Takes the place of ministack's session class. It follows what AWS Transfer Family documents for S3: logical home
-folders, session policies, files renamed by copy and delete, no folder renames, no links, no appends, and a file cut
-off by a lost connection lands as what had come. Who a partner is, and by which keys, stays ministack's.
+Takes the place of ministack's session class. It follows what AWS Transfer Family documents for S3: logical
+home folders, session policies, files renamed by copy and delete, no folder renames, no links, no appends, and
+a file cut off by a lost connection lands as what had come. Who a partner is, and by which keys, stays
+ministack's.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ class PartnerFiles(asyncssh.SFTPServer):
         ]
 
     def _require(self, action: str, bucket: str, key: str, *, prefix: str | None = None) -> None:
-        """Raises unless the user's session policy allows the action; a user without one has its role's rights,
-        which the local cloud does not narrow."""
+        """Raises unless the user's session policy allows the action; a user without one has its role's
+        rights, which the local cloud does not narrow."""
         if not self._user.get("Policy"):
             return
         context = iam_evaluator.EvalContext(
@@ -157,7 +158,8 @@ class PartnerFiles(asyncssh.SFTPServer):
     def _virtual_children(self, folder: str) -> list[str]:
         """Names below a folder that exist only because a mapping's entry goes through it."""
         above = "/" if folder == "/" else folder + "/"
-        return sorted({e[len(above) :].split("/")[0] for e in self._entries() if e != "/" and e.startswith(above)})
+        below = [entry[len(above) :] for entry in self._entries() if entry.startswith(above)]
+        return sorted({path.split("/")[0] for path in below if path})
 
     async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
         """A folder's names: `.`, `..`, then files and folders by name."""
@@ -222,12 +224,12 @@ class PartnerFiles(asyncssh.SFTPServer):
             return Download(self._call("GET", bucket, key, {}), _file(existing))
         self._require("s3:PutObject", bucket, key)
         if pflags & asyncssh.FXF_APPEND or (existing is not None and not pflags & asyncssh.FXF_TRUNC):
-            raise asyncssh.SFTPOpUnsupported("Files in S3 cannot be appended to or resumed; upload the whole file")
+            raise asyncssh.SFTPOpUnsupported("Files in S3 cannot be appended to or resumed; send all of it")
         if existing is None and not pflags & asyncssh.FXF_CREAT:
             raise asyncssh.SFTPNoSuchFile(f"No such file: {self._path(path)}")
         if existing is not None and pflags & asyncssh.FXF_EXCL:
             raise asyncssh.SFTPFailure(f"File exists: {self._path(path)}")
-        return Upload(bucket, key, tempfile.SpooledTemporaryFile(max_size=SPOOLED))  # noqa: SIM115
+        return Upload(bucket, key, tempfile.SpooledTemporaryFile(max_size=SPOOLED))
 
     def read(self, file_obj: object, offset: int, size: int) -> bytes:
         if not isinstance(file_obj, Download):
@@ -289,12 +291,14 @@ class PartnerFiles(asyncssh.SFTPServer):
     def format_user(self, uid: int | None) -> str:
         return "partner"  # not the name of whoever has that number on this machine
 
-    format_group = format_user
+    def format_group(self, gid: int | None) -> str:
+        return "partner"
 
     def _unsupported(self, *_: object) -> Any:
         raise asyncssh.SFTPOpUnsupported("Not supported for files in S3")
 
-    open56 = statvfs = fstatvfs = link = symlink = readlink = lock = unlock = _unsupported
+    # The base class would answer these from this machine's own file system.
+    open56 = statvfs = fstatvfs = link = symlink = readlink = lock = unlock = _unsupported  # type: ignore[assignment]
 
 
 def _folder() -> SFTPAttrs:

@@ -1,4 +1,5 @@
-"""`data-platform up | down | status | reset`: the local cloud on the command line. The work is the supervisor's."""
+"""`data-platform up | down | status | reset`: the local cloud on the command line. The work is the
+supervisor's."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ def local_cloud() -> None:
 def up(state_dir: Path | None) -> None:
     """Start the local cloud and wait until it answers.
 
-    Starts only what does not run, and brings buckets, SFTP users and databases up to date with what is declared.
-    Data is kept from one start to the next.
+    Starts only what does not run, and brings buckets, SFTP users and databases up to date with what is
+    declared. Data is kept from one start to the next.
 
     \b
     Examples:
@@ -135,8 +136,8 @@ def _cloud(state_dir: Path | None) -> LocalCloud:
         raise click.ClickException(str(error)) from None
     if wanted.environment != "local":
         raise click.ClickException(
-            f"DATA_PLATFORM_ENVIRONMENT is {wanted.environment}: the local cloud is for `local`. Unset it, here or"
-            " in .env."
+            f"DATA_PLATFORM_ENVIRONMENT is {wanted.environment}: the local cloud is for `local`. Unset"
+            " it, here or in .env."
         )
     snowflake = wanted.snowflake
     return LocalCloud(

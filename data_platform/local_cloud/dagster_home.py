@@ -1,4 +1,5 @@
-"""Dagster's instance in the local cloud: `.local/dagster/dagster.yaml`, its storage in the local PostgreSQL."""
+"""Dagster's instance in the local cloud: `.local/dagster/dagster.yaml`, its storage in the local
+PostgreSQL."""
 
 from __future__ import annotations
 
@@ -35,6 +36,7 @@ retention:
 
 
 def write(home: Path) -> None:
-    """Writes the instance's configuration. Compute logs and artifacts stay below `home`, Dagster's default."""
+    """Writes the instance's configuration. Compute logs and artifacts stay below `home`, Dagster's
+    default."""
     home.mkdir(parents=True, exist_ok=True)
     write_atomically(home / "dagster.yaml", DAGSTER_YAML)

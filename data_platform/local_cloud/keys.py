@@ -1,9 +1,9 @@
 """The local cloud's own keys, made at the first `up`: Snowflake's key pair, PostgreSQL's passwords, and a key
 pair a partner.
 
-A partner's public keys stand in its `defs.yaml`; the private halves are the partner's own. So that a developer can
-sign in as any partner, `up` makes one more key pair for each, below `.local/keys/partners/`, and registers it
-beside the declared ones. That is done here, for the local cloud, and nowhere else.
+A partner's public keys stand in its `defs.yaml`; the private halves are the partner's own. So that a
+developer can sign in as any partner, `up` makes one more key pair for each, below `.local/keys/partners/`,
+and registers it beside the declared ones. That is done here, for the local cloud, and nowhere else.
 """
 
 from __future__ import annotations

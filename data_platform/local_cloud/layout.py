@@ -19,7 +19,8 @@ class Layout:
 
     @classmethod
     def at(cls, state_dir: Path) -> Layout:
-        """The layout below a state directory, made absolute so that it can stand in a child's command line."""
+        """The layout below a state directory, made absolute so that it can stand in a child's command
+        line."""
         return cls(state_dir.expanduser().resolve())
 
     @property
@@ -45,7 +46,8 @@ class Layout:
 
     @property
     def home(self) -> Path:
-        """The home folder of the parts' processes: an empty one, so that no developer's dot files are read."""
+        """The home folder of the parts' processes: an empty one, so that no developer's dot files are
+        read."""
         return self.root / "home"
 
     def data(self, part: str) -> Path:

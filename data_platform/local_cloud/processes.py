@@ -1,7 +1,8 @@
-"""One part of the local cloud as a process: starting it detached, knowing whether it lives, stopping it for good.
+"""One part of the local cloud as a process: starting it detached, knowing whether it lives, stopping it for
+good.
 
-A part is known by its command line, which names its own data directory: a process id alone may have been given
-to another program since. What a part is, and when it is healthy, is not decided here.
+A part is known by its command line, which names its own data directory: a process id alone may have been
+given to another program since. What a part is, and when it is healthy, is not decided here.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from data_platform.local_cloud.layout import Layout, write_atomically
 
 LOG_LIMIT = 5_000_000
-"""Bytes; a part's log that is longer when the part starts is put aside, replacing the one put aside before."""
+"""Bytes; a part's log that is longer when the part starts is put aside, replacing the one put aside
+before."""
 
 
 class PartNotReady(Exception):
@@ -34,8 +36,8 @@ class PartNotReady(Exception):
 class Part:
     """A process of the local cloud.
 
-    `command` must contain the part's data directory, so that no other process can be taken for it. `ready` raises
-    PartNotReady until the part answers. `prepare` runs before the first start and every later one.
+    `command` must contain the part's data directory, so that no other process can be taken for it. `ready`
+    raises PartNotReady until the part answers. `prepare` runs before the first start and every later one.
     """
 
     name: str
@@ -48,12 +50,13 @@ class Part:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
     user: str | None = None
+    """The system user (and group) to run as, if not this one. Only root can set it."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was written down when a part was started, and that it was stopped on purpose. It stays when the part
-    is stopped, for the ports: they are asked for again."""
+    """What was written down when a part was started, and that it was stopped on purpose. It stays when the
+    part is stopped, for the ports: they are asked for again."""
 
     pid: int
     command: tuple[str, ...]
@@ -108,7 +111,8 @@ def hermetic_environment(layout: Layout, extra: Mapping[str, str] | None = None)
 
 
 def start(part: Part, layout: Layout) -> Record:
-    """Starts a part in a session of its own, its output appended to its log. Returns once the program runs."""
+    """Starts a part in a session of its own, its output appended to its log. Returns once the program
+    runs."""
     log = layout.log(part.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT:
@@ -126,6 +130,8 @@ def start(part: Part, layout: Layout) -> Record:
             cwd=layout.root,
             start_new_session=True,
             user=part.user,
+            group=part.user,
+            extra_groups=None if part.user is None else (),
         )
     record = Record(child.pid, part.command, dict(part.ports), started_at)
     record.save(layout.record(part.name))
@@ -133,8 +139,8 @@ def start(part: Part, layout: Layout) -> Record:
 
 
 def strays(name: str, layout: Layout) -> list[psutil.Process]:
-    """Processes that use a part's data though no record names them: an `up` was killed between starting the part
-    and writing it down, or PostgreSQL's workers outlive their killed parent for a moment."""
+    """Processes that use a part's data though no record names them: an `up` was killed between starting the
+    part and writing it down, or PostgreSQL's workers outlive their killed parent for a moment."""
     data = str(layout.data(name))
     found = []
     for process in psutil.process_iter():
@@ -179,8 +185,9 @@ def log_tail(path: Path, lines: int = 15) -> str:
         return "(no log)"
     since_start: list[str] = []
     for line in text.splitlines():
-        since_start = [] if line.startswith("--- ") and " starting " in line else [*since_start, line][-lines:]
-    return "\n".join(since_start) or "(nothing was logged)"
+        is_start = line.startswith("--- ") and " starting " in line
+        since_start = [] if is_start else [*since_start, line]
+    return "\n".join(since_start[-lines:]) or "(nothing was logged)"
 
 
 def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
@@ -203,6 +210,6 @@ def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return process.children(recursive=True)
+        return list(process.children(recursive=True))
     except psutil.Error:
         return []

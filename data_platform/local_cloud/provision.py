@@ -1,8 +1,8 @@
 """Makes what the platform expects to find in its cloud: buckets, partners' SFTP users, databases. Idempotent.
 
-Run by the supervisor as a process of its own, with an environment of its own, so that no AWS profile, proxy or
-Snowflake setting of the developer's reaches boto3 or the connector. It reads its Plan as JSON from standard input.
-Tables, stages and file formats are the warehouse's to make.
+Run by the supervisor as a process of its own, with an environment of its own, so that no AWS profile, proxy
+or Snowflake setting of the developer's reaches boto3 or the connector. It reads its Plan as JSON from
+standard input. Tables, stages and file formats are the warehouse's to make.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def buckets(s3: S3Client, declared: Iterable[Bucket]) -> None:
 def sftp_users(transfer: TransferClient, partners: Iterable[PartnerAccess], landing_bucket: str) -> str:
     """Makes the one Transfer server and exactly the declared users. Returns the server's id.
 
-    A user that is as declared is left alone; another is made anew; one that is declared no more is removed, and
-    signs in no more.
+    A user that is as declared is left alone; another is made anew; one that is declared no more is removed,
+    and signs in no more.
     """
     servers = sorted(server["ServerId"] for server in transfer.list_servers()["Servers"])
     server = servers[0] if servers else transfer.create_server(Protocols=["SFTP"], Domain="S3")["ServerId"]
@@ -135,7 +135,8 @@ def apply(plan: Plan) -> None:
 
 
 def main() -> None:
-    """Reads the plan (after the slow imports above, so that they overlap with the parts' start) and applies it."""
+    """Reads the plan (after the slow imports above, so that they overlap with the parts' start) and applies
+    it."""
     apply(Plan.from_json(sys.stdin.read()))
 
 

@@ -15,7 +15,8 @@ State = Literal["up", "not answering", "dead", "down"]
 
 @dataclass(frozen=True)
 class PartStatus:
-    """One part. `dead`: it was started and its process is gone; `down`: it was never started, or was stopped."""
+    """One part. `dead`: it was started and its process is gone; `down`: it was never started, or was
+    stopped."""
 
     part: str
     state: State

@@ -1,7 +1,7 @@
 """Bringing the whole local cloud up and down: which parts there are, on which ports, in what state.
 
-There is no daemon: `up` starts each part as a detached process, waits, provisions, and ends. What one process is and
-how it is stopped lies in `processes`; what each part is, in `aws`, `warehouse` and `postgres`.
+There is no daemon: `up` starts each part as a detached process, waits, provisions, and ends. What one process
+is and how it is stopped lies in `processes`; what each part is, in `aws`, `warehouse` and `postgres`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class LocalCloudError(Exception):
 
 
 class LocalCloud:
-    """One local cloud. Its methods are safe to call from several processes at once: a file lock orders them."""
+    """One local cloud. Its methods are safe to call from several processes at once: a file lock orders
+    them."""
 
     def __init__(self, spec: CloudSpec) -> None:
         self.spec = spec
@@ -94,7 +95,8 @@ class LocalCloud:
         ]
 
     def _ports(self, alive: Mapping[str, Record], report: Report) -> dict[str, int]:
-        """A live part keeps its ports; another gets those it had, or the preferred, or any, whichever is free."""
+        """A live part keeps its ports; another gets those it had, or the preferred, or any, whichever is
+        free."""
         known = {name: port for record in self._records().values() for name, port in record.ports.items()}
         ports = {name: port for record in alive.values() for name, port in record.ports.items()}
         for name, preferred in self.spec.preferred_ports.items():
@@ -186,7 +188,8 @@ class LocalCloud:
             self._stop_all(report)
 
     def reset(self, report: Report = lambda line: None) -> None:
-        """Stops every part and removes everything the local cloud keeps: data, keys, logs, Dagster's history."""
+        """Stops every part and removes everything the local cloud keeps: data, keys, logs, Dagster's
+        history."""
         with self._locked(report):
             self._stop_all(report)
             for path in self.layout.everything():
@@ -229,12 +232,13 @@ class LocalCloud:
         return said
 
     def _records(self) -> dict[str, Record]:
-        found = {path.stem: Record.load(path) for path in sorted(self.layout.record("x").parent.glob("*.json"))}
-        return {name: record for name, record in found.items() if record is not None}
+        paths = sorted(self.layout.record("any").parent.glob("*.json"))
+        return {path.stem: record for path in paths if (record := Record.load(path)) is not None}
 
     @contextlib.contextmanager
     def _locked(self, report: Report) -> Iterator[None]:
-        """One `up`, `down` or `reset` at a time for a state directory; the system frees the lock of a dead one."""
+        """One `up`, `down` or `reset` at a time for a state directory; the system frees the lock of a dead
+        one."""
         self.layout.root.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + LOCK_SECONDS
         said = False
@@ -249,7 +253,7 @@ class LocalCloud:
                         said = True
                     if time.monotonic() > deadline:
                         raise LocalCloudError(
-                            f"Another command has held {self.layout.lock} for {LOCK_SECONDS:.0f} s; end it first"
+                            f"Another command has held {self.layout.lock} for {LOCK_SECONDS:.0f} s; end it"
                         ) from None
                     time.sleep(0.1)
             yield

@@ -1,4 +1,5 @@
-"""The Snowflake part as the supervisor sees it: how to start our launcher of `fakesnow`, and when it is ready."""
+"""The Snowflake part as the supervisor sees it: how to start our launcher of `fakesnow`, and when it is
+ready."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""A whole local cloud of a test run's own, on free ports, in a temporary folder.
+
+def test_partner_delivers(local_cloud: Mapping[str, str]) -> None:
+    settings = Settings.from_environment(local_cloud)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import data_platform
+from data_platform.local_cloud.ports import PREFERRED, any_free
+from data_platform.local_cloud.spec import CloudSpec
+from data_platform.local_cloud.supervisor import LocalCloud
+
+DECLARED = Path(data_platform.__file__).parent / "defs"
+
+
+def private_cloud(state_dir: Path, defs_dir: Path = DECLARED) -> LocalCloud:
+    """A local cloud that shares nothing with the developer's, nor with another test's. Not started."""
+    ports: dict[str, int] = {}
+    for name in PREFERRED:
+        while (port := any_free()) in ports.values():
+            pass
+        ports[name] = port
+    return LocalCloud(replace(CloudSpec(state_dir, defs_dir), preferred_ports=ports))
+
+
+@pytest.fixture(scope="session")
+def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The environment variables that reach a running local cloud, as `data-platform up` writes them.
+
+    `DATA_PLATFORM_STATE_DIR` is its state directory; `keys/partners/<partner>` in it signs in as a partner.
+    """
+    cloud = private_cloud(tmp_path_factory.mktemp("local-cloud"))
+    try:
+        yield cloud.up()
+    finally:
+        cloud.down()
