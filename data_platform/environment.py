@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -33,6 +33,10 @@ def _known_time_zone(value: str) -> str:
     if value not in available_timezones():
         raise ValueError(f"{value!r} is not an IANA time zone")
     return value
+
+
+def _absolute(value: Path | None) -> Path | None:
+    return None if value is None else value.absolute()
 
 
 class _Group(BaseModel):
@@ -122,6 +126,12 @@ class Settings(_Group):
     state_dir: Path = Field(
         Path(".local"), alias="DATA_PLATFORM_STATE_DIR", description="a folder", examples=[".local"]
     )
+    dagster_home: Annotated[Path | None, AfterValidator(_absolute)] = Field(
+        None,
+        alias="DAGSTER_HOME",
+        description="the folder of Dagster's dagster.yaml",
+        examples=["/opt/dagster"],
+    )
     repository_url: str | None = Field(
         None,
         alias="DATA_PLATFORM_REPOSITORY_URL",
@@ -172,6 +182,12 @@ class Settings(_Group):
             if value is not None
         }
 
+    def adopt(self) -> Settings:
+        """Puts the settings into this process's environment, for libraries that look nowhere else (Dagster's
+        instance, dbt) and for the processes that it starts. Returns self."""
+        os.environ.update(self.process_environment())
+        return self
+
 
 LOCAL_DEFAULTS: Mapping[str, str] = {
     "DATA_PLATFORM_LAKE_BUCKET": "port-meridian-lake",
@@ -189,16 +205,33 @@ LOCAL_DEFAULTS: Mapping[str, str] = {
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """This process's settings, read once. Raises SettingsError."""
-    return Settings.from_environment(_layered(dict(os.environ)))
+    merged: dict[str, str] = {}
+    for layer in reversed(layers()):
+        merged.update(layer.values)
+    return Settings.from_environment(merged)
 
 
-def _layered(process: Mapping[str, str]) -> dict[str, str]:
-    """The process environment over `.env`, and in `local` over the local cloud's file."""
-    merged = {**_dotenv(Path(".env")), **process}
-    if merged.get("DATA_PLATFORM_ENVIRONMENT", "local") == "local":
-        state_dir = Path(merged.get("DATA_PLATFORM_STATE_DIR", ".local"))
-        merged = {**_dotenv(state_dir / "cloud.env"), **merged}
-    return merged
+class Layer(NamedTuple):
+    """One place where variables are set: its name, as messages call it, and what it sets."""
+
+    name: str
+    values: Mapping[str, str]
+
+
+def layers() -> list[Layer]:
+    """Where this process's settings come from, strongest first."""
+    found = [Layer("environment", dict(os.environ)), Layer(".env", _dotenv(Path(".env")))]
+    above = {**found[1].values, **found[0].values}
+    if above.get("DATA_PLATFORM_ENVIRONMENT", "local") == "local":
+        cloud = Path(above.get("DATA_PLATFORM_STATE_DIR", ".local")) / "cloud.env"
+        found += [Layer(str(cloud), _dotenv(cloud)), Layer("default of local", LOCAL_DEFAULTS)]
+    return found
+
+
+def each_setting(group: Settings) -> Iterator[tuple[str, str, Any, bool]]:
+    """(variable, description, value, whether it is secret) for every setting there is."""
+    for variable, field, value in _fields(group):
+        yield variable, str(field.description), value, "SecretStr" in str(field.annotation)
 
 
 def _dotenv(path: Path) -> dict[str, str]:
