@@ -47,7 +47,7 @@ def up(state_dir: Path | None) -> None:
       data-platform status
       sftp -P 12222 -i .local/keys/partners/harbor_water harbor_water@127.0.0.1
     """
-    cloud = _cloud(state_dir)
+    cloud = declared_cloud(state_dir)
     try:
         environment = cloud.up(click.echo)
     except (LocalCloudError, PartnerDeclarationError) as error:
@@ -71,7 +71,7 @@ def down(state_dir: Path | None) -> None:
       data-platform down
     """
     try:
-        _cloud(state_dir).down(click.echo)
+        declared_cloud(state_dir).down(click.echo)
     except LocalCloudError as error:
         raise click.ClickException(str(error)) from None
     click.echo("the local cloud is down")
@@ -88,7 +88,7 @@ def status(state_dir: Path | None, as_json: bool) -> None:
       data-platform status
       data-platform status --json | jq -r '.parts[] | select(.state != "up") | .part'
     """
-    cloud = _cloud(state_dir)
+    cloud = declared_cloud(state_dir)
     parts = cloud.status()
     all_up = bool(parts) and all(part.state == "up" for part in parts)
     if as_json:
@@ -119,7 +119,7 @@ def reset(state_dir: Path | None, yes: bool) -> None:
     Example:
       data-platform reset --yes && data-platform up
     """
-    cloud = _cloud(state_dir)
+    cloud = declared_cloud(state_dir)
     if not yes:
         click.confirm(f"Remove all data of the local cloud in {cloud.layout.root}?", abort=True)
     try:
@@ -129,7 +129,8 @@ def reset(state_dir: Path | None, yes: bool) -> None:
     click.echo("the local cloud is empty")
 
 
-def _cloud(state_dir: Path | None) -> LocalCloud:
+def declared_cloud(state_dir: Path | None) -> LocalCloud:
+    """The local cloud that the settings name. Raises click.ClickException outside `local`."""
     try:
         wanted = settings()
     except SettingsError as error:
