@@ -1,0 +1,176 @@
+"""Drops files as a partner does: a real SFTP client, signing in with the partner's key.
+
+A file is sent as `<name>.part` and renamed when all of it is there, so nobody reads half of one; dropping it
+again is safe. What has been dropped is noted in a log, so that a second run of the demo drops nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import asyncssh
+
+from data_platform.local_cloud.demo.key import Drop
+
+PART = ".part"
+Files = Sequence[Path]
+"""A delivery's files in the order they are sent: the data, then the manifest that says the data is whole."""
+
+
+class UnknownHost(Exception):
+    """The SFTP server's key is not known, so that it could be anybody's."""
+
+
+class DropLog:
+    """Which files have been dropped, one JSON line each, by path and content."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def undropped(self, drops: Iterable[Drop]) -> list[Drop]:
+        """Those that have not been dropped with the content they have now."""
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        # A process killed while it wrote leaves a last line cut short: that file counts as not dropped.
+        noted = {line for line in lines if line.endswith("]")}
+        return [drop for drop in drops if self._line(drop) not in noted]
+
+    def note(self, drop: Drop) -> None:
+        """Notes that one has been dropped."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as log:
+            log.write(f"{self._line(drop)}\n")
+
+    @staticmethod
+    def _line(drop: Drop) -> str:
+        return json.dumps([drop.path, drop.sha256])
+
+
+def drop_wave(
+    wave: Sequence[Drop],
+    folder: Path,
+    *,
+    host: str,
+    port: int,
+    partner_keys: Path,
+    host_key: Path,
+    log: DropLog,
+    again: bool = False,
+    on_progress: Callable[[Drop], None] = lambda drop: None,
+) -> int:
+    """Drops what has not been dropped yet of a wave (`again`: all of it), each file as its partner.
+
+    `partner_keys` holds each partner's private key under its name; `host_key`: see `drop`. Returns how many
+    were dropped.
+    """
+    due = list(wave) if again else log.undropped(wave)
+    for partner in dict.fromkeys(drop.partner for drop in due):
+        by_file = {folder / drop.path: drop for drop in due if drop.partner == partner}
+
+        def arrived(file: Path, by_file: dict[Path, Drop] = by_file) -> None:
+            log.note(by_file[file])
+            on_progress(by_file[file])
+
+        files = [
+            [file, folder / drop.companion] if drop.companion else [file] for file, drop in by_file.items()
+        ]
+        drop(files, partner, host, port, partner_keys / partner, host_key=host_key, on_progress=arrived)
+    return len(due)
+
+
+def drop(
+    deliveries: Sequence[Files],
+    partner: str,
+    host: str,
+    port: int,
+    private_key: Path,
+    *,
+    host_key: Path,
+    folder: str = "/inbound",
+    concurrency: int = 4,
+    on_progress: Callable[[Path], None] = lambda file: None,
+) -> None:
+    """Sends deliveries, some at a time, in one SFTP session of the partner. `on_progress` gets the first file
+    of each that has arrived with all its files.
+
+    `host_key` is a file with the server's public key. A server on this machine that is met for the first time
+    is taken at its word, and its key kept there; of any other, the key must be there. Raises UnknownHost,
+    asyncssh.Error (sign-in refused, another host key than the known one, an SFTP failure) and OSError.
+    """
+    if deliveries:
+        asyncio.run(
+            _drop(deliveries, partner, host, port, private_key, host_key, folder, concurrency, on_progress)
+        )
+
+
+async def _drop(
+    deliveries: Sequence[Files],
+    partner: str,
+    host: str,
+    port: int,
+    private_key: Path,
+    host_key: Path,
+    folder: str,
+    concurrency: int,
+    on_progress: Callable[[Path], None],
+) -> None:
+    known = await _known_key(host, port, host_key)
+    waiting = iter(deliveries)
+    async with (
+        asyncssh.connect(
+            host,
+            port,
+            username=partner,
+            client_keys=[str(private_key)],
+            known_hosts=([known], [], []),
+            agent_path=None,
+            config=None,
+        ) as connection,
+        connection.start_sftp_client() as sftp,
+    ):
+
+        async def send() -> None:
+            for files in waiting:
+                for file in files:
+                    await _put(sftp, file, PurePosixPath(folder) / file.name)
+                on_progress(files[0])
+
+        await asyncio.gather(*(send() for _ in range(min(concurrency, len(deliveries)))))
+
+
+async def _put(sftp: asyncssh.SFTPClient, file: Path, target: PurePosixPath) -> None:
+    part = f"{target}{PART}"
+    await sftp.put(str(file), part)
+    try:
+        await sftp.posix_rename(part, str(target))
+    except asyncssh.SFTPOpUnsupported:
+        # The protocol's own rename refuses a name that is taken.
+        if await sftp.exists(str(target)):
+            await sftp.remove(str(target))
+        await sftp.rename(part, str(target))
+
+
+async def _known_key(host: str, port: int, host_key: Path) -> asyncssh.SSHKey:
+    if host_key.exists():
+        return asyncssh.read_public_key(str(host_key))
+    if not _is_loopback(host):
+        raise UnknownHost(
+            f"{host}:{port} is not this machine, and {host_key} with its public key is not there: get the"
+            " key from whoever runs the server (AWS Transfer shows its host keys) and put it there"
+        )
+    key = await asyncssh.get_server_host_key(host, port)
+    if key is None:
+        raise UnknownHost(f"{host}:{port} shows no host key: is it an SFTP server?")
+    host_key.parent.mkdir(parents=True, exist_ok=True)
+    key.write_public_key(str(host_key))
+    return key
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
