@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_platform.landing.delivery import Outcome
 from data_platform.local_cloud.demo import air, parking, readings, water
 from data_platform.local_cloud.demo.calendar import DAYS
-from data_platform.local_cloud.demo.key import AnswerKey, Drop, outcomes, small_files, totals
+from data_platform.local_cloud.demo.key import AnswerKey, Drop, FeedTotals, outcomes, small_files, totals
 from data_platform.local_cloud.demo.shelf import Shelf
 
 SEED = 20260307
@@ -90,10 +89,9 @@ def _loaded(shelf: Shelf[Facts], paths: set[str]) -> list[Facts]:
     return [facts for drop, facts in shelf.made if drop.path in paths and facts is not None]
 
 
-def _twice(drops: list[Drop]) -> Any:
+def _twice(drops: list[Drop]) -> dict[str, FeedTotals]:
     both = [*drops, *drops]
-    ends: list[Outcome | None] = outcomes(both)
-    return totals(both, ends)
+    return totals(both, outcomes(both))
 
 
 def _marts(

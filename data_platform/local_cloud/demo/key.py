@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from data_platform.landing.delivery import Outcome
-
 KEY_FILE = "answer_key.json"
+Outcome = Literal["loaded", "duplicate", "superseded", "quarantined"]
 # What a file comes to by itself. Whether a good one is a duplicate, or superseded, depends on the others.
 Planted = Literal["good", "quarantined", "unmatched", "pending"]
 RejectReason = Literal[
