@@ -1,0 +1,101 @@
+"""`data-platform`: the group and its table of commands. A command's module is imported when the command is called, so
+that help and completion come at once; what a command does lies in its module."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from data_platform.cli.errors import MissingExtra, explained
+
+
+class Command(NamedTuple):
+    """Where a command is, and the line that stands for it in the list of commands."""
+
+    target: str
+    summary: str
+
+
+_LOCAL = "data_platform.local_cloud.commands"
+COMMANDS: Mapping[str, Command] = {
+    "up": Command(f"{_LOCAL}:up", "Start the local cloud and wait until it answers."),
+    "down": Command(f"{_LOCAL}:down", "Stop the local cloud; its data is kept."),
+    "status": Command(f"{_LOCAL}:status", "Show which parts of the local cloud run, and where."),
+    "reset": Command(f"{_LOCAL}:reset", "Stop the local cloud and remove everything it keeps."),
+    "run": Command("data_platform.cli.run:run", "Take in what has landed and build what follows from it."),
+    "dev": Command("data_platform.cli.shell:dev", "Open Dagster's UI, with sensors and schedules at work."),
+    "deliveries": Command("data_platform.cli.deliveries:deliveries", "See what partners delivered; replay it."),
+    "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables."),
+    "check": Command("data_platform.cli.checks:check", "Check every defs.yaml, without connecting to anything."),
+    "doctor": Command("data_platform.cli.doctor:doctor", "Find out what is wrong with settings and connections."),
+    "env": Command("data_platform.cli.shell:env", "Print the settings as a shell's export lines."),
+    "dbt": Command("data_platform.cli.shell:dbt", "Run dbt with the platform's settings."),
+    "dbt-sources": Command("data_platform.transform.commands:dbt_sources", "Write dbt's sources from contracts."),
+    "dbt-manifest": Command("data_platform.transform.commands:dbt_manifest", "Parse the dbt project."),
+}
+
+
+class Commands(click.Group):
+    """Imports a command when it is called, and says a failure in one message."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        try:
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("data_platform") and not module.startswith(_LOCAL):
+                raise
+            raise MissingExtra(cmd_name, error.name or str(error)) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            if ctx.meta.get("verbose"):
+                traceback.print_exc(file=sys.stderr)
+            raise
+        except Exception as error:
+            if ctx.meta.get("verbose"):
+                traceback.print_exc(file=sys.stderr)
+            raise explained(error) from error
+
+
+def _be_verbose(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta["verbose"] = True
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but the data has a problem: files quarantined or rows"
+    " rejected beyond what is allowed, files that did not come, failed checks, or (status) parts that are not up.",
+)
+@click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, callback=_be_verbose, help="Show all logs and tracebacks."
+)
+@click.version_option(package_name="data-platform", message="%(package)s %(version)s")
+def main() -> None:
+    """A small data team's data platform, on a laptop as on AWS and Snowflake.
+
+    \b
+    Begin with:
+      data-platform run        the demo city's day, from SFTP to marts, on this machine
+      data-platform dev        Dagster's UI on the same data
+      data-platform doctor     when something does not work
+    """

@@ -1,0 +1,57 @@
+"""`data-platform check`: every `defs.yaml` held against its component, and what only all of them together show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from data_platform.cli.errors import DataProblem
+from data_platform.cli.project import DEFS
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+def check(paths: tuple[Path, ...]) -> None:
+    """Check every defs.yaml, or those of the given files and folders.
+
+    Connects to nothing. A mistake is shown as file:line:column with the line and a caret; the exit code is then 3.
+
+    \b
+    Examples:
+      data-platform check
+      data-platform check data_platform/defs/sources/partners/harbor_water
+    """
+    from data_platform.components.defs_yaml import check_files, component_files
+
+    files = list(_files(paths, component_files))
+    wrong = {file: message for file, message in check_files(files) if message is not None}
+    for message in wrong.values():
+        click.echo(message)
+    misplaced = [] if wrong else list(_misplaced(files))
+    for message in misplaced:
+        click.echo(message)
+    if wrong or misplaced:
+        raise DataProblem(f"{len(wrong) + len(misplaced)} of {len(files)} defs.yaml are wrong")
+    click.echo(f"{len(files)} defs.yaml are right")
+
+
+def _files(paths: tuple[Path, ...], below: object) -> Iterator[Path]:
+    assert callable(below)
+    for path in paths or (DEFS,):
+        yield from below(path) if path.is_dir() else [path]
+
+
+def _misplaced(files: Iterable[Path]) -> Iterator[str]:
+    """Files that are right by themselves but stand where nothing would load them, or where names would clash."""
+    import yaml
+
+    for file in files:
+        component = str(yaml.safe_load(file.read_text(encoding="utf-8"))["type"]).rpartition(".")[2]
+        above = file.parent.parent / "defs.yaml"
+        if component == "FileFeed" and not above.exists():
+            yield (
+                f"{file}:1:1: a FileFeed must stand in a folder directly below its SftpPartner's, and {above} is"
+                " not there"
+            )

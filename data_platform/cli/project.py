@@ -1,0 +1,34 @@
+"""Where the project stands on disk, and the local cloud that its commands start when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import data_platform
+from data_platform.environment import Settings, SettingsError, settings
+
+PACKAGE = Path(data_platform.__file__).parent
+ROOT = PACKAGE.parent
+DEFS = PACKAGE / "defs"
+DBT_PROJECT = ROOT / "dbt_project"
+WORKSPACE = ROOT / "workspace.yaml"
+
+
+def connected(report: Callable[[str], None]) -> Settings:
+    """Settings with which everything can be reached, also by libraries that read the environment. In `local` this
+    starts the local cloud where it is not up. Raises SettingsError, and what starting the local cloud raises."""
+    wanted = settings()
+    if wanted.environment == "local":
+        from data_platform.local_cloud.commands import declared_cloud
+
+        declared_cloud(None).up(report)
+        settings.cache_clear()  # the ports are known now
+        wanted = settings()
+    wanted.require_endpoints()
+    if wanted.dagster_home is None:
+        raise SettingsError(
+            "DAGSTER_HOME is missing: expected the folder of this deployment's dagster.yaml, which says where runs"
+            " are kept, for example DAGSTER_HOME=/opt/dagster"
+        )
+    return wanted.adopt()

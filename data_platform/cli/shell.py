@@ -1,0 +1,87 @@
+"""The platform's settings for other programs: a shell (`env`), dbt (`dbt`), Dagster's UI and daemon (`dev`)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+
+from data_platform.cli.project import DBT_PROJECT, ROOT, WORKSPACE, connected
+from data_platform.environment import each_setting, machine_environment, settings
+
+
+@click.command()
+@click.option("--with-secrets", is_flag=True, help="Print secrets too: keys, passphrases, the database's URL.")
+def env(with_secrets: bool) -> None:
+    """Print the settings as a shell's export lines.
+
+    Without --with-secrets only what may be seen by others: names, paths and endpoints.
+
+    \b
+    Examples:
+      data-platform env
+      eval "$(data-platform env --with-secrets)"     then aws, snow, psql see the same settings
+    """
+    left_out = []
+    for variable, _, value, secret in each_setting(settings()):
+        if value is None:
+            continue
+        if secret and not with_secrets:
+            left_out.append(variable)
+            continue
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        click.echo(f"export {variable}={shlex.quote(text)}")
+    if left_out:
+        click.echo(f"# left out, as they are secret (--with-secrets): {', '.join(left_out)}", err=True)
+    elif with_secrets:
+        click.echo("# holds secrets: don't write it to a file that others read, nor to a log", err=True)
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dbt(arguments: tuple[str, ...]) -> None:
+    """Run dbt on dbt_project/ with the platform's settings; exits as dbt does.
+
+    \b
+    Examples:
+      data-platform dbt build --select marts
+      data-platform dbt show --inline "select * from {{ ref('city_daily') }}"
+      data-platform dbt --help
+    """
+    wanted = settings().require_endpoints()
+    program = Path(sys.executable).with_name("dbt")
+    child = {**machine_environment(), **wanted.process_environment()}
+    sys.exit(subprocess.run([str(program), *arguments], cwd=DBT_PROJECT, env=child, check=False).returncode)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The UI's port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The UI's address; loopback only in local.")
+@click.pass_context
+def dev(ctx: click.Context, port: int, host: str) -> None:
+    """Open Dagster's UI on this machine, with sensors and schedules at work, until Ctrl-C.
+
+    In `local` the local cloud is started first if it is not up; it goes on running afterwards (`data-platform down`).
+
+    \b
+    Examples:
+      data-platform dev
+      data-platform dev --port 3001
+    """
+    if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
+        raise click.BadParameter(f"{host} is not this machine only, which `local` is", ctx, param_hint="--host")
+    connected(lambda line: click.echo(line, err=True))
+    command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(WORKSPACE)]
+    command += ["--host", host, "--port", str(port)]
+    command += ["--verbose"] if ctx.meta.get("verbose") else ["--log-level", "warning"]
+    click.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)", err=True)
+    os.chdir(ROOT)
+    os.execv(command[0], command)  # noqa: S606  no shell is wanted
+
