@@ -1,5 +1,21 @@
+"""The composition root: loads `defs/`, adds resources, sensors and jobs. Nothing else is put together anywhere."""
+
+from __future__ import annotations
+
 from pathlib import Path
+
 import dagster as dg
+
+from data_platform.automation.assembly import automation
+from data_platform.components.loading import load_components
+from data_platform.environment import settings
+from data_platform.resources import all_resources
+
+
 @dg.definitions
-def defs():
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+def defs() -> dg.Definitions:
+    """Everything of this code location, for the environment that the settings name."""
+    loaded = load_components(Path(__file__).parent, tolerant=settings().environment != "local")
+    return dg.Definitions.merge(
+        loaded, automation(loaded, settings()), dg.Definitions(resources=all_resources(settings()))
+    )

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 from data_platform.resources import WarehouseResource
-from data_platform.warehouse import ledger
+from data_platform.warehouse.feed_history import file_names
 
 ARRIVALS = "arrivals"
 LOOK_BACK = timedelta(days=35)
@@ -66,12 +67,15 @@ def arrivals(rules: FeedRules, file_names: Iterable[str], now: datetime) -> Arri
 def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | None:
     """One op that checks the arrivals of a partner's feeds; None where no feed says when its files are due."""
     watched = {
-        dg.AssetKey(["raw", rules.partner, rules.name]): rules for rules in feeds if rules.expected is not None
+        dg.AssetKey(["raw", rules.partner, rules.name]): rules
+        for rules in feeds
+        if rules.expected is not None
     }
     if not watched:
         return None
     specs = [
-        dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every file that is due has come.") for key in watched
+        dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every file that is due has come.")
+        for key in watched
     ]
 
     @dg.multi_asset_check(name=f"{feeds[0].partner}_arrivals", specs=specs, can_subset=True)
@@ -79,10 +83,10 @@ def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | Non
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> Iterator[dg.AssetCheckResult]:
         now = datetime.now(UTC)
-        with warehouse.connection(query_tag=f"dagster run={context.run_id} check=arrivals") as connection:
-            for key in sorted(check.asset_key for check in context.selected_asset_check_keys):
+        with warehouse.open(query_tag=f"dagster run={context.run_id} check=arrivals") as connection:
+            for key in sorted(selected.asset_key for selected in context.selected_asset_check_keys):
                 rules = watched[key]
-                names = ledger.file_names(connection, rules.partner, rules.name, since=now - LOOK_BACK)
+                names = file_names(connection, settings().snowflake.database, rules.partner, rules.name)
                 yield _result(key, rules, arrivals(rules, names, now))
 
     return check
@@ -102,6 +106,8 @@ def _result(key: dg.AssetKey, rules: FeedRules, found: Arrivals) -> dg.AssetChec
         check_name=ARRIVALS,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{rules.feed}: {'; '.join(problems)}. Ask {rules.partner} to send them." if problems else None,
+        description=f"{rules.feed}: {'; '.join(problems)}. Ask {rules.partner} to send them."
+        if problems
+        else None,
         metadata={"due": found.expected, "missing": len(found.missing)},
     )

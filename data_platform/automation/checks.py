@@ -55,7 +55,7 @@ def _contract(
     rules: FeedRules, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
 ) -> dg.AssetCheckResult:
     cursor = connection.cursor()
-    cursor.execute(rules.contract.violation_counts_sql(result.target.sql_name))
+    cursor.execute(rules.contract.violation_counts_sql(result.target.sql))
     row = cursor.fetchone()
     counts = dict(zip((column.name for column in cursor.description), row, strict=True))
     checked = counts.pop("ROWS_CHECKED")

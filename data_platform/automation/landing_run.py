@@ -14,18 +14,17 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.checks import feed_check_results, feed_check_specs
+from data_platform.automation.checks import feed_check_results
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import pending_of
-from data_platform.landing.intake import Intake, IntakeResult, Requested, reload_partition
+from data_platform.landing.intake import Intake, IntakeResult, Requested
+from data_platform.warehouse.preview import preview
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 
 FEED_METADATA = "data_platform/feed"
 FEEDS_AT_ONCE = 4
 _PREVIEW_ROWS = 5
-
-check_specs_of = feed_check_specs
 
 
 class RequestedDelivery(dg.Config):  # type: ignore[misc]
@@ -97,7 +96,7 @@ def run_landing(
             progress=progress,
         )
         if config.reload:
-            return reload_partition(intake, partition)
+            return intake.reload(partition)
         return intake.take_in(work[rules.feed])
 
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
@@ -148,61 +147,61 @@ def _events(
     warehouse: WarehouseResource,
     partition: str | None,
 ) -> Iterator[Any]:
-    """The feed's materializations, with their numbers, and its checks."""
+    """The feed's materializations, with their numbers, and its checks. Where nothing was loaded (all quarantined, or
+    known already), the table is observed, not materialized."""
     for receipt in result.receipts:
         if receipt.status != "loaded":
             context.log.warning(f"{rules.feed}: {receipt.file_name} is {receipt.status}: {receipt.reason}")
     if lake_key(rules) in context.selected_asset_keys and result.manifests:
         yield dg.MaterializeResult(asset_key=lake_key(rules), metadata=_lake_metadata(result))
-    if raw_key(rules) in context.selected_asset_keys and result.load is not None:
-        with warehouse.connection(query_tag=_query_tag(context, rules)) as connection:
-            checks = [
-                check
-                for check in feed_check_results(rules, result, connection, raw_key(rules))
-                if dg.AssetCheckKey(raw_key(rules), str(check.check_name)) in context.selected_asset_check_keys
-            ]
-            metadata = {
-                **_raw_metadata(result, _query_tag(context, rules)),
-                "preview": dg.MetadataValue.md(result.preview(connection, _PREVIEW_ROWS)),
-            }
-        if result.manifests or result.load.rows_loaded:
-            yield dg.MaterializeResult(asset_key=raw_key(rules), metadata=metadata)
-        else:
-            context.log_event(
-                dg.AssetObservation(asset_key=raw_key(rules), partition=partition, metadata=metadata)
-            )
-        yield from checks
+    table = raw_key(rules)
+    if table not in context.selected_asset_keys or not result.loads:
+        return
+    tag = _query_tag(context, rules)
+    with warehouse.open(query_tag=tag) as connection:
+        checks = list(feed_check_results(rules, result, connection, table))
+        metadata = _raw_metadata(result, tag) | {
+            "preview": dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
+        }
+    if result.manifests:
+        yield dg.MaterializeResult(asset_key=table, metadata=metadata)
+    else:
+        context.log_event(dg.AssetObservation(asset_key=table, partition=partition, metadata=metadata))
+    yield from (check for check in checks if _key(check) in context.selected_asset_check_keys)
+
+
+def _key(check: dg.AssetCheckResult) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey.from_coercible(check.asset_key or []), str(check.check_name))
 
 
 def _lake_metadata(result: IntakeResult) -> dict[str, Any]:
+    last = result.manifests[-1]
     return {
-        "dagster/partition_row_count": result.rows_written,
-        "bytes": result.bytes_written,
+        "dagster/partition_row_count": sum(manifest.rows for manifest in result.manifests),
+        "rows": sum(manifest.rows for manifest in result.manifests),
+        "rejects": sum(manifest.rejects for manifest in result.manifests),
+        "bytes": sum(manifest.bytes for manifest in result.manifests),
         "files": sum(len(manifest.files) for manifest in result.manifests),
         "extracts": len(result.manifests),
-        "rejects": result.rows_rejected,
         "seconds": round(result.seconds, 3),
-        "extract_id": result.manifests[-1].extract_id,
-        "s3_uri": dg.MetadataValue.path(result.uri),
-        "position": dg.MetadataValue.json(result.position),
+        "extract_id": last.extract_id,
+        "s3_uri": f"s3://{settings().lake_bucket}/{last.key.prefix}",
+        "position": dg.MetadataValue.json(last.position_to),
     }
 
 
 def _raw_metadata(result: IntakeResult, query_tag: str) -> dict[str, Any]:
-    assert result.load is not None
-    outcomes = {status: result.count(status) for status in ("loaded", "duplicate", "superseded", "quarantined")}
+    last = result.manifests[-1] if result.manifests else None
     return {
-        "dagster/partition_row_count": result.load.rows_loaded,
         "dagster/row_count": result.table_rows,
-        "rows": result.load.rows_loaded,
-        "rows_replaced": result.load.rows_deleted,
-        "rejects": result.rows_rejected,
-        "bytes": result.bytes_written,
+        "rows": result.rows_loaded,
+        "rows_replaced": result.rows_deleted,
+        "rejects": sum(receipt.rows_rejected for receipt in result.receipts),
+        "bytes": sum(manifest.bytes for manifest in result.manifests),
         "seconds": round(result.seconds, 3),
         "landed": len(result.receipts),
-        **outcomes,
-        "extract_id": result.manifests[-1].extract_id if result.manifests else "",
-        "position": dg.MetadataValue.json(result.position),
-        "query_ids": dg.MetadataValue.json(list(result.load.query_ids)),
+        **result.outcomes,
         "query_tag": query_tag,
+        "query_ids": dg.MetadataValue.json(result.query_ids),
+        **({"extract_id": last.extract_id, "position": dg.MetadataValue.json(last.position_to)} if last else {}),
     }

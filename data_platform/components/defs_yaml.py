@@ -69,7 +69,9 @@ def _model_of(path: Path) -> type[BaseModel]:
     try:
         component = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError):
-        raise DefinitionInvalid(_at(path, text, _mark(text, ("type",)), f"there is no component {name}")) from None
+        raise DefinitionInvalid(
+            _at(path, text, _mark(text, ("type",)), f"there is no component {name}")
+        ) from None
     if not (isinstance(component, type) and issubclass(component, dg.Component)):
         raise DefinitionInvalid(_at(path, text, _mark(text, ("type",)), f"{name} is not a component"))
     return component.get_model_cls() or BaseModel

@@ -12,10 +12,11 @@ from typing import Any
 
 import dagster as dg
 
+from data_platform.automation.arrivals import arrivals_check
+from data_platform.automation.checks import feed_check_specs
 from data_platform.automation.landing_run import (
     FEED_METADATA,
     LandingConfig,
-    check_specs_of,
     inbound_key,
     lake_key,
     raw_key,
@@ -56,7 +57,7 @@ def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -
         name=partner,
         description=description,
         specs=[spec for feed in feeds for spec in (_lake_spec(feed), _raw_spec(feed))],
-        check_specs=[check for feed in feeds for check in check_specs_of(feed.rules)],
+        check_specs=[check for feed in feeds for check in feed_check_specs(feed.rules)],
         can_subset=True,
     )
     def land(
@@ -68,7 +69,11 @@ def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -
     ) -> Iterator[Any]:
         yield from run_landing(context, config, rules, lake=lake, landing=landing, warehouse=warehouse)
 
-    return dg.Definitions(assets=[land, *(_inbound_spec(feed) for feed in feeds)])
+    arrivals = arrivals_check(rules)
+    return dg.Definitions(
+        assets=[land, *(_inbound_spec(feed) for feed in feeds)],
+        asset_checks=[arrivals] if arrivals else [],
+    )
 
 
 def _inbound_spec(feed: Feed) -> dg.AssetSpec:

@@ -1,4 +1,4 @@
-"""What a delivery is, and the outcomes it can have. Plain data; no I/O.
+"""What a delivery is, and why one can't be accepted. Plain data; no I/O. Outcomes: `warehouse.settlement`.
 
 A delivery is one version of one file that a partner dropped, identified by (key, version id, etag).
 """
@@ -6,12 +6,8 @@ A delivery is one version of one file that a partner dropped, identified by (key
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
-
-Outcome = Literal["loaded", "duplicate", "superseded", "quarantined"]
 
 
 class LandingError(Exception):
@@ -50,33 +46,3 @@ class Delivery:
     def file_name(self) -> str:
         """What the partner called it, below its inbound folder."""
         return self.key.split("/", 2)[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What happened to a delivery and to every row of it: rows_read = rows_loaded + rows_rejected for `loaded`;
-    a quarantined delivery loads nothing."""
-
-    delivery_id: str
-    partner: str
-    feed: str | None
-    file_name: str
-    object_key: str
-    version_id: str
-    etag: str
-    size_bytes: int
-    content_sha256: str | None
-    landed_at: datetime
-    partition: str | None
-    status: Outcome
-    reason: str | None
-    rows_read: int
-    rows_loaded: int
-    rows_rejected: int
-    extract_id: str | None
-    run_id: str | None
-    settled_at: datetime
-
-    def to_json(self) -> str:
-        """The receipt as a JSON object with ISO 8601 times."""
-        return json.dumps(asdict(self), default=lambda value: value.isoformat(), indent=1)

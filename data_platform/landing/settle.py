@@ -7,21 +7,23 @@ takes it up again, and the ledger row, committed with the rows, says that only t
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.delivery import Delivery, Receipt
+from data_platform.landing.delivery import Delivery
+from data_platform.warehouse.settlement import DeliveryRow
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
 def settle(
-    receipt: Receipt, bucket: LandingBucket, lake_store: ObjectStore, *, companion: str | None = None
+    receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore, *, companion: str | None = None
 ) -> None:
     """Writes the receipt to the lake and to the partner's receipts, and moves the file (and its manifest or
     trigger) to archive, or to quarantine with the reason in the receipt beside it."""
-    body = receipt.to_json().encode()
+    body = receipt_json(receipt)
     lake_store.put(f"receipts/{receipt.partner}/{receipt.delivery_id}.json", body)
     bucket.put(f"receipts/{receipt.partner}/{receipt.file_name}.{receipt.delivery_id[:8]}.json", body)
     bucket.move(_delivery(receipt), settled_key(receipt))
@@ -29,11 +31,15 @@ def settle(
         _move_companion(receipt, bucket, companion)
 
 
-def settled_key(receipt: Receipt) -> str:
+def receipt_json(receipt: DeliveryRow) -> bytes:
+    """The receipt as the partner gets it: a JSON object with ISO 8601 times."""
+    return json.dumps(asdict(receipt), default=lambda value: value.isoformat(), indent=1).encode()
+
+
+def settled_key(receipt: DeliveryRow) -> str:
     """Where a settled delivery's file is kept."""
     room = "quarantine" if receipt.status == "quarantined" else "archive"
-    feed = (receipt.feed or "_unmatched").rsplit("/", 1)[-1]
-    return f"{room}/{receipt.partner}/{feed}/{receipt.delivery_id}/{receipt.file_name}"
+    return f"{room}/{receipt.partner}/{receipt.feed}/{receipt.delivery_id}/{receipt.file_name}"
 
 
 def report_unmatched(bucket: LandingBucket, key: str, etag: str, reason: str) -> bool:
@@ -54,13 +60,13 @@ def _unmatched(file_name: str, reason: str) -> bytes:
     ).encode()
 
 
-def _delivery(receipt: Receipt) -> Delivery:
+def _delivery(receipt: DeliveryRow) -> Delivery:
     return Delivery(
         receipt.object_key, receipt.version_id, receipt.etag, receipt.size_bytes, receipt.landed_at
     )
 
 
-def _move_companion(receipt: Receipt, bucket: LandingBucket, companion: str) -> None:
+def _move_companion(receipt: DeliveryRow, bucket: LandingBucket, companion: str) -> None:
     current = bucket.current(companion)
     if current is not None:
         folder = settled_key(receipt).rsplit("/", 1)[0]

@@ -1,0 +1,178 @@
+"""One delivery to one extract: read, hold against the contract, the limit and the manifest; or say why not.
+
+Nothing is committed here that can't be done again: the extract's id is the delivery's, so that a retry finds what an
+earlier try has committed. What becomes of the rows in the warehouse is decided later, by `warehouse.load`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from data_platform.contract import DELIVERY_ID, Contract
+from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import ExtractKey, Manifest
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.chunk import batch_schema
+from data_platform.landing.delivery import ContractViolation, Delivery, LandingError
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.read import DeliveryReader
+
+_REJECTS_KEPT = 100_000
+"""Of a delivery that is past its limit: enough to see what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What reading a delivery came to. `manifest` commits its rows and rejects (only rejects, where `reason` says why
+    it is to be quarantined; None where there is nothing to keep, or where `seen` knew the content)."""
+
+    delivery: Delivery
+    contract: Contract
+    manifest: Manifest | None
+    sha256: str | None
+    rows_read: int
+    rows_rejected: int
+    reason: str | None = None
+    repeated: bool = False
+
+
+def accept(
+    delivery: Delivery,
+    rules: FeedRules,
+    partition: str | None,
+    *,
+    bucket: LandingBucket,
+    lake: Lake,
+    run_id: str | None,
+    companion: str | None = None,
+    seen: Callable[[str], bool] = lambda sha256: False,
+) -> Accepted:
+    """Reads a delivery into an extract. `seen` says whether content of that SHA-256 is loaded already. A delivery that
+    can't be accepted comes back with its reason; what is raised is somebody else's fault (network, storage)."""
+    key = ExtractKey(rules.partner, rules.name, delivery.id, partition)
+    committed = lake.read_manifest(key)
+    if committed is not None:
+        return _from_manifest(delivery, rules.contract, committed)
+    reader = DeliveryReader(bucket.open(delivery), rules, file_name=delivery.file_name)
+    try:
+        return _read(reader, delivery, rules, key, bucket, lake, run_id, companion, seen)
+    except LandingError as error:
+        return Accepted(delivery, rules.contract, None, reader.sha256, 0, 0, reason=str(error))
+
+
+def _read(
+    reader: DeliveryReader,
+    delivery: Delivery,
+    rules: FeedRules,
+    key: ExtractKey,
+    bucket: LandingBucket,
+    lake: Lake,
+    run_id: str | None,
+    companion: str | None,
+    seen: Callable[[str], bool],
+) -> Accepted:
+    chunks = iter(reader)
+    first = next(chunks, None)  # the header is read: columns that a drifting file adds are known from here on
+    contract = reader.contract
+    origin = {"delivery_id": delivery.id, "file_name": delivery.file_name, "version_id": delivery.version_id}
+    schema = batch_schema(contract).append(pa.field(DELIVERY_ID, pa.string(), False))
+    kept: list[pa.RecordBatch] = []
+    kept_rows = 0
+    with lake.extract(key, schema, contract_hash=contract.hash, run_id=run_id, origin=origin) as writer:
+        while first is not None:
+            if first.batch.num_rows:
+                writer.write(_stamped(first.batch, schema, delivery))
+            if first.rejects.num_rows:
+                writer.reject(_renamed(first.rejects))
+                if kept_rows < _REJECTS_KEPT:
+                    kept.append(_renamed(first.rejects))
+                    kept_rows += first.rejects.num_rows
+            first = next(chunks, None)
+        problem = rules.reject_limit.exceeded(reader.rows_rejected, reader.rows_read)
+        if problem is None and companion is not None and rules.readiness.manifest:
+            problem = _disagreement(bucket.read(companion), companion, reader)
+        repeated = problem is None and seen(reader.sha256)
+        position = _position(delivery, reader, problem)
+        manifest = None if problem or repeated else writer.commit(position_to=position)
+    if problem and kept:
+        with lake.extract(key, schema, contract_hash=contract.hash, run_id=run_id, origin=origin) as writer:
+            for rejects in kept:
+                writer.reject(rejects)
+            manifest = writer.commit(position_to=position)
+    return Accepted(
+        delivery,
+        contract,
+        manifest,
+        reader.sha256,
+        reader.rows_read,
+        reader.rows_rejected,
+        reason=problem and f"{rules.feed}: {delivery.file_name}: {problem}",
+        repeated=repeated,
+    )
+
+
+def _position(delivery: Delivery, reader: DeliveryReader, problem: str | None) -> dict[str, str | int | None]:
+    return {
+        "key": delivery.key,
+        "version_id": delivery.version_id,
+        "etag": delivery.etag,
+        "sha256": reader.sha256,
+        "rows_read": reader.rows_read,
+        "rows_rejected": reader.rows_rejected,
+        "quarantined": problem,
+    }
+
+
+def _from_manifest(delivery: Delivery, contract: Contract, manifest: Manifest) -> Accepted:
+    """What an earlier try committed."""
+    position = manifest.position_to
+    return Accepted(
+        delivery,
+        evolved_contract(contract, manifest),
+        manifest,
+        position["sha256"],
+        position["rows_read"],
+        position["rows_rejected"],
+        reason=position["quarantined"],
+    )
+
+
+def evolved_contract(contract: Contract, manifest: Manifest) -> Contract:
+    """The contract with the columns that an extract has besides (drift policy `evolve`)."""
+    known = {column.name for column in contract.columns}
+    added = tuple(
+        column.name
+        for column in manifest.columns
+        if column.name not in known and not column.name.startswith("_")
+    )
+    return contract.evolved(added) if added else contract
+
+
+def _stamped(batch: pa.RecordBatch, schema: pa.Schema, delivery: Delivery) -> pa.RecordBatch:
+    ids = pa.repeat(pa.scalar(delivery.id, pa.string()), batch.num_rows)
+    return pa.RecordBatch.from_arrays([*batch.columns, ids], schema=schema)
+
+
+def _renamed(rejects: pa.RecordBatch) -> pa.RecordBatch:
+    return rejects.rename_columns(["record_number", "column_name", "reason", "raw_text"])
+
+
+def _disagreement(body: bytes | None, name: str, reader: DeliveryReader) -> str | None:
+    """Where the file differs from what its manifest states. Raises ContractViolation for a manifest that is none."""
+    try:
+        stated = json.loads(body or b"")
+        stated = {field: stated[field] for field in ("rows", "bytes", "sha256") if field in stated}
+    except (ValueError, TypeError):
+        raise ContractViolation(
+            f"the manifest {name} is not a JSON object; expected for example"
+            ' {"rows": 1200, "sha256": "…"}; send the file and a correct manifest again'
+        ) from None
+    found = {"rows": reader.rows_read, "bytes": reader.bytes_read, "sha256": reader.sha256}
+    wrong = [
+        f"{field} {stated[field]}, found {found[field]}" for field in stated if stated[field] != found[field]
+    ]
+    return f"the manifest states {'; '.join(wrong)}; send the file again" if wrong else None

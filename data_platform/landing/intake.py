@@ -1,0 +1,287 @@
+"""A feed's deliveries, from inbound to settled: extracts, one load transaction, receipts, the move to archive.
+
+Killed anywhere, the next call with the same deliveries finishes the job: a committed extract is found again, the
+ledger says what is loaded, and what is left of settling is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from data_platform.contract import Contract
+from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import Manifest
+from data_platform.landing.accept import Accepted, accept, evolved_contract
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.delivery import Delivery
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.settle import settle
+from data_platform.warehouse import feed_history, ledger
+from data_platform.warehouse.load import LoadResult, load_extracts
+from data_platform.warehouse.schema import apply_schema, plan_schema
+from data_platform.warehouse.settlement import DeliveryRow, LedgerChanged, Settlement
+from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef, raw_table
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+DELIVERIES_A_LOAD = 200
+READS_AT_ONCE = 2
+SETTLES_AT_ONCE = 8
+_USUAL = 100
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A file in inbound to take in. `companion`: the key of its manifest or trigger. `give_up`: quarantine it unread,
+    with that reason."""
+
+    key: str
+    companion: str | None = None
+    give_up: str | None = None
+
+
+@dataclass
+class IntakeResult:
+    """What came of a feed's deliveries. `usual_rows`: the rows of the feed's loaded deliveries before these."""
+
+    target: TableRef
+    receipts: list[DeliveryRow] = field(default_factory=list)
+    manifests: list[Manifest] = field(default_factory=list)
+    loads: list[LoadResult] = field(default_factory=list)
+    usual_rows: list[int] = field(default_factory=list)
+    table_rows: int = 0
+    seconds: float = 0.0
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Deliveries by outcome."""
+        counted = Counter(receipt.status for receipt in self.receipts)
+        return {status: counted[status] for status in ("loaded", "duplicate", "superseded", "quarantined")}
+
+    @property
+    def rows_loaded(self) -> int:
+        """Rows put into the table."""
+        return sum(load.rows_loaded for load in self.loads)
+
+    @property
+    def rows_deleted(self) -> int:
+        """Rows taken out of it: replaced, or of superseded deliveries."""
+        return sum(load.rows_deleted for load in self.loads)
+
+    @property
+    def query_ids(self) -> list[str]:
+        """Snowflake's ids of the loads' statements."""
+        return [query_id for load in self.loads for query_id in load.query_ids]
+
+
+class Intake:
+    """Takes in one feed's deliveries. `connect` opens a Snowflake session; `progress` is told what goes on and may be
+    called from several threads."""
+
+    def __init__(
+        self,
+        rules: FeedRules,
+        *,
+        bucket: LandingBucket,
+        lake: Lake,
+        connect: Callable[[], SnowflakeConnection],
+        database: str,
+        run_id: str | None,
+        progress: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.rules = rules
+        self.target = raw_table(database, rules.partner, rules.name)
+        self._database = database
+        self._bucket = bucket
+        self._lake = lake
+        self._connect = connect
+        self._run_id = run_id
+        self._progress = progress
+
+    def take_in(self, requested: Sequence[Requested]) -> IntakeResult:
+        """Takes in what was asked for, some hundred deliveries a transaction. A file that is no longer there was
+        settled by somebody else and is left out."""
+        started = time.monotonic()
+        result = IntakeResult(self.target)
+        with self._connect() as connection:
+            result.usual_rows = feed_history.latest_row_counts(
+                connection, self._database, self.rules.partner, self.rules.name, limit=_USUAL
+            )
+            for start in range(0, len(requested), DELIVERIES_A_LOAD):
+                self._take_in(connection, requested[start : start + DELIVERIES_A_LOAD], result)
+            if result.loads:
+                result.table_rows = feed_history.table_rows(connection, self.target)
+        result.seconds = time.monotonic() - started
+        return result
+
+    def reload(self, partition: str | None) -> IntakeResult:
+        """Puts the committed extracts of a partition (None: of the feed) into the table again, as the ledger says that
+        they belong there. Ends with the same rows."""
+        started = time.monotonic()
+        result = IntakeResult(self.target)
+        extracts = {
+            manifest.extract_id: manifest
+            for manifest in self._lake.list_manifests(self.rules.partner, self.rules.name, partition)
+        }
+        with self._connect() as connection:
+            rows = ledger.settled_deliveries(
+                connection,
+                self._database,
+                [str(manifest.origin["delivery_id"]) for manifest in extracts.values()],
+            )
+            again = [row for row in rows.values() if row.status == "loaded" and row.extract_id in extracts]
+            for start in range(0, len(again), DELIVERIES_A_LOAD):
+                part = again[start : start + DELIVERIES_A_LOAD]
+                manifests = [extracts[str(row.extract_id)] for row in part]
+                contract = self._contract(evolved_contract(self.rules.contract, one) for one in manifests)
+                wanted = [_settlement_again(row) for row in part]
+                result.loads.append(self._load(connection, contract, manifests, wanted, reload=True))
+                result.manifests += manifests
+            result.table_rows = feed_history.table_rows(connection, self.target) if again else 0
+        result.seconds = time.monotonic() - started
+        return result
+
+    def _take_in(
+        self, connection: SnowflakeConnection, requested: Sequence[Requested], result: IntakeResult
+    ) -> None:
+        work = list(self._versions(requested))
+        if not work:
+            return
+        accepted = self._accept_all(connection, work)
+        self._progress(
+            f"{self.rules.feed}: read {len(accepted)} files, {sum(one.rows_read for one in accepted)} rows,"
+            f" {sum(one.rows_rejected for one in accepted)} rejects"
+        )
+        load = self._load_accepted(connection, accepted)
+        result.loads.append(load)
+        loaded = {row.extract_id for row in load.outcomes.values()}
+        result.manifests += [
+            one.manifest for one in accepted if one.manifest and one.manifest.extract_id in loaded
+        ]
+        companions = {delivery.id: asked.companion for delivery, asked in work}
+        receipts = [load.outcomes[delivery.id] for delivery, _ in work]
+        with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
+            for _ in pool.map(lambda row: self._settle(row, companions[row.delivery_id]), receipts):
+                pass
+        result.receipts += receipts
+        self._progress(f"{self.rules.feed}: settled {len(receipts)} files, {load.rows_loaded} rows loaded")
+
+    def _versions(self, requested: Sequence[Requested]) -> Iterator[tuple[Delivery, Requested]]:
+        """The deliveries asked for. A file that was overwritten before it was taken in is as many deliveries as it has
+        versions; the older ones come first, and go without the companion, which is the newest one's."""
+        for asked in requested:
+            current = self._bucket.current(asked.key)
+            if current is None:
+                self._progress(f"{self.rules.feed}: {asked.key} is gone: settled by another run")
+                continue
+            for older in self._bucket.older_versions(current):
+                yield older, Requested(older.key, None, asked.give_up)
+            yield current, asked
+
+    def _accept_all(
+        self, connection: SnowflakeConnection, work: Sequence[tuple[Delivery, Requested]]
+    ) -> list[Accepted]:
+        partitions = {delivery.id: self.rules.partition_key(delivery.file_name) for delivery, _ in work}
+        loaded = feed_history.loaded_contents(
+            connection, self._database, self.rules.partner, self.rules.name, set(partitions.values())
+        )
+
+        def one(item: tuple[Delivery, Requested]) -> Accepted:
+            delivery, asked = item
+            if asked.give_up is not None:
+                return Accepted(delivery, self.rules.contract, None, None, 0, 0, reason=asked.give_up)
+            partition = partitions[delivery.id]
+            return accept(
+                delivery,
+                self.rules,
+                partition,
+                bucket=self._bucket,
+                lake=self._lake,
+                run_id=self._run_id,
+                companion=asked.companion,
+                seen=lambda sha256: loaded.get((partition, sha256), delivery.id) != delivery.id,
+            )
+
+        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
+            return list(pool.map(one, work))
+
+    def _load_accepted(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:
+        manifests = [one.manifest for one in accepted if one.manifest is not None]
+        contract = self._contract(one.contract for one in accepted)
+        try:
+            return self._load(connection, contract, manifests, [self._settlement(one) for one in accepted])
+        except LedgerChanged:
+            # What one of them repeats was superseded meanwhile: read those after all.
+            again = [self._reread(one) if one.repeated else one for one in accepted]
+            manifests = [one.manifest for one in again if one.manifest is not None]
+            return self._load(connection, contract, manifests, [self._settlement(one) for one in again])
+
+    def _reread(self, one: Accepted) -> Accepted:
+        partition = self.rules.partition_key(one.delivery.file_name)
+        return accept(
+            one.delivery, self.rules, partition, bucket=self._bucket, lake=self._lake, run_id=self._run_id
+        )
+
+    def _load(
+        self,
+        connection: SnowflakeConnection,
+        contract: Contract,
+        manifests: Sequence[Manifest],
+        settlements: Sequence[Settlement],
+        *,
+        reload: bool = False,
+    ) -> LoadResult:
+        plan = plan_schema(connection, self.target, contract, DELIVERY_COLUMNS)
+        apply_schema(connection, plan)
+        return load_extracts(
+            connection,
+            self.target,
+            contract,
+            self.rules.load_mode,
+            manifests,
+            settlements=settlements,
+            run_id=self._run_id,
+            reload=reload,
+        )
+
+    def _contract(self, contracts: Iterable[Contract]) -> Contract:
+        """The feed's contract with every column that any of the files added."""
+        known = {column.name for column in self.rules.contract.columns}
+        added = {column.name: None for one in contracts for column in one.columns if column.name not in known}
+        return self.rules.contract.evolved(tuple(added)) if added else self.rules.contract
+
+    def _settlement(self, one: Accepted) -> Settlement:
+        delivery = one.delivery
+        status: Any = "quarantined" if one.reason else "duplicate" if one.repeated else "loaded"
+        return Settlement(
+            delivery_id=delivery.id,
+            partner=self.rules.partner,
+            feed=self.rules.name,
+            file_name=delivery.file_name,
+            object_key=delivery.key,
+            version_id=delivery.version_id,
+            etag=delivery.etag,
+            size_bytes=delivery.size,
+            content_sha256=one.sha256,
+            landed_at=delivery.landed_at,
+            partition=self.rules.partition_key(delivery.file_name),
+            status=status,
+            reason=one.reason,
+            rows_read=one.rows_read,
+            rows_rejected=one.rows_rejected,
+            extract_id=one.manifest.extract_id if one.manifest and status == "loaded" else None,
+        )
+
+    def _settle(self, receipt: DeliveryRow, companion: str | None) -> None:
+        settle(receipt, self._bucket, self._lake.store, companion=companion)
+
+
+def _settlement_again(row: DeliveryRow) -> Settlement:
+    names = [field.name for field in fields(Settlement)]
+    return Settlement(**{name: getattr(row, name) for name in names})

@@ -1,0 +1,66 @@
+"""What the ledger knows of one feed's past deliveries, as an intake and the checks ask it. Reading only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.warehouse.platform import deliveries
+from data_platform.warehouse.rows import placeholders
+from data_platform.warehouse.table import TableRef
+
+_OF_FEED = "PARTNER = %s AND FEED = %s"
+
+
+def loaded_contents(
+    connection: SnowflakeConnection,
+    database: str,
+    partner: str,
+    feed: str,
+    partitions: Collection[str | None],
+) -> dict[tuple[str | None, str], str]:
+    """(partition, SHA-256) of what is loaded in these partitions, with the delivery that brought it."""
+    wanted = sorted({partition or "" for partition in partitions})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT PARTITION_KEY, CONTENT_SHA256, DELIVERY_ID FROM {deliveries(database).sql} WHERE {_OF_FEED}"
+            f" AND STATUS = 'loaded' AND COALESCE(PARTITION_KEY, '') IN ({placeholders(wanted)})",
+            [partner, feed, *wanted],
+        )
+        return {(partition, sha256): delivery_id for partition, sha256, delivery_id in cursor.fetchall()}
+
+
+def latest_row_counts(
+    connection: SnowflakeConnection, database: str, partner: str, feed: str, *, limit: int
+) -> list[int]:
+    """The rows read of the feed's latest loaded deliveries: what is usual."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT ROWS_READ FROM {deliveries(database).sql} WHERE {_OF_FEED} AND STATUS = 'loaded'"
+            f" ORDER BY LANDED_AT DESC LIMIT {int(limit)}",
+            [partner, feed],
+        )
+        return [int(rows) for (rows,) in cursor.fetchall()]
+
+
+def file_names(
+    connection: SnowflakeConnection, database: str, partner: str, feed: str, *, since: datetime | None = None
+) -> list[str]:
+    """The names of the files that came since then (ever) and could be read."""
+    landed = "" if since is None else " AND LANDED_AT >= %s::TIMESTAMP_TZ"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT FILE_NAME FROM {deliveries(database).sql} WHERE {_OF_FEED}"
+            f" AND STATUS <> 'quarantined'{landed}",
+            [partner, feed, *([] if since is None else [since.isoformat()])],
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
+def table_rows(connection: SnowflakeConnection, table: TableRef) -> int:
+    """How many rows a table has (Snowflake answers from metadata)."""
+    with connection.cursor() as cursor:
+        row = cursor.execute(f"SELECT COUNT(*) FROM {table.sql}").fetchone()
+    return int(row[0])
