@@ -175,12 +175,9 @@ class Settings(_Group):
         return self
 
     def process_environment(self) -> dict[str, str]:
-        """The variables that a child process (dbt, a Dagster code server) needs to see the same settings."""
-        return {
-            name: str(value.get_secret_value() if isinstance(value, SecretStr) else value)
-            for name, value in _variables(self)
-            if value is not None
-        }
+        """The variables that a child process (dbt, a Dagster code server) needs to see the same settings. Paths
+        are absolute: a child may work in another folder."""
+        return {name: _text(value) for name, value in _variables(self) if value is not None}
 
     def adopt(self) -> Settings:
         """Puts the settings into this process's environment, for libraries that look nowhere else (Dagster's
@@ -228,6 +225,19 @@ def layers() -> list[Layer]:
     return found
 
 
+def machine_environment() -> dict[str, str]:
+    """The variables that any program needs of its machine: where programs, homes and certificates are, its
+    language and its proxies. A child that is given these, and not all, inherits no secret by accident."""
+    return {name: value for name, value in os.environ.items() if name.upper() in _MACHINE}
+
+
+_MACHINE = frozenset(
+    ("PATH", "HOME", "USER", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH")
+    + ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    + ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+)
+
+
 def each_setting(group: Settings) -> Iterator[tuple[str, str, Any, bool]]:
     """(variable, description, value, whether it is secret) for every setting there is."""
     for variable, field, value in _fields(group):
@@ -236,6 +246,12 @@ def each_setting(group: Settings) -> Iterator[tuple[str, str, Any, bool]]:
 
 def _dotenv(path: Path) -> dict[str, str]:
     return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value.absolute() if isinstance(value, Path) else value)
 
 
 def _fields(group: _Group) -> Iterator[tuple[str, Any, Any]]:
