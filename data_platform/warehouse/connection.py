@@ -1,0 +1,76 @@
+"""Signing in to Snowflake: one place that says with which arguments. Dagster's resource uses it too."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import snowflake.connector
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.environment import Settings, SnowflakeSettings
+
+QUERY_TAG = "data_platform"
+SESSION_PARAMETERS: dict[str, Any] = {
+    # Parquet's timestamps are instants; casts to TIMESTAMP_TZ give them the session's offset.
+    "TIMEZONE": "UTC",
+    "QUERY_TAG": QUERY_TAG,
+    # A killed loader's statement ends 5 minutes after its connection, and its transaction, once idle, when
+    # another has waited 5 minutes (docs.snowflake.com/en/sql-reference/transactions#aborting-transactions).
+    "ABORT_DETACHED_QUERY": True,
+    # Loads of one feed wait for each other; the default of 12 hours would hide a hung one.
+    "LOCK_TIMEOUT": 3600,
+}
+
+
+def connection_arguments(settings: Settings) -> dict[str, Any]:
+    """What `snowflake.connector.connect` takes, but for the private key. Statements commit at once unless
+    BEGIN says otherwise; a request without a good answer is given up after 120 s, signing in after 60 s."""
+    snowflake_settings = settings.snowflake
+    arguments: dict[str, Any] = {
+        "account": snowflake_settings.account,
+        "user": snowflake_settings.user,
+        "role": snowflake_settings.role,
+        "warehouse": snowflake_settings.warehouse,
+        "database": snowflake_settings.database,
+        "authenticator": "SNOWFLAKE_JWT",
+        "protocol": snowflake_settings.protocol,
+        "autocommit": True,
+        "client_session_keep_alive": False,
+        "login_timeout": 60,
+        "network_timeout": 120,
+        "session_parameters": dict(SESSION_PARAMETERS),
+    }
+    if snowflake_settings.host is not None:
+        arguments["host"] = snowflake_settings.host
+    if snowflake_settings.port is not None:
+        arguments["port"] = snowflake_settings.port
+    return arguments
+
+
+def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
+    """A session, which the caller closes. Raises SettingsError in `local` when the local cloud isn't up, and
+    the connector's errors."""
+    arguments = connection_arguments(settings.require_endpoints())
+    arguments["session_parameters"]["QUERY_TAG"] = query_tag
+    return snowflake.connector.connect(**arguments, private_key=_private_key(settings.snowflake))
+
+
+def _private_key(settings: SnowflakeSettings) -> bytes:
+    """The key as the connector takes it: PKCS #8, DER, unencrypted."""
+    if settings.private_key is not None:
+        text = settings.private_key.get_secret_value().strip()
+        pem = text.encode() if text.startswith("-----") else base64.b64decode(text)
+    elif settings.private_key_path is not None:
+        pem = settings.private_key_path.read_bytes()
+    else:
+        raise ValueError("no private key: set SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PRIVATE_KEY_PATH")
+    passphrase = settings.private_key_passphrase
+    key = load_pem_private_key(pem, None if passphrase is None else passphrase.get_secret_value().encode())
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

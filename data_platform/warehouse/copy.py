@@ -1,0 +1,83 @@
+"""COPY INTO of an extract's Parquet files, the same way for every type of a contract.
+
+A transformation, `SELECT $1:"column"::TYPE`, and not MATCH_BY_COLUMN_NAME, because it alone takes all types:
+- JSON text into VARIANT needs PARSE_JSON, and MATCH_BY_COLUMN_NAME can't be combined with a SELECT
+  (https://docs.snowflake.com/en/sql-reference/sql/copy-into-table#copy-options-copyoptions).
+- WKB from Parquet goes into GEOMETRY only through a transformation
+  (https://docs.snowflake.com/en/sql-reference/data-types-geospatial#loading-geospatial-data-from-stages).
+- PARSE_JSON, CAST and TO_* are among the functions that COPY takes
+  (https://docs.snowflake.com/en/user-guide/data-load-transform#supported-functions).
+`$1` is a VARIANT, which holds a DECIMAL of 38 digits, and with the file format's USE_LOGICAL_TYPE a TIME or
+TIMESTAMP, exactly. A timestamp's cast to TIMESTAMP_TZ gives it the session's offset, so the statement pins
+UTC. A column that a file doesn't have is NULL: an extract from before a column was added still loads.
+
+FORCE is on because Snowflake skips a file that it has loaded into the table in the last 64 days, and a reload
+means to load it again; what keeps rows from doubling is the ledger, in the same transaction. A COPY names at
+most 1,000 files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from snowflake.connector.cursor import SnowflakeCursor
+
+from data_platform.contract import Column, quoted
+from data_platform.lake.manifest import FileEntry
+from data_platform.warehouse.platform import REJECTS_COLUMNS, file_format, stage
+from data_platform.warehouse.table import TableRef, literal
+
+FILES_A_COPY = 1_000
+
+Execute = Callable[[str], SnowflakeCursor]
+
+
+class RowCountMismatch(Exception):
+    """Snowflake loaded another number of rows than the manifests say; nothing was loaded."""
+
+
+def copy_rows(execute: Execute, table: TableRef, columns: Sequence[Column], files: Sequence[FileEntry]) -> int:
+    """Loads these files into the table, in the open transaction; returns the rows. Raises
+    RowCountMismatch."""
+    names = ", ".join(column.snowflake_name for column in columns)
+    values = ", ".join(value_sql(column) for column in columns)
+    return _copy(execute, table, names, values, files)
+
+
+def copy_rejects(execute: Execute, table: TableRef, files: Sequence[FileEntry]) -> int:
+    """Loads rejects files into PLATFORM.REJECTS, in the open transaction. Raises RowCountMismatch."""
+    names = ", ".join(quoted(name) for name in REJECTS_COLUMNS)
+    values = ", ".join(f'$1:"{name.lower()}"::{kind}' for name, kind in REJECTS_COLUMNS.items())
+    return _copy(execute, table, names, values, files)
+
+
+def value_sql(column: Column) -> str:
+    """A column's value as COPY selects it from a Parquet file."""
+    field = f'$1:"{column.name}"'
+    name, args = column.logical
+    if name == "json":
+        return f"PARSE_JSON({field}::VARCHAR)"
+    if name == "geometry":
+        return f"TO_GEOMETRY({field}::BINARY, {args[0]})"
+    return f"{field}::{column.snowflake_type}"
+
+
+def _copy(execute: Execute, table: TableRef, names: str, values: str, files: Sequence[FileEntry]) -> int:
+    loaded = 0
+    for start in range(0, len(files), FILES_A_COPY):
+        chunk = files[start : start + FILES_A_COPY]
+        listed = ", ".join(literal(file.path) for file in chunk)
+        cursor = execute(
+            f"COPY INTO {table.sql} ({names}) FROM (SELECT {values} FROM @{stage(table.database)})"
+            f" FILES = ({listed}) FILE_FORMAT = (FORMAT_NAME = {literal(str(file_format(table.database)))})"
+            " ON_ERROR = ABORT_STATEMENT FORCE = TRUE"
+        )
+        place = [column.name.lower() for column in cursor.description].index("rows_loaded")
+        loaded += sum(int(row[place]) for row in cursor.fetchall())
+    expected = sum(file.rows for file in files)
+    if loaded != expected:
+        raise RowCountMismatch(
+            f"{table}: Snowflake loaded {loaded} rows of {len(files)} files whose manifests say {expected}; nothing"
+            " is kept. Check that the files are as the manifest says (size, SHA-256), then load again"
+        )
+    return loaded

@@ -1,0 +1,222 @@
+"""The ledger of deliveries and loads: reading it, and writing its rows within a load's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import astuple, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from snowflake.connector import SnowflakeConnection
+from snowflake.connector.cursor import SnowflakeCursor
+
+from data_platform.contract import quoted
+from data_platform.warehouse.platform import DELIVERIES_COLUMNS, LOADS_COLUMNS, deliveries, loads
+from data_platform.warehouse.rows import insert_rows, placeholders
+from data_platform.warehouse.settlement import DeliveryRow, Settlement, Status
+from data_platform.warehouse.table import TableRef
+
+_DELIVERY = ", ".join(quoted(name) for name in DELIVERIES_COLUMNS)
+_IDS_A_STATEMENT = 5_000
+
+
+class LoadRow(NamedTuple):
+    """A row of PLATFORM.LOADS. `position` is a JSON value."""
+
+    extract_id: str
+    source: str
+    table_name: str
+    partition: str | None
+    load_mode: str
+    rows_loaded: int
+    files: int
+    bytes: int
+    position: Any
+    contract_hash: str
+    run_id: str | None
+    loaded_at: datetime
+
+
+class Accounting(NamedTuple):
+    """What became of a feed's deliveries. landed = loaded + duplicate + superseded + quarantined; the rows
+    are of what is loaded, and rows_read = rows_loaded + rows_rejected."""
+
+    partner: str
+    feed: str
+    landed: int
+    loaded: int
+    duplicate: int
+    superseded: int
+    quarantined: int
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+
+
+def list_deliveries(
+    connection: SnowflakeConnection,
+    database: str,
+    *,
+    partner: str | None = None,
+    feed: str | None = None,
+    status: Status | None = None,
+    file_name: str | None = None,
+    since: datetime | None = None,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[DeliveryRow]:
+    """Deliveries, the last settled first; a page of `limit` after `offset`. `file_name` is a LIKE pattern."""
+    tests = {
+        "PARTNER = %s": partner,
+        "FEED = %s": feed,
+        "STATUS = %s": status,
+        "FILE_NAME LIKE %s": file_name,
+        "SETTLED_AT >= %s::TIMESTAMP_TZ": None if since is None else since.isoformat(),
+    }
+    used = {test: value for test, value in tests.items() if value is not None}
+    where = " AND ".join(used) or "TRUE"
+    order = f"ORDER BY SETTLED_AT DESC, DELIVERY_ID LIMIT {int(limit)} OFFSET {int(offset)}"
+    with connection.cursor() as cursor:
+        return list(_select(cursor, database, f"{where} {order}", list(used.values())))
+
+
+def delivery(connection: SnowflakeConnection, database: str, delivery_id: str) -> DeliveryRow | None:
+    """The delivery of that id, or whose id alone begins so. None: there is none that is settled."""
+    with connection.cursor() as cursor:
+        found = list(_select(cursor, database, "STARTSWITH(DELIVERY_ID, %s) LIMIT 2", [delivery_id]))
+    return found[0] if len(found) == 1 else None
+
+
+def settled_deliveries(
+    connection: SnowflakeConnection, database: str, delivery_ids: Sequence[str]
+) -> dict[str, DeliveryRow]:
+    """The ledger's rows of those of these deliveries that are settled."""
+    found: dict[str, DeliveryRow] = {}
+    with connection.cursor() as cursor:
+        for start in range(0, len(delivery_ids), _IDS_A_STATEMENT):
+            chunk = delivery_ids[start : start + _IDS_A_STATEMENT]
+            rows = _select(cursor, database, f"DELIVERY_ID IN ({placeholders(chunk)})", chunk)
+            found.update({row.delivery_id: row for row in rows})
+    return found
+
+
+def find_loaded(
+    connection: SnowflakeConnection,
+    database: str,
+    *,
+    partner: str,
+    feed: str,
+    partition: str | None,
+    content_sha256: str,
+) -> DeliveryRow | None:
+    """The loaded delivery with this content, of which another with it is a duplicate."""
+    where = "PARTNER = %s AND FEED = %s AND CONTENT_SHA256 = %s AND STATUS = 'loaded'"
+    with connection.cursor() as cursor:
+        rows = list(_select(cursor, database, where, [partner, feed, content_sha256]))
+    return next((row for row in rows if row.partition == partition), None)
+
+
+def find_current(
+    connection: SnowflakeConnection, database: str, *, partner: str, feed: str, file_name: str
+) -> DeliveryRow | None:
+    """The loaded delivery of that file name, which a later one supersedes."""
+    where = "PARTNER = %s AND FEED = %s AND FILE_NAME = %s AND STATUS = 'loaded'"
+    with connection.cursor() as cursor:
+        return next(_select(cursor, database, where, [partner, feed, file_name]), None)
+
+
+def last_position(connection: SnowflakeConnection, database: str, source: str, table: str) -> Any:
+    """Where the last load of a feed ends in its source (a JSON value), or None."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT TO_JSON(POSITION) FROM {loads(database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s"
+            " ORDER BY LOADED_AT DESC LIMIT 1",
+            [source, table],
+        )
+        row = cursor.fetchone()
+    return None if row is None or row[0] is None else json.loads(row[0])
+
+
+def accounting(connection: SnowflakeConnection, database: str, *, since: timedelta | None = None) -> list[Accounting]:
+    """The sums of every feed, of deliveries settled `since` that long ago (None: ever)."""
+    counts = ", ".join(
+        f"COUNT_IF(STATUS = '{status}')" for status in ("loaded", "duplicate", "superseded", "quarantined")
+    )
+    sums = ", ".join(
+        f"SUM(IFF(STATUS = 'loaded', {name}, 0))" for name in ("ROWS_READ", "ROWS_LOADED", "ROWS_REJECTED")
+    )
+    begin = datetime.min.replace(tzinfo=UTC) if since is None else datetime.now(UTC) - since
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT PARTNER, FEED, COUNT(*), {counts}, {sums} FROM {deliveries(database).sql}"
+            " WHERE SETTLED_AT >= %s::TIMESTAMP_TZ GROUP BY PARTNER, FEED ORDER BY PARTNER, FEED",
+            [begin.isoformat()],
+        )
+        return [
+            Accounting(partner, feed, *(int(number) for number in numbers))
+            for partner, feed, *numbers in cursor.fetchall()
+        ]
+
+
+def related_deliveries(
+    cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], *, by_partition: bool
+) -> list[DeliveryRow]:
+    """What `decide` needs to know: these deliveries, and the loaded ones with the same content or file name
+    (or, `by_partition`, the same partition)."""
+    first = settlements[0]
+    ids = [each.delivery_id for each in settlements]
+    names = [each.file_name for each in settlements]
+    contents = [each.content_sha256 for each in settlements if each.content_sha256 is not None] or [""]
+    test = f"FILE_NAME IN ({placeholders(names)}) OR CONTENT_SHA256 IN ({placeholders(contents)})"
+    bound: list[Any] = [first.partner, first.feed, *ids, *names, *contents]
+    if by_partition:
+        partitions = sorted({each.partition or "" for each in settlements})
+        test += f" OR COALESCE(PARTITION_KEY, '') IN ({placeholders(partitions)})"
+        bound += partitions
+    where = f"PARTNER = %s AND FEED = %s AND (DELIVERY_ID IN ({placeholders(ids)}) OR (STATUS = 'loaded' AND ({test})))"
+    return list(_select(cursor, database, where, bound))
+
+
+def write_deliveries(
+    cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow], *, again: Collection[str]
+) -> None:
+    """Records outcomes; those `again` (delivery ids) in the place of the ledger's. In the caller's
+    transaction."""
+    table = deliveries(database)
+    _delete(cursor, table, "DELIVERY_ID", again)
+    insert_rows(cursor, table, DELIVERIES_COLUMNS, [astuple(row) for row in rows])
+
+
+def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> dict[str, int]:
+    """Those of these extracts whose rows have been loaded, with their number of rows."""
+    if not extract_ids:
+        return {}
+    cursor.execute(
+        f"SELECT EXTRACT_ID, ROWS_LOADED FROM {loads(database).sql} WHERE EXTRACT_ID IN ({placeholders(extract_ids)})",
+        list(extract_ids),
+    )
+    return {extract_id: int(rows) for extract_id, rows in cursor.fetchall()}
+
+
+def write_loads(cursor: SnowflakeCursor, database: str, rows: Sequence[LoadRow], *, again: Collection[str]) -> None:
+    """Records loads; those `again` (extract ids) in the place of the ledger's. In the caller's
+    transaction."""
+    table = loads(database)
+    _delete(cursor, table, "EXTRACT_ID", again)
+    insert_rows(cursor, table, LOADS_COLUMNS, rows)
+
+
+def _delete(cursor: SnowflakeCursor, table: TableRef, column: str, ids: Collection[str]) -> None:
+    if ids:  # a DELETE makes other loads wait, even one that finds nothing
+        cursor.execute(f"DELETE FROM {table.sql} WHERE {column} IN ({placeholders(list(ids))})", list(ids))
+
+
+def _select(cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[Any]) -> Iterator[DeliveryRow]:
+    cursor.execute(f"SELECT {_DELIVERY} FROM {deliveries(database).sql} WHERE {where}", list(bound))
+    names = [field.name for field in fields(DeliveryRow)]
+    for row in cursor.fetchall():
+        values = dict(zip(names, row, strict=True))
+        for name in ("size_bytes", "rows_read", "rows_loaded", "rows_rejected"):
+            values[name] = int(values[name])
+        yield DeliveryRow(**values)

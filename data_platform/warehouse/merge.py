@@ -1,0 +1,50 @@
+"""Load mode `merge`: rows are staged in a temporary table, then one MERGE by the contract's key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.contract import EXTRACT_ID, RECORD_NUMBER, Column, quoted
+from data_platform.warehouse.copy import Execute
+from data_platform.warehouse.table import TableRef, literal
+
+
+def loading_table(connection: SnowflakeConnection, table: TableRef, columns: Sequence[Column]) -> TableRef:
+    """Makes this session's temporary table of rows on their way into `table`. It is DDL: before the
+    transaction."""
+    staging = TableRef(table.database, table.schema, f"{table.table}__LOADING")
+    body = ", ".join(f"{column.snowflake_name} {column.snowflake_type}" for column in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE OR REPLACE TEMPORARY TABLE {staging.sql} ({body})")
+    return staging
+
+
+def merge_rows(
+    execute: Execute,
+    table: TableRef,
+    staging: TableRef,
+    columns: Sequence[Column],
+    key: Sequence[str],
+    extract_ids: Sequence[str],
+) -> None:
+    """Merges what is staged, in the open transaction. Of several rows with one key, that of the last extract
+    in `extract_ids`, then of the last record, wins: MERGE would refuse two
+    (https://docs.snowflake.com/en/sql-reference/sql/merge#duplicate-join-behavior)."""
+    if not extract_ids:
+        return
+    names = [column.snowflake_name for column in columns]
+    keys = [quoted(name) for name in key]
+    ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(extract_ids))
+    order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
+    if quoted(RECORD_NUMBER) in names:
+        order.append(f"{quoted(RECORD_NUMBER)} DESC")
+    execute(
+        f"MERGE INTO {table.sql} AS TARGET USING (SELECT {', '.join(names)} FROM {staging.sql}"
+        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1) AS NEW"
+        f" ON {' AND '.join(f'TARGET.{name} = NEW.{name}' for name in keys)}"
+        f" WHEN MATCHED THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
+        f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
+        f" VALUES ({', '.join(f'NEW.{name}' for name in names)})"
+    )

@@ -1,0 +1,148 @@
+"""The PLATFORM schema: its tables, stage and file format. Rows are `ledger.py`'s business.
+
+Loads of one feed take turns: the first statement of a load's transaction updates a lock table, and Snowflake
+makes the next load wait, as UPDATE holds its table until the transaction ends
+(https://docs.snowflake.com/en/sql-reference/transactions#resource-locking). A feed's name picks one of a few
+lock tables, so that loads of different feeds hardly ever wait for each other.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.contract import quoted
+from data_platform.warehouse.table import PLATFORM, TableRef, literal
+
+LOCKS = 8
+
+DELIVERIES_COLUMNS = {
+    "DELIVERY_ID": "VARCHAR",
+    "PARTNER": "VARCHAR",
+    "FEED": "VARCHAR",
+    "FILE_NAME": "VARCHAR",
+    "OBJECT_KEY": "VARCHAR",
+    "VERSION_ID": "VARCHAR",
+    "ETAG": "VARCHAR",
+    "SIZE_BYTES": "NUMBER(19,0)",
+    "CONTENT_SHA256": "VARCHAR",
+    "LANDED_AT": "TIMESTAMP_TZ(6)",
+    "PARTITION_KEY": "VARCHAR",
+    "STATUS": "VARCHAR",
+    "REASON": "VARCHAR",
+    "ROWS_READ": "NUMBER(19,0)",
+    "ROWS_LOADED": "NUMBER(19,0)",
+    "ROWS_REJECTED": "NUMBER(19,0)",
+    "EXTRACT_ID": "VARCHAR",
+    "SUPERSEDED_BY": "VARCHAR",
+    "RUN_ID": "VARCHAR",
+    "SETTLED_AT": "TIMESTAMP_TZ(6)",
+}
+LOADS_COLUMNS = {
+    "EXTRACT_ID": "VARCHAR",
+    "SOURCE": "VARCHAR",
+    "TABLE_NAME": "VARCHAR",
+    "PARTITION_KEY": "VARCHAR",
+    "LOAD_MODE": "VARCHAR",
+    "ROWS_LOADED": "NUMBER(19,0)",
+    "FILES": "NUMBER(10,0)",
+    "BYTES": "NUMBER(19,0)",
+    "POSITION": "VARIANT",
+    "CONTRACT_HASH": "VARCHAR",
+    "RUN_ID": "VARCHAR",
+    "LOADED_AT": "TIMESTAMP_TZ(6)",
+}
+REJECTS_COLUMNS = {
+    "EXTRACT_ID": "VARCHAR",
+    "DELIVERY_ID": "VARCHAR",
+    "SOURCE": "VARCHAR",
+    "TABLE_NAME": "VARCHAR",
+    "RECORD_NUMBER": "NUMBER(19,0)",
+    "COLUMN_NAME": "VARCHAR",
+    "REASON": "VARCHAR",
+    "RAW_TEXT": "VARCHAR",
+}
+_TABLES = {
+    "DELIVERIES": (DELIVERIES_COLUMNS, "Each file that a partner dropped, and what became of it."),
+    "LOADS": (LOADS_COLUMNS, "Each extract whose rows have been loaded, with its position in its source."),
+    "REJECTS": (REJECTS_COLUMNS, "Each record that broke its contract."),
+}
+
+
+def deliveries(database: str) -> TableRef:
+    """PLATFORM.DELIVERIES."""
+    return TableRef(database, PLATFORM, "DELIVERIES")
+
+
+def loads(database: str) -> TableRef:
+    """PLATFORM.LOADS."""
+    return TableRef(database, PLATFORM, "LOADS")
+
+
+def rejects(database: str) -> TableRef:
+    """PLATFORM.REJECTS."""
+    return TableRef(database, PLATFORM, "REJECTS")
+
+
+def stage(database: str) -> TableRef:
+    """The external stage over the lake's bucket."""
+    return TableRef(database, PLATFORM, "LAKE")
+
+
+def file_format(database: str) -> TableRef:
+    """How the lake's Parquet is read."""
+    return TableRef(database, PLATFORM, "PARQUET")
+
+
+def load_lock(database: str, source: str, table: str) -> TableRef:
+    """The lock table of a feed."""
+    number = int.from_bytes(sha256(f"{source}/{table}".encode()).digest()[:4]) % LOCKS
+    return TableRef(database, PLATFORM, f"LOAD_LOCK_{number:02}")
+
+
+def ensure_platform(
+    connection: SnowflakeConnection,
+    database: str,
+    lake_bucket: str,
+    *,
+    storage_integration: str | None = None,
+) -> None:
+    """Makes the schema, its tables, the stage and the file format, where they are missing.
+
+    May run at any time and any number of times, but not within a transaction (DDL commits).
+    `storage_integration` is how Snowflake signs in to S3; None for a bucket it needs none for (local cloud).
+    """
+    schema = f"{quoted(database)}.{quoted(PLATFORM)}"
+    integration = f" STORAGE_INTEGRATION = {quoted(storage_integration)}" if storage_integration else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        cursor.execute(
+            f"SELECT TABLE_NAME FROM {quoted(database)}.INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = %s",
+            [PLATFORM],
+        )
+        there = {name for (name,) in cursor.fetchall()}
+        for statement in (sql for name, sql in _tables(database).items() if name not in there):
+            cursor.execute(statement)
+        # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: without it Snowflake takes Parquet's
+        # times for numbers (https://docs.snowflake.com/en/sql-reference/sql/create-file-format).
+        cursor.execute(
+            f"CREATE FILE FORMAT IF NOT EXISTS {file_format(database).sql} TYPE = PARQUET"
+            " USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE USE_VECTORIZED_SCANNER = TRUE"
+        )
+        url = literal(f"s3://{lake_bucket}/")
+        cursor.execute(f"CREATE STAGE IF NOT EXISTS {stage(database).sql} URL = {url}{integration}")
+
+
+def _tables(database: str) -> dict[str, str]:
+    """Each table's name and the statement that makes it."""
+    made = {}
+    for name, (columns, comment) in _TABLES.items():
+        body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+        table = TableRef(database, PLATFORM, name).sql
+        made[name] = f"CREATE TABLE IF NOT EXISTS {table} ({body}) COMMENT = {literal(comment)}"
+    for name in (f"LOAD_LOCK_{number:02}" for number in range(LOCKS)):
+        # With its row in one statement: an UPDATE that finds no row might lock nothing.
+        table = TableRef(database, PLATFORM, name).sql
+        made[name] = f"CREATE TABLE IF NOT EXISTS {table} AS SELECT 'nobody'::VARCHAR AS HOLDER"
+    return made

@@ -1,0 +1,195 @@
+"""A table's schema follows its contract: what is missing is made, what can be widened is widened, and
+anything that could lose or break what is there is refused with the reason. Statements are planned first and
+run by `apply_schema`, outside of any transaction (DDL commits).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.contract import Column, Contract, quoted
+from data_platform.warehouse.table import EXTRACT_COLUMNS, TableRef, literal
+
+
+class SchemaRefused(Exception):
+    """The contract asks for a change that the table can't take without losing something."""
+
+
+class Change(NamedTuple):
+    """A DDL statement and why it is needed."""
+
+    sql: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaPlan:
+    """What brings a table to its contract. With refusals, nothing is to be done at all."""
+
+    table: TableRef
+    changes: tuple[Change, ...]
+    refusals: tuple[str, ...] = ()
+
+
+class TableColumn(NamedTuple):
+    """A column as INFORMATION_SCHEMA.COLUMNS has it; `kind` is the type with its sizes, `NUMBER(10,2)`."""
+
+    name: str
+    kind: str
+    nullable: bool
+    comment: str
+
+
+def plan_schema(
+    connection: SnowflakeConnection, table: TableRef, contract: Contract, metadata: Sequence[Column]
+) -> SchemaPlan:
+    """Compares a table with its contract. `metadata`: EXTRACT_COLUMNS, for file feeds DELIVERY_COLUMNS
+    too."""
+    return plan_changes(table, read_columns(connection, table), (*contract.columns, *metadata))
+
+
+def apply_schema(connection: SnowflakeConnection, plan: SchemaPlan) -> None:
+    """Runs the plan's statements. Raises SchemaRefused, having run none, where the plan has refusals."""
+    if plan.refusals:
+        raise SchemaRefused(f"{plan.table} can't follow its contract:\n" + "\n".join(plan.refusals))
+    with connection.cursor() as cursor:
+        for change in plan.changes:
+            cursor.execute(change.sql)
+
+
+def read_columns(connection: SnowflakeConnection, table: TableRef) -> list[TableColumn]:
+    """The table's columns, none where there is no such table."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_MAXIMUM_LENGTH,"
+            f" IS_NULLABLE, COMMENT FROM {quoted(table.database)}.INFORMATION_SCHEMA.COLUMNS"
+            " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s ORDER BY ORDINAL_POSITION",
+            [table.schema, table.table],
+        )
+        return [
+            TableColumn(name, _kind(kind, precision, scale, length), nullable == "YES", comment or "")
+            for name, kind, precision, scale, length, nullable, comment in cursor.fetchall()
+        ]
+
+
+def plan_changes(table: TableRef, there: Sequence[TableColumn], wanted: Sequence[Column]) -> SchemaPlan:
+    """The plan, from the table's columns (none: no table) and the wanted ones. Order doesn't matter, and
+    columns that nobody wants any more stay."""
+    if not there:
+        body = ", ".join(_definition(column) for column in wanted)
+        return SchemaPlan(
+            table,
+            (
+                Change(
+                    f"CREATE SCHEMA IF NOT EXISTS {quoted(table.database)}.{quoted(table.schema)}",
+                    "the schema of the source's tables",
+                ),
+                Change(f"CREATE TABLE IF NOT EXISTS {table.sql} ({body})", "the table doesn't exist"),
+            ),
+        )
+    by_name = {column.name: column for column in there}
+    changes: list[Change] = []
+    refusals: list[str] = []
+    for column in wanted:
+        name = column.name.upper()
+        old = by_name.get(name)
+        if old is None and column.nullable:
+            changes.append(
+                Change(
+                    f"ALTER TABLE {table.sql} ADD COLUMN IF NOT EXISTS {_definition(column)}",
+                    f"{name} is new in the contract",
+                )
+            )
+        elif old is None:
+            refusals.append(
+                f"- {name} is new and may not be null, but the rows that are there have no value for it. Declare it"
+                " `nullable: true`, or drop the table and load its extracts again."
+            )
+        else:
+            _compare(table, old, column, changes, refusals)
+    return SchemaPlan(table, () if refusals else tuple(changes), tuple(refusals))
+
+
+def _compare(table: TableRef, old: TableColumn, column: Column, changes: list[Change], refusals: list[str]) -> None:
+    alter = f"ALTER TABLE {table.sql} ALTER COLUMN {column.snowflake_name}"
+    kind = _normal(column.snowflake_type)
+    if old.kind != kind:
+        if _widens(old.kind, kind):
+            changes.append(
+                Change(f"{alter} SET DATA TYPE {column.snowflake_type}", f"{old.name} is {old.kind}, now {kind}")
+            )
+        elif not _widens(kind, old.kind):
+            refusals.append(
+                f"- {old.name} is {old.kind} and the contract says {kind}, which Snowflake can't change in place"
+                " without losing values. Give the new column another name, or drop the table and load its"
+                " extracts again."
+            )
+        else:
+            refusals.append(
+                f"- {old.name} is {old.kind} and the contract says {kind}, which is narrower: values that are there"
+                f" may not fit. Keep the contract's type as wide as {old.kind}."
+            )
+    if column.nullable and not old.nullable:
+        changes.append(Change(f"{alter} DROP NOT NULL", f"{old.name} may be null now"))
+    if not column.nullable and old.nullable:
+        refusals.append(
+            f"- {old.name} may be null in the table and may not in the contract. If no row has a null there, run"
+            f" `{alter} SET NOT NULL`; otherwise keep `nullable: true`."
+        )
+    if column.description and column.description != old.comment:
+        changes.append(Change(f"{alter} COMMENT {literal(column.description)}", f"{old.name}'s description changed"))
+
+
+def _definition(column: Column) -> str:
+    parts = [column.snowflake_name, column.snowflake_type]
+    parts += ["NOT NULL"] if not column.nullable else []
+    parts += [f"COMMENT {literal(column.description)}"] if column.description else []
+    return " ".join(parts)
+
+
+_SIZED = re.compile(r"^(NUMBER|VARCHAR)\((\d+)(?:,(\d+))?\)$")
+_LONGEST_TEXT = 16_777_216
+_SPELLINGS = {"TEXT": "VARCHAR", "STRING": "VARCHAR", "DECIMAL": "NUMBER", "DOUBLE": "FLOAT", "REAL": "FLOAT"}
+
+
+def _normal(kind: str) -> str:
+    """A declared type as `_kind` spells it: fractional digits of seconds are of no account here."""
+    return re.sub(r"^(TIMESTAMP_TZ|TIME|BINARY)\(\d+\)$", r"\1", kind.replace(" ", ""))
+
+
+def _kind(kind: str, precision: int | None, scale: int | None, length: int | None) -> str:
+    name = _SPELLINGS.get(kind.upper(), kind.upper())
+    if name == "NUMBER":
+        return f"NUMBER({int(38 if precision is None else precision)},{int(scale or 0)})"
+    if name == "VARCHAR" and length is not None and int(length) < _LONGEST_TEXT:
+        return f"VARCHAR({int(length)})"
+    return _normal(name)
+
+
+def _widens(old: str, new: str) -> bool:
+    """Whether Snowflake changes `old` to `new` in place, losing nothing: a NUMBER's precision may grow (with
+    the same scale), a VARCHAR's length too
+    (https://docs.snowflake.com/en/sql-reference/sql/alter-table-column)."""
+    before, after = _SIZED.match(old), _SIZED.match(new)
+    if before and before[1] == "VARCHAR":
+        return new == "VARCHAR" or bool(after and after[1] == "VARCHAR" and int(after[2]) > int(before[2]))
+    if before and after and before[1] == after[1] == "NUMBER":
+        return before[3] == after[3] and int(after[2]) > int(before[2])
+    return False
+
+
+__all__ = [
+    "EXTRACT_COLUMNS",
+    "Change",
+    "SchemaPlan",
+    "SchemaRefused",
+    "apply_schema",
+    "plan_changes",
+    "plan_schema",
+    "read_columns",
+]

@@ -1,0 +1,231 @@
+"""What becomes of deliveries that are loaded together: loaded, duplicate or superseded, and which rows go.
+
+Rules only: `load.py` reads the ledger inside its transaction, asks here, and writes what is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+Status = Literal["loaded", "duplicate", "superseded", "quarantined"]
+LoadMode = Literal["append", "merge", "replace"]
+
+
+class LedgerChanged(Exception):
+    """The ledger is no longer what the caller's decision rests on. Take up the delivery again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One delivery and the outcome that it asks for.
+
+    `loaded` needs the extract that holds its rows; whether it is a duplicate, or superseded already, is
+    decided against the ledger. `duplicate` is for a delivery that wasn't read as the ledger had its content;
+    `quarantined` takes a reason. `rows_read` counts records, good and bad.
+    """
+
+    delivery_id: str
+    partner: str
+    feed: str
+    file_name: str
+    object_key: str
+    version_id: str
+    etag: str
+    size_bytes: int
+    content_sha256: str | None
+    landed_at: datetime
+    partition: str | None
+    status: Literal["loaded", "duplicate", "quarantined"]
+    reason: str | None = None
+    rows_read: int = 0
+    rows_rejected: int = 0
+    extract_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.status == "loaded") != (self.extract_id is not None):
+            raise ValueError(f"delivery {self.delivery_id}: `loaded` takes an extract_id, others don't")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A row of PLATFORM.DELIVERIES: a delivery and its outcome. Fields are named as in the partner's receipt.
+
+    For `loaded`, rows_read = rows_loaded + rows_rejected; one that is superseded keeps what was counted when
+    it was loaded (no row loaded, where a later version came first).
+    """
+
+    delivery_id: str
+    partner: str
+    feed: str
+    file_name: str
+    object_key: str
+    version_id: str
+    etag: str
+    size_bytes: int
+    content_sha256: str | None
+    landed_at: datetime
+    partition: str | None
+    status: Status
+    reason: str | None
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    extract_id: str | None
+    superseded_by: str | None
+    run_id: str | None
+    settled_at: datetime
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a load does. `load` and `remove` are extract ids; `write` are the ledger's new or changed rows."""
+
+    outcomes: dict[str, DeliveryRow] = field(default_factory=dict)
+    write: dict[str, DeliveryRow] = field(default_factory=dict)
+    load: list[str] = field(default_factory=list)
+    remove: set[str] = field(default_factory=set)
+
+
+def decide(
+    settlements: Sequence[Settlement],
+    ledger: Iterable[DeliveryRow],
+    *,
+    mode: LoadMode,
+    run_id: str | None,
+    now: datetime,
+    reload: bool = False,
+) -> Decision:
+    """Decides on one feed's deliveries, the earlier landed first.
+
+    `ledger` holds at least these deliveries, and those with the same content, file name or (`replace`)
+    partition.
+
+    - What an earlier try settled stays settled, unless its rows come in another extract or `reload` is set.
+    - Same partition and content as a loaded delivery: `duplicate`.
+    - Same file name as a loaded delivery, or under `replace` same partition: the one that landed later stays,
+      the other is `superseded` and its rows go, whichever is loaded first.
+    """
+    state = {row.delivery_id: row for row in ledger}
+    decision = Decision()
+    for wanted in sorted(settlements, key=lambda each: each.landed_at):
+        old = state.get(wanted.delivery_id)
+        if old is not None and _settled(old, wanted, reload):
+            continue
+        if wanted.status != "loaded" or wanted.extract_id is None:
+            if wanted.status == "duplicate" and _twin(wanted, state) is None:
+                raise LedgerChanged(
+                    f"{wanted.partner}/{wanted.feed}: {wanted.file_name} was taken for a duplicate, but what"
+                    " it repeats is no longer loaded; read it after all"
+                )
+            _put(decision, state, _row(wanted, wanted.status, wanted.reason, 0, None, run_id, now))
+            continue
+        if old is not None and old.extract_id is not None:
+            _take_out(decision, old.extract_id)
+        twin = _twin(wanted, state)
+        if twin is not None:
+            reason = f"same content as {twin.file_name} (delivery {twin.delivery_id})"
+            _put(decision, state, _row(wanted, "duplicate", reason, 0, None, run_id, now))
+            continue
+        rivals = [row for row in _loaded_others(wanted, state) if _competes(wanted, row, mode)]
+        later = [row for row in rivals if row.landed_at > wanted.landed_at]
+        if later:
+            winner = max(later, key=lambda row: row.landed_at)
+            reason = f"{winner.file_name}, which landed later, has been loaded"
+            _put(decision, state, _row(wanted, "superseded", reason, 0, winner.delivery_id, run_id, now))
+            continue
+        for row in rivals:
+            in_this_load = row.extract_id in decision.load
+            _take_out(decision, row.extract_id)
+            superseded = replace(
+                row,
+                status="superseded",
+                superseded_by=wanted.delivery_id,
+                reason=f"superseded by {wanted.file_name}, landed {wanted.landed_at}",
+                rows_loaded=0 if in_this_load else row.rows_loaded,
+                settled_at=now,
+            )
+            _put(decision, state, superseded)
+        rows = wanted.rows_read - wanted.rows_rejected
+        _put(decision, state, _row(wanted, "loaded", wanted.reason, rows, None, run_id, now))
+        decision.load.append(wanted.extract_id)
+    decision.outcomes = {each.delivery_id: state[each.delivery_id] for each in settlements}
+    return decision
+
+
+def _settled(old: DeliveryRow, wanted: Settlement, reload: bool) -> bool:
+    """Whether the ledger's outcome stands. An old version never comes back, and rows that are loaded are only
+    replaced by other rows; what was quarantined or a duplicate may be tried again."""
+    if old.status == "superseded":
+        return True
+    if old.status == "loaded":
+        return wanted.status != "loaded" or (old.extract_id == wanted.extract_id and not reload)
+    return old.status == wanted.status
+
+
+def _loaded_others(wanted: Settlement, state: dict[str, DeliveryRow]) -> list[DeliveryRow]:
+    return [
+        row
+        for row in state.values()
+        if row.status == "loaded"
+        and row.delivery_id != wanted.delivery_id
+        and (row.partner, row.feed) == (wanted.partner, wanted.feed)
+    ]
+
+
+def _twin(wanted: Settlement, state: dict[str, DeliveryRow]) -> DeliveryRow | None:
+    for row in _loaded_others(wanted, state):
+        same_content = wanted.content_sha256 is not None and row.content_sha256 == wanted.content_sha256
+        if same_content and row.partition == wanted.partition:
+            return row
+    return None
+
+
+def _competes(wanted: Settlement, row: DeliveryRow, mode: LoadMode) -> bool:
+    return row.file_name == wanted.file_name or (mode == "replace" and row.partition == wanted.partition)
+
+
+def _put(decision: Decision, state: dict[str, DeliveryRow], row: DeliveryRow) -> None:
+    state[row.delivery_id] = decision.write[row.delivery_id] = row
+
+
+def _take_out(decision: Decision, extract_id: str | None) -> None:
+    if extract_id in decision.load:
+        decision.load.remove(extract_id)
+    elif extract_id is not None:
+        decision.remove.add(extract_id)
+
+
+def _row(
+    wanted: Settlement,
+    status: Status,
+    reason: str | None,
+    rows_loaded: int,
+    superseded_by: str | None,
+    run_id: str | None,
+    now: datetime,
+) -> DeliveryRow:
+    return DeliveryRow(
+        delivery_id=wanted.delivery_id,
+        partner=wanted.partner,
+        feed=wanted.feed,
+        file_name=wanted.file_name,
+        object_key=wanted.object_key,
+        version_id=wanted.version_id,
+        etag=wanted.etag,
+        size_bytes=wanted.size_bytes,
+        content_sha256=wanted.content_sha256,
+        landed_at=wanted.landed_at,
+        partition=wanted.partition,
+        status=status,
+        reason=reason,
+        rows_read=wanted.rows_read,
+        rows_loaded=rows_loaded,
+        rows_rejected=wanted.rows_rejected,
+        extract_id=wanted.extract_id,
+        superseded_by=superseded_by,
+        run_id=run_id,
+        settled_at=now,
+    )

@@ -1,0 +1,62 @@
+"""Names of tables, and the SQL of a value. No connection."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from data_platform.contract import DELIVERY_ID, EXTRACT_ID, EXTRACTED_AT, RECORD_NUMBER, Column, quoted
+
+PLATFORM = "PLATFORM"
+
+EXTRACT_COLUMNS = (
+    Column(name="x", type="string").model_copy(
+        update={"name": EXTRACT_ID, "nullable": False, "description": "The extract that brought this row."}
+    ),
+    Column(name="x", type="timestamp").model_copy(
+        update={"name": EXTRACTED_AT, "nullable": False, "description": "When that extract was made."}
+    ),
+)
+"""The columns that every raw table ends with (`_…` names are the platform's: a contract can't have them)."""
+
+DELIVERY_COLUMNS = (
+    Column(name="x", type="string").model_copy(
+        update={"name": DELIVERY_ID, "nullable": False, "description": "The partner's delivery it came in."}
+    ),
+    Column(name="x", type="int64").model_copy(
+        update={"name": RECORD_NUMBER, "nullable": False, "description": "Its record in that file, from 1."}
+    ),
+)
+"""What a file feed's raw table has before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRef:
+    """A table's qualified name; parts are upper case, as Snowflake stores unquoted names."""
+
+    database: str
+    schema: str
+    table: str
+
+    def __post_init__(self) -> None:
+        for part in (self.database, self.schema, self.table):
+            if not re.fullmatch(r"[A-Z_][A-Z0-9_$]*", part):
+                raise ValueError(f"{part!r} is not a plain upper-case Snowflake identifier")
+
+    @property
+    def sql(self) -> str:
+        """`"DATABASE"."SCHEMA"."TABLE"`."""
+        return ".".join(quoted(part) for part in (self.database, self.schema, self.table))
+
+    def __str__(self) -> str:
+        return f"{self.database}.{self.schema}.{self.table}"
+
+
+def raw_table(database: str, source: str, table: str) -> TableRef:
+    """Where a feed's rows are loaded: `<database>.RAW_<SOURCE>.<TABLE>`."""
+    return TableRef(database.upper(), f"RAW_{source}".upper(), table.upper())
+
+
+def literal(text: str) -> str:
+    """A Snowflake string constant; a backslash is an escape in it, as in a quote."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
