@@ -29,12 +29,22 @@ class Ready:
     companion: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pending file that may not be read yet, and why. `until`: when its size has been stable for long enough; None
+    where it waits for another file."""
+
+    pending: Pending
+    reason: str
+    until: datetime | None = None
+
+
 @dataclass(slots=True)
 class Scan:
     """What one scan found. `resume_after`: the key to go on from, or None when the listing came to its end."""
 
     ready: list[Ready] = field(default_factory=list)
-    waiting: list[Pending] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
     unmatched: list[tuple[Pending, str]] = field(default_factory=list)
     listed: int = 0
     resume_after: str | None = None
@@ -99,8 +109,10 @@ def _sort(
     partner, file_name = pending.partner, pending.file_name
     candidates = feeds.match(partner, file_name)
     if not candidates:
-        if feeds.is_companion(partner, file_name) or _IN_TRANSFER.match(file_name):
-            found.waiting.append(pending)
+        if feeds.is_companion(partner, file_name):
+            found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
+        elif _IN_TRANSFER.match(file_name):
+            found.waiting.append(Waiting(pending, "it is named as a file that is still being sent"))
         else:
             found.unmatched.append((pending, f"no feed of {partner} has a pattern that matches it"))
         return
@@ -118,10 +130,11 @@ def _sort(
     companion_key = f"inbound/{partner}/{companion}" if companion else None
     if companion_key is not None:
         if companion_key not in present and not bucket.exists(companion_key):
-            found.waiting.append(pending)
+            found.waiting.append(Waiting(pending, f"{companion} has not come"))
             return
-    elif now - pending.modified < timedelta(seconds=rules.readiness.settle_seconds):
-        found.waiting.append(pending)
+    elif now < (until := pending.modified + timedelta(seconds=rules.readiness.settle_seconds)):
+        settle = f"its size must be stable for {rules.readiness.settle_seconds:g} s"
+        found.waiting.append(Waiting(pending, settle, until))
         return
     found.ready.append(Ready(pending, rules, partition, companion_key))
 
