@@ -1,0 +1,125 @@
+"""Scanning inbound: what is ready, what waits, what no feed takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from data_platform.landing.bucket import LandingBucket, Pending
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.inbox import FeedIndex, Scan, pending_of, scan
+from data_platform_tests.landing.test_feed import CONTRACT
+
+NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
+
+
+class Objects:
+    """Stands for a bucket: pages of pending objects in key order, as S3 lists them."""
+
+    def __init__(self, names: dict[str, float], page_size: int = 1000) -> None:
+        self.objects = [
+            Pending(key, f'"{key}"', 10, NOW - timedelta(seconds=age)) for key, age in sorted(names.items())
+        ]
+        self.page_size = page_size
+        self.pages_read = 0
+
+    def pages(self, *, start_after: str | None = None, prefix: str = "inbound/") -> Iterator[list[Pending]]:
+        left = [o for o in self.objects if o.key.startswith(prefix) and o.key > (start_after or "")]
+        for start in range(0, len(left), self.page_size):
+            self.pages_read += 1
+            yield left[start : start + self.page_size]
+
+    def exists(self, key: str) -> bool:
+        return any(o.key == key for o in self.objects)
+
+
+def feed(name: str = "f", **changes: Any) -> FeedRules:
+    base = {"partner": "p", "name": name, "pattern": rf"{name}_(?P<day>\d{{8}})\.csv", "contract": CONTRACT}
+    return FeedRules.of({**base, "partition": {"start": "2026-01-01"}, **changes})
+
+
+def look(objects: Objects, *feeds: FeedRules, **options: Any) -> Scan:
+    return scan(cast(LandingBucket, objects), FeedIndex(feeds or (feed(),)), now=NOW, **options)
+
+
+def names(items: list[Any]) -> list[str]:
+    return [getattr(item, "pending", item).file_name for item in items]
+
+
+def test_a_file_is_ready_when_it_has_settled() -> None:
+    found = look(Objects({"inbound/p/f_20260307.csv": 11, "inbound/p/f_20260306.csv": 9}))
+    assert names(found.ready) == ["f_20260307.csv"]
+    assert names(found.waiting) == ["f_20260306.csv"]
+    assert found.ready[0].partition == "2026-03-07"
+
+
+@pytest.mark.parametrize("page_size", [1, 1000])
+def test_a_file_with_a_manifest_waits_for_it_however_pages_fall(page_size: int) -> None:
+    rules = feed(readiness={"manifest": "{stem}.manifest.json"})
+    both = {"inbound/p/f_20260307.csv": 0.0, "inbound/p/f_20260307.manifest.json": 0, "inbound/p/f_20260306.csv": 99}
+    found = look(Objects(both, page_size), rules)
+    assert names(found.ready) == ["f_20260307.csv"]
+    assert found.ready[0].companion == "inbound/p/f_20260307.manifest.json"
+    assert set(names(found.waiting)) == {"f_20260306.csv", "f_20260307.manifest.json"}
+    assert not found.unmatched
+
+
+def test_what_no_feed_takes_is_told_with_the_reason() -> None:
+    found = look(Objects({"inbound/p/other.txt": 99, "inbound/q/f_20260307.csv": 99, "inbound/p/f_20261399.csv": 99}))
+    assert {pending.key for pending, _ in found.unmatched} == {
+        "inbound/p/other.txt",
+        "inbound/q/f_20260307.csv",
+        "inbound/p/f_20261399.csv",
+    }
+    assert not found.ready
+
+
+def test_two_feeds_that_want_the_same_file_get_neither() -> None:
+    found = look(Objects({"inbound/p/f_20260307.csv": 99}), feed(), feed("g", pattern=r"f_(?P<day>\d{8})\.csv"))
+    assert "p/f, p/g" in found.unmatched[0][1]
+
+
+@pytest.mark.parametrize("name", ["f_20260307.csv.part", "f_20260307.csv.filepart", ".f_20260307.csv"])
+def test_an_upload_under_way_is_left_alone(name: str) -> None:
+    found = look(Objects({f"inbound/p/{name}": 99}))
+    assert names(found.waiting) == [name]
+
+
+def test_a_scan_stops_at_its_limit_and_the_next_goes_on_where_it_stopped() -> None:
+    objects = Objects({f"inbound/p/f_2026{month:02}{day:02}.csv": 99 for month in (1, 2) for day in range(1, 29)}, 10)
+    seen: list[str] = []
+    resume: str | None = None
+    for _ in range(10):
+        found = look(objects, start_after=resume, limit=10)
+        seen += names(found.ready)
+        resume = found.resume_after
+        if resume is None:
+            break
+    assert len(seen) == len(set(seen)) == 56
+
+
+def test_a_scan_stops_at_its_deadline() -> None:
+    objects = Objects({f"inbound/p/x_{number:04}": 99 for number in range(100)}, 10)
+    found = look(objects, seconds=0)
+    assert objects.pages_read == 1
+    assert found.resume_after is not None
+
+
+def test_what_is_taken_care_of_is_skipped() -> None:
+    objects = Objects({"inbound/p/f_20260307.csv": 99})
+    assert not look(objects, skip=lambda pending: True).ready
+
+
+def test_by_hand_everything_ready_of_a_partition_is_meant() -> None:
+    objects = Objects({"inbound/p/f_20260307.csv": 99, "inbound/p/f_20260306.csv": 99})
+    ready = pending_of(cast(LandingBucket, objects), [feed()], now=NOW, partition="2026-03-06")
+    assert names(ready) == ["f_20260306.csv"]
+
+
+def test_a_token_tells_uploads_of_the_same_bytes_apart() -> None:
+    first = Pending("inbound/p/a", '"x"', 1, NOW)
+    again = Pending("inbound/p/a", '"x"', 1, NOW + timedelta(seconds=1))
+    assert first.token != again.token

@@ -1,0 +1,153 @@
+"""Settings: complete, checked, and in `local` unable to reach anything but this machine."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_platform.environment import (
+    AwsSettings,
+    Endpoint,
+    Settings,
+    SettingsError,
+    SftpSettings,
+    SnowflakeSettings,
+)
+
+PRODUCTION = {
+    "DATA_PLATFORM_ENVIRONMENT": "prod",
+    "DATA_PLATFORM_LAKE_BUCKET": "team-lake",
+    "DATA_PLATFORM_LANDING_BUCKET": "team-landing",
+    "SNOWFLAKE_ACCOUNT": "myorg-team",
+    "SNOWFLAKE_USER": "LOADER",
+    "SNOWFLAKE_ROLE": "LOADER",
+    "SNOWFLAKE_WAREHOUSE": "LOADING",
+    "SNOWFLAKE_DATABASE": "DATA_PLATFORM",
+    "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/secrets/key.p8",
+}
+LOCAL_ENDPOINTS = {
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+    "SNOWFLAKE_HOST": "127.0.0.1",
+    "SFTP_HOST": "localhost",
+    "DAGSTER_POSTGRES_URL": "postgresql://dagster:secret@127.0.0.1:5433/dagster",
+}
+ENDPOINT_VARIABLES = [
+    str(field.alias)
+    for group in (Settings, AwsSettings, SnowflakeSettings, SftpSettings)
+    for field in group.model_fields.values()
+    if any(isinstance(mark, Endpoint) for mark in field.metadata)
+]
+
+
+def test_local_needs_no_variable_to_load_definitions() -> None:
+    assert Settings.from_environment({}).environment == "local"
+
+
+def test_every_endpoint_is_known_to_these_tests() -> None:
+    assert set(ENDPOINT_VARIABLES) == set(LOCAL_ENDPOINTS)
+
+
+@pytest.mark.parametrize("variable", ENDPOINT_VARIABLES)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.org",
+        "10.0.0.5",
+        "169.254.169.254",
+        "0.0.0.0",  # noqa: S104
+        "127.0.0.1.example.org",
+        "localhost.example.org",
+        "[2001:db8::1]",
+    ],
+)
+def test_local_refuses_an_endpoint_that_is_not_loopback(variable: str, host: str) -> None:
+    value = LOCAL_ENDPOINTS[variable].replace("127.0.0.1", host).replace("localhost", host)
+    if value == LOCAL_ENDPOINTS[variable]:
+        value = host
+    with pytest.raises(SettingsError, match=f"{variable} is not a loopback address"):
+        Settings.from_environment({**LOCAL_ENDPOINTS, variable: value})
+
+
+@pytest.mark.parametrize("variable", ENDPOINT_VARIABLES)
+def test_local_refuses_to_connect_while_an_endpoint_is_unknown(variable: str) -> None:
+    known = {name: value for name, value in LOCAL_ENDPOINTS.items() if name != variable}
+    with pytest.raises(SettingsError, match=rf"(?s){variable}.*data-platform up"):
+        Settings.from_environment(known).require_endpoints()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://127.0.0.1/dagster?host=db.example.org",
+        "postgresql://127.0.0.1,db.example.org/dagster",
+        "postgresql:///dagster",
+        "http://127.0.0.1@example.org/",
+        "http://example.org#@127.0.0.1/",
+    ],
+)
+def test_local_sees_through_endpoints_that_only_look_like_loopback(url: str) -> None:
+    variable = "DAGSTER_POSTGRES_URL" if url.startswith("postgres") else "AWS_ENDPOINT_URL"
+    with pytest.raises(SettingsError, match="loopback"):
+        Settings.from_environment({variable: url})
+
+
+@pytest.mark.parametrize(
+    "value", ["postgresql://localhost/dagster", "postgresql://[::1]:5432/x", "postgresql:///x?host=/run/pg"]
+)
+def test_local_takes_what_is_loopback(value: str) -> None:
+    loaded = Settings.from_environment({**LOCAL_ENDPOINTS, "DAGSTER_POSTGRES_URL": value})
+    assert loaded.require_endpoints() is loaded
+
+
+def test_production_reaches_the_real_thing_without_endpoints() -> None:
+    loaded = Settings.from_environment(PRODUCTION)
+    assert loaded.require_endpoints().aws.endpoint_url is None
+
+
+@pytest.mark.parametrize("variable", [name for name in PRODUCTION if name != "DATA_PLATFORM_ENVIRONMENT"])
+def test_a_missing_value_is_named_with_what_was_expected(variable: str) -> None:
+    incomplete = {name: value for name, value in PRODUCTION.items() if name != variable}
+    with pytest.raises(SettingsError, match=rf"{variable}.*expected .*for example"):
+        Settings.from_environment(incomplete)
+
+
+def test_all_wrong_values_are_told_at_once() -> None:
+    wrong = {**PRODUCTION, "DATA_PLATFORM_TIME_ZONE": "Mars/Phobos", "SNOWFLAKE_PORT": "99999"}
+    with pytest.raises(SettingsError) as error:
+        Settings.from_environment(wrong)
+    assert "Mars/Phobos" in str(error.value)
+    assert "SNOWFLAKE_PORT" in str(error.value)
+
+
+def test_production_signs_in_by_one_key_pair_and_over_tls() -> None:
+    with pytest.raises(SettingsError, match="exactly one"):
+        Settings.from_environment({**PRODUCTION, "SNOWFLAKE_PRIVATE_KEY": "x"})
+    with pytest.raises(SettingsError, match="https"):
+        Settings.from_environment({**PRODUCTION, "SNOWFLAKE_PROTOCOL": "http"})
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings.from_environment({}).aws.region = "x"  # type: ignore[misc]
+
+
+def test_secrets_do_not_show() -> None:
+    loaded = Settings.from_environment({**LOCAL_ENDPOINTS, "AWS_SECRET_ACCESS_KEY": "planted-secret"})
+    assert "planted-secret" not in repr(loaded)
+    assert "secret@" not in repr(loaded)
+
+
+@given(st.dictionaries(st.sampled_from([*PRODUCTION, *LOCAL_ENDPOINTS]), st.text(max_size=40)))
+def test_any_environment_is_either_taken_or_explained(env: dict[str, str]) -> None:
+    try:
+        Settings.from_environment(env)
+    except SettingsError as error:
+        assert "expected" in str(error) or "Expected" in str(error)
+
+
+def test_a_child_process_sees_the_same_settings() -> None:
+    loaded = Settings.from_environment({**LOCAL_ENDPOINTS, "AWS_SECRET_ACCESS_KEY": "s3cret"})
+    child = Settings.from_environment(loaded.process_environment())
+    assert child.process_environment() == loaded.process_environment()
+    assert child.aws == loaded.aws
