@@ -62,9 +62,7 @@ def make_measurements(folder: Path, seed: int) -> Shelf[Measurements]:
               defect="a required column was renamed")  # fmt: skip
 
     _put(shelf, 2, march_9, tables[march_9], defect="nothing wrong: the refused file, whole")
-    factor = pa.array(
-        [None if value is None else value + 1 for value in tables[october_31]["pm25"].to_pylist()]
-    )
+    factor = pa.array([None if value is None else value + 1 for value in tables[october_31]["pm25"].to_pylist()])
     calibrated = tables[october_31].set_column(2, "pm25", factor.cast(pa.decimal128(6, 2)))
     _put(shelf, 2, october_31, calibrated, defect="calibrated anew: supersedes the first wave's file")
     shelf.again(2, _name(november_1), _name(november_1), defect="the same content again")
@@ -174,9 +172,7 @@ def _station(number: int, name: str) -> dict[str, Any]:
 def _workbook(stations: Iterable[dict[str, Any]], *, owner: str | None = None) -> bytes:
     sink = io.BytesIO()
     book = xlsxwriter.Workbook(sink, {"in_memory": True})
-    book.set_properties(
-        {"created": datetime(2026, 3, 1)}
-    )  # the only thing that would differ between two runs
+    book.set_properties({"created": datetime(2026, 3, 1)})  # the only thing that would differ between two runs
     sheet = book.add_worksheet("Stations")
     day = book.add_format({"num_format": "yyyy-mm-dd"})
     sheet.write(0, 0, "Clear Air: monitoring stations")

@@ -33,16 +33,15 @@ class DropLog:
 
     def undropped(self, drops: Iterable[Drop]) -> list[Drop]:
         """Those that have not been dropped with the content they have now."""
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        # A process killed while it wrote leaves a last line cut short: that file counts as not dropped.
-        noted = {line for line in lines if line.endswith("]")}
+        noted = set(self._path.read_text(encoding="utf-8").splitlines()) if self._path.exists() else set()
         return [drop for drop in drops if self._line(drop) not in noted]
 
     def note(self, drop: Drop) -> None:
         """Notes that one has been dropped."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as log:
-            log.write(f"{self._line(drop)}\n")
+            # A line of its own, also after one that was cut short when its process was killed.
+            log.write(f"\n{self._line(drop)}\n")
 
     @staticmethod
     def _line(drop: Drop) -> str:
@@ -74,9 +73,7 @@ def drop_wave(
             log.note(by_file[file])
             on_progress(by_file[file])
 
-        files = [
-            [file, folder / drop.companion] if drop.companion else [file] for file, drop in by_file.items()
-        ]
+        files = [[file, folder / drop.companion] if drop.companion else [file] for file, drop in by_file.items()]
         drop(files, partner, host, port, partner_keys / partner, host_key=host_key, on_progress=arrived)
     return len(due)
 
@@ -101,9 +98,7 @@ def drop(
     asyncssh.Error (sign-in refused, another host key than the known one, an SFTP failure) and OSError.
     """
     if deliveries:
-        asyncio.run(
-            _drop(deliveries, partner, host, port, private_key, host_key, folder, concurrency, on_progress)
-        )
+        asyncio.run(_drop(deliveries, partner, host, port, private_key, host_key, folder, concurrency, on_progress))
 
 
 async def _drop(

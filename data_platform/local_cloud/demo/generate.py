@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data_platform.local_cloud.demo import air, parking, readings, water
-from data_platform.local_cloud.demo.calendar import DAYS
+from data_platform.local_cloud.demo.calendar import DAYS, hours, midnight
 from data_platform.local_cloud.demo.key import AnswerKey, Drop, FeedTotals, outcomes, small_files, totals
 from data_platform.local_cloud.demo.shelf import Shelf
 
@@ -68,10 +68,10 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
             **{feed: count.rows_loaded for feed, count in counts.items()},
             f"{parking.PARTNER}/{parking.FEED}": len(table),
         },
-        missed=(
-            (f"{water.PARTNER}/{water.FEED}", water.MISSED),
-            (f"{parking.PARTNER}/{parking.FEED}", parking.MISSED.isoformat()),
-        ),
+        missed={
+            f"{water.PARTNER}/{water.FEED}": next(hour.start for hour in hours() if hour.stamp == water.MISSED),
+            f"{parking.PARTNER}/{parking.FEED}": midnight(parking.MISSED),
+        },
         small=small_files(drops, ends),
         instants=parking.AMBIGUOUS,
         marts=_marts(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,9 +82,9 @@ class AnswerKey(_Plain):
 
     `outcomes`: for each drop, in order, its outcome at the end (None: stays in inbound). `totals`: a feed's
     counts after one round, `totals_again` after all files have been dropped a second time in the same waves;
-    `tables` (rows) and `marts` are the same after both. `missed`: expected by the clock, never came. `small`:
-    loaded files of fewer rows than MIN_VOLUME of their feed's median. `instants`: when parking sessions
-    of an ambiguous wall time began and ended.
+    `tables` (rows) and `marts` are the same after both. `missed`: start of the hour or day whose file never
+    comes. `small`: loaded files of fewer rows than MIN_VOLUME of their feed's median. `instants`: when parking
+    sessions of an ambiguous wall time began and ended.
     """
 
     seed: int
@@ -94,7 +95,7 @@ class AnswerKey(_Plain):
     totals: dict[str, FeedTotals]
     totals_again: dict[str, FeedTotals]
     tables: dict[str, int]
-    missed: tuple[tuple[str, str], ...]
+    missed: dict[str, datetime]
     small: tuple[str, ...]
     instants: dict[str, tuple[str, str]]
     marts: dict[str, Any]
@@ -170,7 +171,5 @@ def small_files(drops: Sequence[Drop], ends: Sequence[Outcome | None]) -> tuple[
         for feed in {drop.feed for drop in loaded}
     }
     return tuple(
-        f"{drop.partner}/{drop.file_name}"
-        for drop in loaded
-        if drop.rows_read < MIN_VOLUME * medians[drop.feed]
+        f"{drop.partner}/{drop.file_name}" for drop in loaded if drop.rows_read < MIN_VOLUME * medians[drop.feed]
     )

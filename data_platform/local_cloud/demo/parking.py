@@ -21,7 +21,7 @@ from data_platform.local_cloud.demo.key import PlantedReject, RejectReason
 from data_platform.local_cloud.demo.shelf import Shelf
 
 PARTNER, FEED = "meridian_parking", "parking_sessions"
-MISSED = date(2026, 10, 31)
+MISSED = date(2026, 3, 8)
 _HEADER = ("session_id", "zone", "started_at", "ended_at", "fee", "electric", "attributes")
 # In the hour that occurs twice: a start is the earlier instant of its wall time, an end the later.
 AMBIGUOUS = {"P1101000001": ("2026-11-01T05:30:00Z", "2026-11-01T06:45:00Z")}
@@ -58,11 +58,11 @@ _BAD_VALUES: tuple[tuple[int, str, str, RejectReason], ...] = (
     (32, "attributes", '{"bay": ', "json"),
     (60, "session_id", "", "missing"),
     (61, "started_at", "2026-03-07 10:00", "type"),
+    (100, "ended_at", "08.03.2026 02:59:59", "nonexistent_time"),
 )
 _SKIPPED_HOUR: tuple[tuple[int, str, str, RejectReason], ...] = (
     (6, "started_at", "08.03.2026 02:30:00", "nonexistent_time"),
     (7, "started_at", "08.03.2026 02:00:00", "nonexistent_time"),
-    (50, "ended_at", "08.03.2026 02:59:59", "nonexistent_time"),
 )
 
 
@@ -71,28 +71,31 @@ def make(folder: Path, sessions_a_day: int, seed: int) -> Shelf[Sessions]:
     shelf: Shelf[Sessions] = Shelf(folder, PARTNER, FEED)
     days = {day: _sessions(day, sessions_a_day, seed) for day in DAYS}
     late = {day: _sessions(day, 25, seed, first=sessions_a_day + 1) for day in DAYS}
-    march_7, march_8, march_9, _, november_1, november_2 = DAYS
+    march_7, _, march_9, october_31, november_1, november_2 = DAYS
     _put(shelf, 1, march_7, days[march_7], bad=_BAD_VALUES, defect="values that break the contract")
-    _put(shelf, 1, march_8, days[march_8], bad=_SKIPPED_HOUR, defect="times in the hour that was skipped")
-    _put(shelf, 1, march_9, days[march_9], defect="revised by the second wave's file, which supersedes it")
+    _put(shelf, 1, march_9, days[march_9], bad=_SKIPPED_HOUR, defect="superseded by the second wave's file")
+    over_night = replace(days[october_31][-1], ended_at="01.11.2026 01:00:00", fee=410)
+    into_it = (*days[october_31][:-1], over_night)
+    _put(shelf, 1, october_31, into_it, defect="nothing wrong: a session ends in the hour that occurs twice")
     twice = replace(days[november_1][0], started_at="01.11.2026 01:30:00", ended_at="01.11.2026 01:45:00")
-    fallen_back = (twice, *days[november_1][1:])
-    _put(shelf, 1, november_1, fallen_back, defect="nothing wrong: a session in the hour that occurs twice")
+    in_it = (twice, *days[november_1][1:])
+    _put(shelf, 1, november_1, in_it, defect="nothing wrong: a session in the hour that occurs twice")
     fewer = days[november_2][: int(sessions_a_day * 0.6)]
     _put(shelf, 1, november_2, fewer, defect="two fifths of the sessions are missing")
 
     _refused(shelf, march_7, _file(late[march_7])[:-20], {}, "a gzip stream without its end")
     disagrees = {"sha256": hashlib.sha256(b"another file").hexdigest()}
-    _refused(shelf, march_8, _file(late[march_8]), disagrees, "its manifest states another sha256")
+    _refused(shelf, march_9, _file(late[march_9]), disagrees, "its manifest states another sha256")
     _refused(shelf, november_1, _file(late[november_1][:-1]), {"rows": 25}, "its manifest states a row more")
     name = _name(november_2, "_late")
     waits = _file(late[november_2])
     shelf.put(1, name, waits, day=november_2, planted="pending", defect="its manifest never comes")
     shelf.put(1, "sessions_20260310.csv", b"", planted="unmatched", defect="not gzipped, as its name says")
 
-    revised = _revised(days[march_9][3:]) + late[march_9][:2]
-    _put(shelf, 2, march_9, revised, defect="other fees, three sessions less, two more: supersedes the first")
-    corrected = _revised(days[march_7][100:120]) + late[march_7][:5]
+    revised = _revised(days[march_9][:-3]) + late[march_9][:2]
+    changes = "other fees, three sessions less, two more, and times in the hour that was skipped"
+    _put(shelf, 2, march_9, revised, bad=_SKIPPED_HOUR, defect=f"{changes}: supersedes the first")
+    corrected = _revised(days[march_7][110:130]) + late[march_7][:5]
     _put(shelf, 2, march_7, corrected, "_corrections", defect="20 sessions known already, 5 new ones")
     _put(shelf, 2, november_1, late[november_1], "_late", defect="nothing wrong: the refused file, whole")
     shelf.again(2, _name(november_1), _name(november_1), defect="the same content again")
@@ -118,9 +121,7 @@ def _sessions(day: date, count: int, seed: int, *, first: int = 1) -> Sessions:
             day=day,
             zone="ABCDEF"[zones[at]],
             started_at=_wall(begin + timedelta(seconds=starts[at])),
-            ended_at=""
-            if still_open[at]
-            else _wall(begin + timedelta(seconds=starts[at], minutes=minutes[at])),
+            ended_at="" if still_open[at] else _wall(begin + timedelta(seconds=starts[at], minutes=minutes[at])),
             fee=None if still_open[at] else 50 + 4 * minutes[at],
             electric="yes" if electric[at] else "no",
             attributes=json.dumps({"bay": bays[at], "payment": "app; card"}) if bays[at] else "",
@@ -134,9 +135,7 @@ def _wall(instant: datetime) -> str:
 
 
 def _revised(sessions: Sessions) -> Sessions:
-    return tuple(
-        replace(session, fee=None if session.fee is None else session.fee + 25) for session in sessions
-    )
+    return tuple(replace(session, fee=None if session.fee is None else session.fee + 25) for session in sessions)
 
 
 def _file(sessions: Iterable[Session], bad: Sequence[tuple[int, str, str, RejectReason]] = ()) -> bytes:

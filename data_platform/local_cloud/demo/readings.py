@@ -35,9 +35,7 @@ _COMMENTS = np.array(
         "水",
     ]
 )
-_BY_HOUR = (
-    np.array([3, 2, 2, 2, 4, 9, 18, 22, 18, 14, 12, 12, 13, 12, 11, 11, 13, 16, 19, 18, 14, 10, 7, 5]) / 12
-)
+_BY_HOUR = np.array([3, 2, 2, 2, 4, 9, 18, 22, 18, 14, 12, 12, 13, 12, 11, 11, 13, 16, 19, 18, 14, 10, 7, 5]) / 12
 Integers = npt.NDArray[np.int64]
 
 
@@ -130,9 +128,7 @@ def _litres(millilitres: Integers) -> Any:
     # A decimal128 is 16 bytes, little endian: the amount itself, and zeros above it.
     words = np.zeros((len(millilitres), 2), dtype=np.int64)
     words[:, 0] = millilitres
-    return pa.Array.from_buffers(
-        pa.decimal128(12, 3), len(millilitres), [None, pa.py_buffer(words.tobytes())]
-    )
+    return pa.Array.from_buffers(pa.decimal128(12, 3), len(millilitres), [None, pa.py_buffer(words.tobytes())])
 
 
 def daily(kept: Iterable[Readings], meters: int) -> dict[date, dict[str, Any]]:
