@@ -1,1 +1,1 @@
-"""dbt's side of the platform: the sources that contracts declare, the manifest, dbt's environment. No Dagster."""
+"""dbt's side of the platform: the sources that contracts declare, the manifest, what dbt runs with. No Dagster."""

@@ -16,7 +16,9 @@ import yaml
 from data_platform.contract import DELIVERY_ID, EXTRACT_ID, EXTRACTED_AT, RECORD_NUMBER
 from data_platform.landing.feed import Expected, FeedRules
 
-HEADER = "# Written from the contracts in data_platform/defs/sources by `data-platform dbt-sources`; edit those instead.\n"
+HEADER = (
+    "# Written from the contracts in data_platform/defs/sources by `data-platform dbt-sources`; edit those instead.\n"
+)
 _MINUTES = {"hour": 60, "day": 24 * 60}
 _ADDED_COLUMNS = (
     (EXTRACT_ID, "varchar", "The extract that brought the row"),
@@ -81,8 +83,7 @@ def outdated(project_dir: Path, sources: Iterable[DeclaredSource]) -> dict[Path,
     no longer declared."""
     wanted = {sources_file(project_dir, source.name): sources_yaml(source) for source in sources}
     present = {
-        file: file.read_text(encoding="utf-8")
-        for file in sorted(project_dir.glob("models/staging/*/_sources.yml"))
+        file: file.read_text(encoding="utf-8") for file in sorted(project_dir.glob("models/staging/*/_sources.yml"))
     }
     changed = {file: text for file, text in wanted.items() if present.get(file) != text}
     return changed | {file: "" for file in present if file not in wanted}

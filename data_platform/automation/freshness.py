@@ -1,0 +1,67 @@
+"""Whether raw tables are as fresh as their feeds promise: `dbt source freshness`, as a check on each raw asset.
+
+The limits come from the feeds' contracts by way of dbt's sources; see `transform/sources.py`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from data_platform.resources.dbt import DbtCli
+from data_platform.transform.manifest import source_tables
+
+CHECK = "freshness"
+HOURLY_AT = "15 * * * *"
+
+
+def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
+    """A check on each raw table that has limits; one dbt process for all that are selected. It warns or fails but
+    doesn't block: old data is still right."""
+    tables = {
+        dg.AssetKey(source["config"]["meta"]["dagster"]["asset_key"]): source for source in source_tables(manifest)
+    }
+
+    @dg.multi_asset_check(
+        name="source_freshness",
+        specs=[
+            dg.AssetCheckSpec(
+                CHECK,
+                asset=key,
+                description="New rows have come within the time that the feed promises.",
+                automation_condition=dg.AutomationCondition.cron_tick_passed(HOURLY_AT)
+                & ~dg.AutomationCondition.in_progress(),
+            )
+            for key in tables
+        ],
+        can_subset=True,
+    )
+    def source_freshness(context: dg.AssetCheckExecutionContext, dbt: DbtCli) -> Iterator[dg.AssetCheckResult]:
+        wanted = {tables[check.asset_key]["unique_id"]: check.asset_key for check in context.selected_asset_check_keys}
+        select = [f"source:{'.'.join(unique_id.split('.')[2:])}" for unique_id in sorted(wanted)]
+        invocation = dbt.cli(["source", "freshness", "--select", " ".join(select)], raise_on_error=False).wait()
+        if not invocation.target_path.joinpath("sources.json").exists():
+            raise invocation.get_error() or dg.Failure("dbt source freshness wrote no result")
+        for result in invocation.get_artifact("sources.json")["results"]:
+            yield _result(wanted[result["unique_id"]], result)
+
+    return source_freshness
+
+
+def _result(table: dg.AssetKey, result: Mapping[str, Any]) -> dg.AssetCheckResult:
+    """A check's result from one of sources.json's; status is pass, warn, error or runtime error."""
+    status = str(result["status"])
+    severity = dg.AssetCheckSeverity.WARN if status == "warn" else dg.AssetCheckSeverity.ERROR
+    if "max_loaded_at" not in result:
+        return dg.AssetCheckResult(
+            passed=False, asset_key=table, check_name=CHECK, severity=severity, description=str(result.get("error"))
+        )
+    hours = result["max_loaded_at_time_ago_in_s"] / 3600
+    return dg.AssetCheckResult(
+        passed=status == "pass",
+        asset_key=table,
+        check_name=CHECK,
+        severity=severity,
+        description=None if status == "pass" else f"The latest rows came {hours:.1f} hours ago.",
+        metadata={"latest rows": str(result["max_loaded_at"]), "hours ago": round(hours, 2)},
+    )

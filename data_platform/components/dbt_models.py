@@ -1,0 +1,77 @@
+"""The models of a dbt project."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import dagster as dg
+from dagster_dbt import DbtProject, dbt_assets
+from pydantic import BaseModel, ConfigDict
+
+from data_platform.automation.freshness import freshness_checks
+from data_platform.components.dbt_translator import ModelTranslator
+from data_platform.environment import settings
+from data_platform.resources.dbt import DbtCli
+from data_platform.transform.manifest import load_manifest
+
+# Unit tests prove the SQL before it is merged; they say nothing of the data.
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+
+
+class DbtModelsAttributes(BaseModel):
+    """The attributes of a DbtModels' `defs.yaml`. `project` is the project's folder, seen from the file's; `select` and
+    `exclude` say which models, as dbt selects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: str
+    select: str = "fqn:*"
+    exclude: str = ""
+
+
+@dataclass
+class DbtModels(dg.Component):
+    """The models and snapshots of a dbt project as assets `<folder>/<model>`, its tests as checks, and checks of the
+    freshness of what it reads.
+
+    One step builds what is selected with `dbt build`, so a model waits for its parents' tests, and a test of severity
+    `error` keeps everything that follows from being built. Models follow the raw tables on their own
+    (`automation/conditions.py`). Owners stand in a model's `config.meta.dagster.owners`.
+
+    ```yaml
+    type: data_platform.components.DbtModels
+    attributes:
+      project: ../../../dbt_project
+      exclude: tag:draft
+    ```
+    """
+
+    attributes: DbtModelsAttributes
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The attributes' schema, which `dg check yaml` holds a `defs.yaml` against."""
+        return DbtModelsAttributes
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "DbtModels":
+        """Takes the attributes as they stand."""
+        return cls(cast(DbtModelsAttributes, attributes))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The assets and checks. Raises ManifestUnusable in `dev` and `prod` where the manifest wasn't built."""
+        project_dir = (context.path / self.attributes.project).resolve()
+        manifest = load_manifest(project_dir, settings())
+
+        @dbt_assets(
+            name="dbt_models",
+            manifest=manifest,
+            project=DbtProject(project_dir),
+            select=self.attributes.select,
+            exclude=self.attributes.exclude or None,
+            dagster_dbt_translator=ModelTranslator(settings().repository_url),
+        )
+        def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli) -> Iterator[Any]:
+            yield from dbt.cli(BUILD, context=context).stream().fetch_column_metadata().fetch_row_counts()
+
+        return dg.Definitions(assets=[dbt_models], asset_checks=[freshness_checks(manifest)])

@@ -1,0 +1,84 @@
+"""What a dbt node is called in Dagster, and what the UI says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
+
+from data_platform.automation.conditions import follows_its_tables
+
+
+class ModelTranslator(DagsterDbtTranslator):
+    """A model is `<folder>/<name>`, in the group of its folder: `marts/city_daily`. Sources name their raw asset in
+    `meta.dagster.asset_key`. With `repository_url` the links to the SQL, and to the YAML that describes it, lead
+    there, else to this machine's files."""
+
+    def __init__(self, repository_url: str | None = None) -> None:
+        # Code references are set below: dagster-dbt knows local files only.
+        super().__init__(DagsterDbtTranslatorSettings(enable_asset_checks=True))
+        self._repository_url = repository_url
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Folder and name; a source's is its raw asset's."""
+        if dbt_resource_props["resource_type"] == "source":
+            return super().get_asset_key(dbt_resource_props)
+        return dg.AssetKey([_folder(dbt_resource_props), dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The folder: staging, intermediate, marts or snapshots."""
+        return _folder(dbt_resource_props)
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The description alone: the SQL is a link away."""
+        return str(dbt_resource_props["description"])
+
+    def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition[Any]:
+        """Models follow what they read."""
+        return follows_its_tables()
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        """Adds links to where the model and its description are written."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        props = self.get_resource_props(manifest, unique_id)
+        if project is None or props["resource_type"] == "source":
+            return spec
+        written = str(props["original_file_path"])
+        described = str(props.get("patch_path") or "").partition("://")[2] or written
+        return spec.merge_attributes(
+            metadata={
+                "dagster/code_references": dg.CodeReferencesMetadataValue(
+                    code_references=[self._reference(Path(project.project_dir), written)]
+                ),
+                "docs": self._link(Path(project.project_dir), described),
+            }
+        )
+
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetCheckSpec | None:
+        """A test as a check, blocking if its severity is error, with the test's description."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        description = self.get_resource_props(manifest, unique_id).get("description")
+        return spec._replace(description=description) if spec and description else spec
+
+    def _reference(self, project_dir: Path, file: str) -> Any:
+        label = f"{project_dir.name}/{file}"
+        if self._repository_url is None:
+            return dg.LocalFileCodeReference(file_path=str(project_dir / file), line_number=1, label=label)
+        return dg.UrlCodeReference(url=self._url(project_dir, file), label=label)
+
+    def _link(self, project_dir: Path, file: str) -> dg.MetadataValue[Any]:
+        if self._repository_url is None:
+            return dg.MetadataValue.path(str(project_dir / file))
+        return dg.MetadataValue.url(self._url(project_dir, file))
+
+    def _url(self, project_dir: Path, file: str) -> str:
+        return f"{self._repository_url}/blob/main/{project_dir.name}/{file}"
+
+
+def _folder(props: Mapping[str, Any]) -> str:
+    return "snapshots" if props["resource_type"] == "snapshot" else str(props["fqn"][1])

@@ -1,0 +1,125 @@
+"""The dbt project's manifest: built once, kept beside a fingerprint of the files it was built from.
+
+`data-platform dbt-manifest` (or the image's build) builds it; loading definitions only reads it. In `local` a stale
+one is built anew on first need. What is in the manifest is dbt's business; what becomes of it is the component's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_platform.environment import Settings
+from data_platform.transform.process import dbt_environment
+
+_BUILT = ("manifest.json", "partial_parse.msgpack")
+_NOT_SOURCE = frozenset(("target", "logs", "dbt_packages"))
+
+
+class ManifestUnusable(Exception):
+    """The manifest is missing or older than the project, or dbt can't parse the project; the message tells what to
+    do."""
+
+
+def fingerprint(project_dir: Path) -> str:
+    """16 hex digits that change with any file of the project, and with dbt's version."""
+    digest = hashlib.sha256(version("dbt-core").encode())
+    for file in sorted(path for path in project_dir.rglob("*") if path.is_file()):
+        name = file.relative_to(project_dir)
+        if name.parts[0] not in _NOT_SOURCE and not name.name.startswith("."):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{name.as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def load_manifest(project_dir: Path, settings: Settings) -> dict[str, Any]:
+    """The manifest, with its relations in the settings' database. Raises ManifestUnusable where there is none of the
+    project as it is; in `local` it is built instead."""
+    wanted = fingerprint(project_dir)
+    if _built_from(project_dir) != wanted:
+        if settings.environment != "local":
+            raise ManifestUnusable(
+                f"{_target(project_dir) / 'manifest.json'} is missing, or not of the project as it is"
+                f" ({wanted}). In {settings.environment} it is made when the image is built: run"
+                " `data-platform dbt-manifest` there."
+            )
+        build_manifest(project_dir, settings)
+    manifest = json.loads((_target(project_dir) / "manifest.json").read_bytes())
+    return _in_database(manifest, settings.snowflake.database)
+
+
+def build_manifest(project_dir: Path, settings: Settings) -> str:
+    """Has dbt parse the project, without connecting, and returns the fingerprint. Two at a time wait for each other,
+    and a reader never sees half a manifest. Raises ManifestUnusable with dbt's own words."""
+    target = _target(project_dir)
+    target.mkdir(parents=True, exist_ok=True)
+    with _alone(target / ".lock"):
+        wanted = fingerprint(project_dir)
+        if _built_from(project_dir) == wanted:
+            return wanted
+        with tempfile.TemporaryDirectory(prefix=".parse-", dir=target) as scratch:
+            _parse(project_dir, Path(scratch), settings)
+            for name in _BUILT:
+                (Path(scratch) / name).replace(target / name)
+        (target / "fingerprint").write_text(wanted)
+        return wanted
+
+
+def _parse(project_dir: Path, scratch: Path, settings: Settings) -> None:
+    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "parse", "--no-partial-parse"]
+    run = subprocess.run(
+        command,
+        cwd=project_dir,
+        env=dbt_environment(settings, project_dir, scratch),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != 0:
+        raise ManifestUnusable(f"dbt can't parse {project_dir}:\n{run.stdout}{run.stderr}")
+
+
+def _built_from(project_dir: Path) -> str | None:
+    target = _target(project_dir)
+    if not all((target / name).exists() for name in (*_BUILT, "fingerprint")):
+        return None
+    return (target / "fingerprint").read_text()
+
+
+def _in_database(manifest: dict[str, Any], database: str) -> dict[str, Any]:
+    """dbt writes the database of the environment that it parsed in; one image serves several."""
+    for node in (*manifest["nodes"].values(), *manifest["sources"].values()):
+        built_for = node.get("database")
+        if built_for and built_for != database:
+            node["database"] = database
+            if node.get("relation_name"):
+                node["relation_name"] = node["relation_name"].replace(f"{built_for}.", f"{database}.", 1)
+    return manifest
+
+
+def source_tables(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The source tables that have a freshness policy."""
+    for source in manifest["sources"].values():
+        freshness = source.get("freshness") or {}
+        if (freshness.get("warn_after") or {}).get("count") or (freshness.get("error_after") or {}).get("count"):
+            yield source
+
+
+def _target(project_dir: Path) -> Path:
+    return project_dir / "target"
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,45 @@
+"""What a dbt process runs with: its environment, and the folders of its artifacts.
+
+dbt sees Snowflake's settings and nothing else of the platform's: neither the keys of AWS nor Dagster's database.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from data_platform.environment import Settings, machine_environment
+
+KEEP_DAYS = 7
+_FOR_DBT = ("SNOWFLAKE_", "DATA_PLATFORM_ENVIRONMENT", "DATA_PLATFORM_TIME_ZONE")
+
+
+def dbt_environment(settings: Settings, project_dir: Path, target: Path) -> dict[str, str]:
+    """The whole environment of a dbt process that works in `project_dir` and writes its artifacts to `target`."""
+    platform = settings.process_environment()
+    return {
+        **machine_environment(),
+        **{name: value for name, value in platform.items() if name.startswith(_FOR_DBT)},
+        "DBT_PROJECT_DIR": str(project_dir),
+        "DBT_PROFILES_DIR": str(project_dir),
+        "DBT_TARGET_PATH": str(target),
+        "DBT_LOG_PATH": str(target),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "PYTHONUNBUFFERED": "1",
+        # dbt's dependencies warn about each other's versions on stderr; dbt's own warnings come by its log.
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def artifacts_dir(settings: Settings) -> Path:
+    """Where runs keep their artifacts, a folder each, so that runs side by side don't mix."""
+    return (settings.state_dir / "dbt").absolute()
+
+
+def prune_artifacts(folder: Path, keep_days: float = KEEP_DAYS) -> None:
+    """Removes the artifacts of runs that ended more than `keep_days` ago."""
+    oldest = time.time() - keep_days * 86_400
+    for run in folder.glob("*/"):
+        if run.stat().st_mtime < oldest:
+            shutil.rmtree(run, ignore_errors=True)
