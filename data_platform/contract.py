@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import available_timezones
@@ -194,14 +195,16 @@ class Contract(BaseModel):
     @property
     def arrow_schema(self) -> pa.Schema:
         """The schema of the feed's own columns, in order."""
-        return pa.schema(
-            pa.field(column.name, column.arrow_type, column.nullable) for column in self.columns
-        )
+        return pa.schema(pa.field(column.name, column.arrow_type, column.nullable) for column in self.columns)
 
-    def evolved(self, names: tuple[str, ...]) -> Contract:
-        """This contract with further nullable text columns (drift policy `evolve`)."""
-        added = tuple(Column(name=name, type="string") for name in names)
-        return self.model_copy(update={"columns": self.columns + added})
+    def evolved(self, headers: tuple[str, ...]) -> Contract:
+        """This contract with further nullable text columns (drift policy `evolve`) for source columns of these
+        names; `Pump Type` becomes pump_type. Raises ValueError where two names come out the same."""
+        added = tuple(
+            Column(name=name, type="string", source_name=None if name == header else header)
+            for name, header in ((_as_identifier(header), header) for header in headers)
+        )
+        return Contract(columns=self.columns + added, key=self.key, drift=self.drift)
 
     @property
     def hash(self) -> str:
@@ -237,6 +240,13 @@ class Contract(BaseModel):
                 " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
             )
         return f"SELECT {', '.join(counts)} FROM {table} WHERE {where}"
+
+
+def _as_identifier(header: str) -> str:
+    """A column name for a source column: lower case ASCII, underscores for anything else."""
+    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    return f"column_{name}".rstrip("_")[:128] if not name[:1].isalpha() else name[:128]
 
 
 def quoted(name: str) -> str:

@@ -1,0 +1,126 @@
+"""What reading yields: the rows that keep the contract and, apart from them, every row that doesn't.
+
+The bookkeeping that `rows read = rows loaded + rejects` rests on is here; no formats, no conversion rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_platform.contract import RECORD_NUMBER, Contract
+
+# pyarrow-stubs type arrays by their value type, which only the contract knows here.
+Array: TypeAlias = Any
+
+RAW_TEXT_LIMIT = 10_000
+_REJECT_FIELDS: list[pa.Field[Any]] = [
+    pa.field("record_number", pa.int64(), nullable=False),
+    pa.field("column", pa.string()),
+    pa.field("reason", pa.string(), nullable=False),
+    pa.field("raw_text", pa.string(), nullable=False),
+]
+REJECT_SCHEMA = pa.schema(_REJECT_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive records of a delivery: `batch` of the contract's columns and `_record_number`, `rejects` of
+    REJECT_SCHEMA, one a bad record. Both in the file's order."""
+
+    batch: pa.RecordBatch
+    rejects: pa.RecordBatch
+
+    @property
+    def rows_read(self) -> int:
+        """Records of the file in this chunk, good and bad."""
+        return int(self.batch.num_rows + self.rejects.num_rows)
+
+    def numbered_after(self, count: int) -> Chunk:
+        """The same chunk, `count` records further on in the file."""
+        if not count:
+            return self
+        numbers = pc.add(self.batch.column(RECORD_NUMBER), count)
+        at = self.batch.schema.get_field_index(RECORD_NUMBER)
+        batch = self.batch.set_column(at, self.batch.schema.field(at), numbers)
+        numbers = pc.add(self.rejects.column("record_number"), count)
+        return Chunk(batch, self.rejects.set_column(0, REJECT_SCHEMA.field(0), numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One bad record. `column` is the first broken one, in the contract's order; None when the record as a whole
+    is broken. `reason` tells of every broken column."""
+
+    record_number: int
+    column: str | None
+    reason: str
+    raw_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A column's values, and for each row whose value breaks its rule the reason."""
+
+    array: Array
+    bad: Mapping[int, str]
+
+
+def batch_schema(contract: Contract) -> pa.Schema:
+    """The schema of a chunk's `batch`."""
+    return contract.arrow_schema.append(pa.field(RECORD_NUMBER, pa.int64(), nullable=False))
+
+
+def bounded(text: str) -> str:
+    """The record's text as a reject keeps it: the first 10,000 characters and how many were left off."""
+    if len(text) <= RAW_TEXT_LIMIT:
+        return text
+    return f"{text[:RAW_TEXT_LIMIT]}… ({len(text) - RAW_TEXT_LIMIT} more characters)"
+
+
+def reject_batch(rejects: Iterable[Reject]) -> pa.RecordBatch:
+    """The rejects in the order of their records."""
+    ordered = sorted(rejects, key=lambda reject: reject.record_number)
+    columns = [pa.array([getattr(reject, field.name) for reject in ordered], field.type) for field in REJECT_SCHEMA]
+    return pa.record_batch(columns, schema=REJECT_SCHEMA)
+
+
+def assemble(
+    contract: Contract,
+    columns: Sequence[Converted],
+    record_numbers: np.ndarray[tuple[int], np.dtype[np.int64]],
+    raw_text: Callable[[int], str],
+    broken: Sequence[Reject] = (),
+) -> Chunk:
+    """Parts rows into good and bad. `columns` are in the contract's order and `record_numbers` has one number a
+    row; `raw_text` gives a row's text as delivered; `broken` are records that have no row."""
+    faults: dict[int, list[tuple[str, str]]] = {}
+    for column, converted in zip(contract.columns, columns, strict=True):
+        bad = dict(converted.bad)
+        if not column.nullable and converted.array.null_count:
+            nulls = np.flatnonzero(converted.array.is_null().to_numpy(zero_copy_only=False))
+            bad = {int(row): "is null, which the contract doesn't allow" for row in nulls} | bad
+        for row, reason in bad.items():
+            faults.setdefault(row, []).append((column.name, reason))
+    batch = pa.record_batch(
+        [converted.array for converted in columns] + [pa.array(record_numbers)], schema=batch_schema(contract)
+    )
+    if faults:
+        good = np.ones(len(record_numbers), dtype=bool)
+        good[list(faults)] = False
+        batch = batch.filter(pa.array(good))
+    rejects = [
+        Reject(
+            int(record_numbers[row]),
+            found[0][0],
+            "; ".join(f"{name}: {reason}" for name, reason in found),
+            bounded(raw_text(row)),
+        )
+        for row, found in faults.items()
+    ]
+    return Chunk(batch, reject_batch([*rejects, *broken]))

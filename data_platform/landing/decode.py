@@ -1,0 +1,177 @@
+"""From the bytes as delivered to the bytes of the feed's format: hashing, gzip, zip, and limits against bombs.
+
+Encodings of text are in `text.py`. Everything here reads a stream once and forward; what needs random access (a
+zip's directory, Parquet, Excel) is spooled to a temporary file on the local disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zipfile
+import zlib
+from typing import IO, BinaryIO
+
+from data_platform.landing.delivery import DeliveryUnreadable
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.text import Readable
+
+# Text compresses 5 to 30 times; beyond this, once it is large, a file is a bomb.
+MAX_RATIO = 200
+RATIO_FROM_BYTES = 64 * 2**20
+_PIECE = 1 << 20
+
+
+class Delivered:
+    """The stream as delivered. Counts and hashes what is read of it: all of it, once `drain` has been called."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._hash = stream, hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Exactly `size` bytes, fewer only at the end."""
+        pieces = []
+        while size > 0 and (piece := self._stream.read(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._hash.update(data)
+        self.size += len(data)
+        return data
+
+    def drain(self) -> None:
+        """Reads what is left, so that count and hash are of the whole."""
+        while self.read(_PIECE):
+            pass
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes read so far, in hex."""
+        return self._hash.hexdigest()
+
+
+class _Limited:
+    """Stops a stream that grows beyond what the feed allows."""
+
+    def __init__(self, inner: Readable, delivered: Delivered, rules: FeedRules, subject: str) -> None:
+        self._inner, self._delivered, self._subject = inner, delivered, subject
+        self._most, self._size = rules.max_decoded_bytes, 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._inner.read(size)
+        self._size += len(data)
+        if self._size > self._most:
+            raise DeliveryUnreadable(
+                f"{self._subject}: decoded it is more than {self._most} bytes; if that is right, raise the feed's"
+                " max_decoded_bytes"
+            )
+        if self._size > RATIO_FROM_BYTES and self._size > MAX_RATIO * self._delivered.size:
+            raise DeliveryUnreadable(
+                f"{self._subject}: {self._delivered.size} bytes unpack to more than {MAX_RATIO} times as many; this"
+                " looks like a decompression bomb"
+            )
+        return data
+
+
+class _Gunzip:
+    """The content of a gzip file of one or more members."""
+
+    def __init__(self, inner: Readable, subject: str) -> None:
+        self._inner, self._subject = inner, subject
+        self._member = zlib.decompressobj(wbits=31)
+        self._rest, self._started = b"", False
+
+    def read(self, size: int, /) -> bytes:
+        pieces, wanted = [], size
+        while wanted > 0:
+            piece = self._piece(wanted)
+            if piece is None:
+                break
+            pieces.append(piece)
+            wanted -= len(piece)
+        return b"".join(pieces)
+
+    def _piece(self, size: int) -> bytes | None:
+        if self._member.eof:
+            # Zeros may pad a member to a block of tape.
+            self._rest = self._member.unused_data.lstrip(b"\0")
+            while not self._rest and (more := self._inner.read(_PIECE)):
+                self._rest = more.lstrip(b"\0")
+            if not self._rest:
+                return None
+            self._member = zlib.decompressobj(wbits=31)
+        packed = self._rest or self._inner.read(_PIECE)
+        self._rest = b""
+        if not packed:
+            what = "is cut off" if self._started else "is empty"
+            raise DeliveryUnreadable(f"{self._subject}: the gzip file {what}; ask the partner to send it again")
+        self._started = True
+        try:
+            data = self._member.decompress(packed, size)
+        except zlib.error as error:
+            raise DeliveryUnreadable(
+                f"{self._subject}: not a sound gzip file ({error}); ask the partner to send it again, or change the"
+                " feed's compression"
+            ) from None
+        self._rest = self._member.unconsumed_tail
+        return data
+
+
+def decoded(delivered: Delivered, rules: FeedRules, subject: str) -> Readable:
+    """The content, unpacked as the feed's `compression` says. Raises DeliveryUnreadable, here or when read."""
+    inner: Readable = delivered
+    if rules.compression == "gzip":
+        inner = _Gunzip(delivered, subject)
+    elif rules.compression == "zip":
+        inner = _unzipped(delivered, rules, subject)
+    return _Limited(inner, delivered, rules, subject)
+
+
+def spooled(stream: Readable) -> IO[bytes]:
+    """The whole stream in a temporary file, deleted when closed."""
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    while data := stream.read(_PIECE):
+        spool.write(data)
+    spool.seek(0)
+    return spool
+
+
+class _Member:
+    """The one file in a zip archive."""
+
+    def __init__(self, member: IO[bytes], subject: str) -> None:
+        self._member, self._subject = member, subject
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            pieces = []
+            while size > 0 and (piece := self._member.read(size)):
+                pieces.append(piece)
+                size -= len(piece)
+            return b"".join(pieces)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise DeliveryUnreadable(
+                f"{self._subject}: the zip file is broken ({error}); ask the partner to send it again"
+            ) from None
+
+
+def _unzipped(delivered: Delivered, rules: FeedRules, subject: str) -> Readable:
+    spool = spooled(_Limited(delivered, delivered, rules, subject))
+    try:
+        archive = zipfile.ZipFile(spool)
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) != 1:
+            named = ", ".join(member.filename for member in members[:5])
+            raise DeliveryUnreadable(f"{subject}: the zip holds {len(members)} files ({named}); expected exactly one")
+        (member,) = members
+        if "/" in member.filename or "\\" in member.filename:
+            raise DeliveryUnreadable(f"{subject}: the zip's file lies in a folder: {member.filename}; expected none")
+        if member.flag_bits & 0x1:
+            raise DeliveryUnreadable(f"{subject}: the zip is encrypted; ask the partner to send it without password")
+        return _Member(archive.open(member), subject)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise DeliveryUnreadable(
+            f"{subject}: not a sound zip file ({error}); ask the partner to send it again, or change the feed's"
+            " compression"
+        ) from None

@@ -1,0 +1,94 @@
+"""Reads one delivery: a partner's file, by its feed's rules, to chunks of good rows and of rejects.
+
+The stream is read once and forward; limits, manifests and outcomes are the caller's (`accept.py`).
+
+    >>> import io
+    >>> rules = FeedRules.of({"partner": "harbor_water", "name": "meters", "pattern": ".*", "contract":
+    ...     {"columns": [{"name": "meter_id", "type": "string"}, {"name": "flow", "type": "int32"}]}})
+    >>> reader = DeliveryReader(io.BytesIO(b"meter_id,flow\\nA,1\\nB,x\\n"), rules, file_name="m.csv")
+    >>> [(chunk.batch.num_rows, chunk.rejects["reason"].to_pylist()) for chunk in reader]
+    [(1, ["flow: 'x' is not a whole number"])]
+    >>> reader.rows_read, reader.rows_rejected, reader.content_bytes
+    (2, 1, 22)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+from data_platform.contract import Contract
+from data_platform.landing.chunk import Chunk, batch_schema
+from data_platform.landing.decode import Delivered, decoded
+from data_platform.landing.feed import CsvFormat, FeedRules
+from data_platform.landing.readers.csv import CsvReader
+
+
+class _FormatReader(Protocol):
+    @property
+    def contract(self) -> Contract: ...
+
+    def chunks(self) -> Iterator[Chunk]: ...
+
+
+class DeliveryReader:
+    """One delivery, to be iterated once.
+
+    Making it reads the header: `contract` (with the columns that drift added) and `schema` (of every chunk's
+    batch) are settled before the first chunk. After the last chunk `rows_read`, `rows_rejected`, `content_bytes`
+    and `content_sha256` are of the whole file; rows_read = rows in the batches + rows_rejected at any time.
+
+    Making and iterating it raise DeliveryUnreadable (the bytes aren't what the feed says) and ContractViolation
+    (columns missing, unknown or repeated). A caller may stop early; `drain` then completes count and hash.
+    """
+
+    def __init__(self, stream: BinaryIO, rules: FeedRules, *, file_name: str) -> None:
+        self._delivered = Delivered(stream)
+        self._format = _open(self._delivered, rules, f"{rules.feed}: {file_name}")
+        self.rows_read = 0
+        self.rows_rejected = 0
+
+    @property
+    def contract(self) -> Contract:
+        """The feed's contract, with the columns that drift added."""
+        return self._format.contract
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The schema of every chunk's batch: the contract's columns and `_record_number`."""
+        return batch_schema(self.contract)
+
+    @property
+    def content_bytes(self) -> int:
+        """Bytes read so far, as delivered."""
+        return self._delivered.size
+
+    @property
+    def content_sha256(self) -> str:
+        """Of the bytes read so far, as delivered, in hex."""
+        return self._delivered.sha256
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for chunk in self._format.chunks():
+            self.rows_read += chunk.rows_read
+            self.rows_rejected += chunk.rejects.num_rows
+            yield chunk
+        self.drain()
+
+    def drain(self) -> None:
+        """Reads what is left of the stream without looking at it, so that count and hash are of the whole file."""
+        self._delivered.drain()
+
+
+def read_delivery(stream: BinaryIO, rules: FeedRules, *, file_name: str) -> Iterator[Chunk]:
+    """The chunks of a delivery, for a caller that needs nothing else of it. See DeliveryReader."""
+    yield from DeliveryReader(stream, rules, file_name=file_name)
+
+
+def _open(delivered: Delivered, rules: FeedRules, subject: str) -> _FormatReader:
+    content = decoded(delivered, rules, subject)
+    if isinstance(rules.format, CsvFormat):
+        return CsvReader(content, rules, rules.format, subject)
+    raise NotImplementedError(rules.format.type)

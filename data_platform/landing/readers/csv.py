@@ -1,0 +1,95 @@
+"""Delimited text with a header row: blocks of records, read by two threads, to chunks in the file's order.
+
+Which bytes are a record is decided in `csv_records.py`; what a block's records hold, in `csv_block.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from data_platform.landing.chunk import Chunk
+from data_platform.landing.delivery import DeliveryUnreadable
+from data_platform.landing.feed import CsvFormat, FeedRules
+from data_platform.landing.header import match_header
+from data_platform.landing.readers.csv_block import Layout, read_block
+from data_platform.landing.readers.csv_records import (
+    BLOCK_BYTES,
+    MAX_RECORD_BYTES,
+    Block,
+    RecordTooLong,
+    Splitter,
+)
+from data_platform.landing.text import Readable, Text, fault, visible
+from data_platform.landing.values.convert import converter_for
+
+WORKERS = 2
+# Blocks in the works: enough to keep the workers busy while the caller writes, few enough to bound memory.
+_AHEAD = 3
+
+
+class CsvReader:
+    """Reads a decoded stream. `contract` is known at once: columns that drift adds are in it."""
+
+    def __init__(
+        self,
+        stream: Readable,
+        rules: FeedRules,
+        format: CsvFormat,
+        subject: str,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        self._subject, self._format = subject, format
+        self._splitter = Splitter(format.delimiter, format.quote)
+        text = Text(stream, format.encoding, subject)
+        self._blocks = self._readable(self._splitter.blocks(text, block_bytes))
+        names, self._first = self._header()
+        header = match_header(names, rules.contract, subject)
+        self.contract = header.contract
+        convert = tuple(converter_for(column) for column in header.contract.columns)
+        self._layout = Layout(format, header, convert)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, once. A caller that stops early leaves no thread behind once the iterator is closed."""
+        done = 0
+        waiting: deque[Future[Chunk]] = deque()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="read-csv") as pool:
+            try:
+                waiting.append(pool.submit(read_block, self._first, self._layout))
+                while waiting:
+                    while len(waiting) < _AHEAD and (block := next(self._blocks, None)) is not None:
+                        waiting.append(pool.submit(read_block, block, self._layout))
+                    chunk = waiting.popleft().result()
+                    yield chunk.numbered_after(done)
+                    done += chunk.rows_read
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _header(self) -> tuple[list[str], Block]:
+        """The header's fields, and what is left of the block that it stands in."""
+        for block in self._blocks:
+            starts, ends = block.bounds()
+            if len(starts):
+                break
+        else:
+            raise DeliveryUnreadable(f"{self._subject}: the file is empty; expected at least a header row")
+        record = block.data[starts[0] : ends[0]]
+        wrong = fault(record, self._format.encoding) or block.malformed.get(int(starts[0]))
+        if wrong:
+            shown = visible(record, self._format.encoding)[:200]
+            raise DeliveryUnreadable(
+                f"{self._subject}: the header row {shown!r} can't be read: {wrong}. Expected text in"
+                f" {self._format.encoding}, delimited by {self._format.delimiter!r}."
+            )
+        return [name.decode() for name in self._splitter.fields(record)], self._splitter.whole(block.data[ends[0] :])
+
+    def _readable(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        try:
+            yield from blocks
+        except RecordTooLong:
+            raise DeliveryUnreadable(
+                f"{self._subject}: a record is longer than {MAX_RECORD_BYTES // 2**20} MiB; most likely a field"
+                f" begins with a quote ({self._format.quote}) that is never closed"
+            ) from None

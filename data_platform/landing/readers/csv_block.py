@@ -1,0 +1,139 @@
+"""One block of delimited records to a chunk: the part of reading CSV that runs in worker threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from data_platform.landing.chunk import Array, Chunk, Converted, Reject, assemble, bounded
+from data_platform.landing.feed import CsvFormat
+from data_platform.landing.header import Header
+from data_platform.landing.readers.csv_records import Block, Positions
+from data_platform.landing.text import fault, fault_positions, visible
+
+Convert = Callable[[Array], Converted]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is the same for every block of a file. `convert` has a function for each column of the contract."""
+
+    format: CsvFormat
+    header: Header
+    convert: tuple[Convert, ...]
+
+
+def read_block(block: Block, layout: Layout) -> Chunk:
+    """The block's chunk, its records numbered from 1."""
+    return _Records(block, layout).chunk()
+
+
+class _Records:
+    def __init__(self, block: Block, layout: Layout) -> None:
+        self._block, self._layout = block, layout
+        self._ragged: dict[int, int] = {}
+
+    @cached_property
+    def _bounds(self) -> tuple[Positions, Positions]:
+        """Found only where it is needed: a clean block's records are never looked at one by one."""
+        return self._block.bounds()
+
+    def chunk(self) -> Chunk:
+        broken = self._broken()
+        table = self._parsed(self._without(broken))
+        wrong = np.array(sorted(broken), dtype=np.int64)
+        count = table.num_rows + len(self._ragged) + len(wrong)
+        records = np.delete(np.arange(count, dtype=np.int64), wrong)
+        if self._ragged:
+            places = np.array(sorted(self._ragged), dtype=np.int64) - 1
+            expected = self._layout.header.width
+            broken |= {
+                int(record): f"expected {expected} fields, found {self._ragged[int(place) + 1]}"
+                for place, record in zip(places, records[places], strict=True)
+            }
+            records = np.delete(records, places)
+        if broken and count != len(self._bounds[0]):
+            raise RuntimeError(f"{count} records were parsed where {len(self._bounds[0])} were found")
+        return assemble(
+            self._layout.header.contract,
+            self._converted(table),
+            records + 1,
+            lambda row: self._text(int(records[row])),
+            [Reject(record + 1, None, reason, bounded(self._text(record))) for record, reason in broken.items()],
+        )
+
+    def _text(self, record: int) -> str:
+        starts, ends = self._bounds
+        return visible(self._block.data[starts[record] : ends[record]], self._layout.format.encoding)
+
+    def _broken(self) -> dict[int, str]:
+        """Records (from 0) that can't be parsed, and why: bytes that aren't text come first."""
+        positions = fault_positions(self._block.data)
+        if not positions and not self._block.malformed:
+            return {}
+        starts, ends = self._bounds
+        found = {int(np.searchsorted(starts, start)): reason for start, reason in self._block.malformed.items()}
+        for record in {int(np.searchsorted(starts, position, side="right")) - 1 for position in positions}:
+            text = self._block.data[starts[record] : ends[record]]
+            found[record] = fault(text, self._layout.format.encoding) or found[record]
+        return found
+
+    def _without(self, broken: dict[int, str]) -> bytes:
+        if not broken:
+            return self._block.data
+        starts, ends = self._bounds
+        kept, place = [], 0
+        for record in sorted(broken):
+            kept.append(self._block.data[place : starts[record]])
+            place = int(ends[record])
+        return b"".join([*kept, self._block.data[place:]])
+
+    def _parsed(self, data: bytes) -> pa.Table:
+        """The fields as bytes: null where empty without quotes. Ragged rows are kept apart, by their number from 1
+        among the rows of `data`."""
+        header, format = self._layout.header, self._layout.format
+        names = [str(place) for place in range(header.width)]
+        if not data.strip(b"\r\n"):
+            return pa.table({name: pa.array([], pa.binary()) for name in names})
+
+        def keep_ragged(row: Any) -> Literal["skip"]:
+            self._ragged[row.number] = row.actual_columns
+            return "skip"
+
+        source: Any = pa.BufferReader(data)
+        return arrow_csv.read_csv(
+            source,
+            read_options=arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=format.delimiter,
+                quote_char=format.quote,
+                newlines_in_values=True,
+                invalid_row_handler=keep_ragged,
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.binary()),
+                include_columns=[str(place) for place in header.positions if place is not None],
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+
+    def _converted(self, table: pa.Table) -> list[Converted]:
+        columns = []
+        for place, convert in zip(self._layout.header.positions, self._layout.convert, strict=True):
+            texts: Array = pa.nulls(table.num_rows, pa.string())
+            columns.append(convert(texts if place is None else _as_text(table.column(str(place)))))
+        return columns
+
+
+def _as_text(column: Array) -> Array:
+    """Bytes known to be UTF-8 as strings, without a copy."""
+    data = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    return pa.Array.from_buffers(pa.string(), len(data), data.buffers(), data.null_count, data.offset)

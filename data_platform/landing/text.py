@@ -1,0 +1,135 @@
+"""The encoding of text deliveries: any encoding to UTF-8, and where bytes aren't text.
+
+A byte that the encoding doesn't know breaks its record, not the file, so decoding never fails: it marks the byte,
+and `fault_positions` finds the marks.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Protocol
+
+from data_platform.landing.delivery import DeliveryUnreadable
+
+_UTF8_MARK = codecs.BOM_UTF8
+_OTHER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
+_MARKED = re.compile("[\udc00-\udcff\0]")
+
+
+class Readable(Protocol):
+    """What reading needs of a stream: as `BinaryIO.read`, but it may return fewer bytes before the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether the feed's encoding is UTF-8, with or without a byte order mark."""
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)  # noqa: S101 - registered for decoding only
+    return "".join(chr(0xDC00 + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("landing.mark", _mark)
+
+
+class Text:
+    """A stream of encoded text as a stream of UTF-8 without byte order mark.
+
+    Raises DeliveryUnreadable where the first bytes show that the file isn't in that encoding at all."""
+
+    def __init__(self, stream: Readable, encoding: str, subject: str) -> None:
+        self._stream = stream
+        self._decoder = None if is_utf8(encoding) else codecs.getincrementaldecoder(encoding)("landing.mark")
+        start = b""
+        while len(start) < 4 and (more := stream.read(4 - len(start))):
+            start += more
+        _refuse_foreign(start, encoding, subject)
+        self._start = self._utf8(start).removeprefix(_UTF8_MARK)
+
+    def read(self, size: int, /) -> bytes:
+        """About `size` bytes of UTF-8; none at the end."""
+        if self._start:
+            start, self._start = self._start, b""
+            return start
+        while True:
+            delivered = self._stream.read(size)
+            text = self._utf8(delivered)
+            if text or not delivered:
+                return text
+
+    def _utf8(self, delivered: bytes) -> bytes:
+        if self._decoder is None:
+            return delivered
+        return self._decoder.decode(delivered, final=not delivered).encode("utf-8", "surrogatepass")
+
+
+def _refuse_foreign(start: bytes, encoding: str, subject: str) -> None:
+    if is_utf8(encoding):
+        if start.startswith(_OTHER_MARKS):
+            raise DeliveryUnreadable(
+                f"{subject}: the file begins with the byte order mark of UTF-16 or UTF-32, but the feed says"
+                f" {encoding}; ask the partner, or set format.encoding"
+            )
+    elif start.startswith(_UTF8_MARK):
+        raise DeliveryUnreadable(
+            f"{subject}: the file begins with the byte order mark of UTF-8, but the feed says {encoding}; ask the"
+            " partner, or set format.encoding to utf-8"
+        )
+    for magic, name in _ARCHIVES.items():
+        if start.startswith(magic):
+            raise DeliveryUnreadable(
+                f"{subject}: the file is {name}, not text; ask the partner, or set the feed's compression to {name}"
+            )
+
+
+def fault_positions(data: bytes) -> list[int]:
+    """Positions of NUL characters and of bytes that aren't UTF-8: the first of each kind in every line."""
+    found = []
+    place = data.find(0)
+    while place >= 0:
+        found.append(place)
+        place = data.find(0, _next_line(data, place))
+    if data.isascii():
+        return found
+    place, view = 0, memoryview(data)
+    while place < len(data):
+        try:
+            str(view[place:], "utf-8")
+            break
+        except UnicodeDecodeError as error:
+            found.append(place + error.start)
+            place = _next_line(data, found[-1])
+    return found
+
+
+def _next_line(data: bytes, place: int) -> int:
+    return (data.find(b"\n", place) + 1) or len(data)
+
+
+def _shown(record: bytes, encoding: str) -> str:
+    """The record with a lone surrogate U+DC00 + byte for each byte that isn't text."""
+    if is_utf8(encoding):
+        return record.decode("utf-8", "surrogateescape")
+    return record.decode("utf-8", "surrogatepass")
+
+
+def fault(record: bytes, encoding: str) -> str | None:
+    """What isn't text in a record, and at which character (from 1), or None."""
+    text = _shown(record, encoding)
+    match = _MARKED.search(text)
+    if match is None:
+        return None
+    if match[0] == "\0":
+        return f"a NUL character at character {match.start() + 1}"
+    return f"byte 0x{ord(match[0]) - 0xDC00:02X} at character {match.start() + 1} is not {encoding}"
+
+
+def visible(record: bytes, encoding: str) -> str:
+    r"""The record as text; a byte that isn't text, or a NUL, as `\xNN`."""
+    return _MARKED.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", _shown(record, encoding))

@@ -1,0 +1,99 @@
+"""Whole columns of text to typed Arrow arrays, at the speed of Arrow's kernels and by the rules of each type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from data_platform.contract import Column
+from data_platform.landing.chunk import Array, Converted
+from data_platform.landing.values import moment_columns, moments, numbers, shapes, words
+from data_platform.landing.values.kernels import Mask, has_byte, mask, pc
+from data_platform.landing.values.rule import BadValue, Rule
+
+_RULES: dict[str, Callable[[Column], Rule]] = {
+    **dict.fromkeys(numbers.INTEGER_BITS, numbers.integer_rule),
+    "decimal": numbers.decimal_rule,
+    "float": numbers.float_rule,
+    "boolean": words.boolean_rule,
+    "json": words.json_rule,
+    "binary": words.binary_rule,
+    "geometry": shapes.geometry_rule,
+    "date": moments.date_rule,
+    "timestamp": moments.timestamp_rule,
+    "time": moments.time_rule,
+}
+# Types without an entry go to their rule value by value.
+_ATTEMPTS: dict[str, Callable[[Array, Column], tuple[Array, Mask]]] = {
+    **dict.fromkeys(numbers.INTEGER_BITS, numbers.integers),
+    "decimal": numbers.decimals,
+    "float": numbers.floats,
+    "boolean": words.booleans,
+    "date": moment_columns.dates,
+    "timestamp": moment_columns.timestamps,
+    "time": moment_columns.times,
+}
+
+
+def rule_for(column: Column) -> Rule:
+    """The rule of a column that isn't a string: text -> Python value of its Arrow type, or BadValue."""
+    return _RULES[column.logical.name](column)
+
+
+def converter_for(column: Column) -> Callable[[Array], Converted]:
+    """What converts a column's text (an Arrow string array, its nulls kept). Build it once a delivery."""
+    if column.logical.name == "string":
+        return lambda texts: Converted(_with_nulls(texts, column), {})
+    rule, in_bulk = rule_for(column), _ATTEMPTS.get(column.logical.name, _nothing)
+
+    def convert(texts: Array) -> Converted:
+        texts = _with_nulls(texts, column)
+        array, suspects = in_bulk(texts, column)
+        return _by_rule(texts, array, suspects, rule, column)
+
+    return convert
+
+
+def _nothing(texts: Array, column: Column) -> tuple[Array, Mask]:
+    return pa.array([None] * len(texts), column.arrow_type), np.ones(len(texts), dtype=bool)
+
+
+def _with_nulls(texts: Array, column: Column) -> Array:
+    """Null words made null; and, but for strings, blanks around values taken off and empty values made null."""
+    if column.logical.name != "string":
+        if has_byte(texts, b" \t"):
+            texts = pc.utf8_trim(texts, characters=" \t")
+        lengths = pc.binary_length(texts)
+        if len(texts) > texts.null_count and pc.min(lengths).as_py() == 0:
+            texts = pc.if_else(pc.equal(lengths, 0), None, texts)
+    if column.null_words:
+        texts = pc.if_else(pc.is_in(texts, value_set=pa.array(column.null_words)), None, texts)
+    return texts
+
+
+def _by_rule(texts: Array, array: Array, suspects: Mask, rule: Rule, column: Column) -> Converted:
+    """Asks the rule about each suspect; `array` holds anything at those rows."""
+    rows = np.flatnonzero(suspects & mask(texts.is_valid()))
+    if not len(rows):
+        return Converted(array, {})
+    known: dict[str, tuple[object, str | None]] = {}
+    bad: dict[int, str] = {}
+    values = []
+    for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
+        if text not in known:
+            try:
+                known[text] = (rule(text), None)
+            except BadValue as error:
+                known[text] = (None, str(error))
+        value, reason = known[text]
+        values.append(value)
+        if reason is not None:
+            bad[row] = reason
+    if len(rows) == len(array):
+        return Converted(pa.array(values, column.arrow_type), bad)
+    chosen = np.arange(len(array), dtype=np.int64)
+    chosen[rows] = np.arange(len(array), len(array) + len(rows))
+    both = pa.concat_arrays([array, pa.array(values, column.arrow_type)])
+    return Converted(both.take(pa.array(chosen)), bad)

@@ -1,0 +1,93 @@
+"""Applying an Arrow kernel to a column of which it refuses some values, and what every family of types needs for that.
+
+A kernel is used only where whatever it takes, the type's rule takes with the same value (a property test holds it
+to that); every value that a kernel refuses, or is known to misread, is a suspect for the rule to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from data_platform.landing.chunk import Array
+
+# pyarrow-stubs type each kernel by the value types of its arguments, which only the contract knows here.
+pc: Any = pyarrow.compute
+
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Kernel = Callable[[Array], Array]
+# From a column's text: its values, anything at the suspects, and which rows are suspects.
+Attempt = Callable[[Array], tuple[Array, Mask]]
+
+# A slice this short that a kernel refuses goes to the rule as a whole.
+_LEAF = 32
+
+
+def attempt(texts: Array, kernel: Kernel, suspects: Mask | None = None) -> tuple[Array, Mask]:
+    """The kernel's values, null where it refuses one, and those rows; `suspects` are kept from it altogether."""
+    found = np.zeros(len(texts), dtype=bool) if suspects is None else suspects
+    if found.any():
+        texts = pc.if_else(pa.array(found), None, texts)
+    try:
+        return kernel(texts), found
+    except pa.ArrowInvalid:
+        refused = _refused(texts, kernel)
+        return kernel(pc.if_else(pa.array(refused), None, texts)), found | refused
+
+
+def _refused(texts: Array, kernel: Kernel) -> Mask:
+    """Rows among which is every one that the kernel refuses, found by halving: few rows are bad, or nearly all."""
+    refused = np.zeros(len(texts), dtype=bool)
+    slices = [(0, len(texts))]
+    while slices:
+        start, length = slices.pop()
+        if length <= _LEAF:
+            refused[start : start + length] = True
+            continue
+        half = length // 2
+        for begin, size in ((start, half), (start + half, length - half)):
+            try:
+                kernel(texts.slice(begin, size))
+            except pa.ArrowInvalid:
+                slices.append((begin, size))
+    return refused
+
+
+def cast(to: pa.DataType) -> Kernel:
+    return lambda texts: pc.cast(texts, to)
+
+
+def has_byte(texts: Array, characters: bytes) -> bool:
+    data = _text_bytes(texts)
+    return any(bool((data == character).any()) for character in characters)
+
+
+def _text_bytes(texts: Array) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """The bytes of all the texts, perhaps with more before and behind."""
+    buffer = texts.buffers()[2]
+    return np.frombuffer(memoryview(buffer), np.uint8) if buffer is not None else np.empty(0, np.uint8)
+
+
+def mask(array: Array) -> Mask:
+    """A boolean Arrow array as numpy; null is False."""
+    mask: Mask = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def lettered(texts: Array, pattern: str) -> Mask | None:
+    """Rows that match `pattern`, looked for only where there is a byte above the digits at all.
+
+    Arrow takes 0xFF for an int8 of -1, and reading the decimal 1e-999999999 crashes the process."""
+    if not (_text_bytes(texts) > ord("9")).any():
+        return None
+    return mask(pc.match_substring_regex(texts, pattern))
+
+
+def either(first: Mask | None, second: Mask | None) -> Mask | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second

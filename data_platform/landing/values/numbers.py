@@ -1,0 +1,118 @@
+"""Whole numbers, decimals and floats: their rules, and the same for whole columns."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Context, Decimal, InvalidOperation
+
+from data_platform.contract import Column
+from data_platform.landing.chunk import Array
+from data_platform.landing.values.kernels import Mask, attempt, cast, either, has_byte, lettered, mask, pc
+from data_platform.landing.values.rule import BadValue, Rule, shown
+
+INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_FLOAT_WORD = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+# No precision limit that a value could meet: a decimal's digits are checked, never rounded.
+_EXACT = Context(prec=400, Emin=-2_000_000_000, Emax=2_000_000_000)
+
+
+def integer_rule(column: Column) -> Rule:
+    bits = INTEGER_BITS[column.logical.name]
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    def parse(text: str) -> int:
+        if not _INTEGER.fullmatch(text):
+            raise BadValue(f"{shown(text)} is not a whole number")
+        digits = text.lstrip("+-").lstrip("0")
+        value = int(text) if len(digits) <= 19 else high + 1
+        if not low <= value <= high:
+            raise BadValue(f"{shown(text)} is outside {low}..{high} (int{bits})")
+        return value
+
+    return parse
+
+
+def _pointed(text: str, column: Column) -> str:
+    """The number with a decimal point, whatever mark the column uses."""
+    if column.decimal_mark == ".":
+        return text
+    if "." in text:
+        raise BadValue(f"{shown(text)} has a point; the column's decimal mark is ','")
+    return text.replace(",", ".")
+
+
+def decimal_rule(column: Column) -> Rule:
+    precision, scale = column.logical.args
+    limit = Decimal(10) ** (precision - scale)
+    step = Decimal(1).scaleb(-scale)
+
+    def parse(text: str) -> Decimal:
+        pointed = _pointed(text, column)
+        if not _DECIMAL.fullmatch(pointed):
+            raise BadValue(f"{shown(text)} is not a decimal number")
+        try:
+            value = Decimal(pointed)
+        except InvalidOperation:
+            raise BadValue(f"{shown(text)} is not a decimal number") from None
+        if abs(value) >= limit:
+            raise BadValue(f"{shown(text)} has more than {precision - scale} digits before the decimal mark")
+        # An exponent far below the scale can't be quantized within the context: it is zero or too fine.
+        if value and value.adjusted() < -scale:
+            raise BadValue(f"{shown(text)} has more than {scale} digits after the decimal mark")
+        exact = value.quantize(step, context=_EXACT) if value else Decimal(0).scaleb(-scale)
+        if exact != value:
+            raise BadValue(f"{shown(text)} has more than {scale} digits after the decimal mark")
+        return exact
+
+    return parse
+
+
+def float_rule(column: Column) -> Rule:
+    return lambda text: _float(_pointed(text, column))
+
+
+def _float(text: str) -> float:
+    if _FLOAT_WORD.fullmatch(text):
+        return float(text)
+    if not _FLOAT.fullmatch(text):
+        raise BadValue(f"{shown(text)} is not a number")
+    value = float(text)
+    if math.isinf(value):
+        raise BadValue(f"{shown(text)} is beyond the range of a 64-bit float")
+    return value
+
+
+def integers(texts: Array, column: Column) -> tuple[Array, Mask]:
+    # Arrow takes 0xFF for an int8 of -1.
+    return attempt(texts, cast(column.arrow_type), lettered(texts, "[^0-9+-]"))
+
+
+def _marked(texts: Array, column: Column) -> tuple[Array, Mask | None]:
+    """Numbers with a decimal point, and the rows that mix the marks."""
+    if column.decimal_mark == ".":
+        return texts, None
+    pointed = mask(pc.match_substring(texts, ".")) if has_byte(texts, b".") else None
+    return pc.replace_substring(texts, ",", "."), pointed
+
+
+def decimals(texts: Array, column: Column) -> tuple[Array, Mask]:
+    plain, suspects = _marked(texts, column)
+    suspects = either(suspects, lettered(plain, "[^0-9.+-]"))
+    # More digits than 128 bits hold wrap round unseen.
+    lengths = pc.binary_length(plain)
+    if (pc.max(lengths).as_py() or 0) > 38:
+        suspects = either(suspects, mask(pc.greater(lengths, 38)))
+    return attempt(plain, cast(column.arrow_type), suspects)
+
+
+def floats(texts: Array, column: Column) -> tuple[Array, Mask]:
+    plain, suspects = _marked(texts, column)
+    # Arrow takes nan(1), and reads 1e400 as infinity.
+    suspects = either(suspects, lettered(plain, "[^0-9eE.+-]"))
+    array, found = attempt(plain, cast(column.arrow_type), suspects)
+    infinite = pc.is_inf(array)
+    return array, found | mask(infinite) if pc.any(infinite).as_py() else found

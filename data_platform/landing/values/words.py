@@ -1,0 +1,81 @@
+"""Values that words and encodings spell: booleans, JSON, and bytes in hexadecimal or base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from data_platform.contract import Column
+from data_platform.landing.chunk import Array
+from data_platform.landing.values.kernels import Mask, mask, pc
+from data_platform.landing.values.rule import BadValue, Rule, shown
+
+
+def boolean_rule(column: Column) -> Rule:
+    words = {word.lower(): False for word in column.false_words} | {w.lower(): True for w in column.true_words}
+    expected = ", ".join((*column.true_words, *column.false_words))
+
+    def parse(text: str) -> bool:
+        value = words.get(text.lower())
+        if value is None:
+            raise BadValue(f"{shown(text)} is none of the words for true and false: {expected}")
+        return value
+
+    return parse
+
+
+def booleans(texts: Array, column: Column) -> tuple[Array, Mask]:
+    spelled: dict[str, bool] = {}
+    for words, value in ((column.true_words, True), (column.false_words, False)):
+        for word in words:
+            spelled |= {word: value, word.lower(): value, word.upper(): value}
+    which = pc.index_in(texts, value_set=pa.array(list(spelled)))
+    array = pc.take(pa.array(list(spelled.values())), which)
+    return array, mask(array.is_null()) & mask(texts.is_valid())
+
+
+def binary_rule(column: Column) -> Rule:
+    return _hex if column.binary_encoding == "hex" else _base64
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return binascii.unhexlify(text)
+    except ValueError:
+        raise BadValue(f"{shown(text)} is not hexadecimal") from None
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise BadValue(f"{shown(text)} is not base64") from None
+
+
+def json_rule(column: Column) -> Rule:
+    return _json
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadValue("an object names a member twice")
+    return found
+
+
+def _not_json(word: str) -> Any:
+    raise BadValue(f"{word} is not JSON")
+
+
+def _json(text: str) -> str:
+    try:
+        json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_not_json, parse_int=str, parse_float=str)
+    except BadValue as error:
+        raise BadValue(f"{shown(text)} is not valid JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadValue(f"{shown(text)} is not valid JSON: {error}") from None
+    return text
