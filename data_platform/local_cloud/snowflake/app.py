@@ -156,13 +156,7 @@ class Server:
 
 def _run(cursor: Cursor, text: str, bindings: Bindings, *, describe_only: bool) -> Result:
     if bindings.rows is not None:
-        affected = 0
-        result = None
-        for row in bindings.rows:
-            result = cursor.run(text, row)
-            affected += result.affected or 0
-        assert result is not None
-        return Result(result.table, result.rowtype, affected)
+        return cursor.run_batch(text, bindings.rows)
     return cursor.run(text, bindings.params)
 
 

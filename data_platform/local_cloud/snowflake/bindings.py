@@ -1,14 +1,18 @@
-"""What clients bind to a statement's placeholders, as Python values.
+"""What clients bind to a statement's placeholders, as Python values, exactly.
 
 The connector sends text with a type: `{"1": {"type": "FIXED", "value": "10"}}`, and lists of text for a batch.
+See SnowflakeConverter in snowflake-connector-python for the encodings.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from fakesnow.converter import from_binding
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -32,5 +36,28 @@ def read_bindings(bindings: dict[str, Any] | None) -> Bindings:
     return Bindings(params=tuple(_value(b, b["value"]) for b in ordered))
 
 
-def _value(binding: dict[str, Any], text: Any) -> Any:
-    return None if text is None else from_binding({"type": binding["type"], "value": text})
+def _instant(nanoseconds: str) -> dt.datetime:
+    return _EPOCH + dt.timedelta(microseconds=int(nanoseconds) // 1000)
+
+
+def _instant_with_offset(text: str) -> dt.datetime:
+    nanoseconds, _, offset = text.partition(" ")
+    zone = dt.timezone(dt.timedelta(minutes=int(offset or 1440) - 1440))
+    return _instant(nanoseconds).astimezone(zone)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "FIXED": lambda text: int(text) if text.lstrip("+-").isdigit() else Decimal(text),
+    "REAL": float,
+    "BOOLEAN": lambda text: text.lower() in ("true", "1"),
+    "BINARY": bytes.fromhex,
+    "DATE": lambda text: (_EPOCH + dt.timedelta(milliseconds=int(text))).date(),
+    "TIME": lambda text: (_EPOCH + dt.timedelta(microseconds=int(text) // 1000)).time(),
+    "TIMESTAMP_NTZ": lambda text: _instant(text).replace(tzinfo=None),
+    "TIMESTAMP_LTZ": _instant,
+    "TIMESTAMP_TZ": _instant_with_offset,
+}
+
+
+def _value(binding: dict[str, Any], text: str | None) -> Any:
+    return None if text is None else _READERS.get(binding["type"], str)(text)

@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import sqlglot
+from fakesnow import transforms
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.dialect import syntax_error
 from sqlglot import Expr, exp
 from sqlglot.errors import ParseError
 
 from data_platform.local_cloud.snowflake.copy_into import CopyTarget, copy_from_stage, prepared_copy
+from data_platform.local_cloud.snowflake.ddl import Definition, changes_nothing_here, split_alter_command
 from data_platform.local_cloud.snowflake.dialect import to_duckdb
 from data_platform.local_cloud.snowflake.errors import compilation_error, error, sql_error
 from data_platform.local_cloud.snowflake.locks import LockMode, TableKey
 from data_platform.local_cloud.snowflake.merge import bare_set_columns, run_merge
+from data_platform.local_cloud.snowflake.parameters import alter_session
 from data_platform.local_cloud.snowflake.results import Result, column_info, described
+from data_platform.local_cloud.snowflake.show import show_or_describe
+from data_platform.local_cloud.snowflake.temporary import table_key
+from data_platform.local_cloud.snowflake.values import fitted_literals, insert_bound_rows, insert_many_literals
 
 if TYPE_CHECKING:
     from data_platform.local_cloud.snowflake.session import Session
@@ -83,17 +89,83 @@ class Cursor(FakeSnowflakeCursor):
         if isinstance(expression, exp.Rollback):
             session.rollback_transaction()
             return status()
+        if alter_session(session, expression) or changes_nothing_here(expression):
+            return status()
+        if isinstance(expression, exp.Use) and (used := self._use(expression)):
+            return used
         self.check_db_and_schema(expression)
+        if query := show_or_describe(expression, session):
+            session.duck.execute(query)
+            return described(session.duck.to_arrow_table(), session.duck)
         if isinstance(expression, exp.Copy):
             return self._copy(expression)
         if isinstance(expression, exp.Merge):
             return self._merge(expression, params)
         if isinstance(expression, _CHANGES + _APPENDS):
             mode = LockMode.CHANGE if isinstance(expression, _CHANGES) else LockMode.APPEND
-            return session.write(self._target(expression), mode, lambda: self._fakesnow(expression, params))
-        if isinstance(expression, _DEFINITIONS):
-            return session.define(self._target(expression), lambda: self._fakesnow(expression.copy(), params))
+            return session.write(self._target(expression), mode, lambda: self._change(expression.copy(), params))
+        statements = split_alter_command(expression)
+        if isinstance(statements[0], _DEFINITIONS):
+            return [session.define(self._target(s), lambda s=s: self._define(s.copy(), params)) for s in statements][-1]
         return self._fakesnow(expression, params)
+
+    def run_batch(self, text: str, rows: list[tuple[Any, ...]]) -> Result:
+        """Run one statement for an array binding: an INSERT as one statement, anything else row by row."""
+        expression = parse_statement(text)
+        if isinstance(expression, exp.Insert):
+            self._sfqid = self.session.last_query_id = str(uuid.uuid4())
+            try:
+                self.check_db_and_schema(expression)
+                insert = self._transform(expression, None)
+                inserted = self.session.write(
+                    self._target(insert), LockMode.APPEND, lambda: insert_bound_rows(self.session, insert, rows)
+                )
+            except Exception as exc:
+                raise sql_error(exc) from exc
+            if inserted is not None:
+                return self._inserted(inserted)
+        affected, result = 0, status()
+        for row in rows:
+            result = self.run(text, row)
+            affected += result.affected or 0
+        return replace(result, affected=affected)
+
+    def _inserted(self, rows: int) -> Result:
+        return self._counted(pa.table({"number of rows inserted": [rows]}), rows)
+
+    def _change(self, expression: Expr, params: Any) -> Result:
+        """Run INSERT, UPDATE, DELETE or TRUNCATE."""
+        if isinstance(expression, exp.Insert):
+            expression = self._upper(expression)
+            if (inserted := insert_many_literals(self.session, expression)) is not None:
+                return self._inserted(inserted)
+        return self._fakesnow(fitted_literals(self.session, expression), params)
+
+    def _upper(self, insert: exp.Insert) -> exp.Insert:
+        """Resolve IDENTIFIER() in the target before its columns are looked up."""
+        insert.set("this", insert.this.transform(lambda e: transforms.identifier(e, None)))
+        return insert
+
+    def _define(self, expression: Expr, params: Any) -> Result:
+        """Run a DDL statement: tables, views and comments ourselves, the rest the way fakesnow does."""
+        message = Definition(self.session, lambda e: self._transform(e, params)).run(expression)
+        return status(message) if message else self._fakesnow(expression, params)
+
+    def _use(self, use: exp.Use) -> Result | None:
+        """USE ROLE and USE WAREHOUSE; `USE a.b` is USE SCHEMA, `USE a` is USE DATABASE."""
+        kind, name = str(use.args.get("kind") or "").upper(), use.this.name.upper() if use.this else ""
+        if kind == "ROLE":
+            self.session.context.role = name
+        elif kind == "WAREHOUSE":
+            self.session.context.warehouse = name
+        elif kind == "SECONDARY ROLES":
+            return status()
+        elif not kind and isinstance(use.this, exp.Table):
+            use.set("kind", exp.Var(this="SCHEMA" if use.this.db else "DATABASE"))
+            return None
+        else:
+            return None
+        return status()
 
     def _fakesnow(self, expression: Expr, params: Any) -> Result:
         """Run a statement the way fakesnow does, through our transforms."""
@@ -148,6 +220,4 @@ class Cursor(FakeSnowflakeCursor):
         table = this.find(exp.Table) if isinstance(this, Expr) else None
         if table is None:
             return None
-        parts = [p.name if p.args.get("quoted") else p.name.upper() for p in table.parts]
-        padded = [self.session.database or "", self.session.schema or ""][: 3 - len(parts)] + parts
-        return (padded[0], padded[1], padded[2])
+        return table_key(self.session, table)

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 from fakesnow import transforms as fs
 from sqlglot import Expr, exp
 
+from data_platform.local_cloud.snowflake.catalog import information_schema
 from data_platform.local_cloud.snowflake.geometry import geometry_functions, geometry_type
+from data_platform.local_cloud.snowflake.parameters import session_functions
+from data_platform.local_cloud.snowflake.temporary import point_to_temporary
 from data_platform.local_cloud.snowflake.types import (
     column_types,
     parameterless_types,
 )
+from data_platform.local_cloud.snowflake.values import compared_timestamps
 
 if TYPE_CHECKING:
     from data_platform.local_cloud.snowflake.session import Session
@@ -32,11 +36,8 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         lambda e: fs.identifier(e, params),
         fs.upper_case_unquoted_identifiers,
         lambda e: fs.update_variables(e, session.variables),
-        fs.current_version,
         lambda e: fs.set_schema(e, current_database=database),
         lambda e: fs.create_database(e, db_path=session.db_path),
-        fs.extract_comment_on_table,
-        fs.extract_comment_on_columns,
         fs.information_schema_fs,
         lambda e: fs.information_schema_databases(e, current_schema=schema),
         fs.drop_schema_cascade,
@@ -65,7 +66,6 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         fs.timestamp_ntz,
         fs.float_to_double,
         column_types,
-        fs.extract_text_length,
         parameterless_types,
         fs.sample,
         fs.array_size,
@@ -80,9 +80,7 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         fs.show_databases,
         fs.show_functions,
         fs.show_procedures,
-        fs.show_parameters,
         fs.show_warehouses,
-        lambda e: fs.show_schemas(e, database),
         lambda e: fs.show_tables_etc(e, database, schema),
         lambda e: fs.show_columns(e, database, schema),
         lambda e: fs.show_stages(e, database, schema),
@@ -103,7 +101,6 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         lambda e: fs.create_file_format(e, database, schema),
         lambda e: fs.list_stage(e, database, schema, stages),
         lambda e: fs.put_stage(e, database, schema, params, stages),
-        lambda e: fs.create_table_as(e, session.duck),
         geometry_type,
     ]
 
@@ -126,6 +123,10 @@ def rewritten(expression: Expr, rewrite: Transform) -> Expr:
 def to_duckdb(expression: Expr, session: Session, params: Any) -> Expr:
     """The tree that DuckDB runs for a Snowflake statement's tree."""
     expression = rewritten(expression, geometry_functions)
+    expression = rewritten(expression, lambda e: session_functions(e, session))
+    expression = rewritten(expression, compared_timestamps)
+    expression = rewritten(expression, lambda e: information_schema(e, session))
+    expression = rewritten(expression, lambda e: point_to_temporary(e, session))
     for transform in pipeline(session, params):
         expression = expression.transform(transform, copy=False)
     return expression

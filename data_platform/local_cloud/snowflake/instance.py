@@ -15,9 +15,10 @@ from fakesnow import info_schema, macros
 from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
 from fakesnow.transforms import show
 
-from data_platform.local_cloud.snowflake import geometry
+from data_platform.local_cloud.snowflake import catalog, geometry
 from data_platform.local_cloud.snowflake.locks import TableLocks
 from data_platform.local_cloud.snowflake.s3 import StageFiles
+from data_platform.local_cloud.snowflake.times import TableTimes
 
 _KEPT_RESULTS = 64
 _KEPT_ROWS = 10_000
@@ -45,6 +46,7 @@ class LocalSnowflake(FakeSnow):
         self.nop_regexes = None
         self.results_cache = RecentResults()
         self.files = files
+        self.times = TableTimes()
         self.locks = TableLocks(lock_timeout_seconds)
         self.duck_conn = duckdb.connect(
             ":memory:",
@@ -62,11 +64,13 @@ class LocalSnowflake(FakeSnow):
         self.duck_conn.execute(info_schema.fs_global_creation_sql())
         self.duck_conn.execute(show.fs_global_creation_sql())
         self.duck_conn.execute(geometry.MACROS)
+        self.duck_conn.execute(catalog.VIEWS)
         for file in sorted(directory.glob("*.db")):
             if file.stem != GLOBAL_DATABASE_NAME:
                 self._attach(file.stem)
                 self.duck_conn.execute(info_schema.per_db_creation_sql(file.stem))
                 self.duck_conn.execute(macros.creation_sql(file.stem))
+                self.duck_conn.execute(catalog.database_views(file.stem))
 
     def _attach(self, name: str) -> None:
         path = str(Path(str(self.db_path)) / f"{name}.db").replace("'", "''")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 from fakesnow.conn import FakeSnowflakeConnection
 
+from data_platform.local_cloud.snowflake.catalog import database_views
 from data_platform.local_cloud.snowflake.locks import LockMode, TableKey
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Session(FakeSnowflakeConnection):
             create_schema=instance.create_schema_on_connect,
             db_path=instance.db_path,
         )
+        if database:
+            self._duck_conn.execute(database_views(database.upper()))
         self.instance = instance
         self.context = context
         self.number = next(_session_numbers)
