@@ -15,7 +15,7 @@ extracts and deliveries in the ledger and does nothing. No DDL in between: it wo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,9 +23,9 @@ from datetime import UTC, datetime
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.cursor import SnowflakeCursor
 
-from data_platform.contract import EXTRACT_ID, Column, Contract, quoted
+from data_platform.contract import EXTRACT_ID, Contract, quoted
 from data_platform.lake.manifest import Manifest
-from data_platform.warehouse import ledger, platform
+from data_platform.warehouse import checks, ledger, platform
 from data_platform.warehouse.copy import copy_rejects, copy_rows
 from data_platform.warehouse.merge import loading_table, merge_rows
 from data_platform.warehouse.rows import placeholders
@@ -33,21 +33,20 @@ from data_platform.warehouse.settlement import Decision, DeliveryRow, LoadMode, 
 from data_platform.warehouse.table import TableRef
 
 
-class LoadRefused(Exception):
-    """These extracts can't be loaded; the message says which, why, and what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What one load did. `rows_loaded` are rows of files; `loaded` the extracts whose rows it loaded (not
-    those that were loaded before, or whose delivery is a duplicate or superseded). `deliveries` are the
-    ledger's rows of the settlements, in their order."""
+    """What one load did.
+
+    `rows_loaded` are rows of files; `loaded` the extracts that they came from (not those that were loaded
+    before, or whose delivery is a duplicate or superseded). `outcomes` are the ledger's rows of the
+    settlements, by delivery id.
+    """
 
     rows_loaded: int = 0
     rows_deleted: int = 0
     rows_rejected: int = 0
     loaded: tuple[str, ...] = ()
-    deliveries: tuple[DeliveryRow, ...] = ()
+    outcomes: Mapping[str, DeliveryRow] = field(default_factory=dict)
     query_ids: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -75,45 +74,42 @@ def load_extracts(
     load_mode: LoadMode,
     manifests: Sequence[Manifest],
     *,
-    metadata: Sequence[Column],
     settlements: Sequence[Settlement] = (),
     run_id: str | None = None,
     query_tag: str | None = None,
     reload: bool = False,
 ) -> LoadResult:
-    """Loads the extracts of one feed, each exactly once, in the order given.
+    """Loads the extracts of one feed, each exactly once, in the order given. The table must have its schema.
 
     Extracts that the ledger has are left alone, unless `reload` says to take their rows out and load them
-    again. `settlements` are the outcomes of a file feed's deliveries, one of them for each manifest
-    (`loaded`); they may also be `duplicate` or `quarantined`, without an extract. `replace` takes out the
-    rows of the manifests' partitions (all rows, for a feed without partitions), and of several extracts of
-    one partition keeps the last; `merge` lets the row of the last delivery (then record) win for each key.
-    `metadata` is as for `plan_schema`, which must have been applied.
+    again. `settlements` are the outcomes of a file feed's deliveries: `loaded` with the extract of one of the
+    manifests, or `duplicate` or `quarantined` without (a manifest whose `origin` names a quarantined delivery
+    brings only rejects). `replace` takes out the rows of the manifests' partitions (all rows, for a feed
+    without partitions), and of several extracts of one partition keeps the last; `merge` lets the row of the
+    last delivery, then record, win for each key.
 
     Raises LoadRefused, LedgerChanged, RowCountMismatch, and the connector's errors; nothing is changed then.
     """
     started = time.monotonic()
-    columns = (*contract.columns, *metadata)
-    by_id = _checked(table, columns, manifests, settlements)
     if not manifests and not settlements:
         return LoadResult()
+    by_id = {manifest.extract_id: manifest for manifest in manifests}
+    columns = checks.columns_of(contract, manifests)
+    feed = checks.one_feed(table, manifests, settlements)
+    checks.same_types(table, columns, manifests)
     staging = loading_table(connection, table, columns) if load_mode == "merge" and manifests else None
     with connection.cursor() as cursor, _transaction(cursor, query_tag) as run:
-        one = manifests[0] if manifests else settlements[0]
-        source, feed = (one.source, one.table) if isinstance(one, Manifest) else (one.partner, one.feed)
-        lock = platform.load_lock(table.database, source, feed)
+        lock = platform.load_lock(table.database, *feed)
         run.execute(f"UPDATE {lock.sql} SET HOLDER = %s", [run_id or "no run"])
         known = ledger.loaded_extracts(cursor, table.database, list(by_id))
         decision, again = _decide(cursor, table, load_mode, manifests, settlements, known, run_id, reload)
         chosen = [by_id[extract_id] for extract_id in decision.load]
         deleted = _take_out(run, table, load_mode, chosen, decision.remove)
         files = [file for manifest in chosen for file in manifest.files]
-        if staging is None:
-            rows = copy_rows(run.execute, table, columns, files)
-        else:
-            rows = copy_rows(run.execute, staging, columns, files)
+        rows = copy_rows(run.execute, staging or table, columns, files)
+        if staging is not None:
             merge_rows(run.execute, table, staging, columns, contract.key, decision.load)
-        rejected = _load_rejects(run, table, chosen, decision.remove)
+        rejected = _load_rejects(run, table, chosen + _quarantined(manifests, decision), decision.remove, again)
         now = datetime.now(UTC)
         ledger.write_loads(
             cursor,
@@ -130,7 +126,7 @@ def load_extracts(
         rows_deleted=deleted,
         rows_rejected=rejected,
         loaded=tuple(decision.load),
-        deliveries=tuple(decision.outcomes[each.delivery_id] for each in settlements),
+        outcomes=decision.outcomes,
         query_ids=tuple(run.query_ids),
         seconds=time.monotonic() - started,
     )
@@ -195,13 +191,34 @@ def _take_out(run: _Transaction, table: TableRef, mode: LoadMode, chosen: Sequen
     return deleted
 
 
-def _load_rejects(run: _Transaction, table: TableRef, chosen: Sequence[Manifest], remove: set[str]) -> int:
-    """Loads the rejects. Those of a superseded delivery stay, as it stays in the ledger; a reloaded extract's
-    and those of a delivery that comes in another extract now would double."""
+def _quarantined(manifests: Sequence[Manifest], decision: Decision) -> list[Manifest]:
+    """Extracts of nothing but the rejects of deliveries that are quarantined now."""
+    return [
+        manifest
+        for manifest in manifests
+        if (row := decision.write.get(str(manifest.origin.get("delivery_id"))))
+        and row.status == "quarantined"
+        and not manifest.files
+    ]
+
+
+def _load_rejects(
+    run: _Transaction,
+    table: TableRef,
+    chosen: Sequence[Manifest],
+    remove: set[str],
+    again: set[str],
+) -> int:
+    """Loads the rejects, in the place of those that an earlier outcome of the same delivery left. Those of a
+    superseded delivery stay, as it stays in the ledger."""
     rejects = platform.rejects(table.database)
-    again = sorted(remove & {manifest.extract_id for manifest in chosen})
-    if again:
-        run.execute(f"DELETE FROM {rejects.sql} WHERE EXTRACT_ID IN ({placeholders(again)})", again)
+    old = [
+        manifest.extract_id
+        for manifest in chosen
+        if manifest.extract_id in remove or manifest.origin.get("delivery_id") in again
+    ]
+    if old:
+        run.execute(f"DELETE FROM {rejects.sql} WHERE EXTRACT_ID IN ({placeholders(old)})", old)
     files = [manifest.rejects_file for manifest in chosen if manifest.rejects_file is not None]
     return copy_rejects(run.execute, rejects, files)
 
@@ -221,35 +238,3 @@ def _load_row(manifest: Manifest, mode: LoadMode, run_id: str | None, now: datet
         run_id=run_id,
         loaded_at=now,
     )
-
-
-def _checked(
-    table: TableRef,
-    columns: Sequence[Column],
-    manifests: Sequence[Manifest],
-    settlements: Sequence[Settlement],
-) -> dict[str, Manifest]:
-    """The manifests by extract id, where they belong together and to this table."""
-    by_id = {manifest.extract_id: manifest for manifest in manifests}
-    if len(by_id) < len(manifests):
-        raise LoadRefused(f"{table}: an extract is given twice; give each manifest once")
-    feeds = {(manifest.source, manifest.table) for manifest in manifests}
-    feeds |= {(settlement.partner, settlement.feed) for settlement in settlements}
-    if len(feeds) > 1:
-        raise LoadRefused(f"{table}: extracts of several feeds, {sorted(feeds)}; load each feed by itself")
-    wanted = {settlement.extract_id for settlement in settlements if settlement.extract_id is not None}
-    if settlements and wanted != by_id.keys():
-        raise LoadRefused(
-            f"{table}: the manifests given and the settlements' extracts differ in"
-            f" {sorted(wanted ^ by_id.keys())}; give one settlement for each manifest"
-        )
-    types = {column.name: str(column.arrow_type) for column in columns}
-    for manifest in manifests:
-        for column in manifest.columns:
-            expected = types.get(column.name, column.type)
-            if column.type != expected:
-                raise LoadRefused(
-                    f"{table}: extract {manifest.extract_id} has {column.name} as {column.type}, and the"
-                    f" contract says {expected} now; extract it again under the new contract"
-                )
-    return by_id

@@ -46,11 +46,11 @@ class TableColumn(NamedTuple):
 
 
 def plan_schema(
-    connection: SnowflakeConnection, table: TableRef, contract: Contract, metadata: Sequence[Column]
+    connection: SnowflakeConnection, table: TableRef, contract: Contract, metadata: Sequence[Column] = ()
 ) -> SchemaPlan:
-    """Compares a table with its contract. `metadata`: EXTRACT_COLUMNS, for file feeds DELIVERY_COLUMNS
-    too."""
-    return plan_changes(table, read_columns(connection, table), (*contract.columns, *metadata))
+    """Compares a table with its contract. `metadata` comes after its columns: DELIVERY_COLUMNS for a file
+    feed; EXTRACT_COLUMNS end every table."""
+    return plan_changes(table, read_columns(connection, table), (*contract.columns, *metadata, *EXTRACT_COLUMNS))
 
 
 def apply_schema(connection: SnowflakeConnection, plan: SchemaPlan) -> None:
@@ -181,15 +181,3 @@ def _widens(old: str, new: str) -> bool:
     if before and after and before[1] == after[1] == "NUMBER":
         return before[3] == after[3] and int(after[2]) > int(before[2])
     return False
-
-
-__all__ = [
-    "EXTRACT_COLUMNS",
-    "Change",
-    "SchemaPlan",
-    "SchemaRefused",
-    "apply_schema",
-    "plan_changes",
-    "plan_schema",
-    "read_columns",
-]

@@ -1,0 +1,51 @@
+"""What must hold of extracts that are to be loaded together, before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_platform.contract import DELIVERY_ID, Column, Contract
+from data_platform.lake.manifest import Manifest
+from data_platform.warehouse.settlement import Settlement
+from data_platform.warehouse.table import DELIVERY_COLUMNS, EXTRACT_COLUMNS, TableRef
+
+
+class LoadRefused(Exception):
+    """These extracts can't be loaded; the message says which, why, and what to do."""
+
+
+def columns_of(contract: Contract, manifests: Sequence[Manifest]) -> tuple[Column, ...]:
+    """The table's columns that these extracts fill: the contract's, then the platform's."""
+    of_files = any(column.name == DELIVERY_ID for manifest in manifests for column in manifest.columns)
+    return (*contract.columns, *(DELIVERY_COLUMNS if of_files else ()), *EXTRACT_COLUMNS)
+
+
+def one_feed(table: TableRef, manifests: Sequence[Manifest], settlements: Sequence[Settlement]) -> tuple[str, str]:
+    """The (source, table) that all of them belong to. Raises LoadRefused where there are several, where an
+    extract is given twice, or where a delivery's extract is missing."""
+    ids = [manifest.extract_id for manifest in manifests]
+    if len(set(ids)) < len(ids):
+        raise LoadRefused(f"{table}: an extract is given twice; give each manifest once")
+    feeds = {(manifest.source, manifest.table) for manifest in manifests}
+    feeds |= {(settlement.partner, settlement.feed) for settlement in settlements}
+    if len(feeds) > 1:
+        raise LoadRefused(f"{table}: extracts of several feeds, {sorted(feeds)}; load each feed by itself")
+    missing = {each.extract_id for each in settlements if each.extract_id is not None} - set(ids)
+    if missing:
+        raise LoadRefused(f"{table}: no manifest of {sorted(missing)}; give each loaded delivery's manifest")
+    return feeds.pop()
+
+
+def same_types(table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> None:
+    """Raises LoadRefused where an extract's column has another type than the contract says now: COPY would
+    cast it, and a cast may round. A column that an extract lacks is loaded as NULL; one that nobody wants is
+    left out."""
+    types = {column.name: str(column.arrow_type) for column in columns}
+    for manifest in manifests:
+        for column in manifest.columns:
+            expected = types.get(column.name, column.type)
+            if column.type != expected:
+                raise LoadRefused(
+                    f"{table}: extract {manifest.extract_id} has {column.name} as {column.type}, and the"
+                    f" contract says {expected} now; extract it again under the new contract"
+                )
