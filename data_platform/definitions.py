@@ -1,4 +1,4 @@
-"""The composition root: loads `defs/`, adds resources, sensors and jobs. Nothing else is put together anywhere."""
+"""The composition root: loads `defs/`, adds resources, sensors and jobs. Nothing is put together anywhere else."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from data_platform.components.loading import load_components
 from data_platform.environment import settings
 from data_platform.resources import all_resources
 
+PACKAGE = Path(__file__).parent
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything of this code location, for the environment that the settings name."""
-    loaded = load_components(Path(__file__).parent, tolerant=settings().environment != "local")
+    loaded = load_components(PACKAGE, tolerant=settings().environment != "local")
     return dg.Definitions.merge(
-        loaded, automation(loaded, settings()), dg.Definitions(resources=all_resources(settings()))
+        loaded,
+        automation(loaded, settings()),
+        dg.Definitions(resources=all_resources(settings(), PACKAGE.parent)),
     )

@@ -1,7 +1,5 @@
 """Files that are due and did not come: the check `arrivals` of every feed that says when its files are expected."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

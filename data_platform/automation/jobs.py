@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import dagster as dg
-from dagster import UnresolvedAssetJobDefinition
 
 from data_platform.environment import Settings
 
 DAILY_AT = "30 6 * * *"
 
 
-def daily_job(arrivals: Sequence[dg.AssetCheckKey]) -> UnresolvedAssetJobDefinition:
-    """Everything that is due once a day: all dbt models with their tests, and whether every expected file came."""
-    return dg.define_asset_job(
+def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg.ScheduleDefinition:
+    """The job `daily`, everything that is due once a day, with its schedule: half past six in the morning in the
+    city's time zone, whatever clocks do."""
+    job = dg.define_asset_job(
         "daily",
         selection=dg.AssetSelection.kind("dbt") | dg.AssetSelection.checks(*arrivals),
         description="All dbt models with their tests, and whether every expected file has come.",
         tags={"data_platform/daily": "true"},
     )
-
-
-def daily_schedule(settings: Settings, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Half past six in the morning in the city's time zone, whatever clocks do."""
     return dg.ScheduleDefinition(
         name="daily",
         job=job,
         cron_schedule=DAILY_AT,
-        execution_timezone=settings.time_zone,
+        execution_timezone=loaded.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )

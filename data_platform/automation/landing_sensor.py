@@ -5,8 +5,6 @@ often it has failed, is read from the runs themselves. The cursor holds only whe
 resumes, so it can be reset at any time without losing or doubling a row.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections import Counter, defaultdict

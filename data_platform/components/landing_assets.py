@@ -3,8 +3,6 @@
 One step a partner, which can be subset; what it does when it runs is in `automation.landing_run`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +134,14 @@ def _references(feed: Feed) -> dict[str, Any]:
     declared = feed.declared_in.relative_to(feed.project_root)
     repository = settings().repository_url
     if repository is None:
-        code: Any = dg.LocalFileCodeReference(str(feed.declared_in), line_number=1, label=str(declared))
+        code: Any = dg.LocalFileCodeReference(
+            file_path=str(feed.declared_in), line_number=1, label=str(declared)
+        )
         docs: Any = dg.MetadataValue.path(str(feed.project_root / "docs" / "add-a-feed.md"))
     else:
-        code = dg.UrlCodeReference(f"{repository}/blob/main/{declared}", label=str(declared))
+        code = dg.UrlCodeReference(url=f"{repository}/blob/main/{declared}", label=str(declared))
         docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/add-a-feed.md")
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue([code]), "docs": docs}
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]), "docs": docs}
 
 
 def _column_schema(contract: Contract) -> dg.TableSchema:

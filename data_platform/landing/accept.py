@@ -16,7 +16,6 @@ from data_platform.contract import DELIVERY_ID, Contract
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.chunk import batch_schema
 from data_platform.landing.delivery import ContractViolation, Delivery, LandingError
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.read import DeliveryReader
@@ -57,11 +56,13 @@ def accept(
     committed = lake.read_manifest(key)
     if committed is not None:
         return _from_manifest(delivery, rules.contract, committed)
-    reader = DeliveryReader(bucket.open(delivery), rules, file_name=delivery.file_name)
+    reader: DeliveryReader | None = None
     try:
+        reader = DeliveryReader(bucket.open(delivery), rules, file_name=delivery.file_name)
         return _read(reader, delivery, rules, key, bucket, lake, run_id, companion, seen)
     except LandingError as error:
-        return Accepted(delivery, rules.contract, None, reader.sha256, 0, 0, reason=str(error))
+        sha256 = reader.content_sha256 if reader else None
+        return Accepted(delivery, rules.contract, None, sha256, 0, 0, reason=str(error))
 
 
 def _read(
@@ -75,27 +76,24 @@ def _read(
     companion: str | None,
     seen: Callable[[str], bool],
 ) -> Accepted:
-    chunks = iter(reader)
-    first = next(chunks, None)  # the header is read: columns that a drifting file adds are known from here on
-    contract = reader.contract
+    contract = reader.contract  # the header is read: columns that a drifting file adds are known
     origin = {"delivery_id": delivery.id, "file_name": delivery.file_name, "version_id": delivery.version_id}
-    schema = batch_schema(contract).append(pa.field(DELIVERY_ID, pa.string(), False))
+    schema = reader.schema.append(pa.field(DELIVERY_ID, pa.string(), False))
     kept: list[pa.RecordBatch] = []
     kept_rows = 0
     with lake.extract(key, schema, contract_hash=contract.hash, run_id=run_id, origin=origin) as writer:
-        while first is not None:
-            if first.batch.num_rows:
-                writer.write(_stamped(first.batch, schema, delivery))
-            if first.rejects.num_rows:
-                writer.reject(_renamed(first.rejects))
+        for chunk in reader:
+            if chunk.batch.num_rows:
+                writer.write(_stamped(chunk.batch, schema, delivery))
+            if chunk.rejects.num_rows:
+                writer.reject(_renamed(chunk.rejects))
                 if kept_rows < _REJECTS_KEPT:
-                    kept.append(_renamed(first.rejects))
-                    kept_rows += first.rejects.num_rows
-            first = next(chunks, None)
+                    kept.append(_renamed(chunk.rejects))
+                    kept_rows += chunk.rejects.num_rows
         problem = rules.reject_limit.exceeded(reader.rows_rejected, reader.rows_read)
         if problem is None and companion is not None and rules.readiness.manifest:
             problem = _disagreement(bucket.read(companion), companion, reader)
-        repeated = problem is None and seen(reader.sha256)
+        repeated = problem is None and seen(reader.content_sha256)
         position = _position(delivery, reader, problem)
         manifest = None if problem or repeated else writer.commit(position_to=position)
     if problem and kept:
@@ -107,7 +105,7 @@ def _read(
         delivery,
         contract,
         manifest,
-        reader.sha256,
+        reader.content_sha256,
         reader.rows_read,
         reader.rows_rejected,
         reason=problem and f"{rules.feed}: {delivery.file_name}: {problem}",
@@ -120,7 +118,7 @@ def _position(delivery: Delivery, reader: DeliveryReader, problem: str | None) -
         "key": delivery.key,
         "version_id": delivery.version_id,
         "etag": delivery.etag,
-        "sha256": reader.sha256,
+        "sha256": reader.content_sha256,
         "rows_read": reader.rows_read,
         "rows_rejected": reader.rows_rejected,
         "quarantined": problem,
@@ -171,7 +169,7 @@ def _disagreement(body: bytes | None, name: str, reader: DeliveryReader) -> str 
             f"the manifest {name} is not a JSON object; expected for example"
             ' {"rows": 1200, "sha256": "…"}; send the file and a correct manifest again'
         ) from None
-    found = {"rows": reader.rows_read, "bytes": reader.bytes_read, "sha256": reader.sha256}
+    found = {"rows": reader.rows_read, "bytes": reader.content_bytes, "sha256": reader.content_sha256}
     wrong = [
         f"{field} {stated[field]}, found {found[field]}" for field in stated if stated[field] != found[field]
     ]

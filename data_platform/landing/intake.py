@@ -25,7 +25,7 @@ from data_platform.warehouse import feed_history, ledger
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
 from data_platform.warehouse.settlement import DeliveryRow, LedgerChanged, Settlement
-from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef, raw_table
+from data_platform.warehouse.table import DELIVERY_COLUMNS, EXTRACT_COLUMNS, TableRef, raw_table
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -34,6 +34,7 @@ DELIVERIES_A_LOAD = 200
 READS_AT_ONCE = 2
 SETTLES_AT_ONCE = 8
 _USUAL = 100
+_METADATA = (*DELIVERY_COLUMNS, *EXTRACT_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class IntakeResult:
     @property
     def outcomes(self) -> dict[str, int]:
         """Deliveries by outcome."""
-        counted = Counter(receipt.status for receipt in self.receipts)
+        counted: Counter[str] = Counter(receipt.status for receipt in self.receipts)
         return {status: counted[status] for status in ("loaded", "duplicate", "superseded", "quarantined")}
 
     @property
@@ -93,6 +94,7 @@ class Intake:
         connect: Callable[[], SnowflakeConnection],
         database: str,
         run_id: str | None,
+        query_tag: str | None = None,
         progress: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.rules = rules
@@ -102,6 +104,7 @@ class Intake:
         self._lake = lake
         self._connect = connect
         self._run_id = run_id
+        self._query_tag = query_tag
         self._progress = progress
 
     def take_in(self, requested: Sequence[Requested]) -> IntakeResult:
@@ -160,12 +163,11 @@ class Intake:
         )
         load = self._load_accepted(connection, accepted)
         result.loads.append(load)
-        loaded = {row.extract_id for row in load.outcomes.values()}
         result.manifests += [
-            one.manifest for one in accepted if one.manifest and one.manifest.extract_id in loaded
+            one.manifest for one in accepted if one.manifest and one.manifest.extract_id in load.loaded
         ]
         companions = {delivery.id: asked.companion for delivery, asked in work}
-        receipts = [load.outcomes[delivery.id] for delivery, _ in work]
+        receipts = load.deliveries
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
             for _ in pool.map(lambda row: self._settle(row, companions[row.delivery_id]), receipts):
                 pass
@@ -212,14 +214,15 @@ class Intake:
             return list(pool.map(one, work))
 
     def _load_accepted(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:
-        manifests = [one.manifest for one in accepted if one.manifest is not None]
+        manifests = _rows_of(accepted)
         contract = self._contract(one.contract for one in accepted)
         try:
             return self._load(connection, contract, manifests, [self._settlement(one) for one in accepted])
         except LedgerChanged:
             # What one of them repeats was superseded meanwhile: read those after all.
             again = [self._reread(one) if one.repeated else one for one in accepted]
-            manifests = [one.manifest for one in again if one.manifest is not None]
+            contract = self._contract(one.contract for one in again)
+            manifests = _rows_of(again)
             return self._load(connection, contract, manifests, [self._settlement(one) for one in again])
 
     def _reread(self, one: Accepted) -> Accepted:
@@ -237,7 +240,7 @@ class Intake:
         *,
         reload: bool = False,
     ) -> LoadResult:
-        plan = plan_schema(connection, self.target, contract, DELIVERY_COLUMNS)
+        plan = plan_schema(connection, self.target, contract, _METADATA)
         apply_schema(connection, plan)
         return load_extracts(
             connection,
@@ -245,8 +248,10 @@ class Intake:
             contract,
             self.rules.load_mode,
             manifests,
+            metadata=_METADATA,
             settlements=settlements,
             run_id=self._run_id,
+            query_tag=self._query_tag,
             reload=reload,
         )
 
@@ -280,6 +285,11 @@ class Intake:
 
     def _settle(self, receipt: DeliveryRow, companion: str | None) -> None:
         settle(receipt, self._bucket, self._lake.store, companion=companion)
+
+
+def _rows_of(accepted: Sequence[Accepted]) -> list[Manifest]:
+    """The extracts whose rows are to be loaded; that of a quarantined delivery holds only its rejects."""
+    return [one.manifest for one in accepted if one.manifest is not None and one.reason is None]
 
 
 def _settlement_again(row: DeliveryRow) -> Settlement:
