@@ -1,10 +1,3 @@
-{{
-    config(
-        description='The days of the city add up to the readings that stand: no litre is lost or counted twice.',
-        meta={'dagster': {'ref': {'name': 'city_daily'}}},
-    )
-}}
-
 with
 
 city as (

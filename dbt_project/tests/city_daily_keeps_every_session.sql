@@ -1,10 +1,3 @@
-{{
-    config(
-        description='The days of the city count every parking session, and every cent of their fees, once.',
-        meta={'dagster': {'ref': {'name': 'city_daily'}}},
-    )
-}}
-
 with
 
 city as (

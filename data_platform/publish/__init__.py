@@ -1,0 +1,1 @@
+"""Snowflake -> where the public and other teams read. No Dagster."""
