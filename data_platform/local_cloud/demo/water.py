@@ -113,7 +113,7 @@ def _latin_row(file: HourFile) -> tuple[bytes, tuple[PlantedReject, ...]]:
     records[16] = ",".join([*file.fields(records[16])[:5], "Vérifié sur place"])
     text = joined(file.header, records)
     damaged = text.replace("Vérifié sur place".encode(), "Vérifié sur place".encode("latin-1"))
-    return damaged, (PlantedReject(record=17, column="comment", reason="encoding"),)
+    return damaged, (PlantedReject(record=17, column=None, reason="encoding"),)
 
 
 def _bad_values(file: HourFile, stamp: str) -> tuple[bytes, tuple[PlantedReject, ...]]:

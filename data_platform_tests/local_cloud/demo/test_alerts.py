@@ -1,0 +1,33 @@
+"""What the platform must point out in the demo although it is loaded, or because it never came."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from data_platform.automation.arrivals import LOOK_BACK, arrivals
+from data_platform.landing.feed import FeedRules
+from data_platform.local_cloud.demo.key import MIN_VOLUME, AnswerKey
+
+
+@pytest.mark.parametrize("now", [datetime(2026, 3, 10, 12, tzinfo=UTC), datetime(2026, 11, 3, 12, tzinfo=UTC)])
+def test_the_files_that_never_come_are_missed(
+    feeds: dict[str, FeedRules], demo: tuple[Path, AnswerKey], now: datetime
+) -> None:
+    key = demo[1]
+    for rules in feeds.values():
+        if rules.expected is not None:
+            names = [drop.file_name for drop in key.drops if drop.feed == rules.feed and drop.planted != "pending"]
+            came = [name for name in names if (slot := rules.slot(name)) is not None and slot < now]
+            due = {
+                when
+                for feed, when in key.missed.items()
+                if feed == rules.feed and timedelta() <= now - when < LOOK_BACK
+            }
+            assert set(arrivals(rules, came, now).missing) == due, rules.feed
+
+
+def test_small_is_what_the_feeds_call_small(feeds: dict[str, FeedRules]) -> None:
+    assert {rules.min_volume for rules in feeds.values()} == {MIN_VOLUME}
