@@ -135,7 +135,7 @@ class Definition:
             raise
         if known:
             return f"{key[2]} already exists, statement succeeded."
-        for comment in comments:
+        for comment in [] if temporary else comments:
             self._duck.execute(self._transform(comment).sql(dialect="duckdb"))
         if not temporary and kind == "TABLE":
             self._session.instance.times.note_created(key)
