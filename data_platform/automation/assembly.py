@@ -7,6 +7,7 @@ import dagster as dg
 from data_platform.automation.arrivals import ARRIVALS
 from data_platform.automation.jobs import daily_schedule
 from data_platform.automation.landing_sensor import landing
+from data_platform.automation.mart_sensor import city_daily_digest, city_daily_digest_sensor
 from data_platform.automation.registry import active
 from data_platform.environment import Settings
 
@@ -17,10 +18,11 @@ def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
         key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS
     ]
     daily = daily_schedule(settings, arrivals)
-    sensors = {sensor.name: sensor for sensor in (landing, _marts_follow_raw())}
+    sensors = {sensor.name: sensor for sensor in (landing, _marts_follow_raw(), city_daily_digest_sensor)}
     schedules = {daily.name: daily}
     here = active([*sensors, *schedules], settings.environment)
     return dg.Definitions(
+        assets=[city_daily_digest],
         jobs=[daily.job],
         sensors=[sensor for name, sensor in sensors.items() if name in here],
         schedules=[schedule for name, schedule in schedules.items() if name in here],

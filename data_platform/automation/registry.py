@@ -12,6 +12,7 @@ EVERYWHERE: frozenset[EnvironmentName] = frozenset(("local", "dev", "prod"))
 AUTOMATION: Mapping[str, frozenset[EnvironmentName]] = {
     "landing": EVERYWHERE,
     "marts_follow_raw": EVERYWHERE,
+    "city_daily_digest": EVERYWHERE,
     "daily": frozenset(("local", "prod")),
 }
 
