@@ -85,7 +85,8 @@ class Parts:
     def discard(self) -> None:
         """Drops what isn't uploaded."""
         self._pending.clear()
-        if self._file is not None:
+        if self._parquet is not None and self._file is not None:
+            self._parquet.close()
             self._file.close()
         self._file = self._parquet = None
 
