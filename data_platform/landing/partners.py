@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 COMPONENT = "data_platform.components.SftpPartner"
 
-KEY_TYPES = frozenset(
-    ("ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
-)
+KEY_TYPES = frozenset(("ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"))
 """What AWS Transfer Family accepts for a service-managed user."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{2,62}")
@@ -52,8 +50,7 @@ def partner_declarations(defs_dir: Path) -> tuple[PartnerAccess, ...]:
 def home_directory_mappings(landing_bucket: str, partner: str) -> list[dict[str, str]]:
     """The only two folders a partner sees, as AWS Transfer's logical HomeDirectoryMappings."""
     return [
-        {"Entry": f"/{folder}", "Target": f"/{landing_bucket}/{folder}/{partner}"}
-        for folder in ("inbound", "receipts")
+        {"Entry": f"/{folder}", "Target": f"/{landing_bucket}/{folder}/{partner}"} for folder in ("inbound", "receipts")
     ]
 
 
@@ -113,9 +110,7 @@ def _access(path: Path, attributes: Any) -> PartnerAccess:
         )
     lines = (attributes.get("public_keys") or []) if isinstance(attributes, dict) else []
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise PartnerDeclarationError(
-            f"{path}: attributes.public_keys: expected a list of OpenSSH public key lines"
-        )
+        raise PartnerDeclarationError(f"{path}: attributes.public_keys: expected a list of OpenSSH public key lines")
     return PartnerAccess(name, tuple(_checked_key(path, line) for line in lines))
 
 

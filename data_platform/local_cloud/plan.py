@@ -98,9 +98,7 @@ class Plan:
         return cls(**fields)
 
 
-def cloud_plan(
-    layout: Layout, ports: Mapping[str, int], spec: CloudSpec, partners: tuple[PartnerAccess, ...]
-) -> Plan:
+def cloud_plan(layout: Layout, ports: Mapping[str, int], spec: CloudSpec, partners: tuple[PartnerAccess, ...]) -> Plan:
     """The plan of a local cloud. To each partner's declared keys it adds the developer's own (see `keys`)."""
     private_key, _ = keys.snowflake_key_pair(layout)
     return Plan(
@@ -112,15 +110,10 @@ def cloud_plan(
         buckets=(Bucket(spec.lake_bucket), Bucket(spec.landing_bucket, versioned=True)),
         landing_bucket=spec.landing_bucket,
         partners=tuple(
-            replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name)))
-            for p in partners
+            replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name))) for p in partners
         ),
         postgres_port=ports["postgres"],
         postgres_password=keys.password(layout, "postgres"),
-        databases=tuple(
-            PostgresDatabase(name, keys.password(layout, name)) for name in spec.postgres_databases
-        ),
-        snowflake=SnowflakeAccess(
-            port=ports["snowflake"], private_key_file=str(private_key), **spec.snowflake
-        ),
+        databases=tuple(PostgresDatabase(name, keys.password(layout, name)) for name in spec.postgres_databases),
+        snowflake=SnowflakeAccess(port=ports["snowflake"], private_key_file=str(private_key), **spec.snowflake),
     )

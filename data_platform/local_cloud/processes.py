@@ -28,6 +28,10 @@ LOG_LIMIT = 5_000_000
 before."""
 
 
+STOP_SECONDS = 20.0
+"""How long a part may take to stop when asked (it saves its state meanwhile) before it is killed."""
+
+
 class PartNotReady(Exception):
     """The part's process runs but does not answer yet (or no longer)."""
 
@@ -48,7 +52,6 @@ class Part:
     prepare: Callable[[], None] = lambda: None
     serves: str = ""
     stop_signal: signal.Signals = signal.SIGTERM
-    stop_seconds: float = 20.0
     user: str | None = None
     """The system user (and group) to run as, if not this one. Only root can set it."""
 
@@ -156,22 +159,21 @@ def strays(name: str, layout: Layout) -> list[psutil.Process]:
     return found
 
 
-def stop(process: psutil.Process, *, first: signal.Signals, seconds: float) -> bool:
-    """Stops a process and every descendant. Asks with `first`, waits up to `seconds`, then kills.
+def stop(process: psutil.Process, *, first: signal.Signals) -> bool:
+    """Stops a process and every descendant. Asks with `first`, waits up to STOP_SECONDS, then kills.
 
     Returns False if it had to be killed.
     """
     family = [process, *_descendants(process)]
     with contextlib.suppress(psutil.Error):
         process.send_signal(first)
-    _, alive = psutil.wait_procs([process], timeout=seconds)
-    obeyed = not alive
+    obeyed = not _alive_after([process], STOP_SECONDS)
     # A polite parent ends its own children; what is left after a moment has been abandoned.
-    _, left = psutil.wait_procs([p for p in family if p.is_running()], timeout=1.0 if obeyed else 0)
+    left = _alive_after(family, 1.0 if obeyed else 0.0)
     for survivor in left:
         with contextlib.suppress(psutil.Error):
             survivor.kill()
-    psutil.wait_procs(left, timeout=10)
+    _alive_after(left, 10.0)
     return obeyed
 
 
@@ -206,6 +208,27 @@ def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
             raise PartNotReady(f"no answer within {seconds:.0f} s ({reason})")
         time.sleep(pause)
         pause = min(pause * 1.3, 0.25)
+
+
+def _alive_after(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those still running after at most `seconds`. A zombie has ended: in a container nobody may ever reap
+    it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        processes = [process for process in processes if not _ended(process)]
+        if not processes or time.monotonic() >= deadline:
+            return processes
+        time.sleep(0.05)
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        process.wait(0)  # reaps it, if it is ours
+    except psutil.Error:
+        pass
+    return True
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

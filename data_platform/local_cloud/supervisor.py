@@ -143,7 +143,7 @@ class LocalCloud:
             except PartNotReady as error:
                 report(f"{part.name}: {error}; starting it again")
         for process in strays(part.name, self.layout):
-            stop(process, first=part.stop_signal, seconds=part.stop_seconds)
+            stop(process, first=part.stop_signal)
         part.prepare()
         wait_until_ready(part, start(part, self.layout), seconds=READY_SECONDS)
         return True
@@ -222,7 +222,7 @@ class LocalCloud:
         family = [process] if process else []
         said: str | None = None
         for found in (*family, *(stray for stray in strays(name, self.layout) if stray not in family)):
-            obeyed = stop(found, first=first, seconds=20)
+            obeyed = stop(found, first=first)
             said = f"{name:<10} " + ("stopped" if obeyed else "killed: it did not stop when asked")
         if record is not None:
             deadline = time.monotonic() + 5

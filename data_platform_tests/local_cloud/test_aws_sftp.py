@@ -51,9 +51,7 @@ class Client:
         self.environment = environment
         self.folder = folder
 
-    def run(
-        self, *commands: str, user: str = PARTNER, key: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *commands: str, user: str = PARTNER, key: Path | None = None) -> subprocess.CompletedProcess[str]:
         keys = Path(self.environment["DATA_PLATFORM_STATE_DIR"]) / "keys" / "partners"
         options = {
             "IdentitiesOnly": "yes",
@@ -99,9 +97,7 @@ def test_the_folders_are_there_and_empty_before_the_first_delivery(sftp: Client)
     assert (done.returncode, names(done.stdout)) == (0, [])
 
 
-def test_a_file_put_in_inbound_is_an_object_below_the_partners_prefix(
-    sftp: Client, s3: S3Client, bucket: str
-) -> None:
+def test_a_file_put_in_inbound_is_an_object_below_the_partners_prefix(sftp: Client, s3: S3Client, bucket: str) -> None:
     (sftp.folder / "readings.csv").write_bytes(b"meter,value\nM1,2\n")
     done = sftp.run("put readings.csv /inbound/readings.csv", "ls -l /inbound")
     assert done.returncode == 0, done.stderr
@@ -115,20 +111,14 @@ def test_each_upload_of_a_name_is_a_version_of_its_own(sftp: Client, s3: S3Clien
         (sftp.folder / "a.csv").write_text(text)
         assert sftp.run("put a.csv /inbound/a.csv").returncode == 0
     versions = s3.list_object_versions(Bucket=bucket, Prefix=f"inbound/{PARTNER}/a.csv")["Versions"]
-    bodies = [
-        s3.get_object(Bucket=bucket, Key=v["Key"], VersionId=v["VersionId"])["Body"].read() for v in versions
-    ]
+    bodies = [s3.get_object(Bucket=bucket, Key=v["Key"], VersionId=v["VersionId"])["Body"].read() for v in versions]
     assert len({version["VersionId"] for version in versions}) == 2
     assert bodies == [b"second", b"first"]
 
 
-def test_a_file_uploaded_under_another_name_and_renamed_is_there_once(
-    sftp: Client, s3: S3Client, bucket: str
-) -> None:
+def test_a_file_uploaded_under_another_name_and_renamed_is_there_once(sftp: Client, s3: S3Client, bucket: str) -> None:
     (sftp.folder / "a.csv").write_text("whole")
-    done = sftp.run(
-        "put a.csv /inbound/a.csv.part", "rename /inbound/a.csv.part /inbound/a.csv", "ls -1 /inbound"
-    )
+    done = sftp.run("put a.csv /inbound/a.csv.part", "rename /inbound/a.csv.part /inbound/a.csv", "ls -1 /inbound")
     assert done.returncode == 0, done.stderr
     assert names(done.stdout) == ["/inbound/a.csv"]
     assert s3.get_object(Bucket=bucket, Key=f"inbound/{PARTNER}/a.csv")["Body"].read() == b"whole"
@@ -141,9 +131,7 @@ def test_a_large_file_arrives_unchanged(sftp: Client, s3: S3Client, bucket: str)
     assert s3.get_object(Bucket=bucket, Key=f"inbound/{PARTNER}/large.bin")["Body"].read() == content
 
 
-@pytest.mark.parametrize(
-    "name", ["été & naïve.csv", "a b#c%20?.csv", "..csv", "x" * 240, "100%+1.csv", "a\\b.csv"]
-)
+@pytest.mark.parametrize("name", ["été & naïve.csv", "a b#c%20?.csv", "..csv", "x" * 240, "100%+1.csv", "a\\b.csv"])
 def test_a_name_of_any_characters_is_the_objects_name(
     local_cloud: Mapping[str, str], s3: S3Client, bucket: str, name: str
 ) -> None:
@@ -158,9 +146,7 @@ def test_a_name_of_any_characters_is_the_objects_name(
     assert keys == [f"inbound/{PARTNER}/{name}"]
 
 
-def test_a_receipt_can_be_fetched_with_the_time_it_was_written(
-    sftp: Client, s3: S3Client, bucket: str
-) -> None:
+def test_a_receipt_can_be_fetched_with_the_time_it_was_written(sftp: Client, s3: S3Client, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key=f"receipts/{PARTNER}/a.csv.1.json", Body=b"{}")
     done = sftp.run("get -p /receipts/a.csv.1.json", "ls -1 /receipts")
     assert done.returncode == 0, done.stderr
@@ -192,9 +178,7 @@ def test_a_receipt_can_be_fetched_with_the_time_it_was_written(
         "reput a.csv /inbound/mine.csv",
     ],
 )
-def test_what_is_not_a_partners_to_do_is_refused(
-    sftp: Client, s3: S3Client, bucket: str, command: str
-) -> None:
+def test_what_is_not_a_partners_to_do_is_refused(sftp: Client, s3: S3Client, bucket: str, command: str) -> None:
     (sftp.folder / "a.csv").write_text("longer than what is there")
     s3.put_object(Bucket=bucket, Key=f"receipts/{PARTNER}/r.json", Body=b"{}")
     s3.put_object(Bucket=bucket, Key=f"inbound/{PARTNER}/mine.csv", Body=b"mine")
@@ -242,9 +226,7 @@ def test_signing_in_gives_files_only(local_cloud: Mapping[str, str], request_kin
         asyncio.run(ask())
 
 
-def test_an_upload_cut_off_lands_as_what_had_come(
-    local_cloud: Mapping[str, str], s3: S3Client, bucket: str
-) -> None:
+def test_an_upload_cut_off_lands_as_what_had_come(local_cloud: Mapping[str, str], s3: S3Client, bucket: str) -> None:
     # AWS Transfer calls it a partial upload: the file was open when the session disconnected.
     async def break_off() -> None:
         connection = await signed_in(local_cloud)
@@ -289,9 +271,7 @@ def test_a_removed_file_keeps_its_version(sftp: Client, s3: S3Client, bucket: st
 
 def test_folders_within_inbound_are_prefixes(sftp: Client, s3: S3Client, bucket: str) -> None:
     (sftp.folder / "a.csv").write_text("x")
-    done = sftp.run(
-        "mkdir /inbound/2026", "put a.csv /inbound/2026/a.csv", "ls -1 /inbound", "ls -1 /inbound/2026"
-    )
+    done = sftp.run("mkdir /inbound/2026", "put a.csv /inbound/2026/a.csv", "ls -1 /inbound", "ls -1 /inbound/2026")
     assert done.returncode == 0, done.stderr
     assert names(done.stdout) == ["/inbound/2026", "/inbound/2026/a.csv"]
     keys = [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]]
