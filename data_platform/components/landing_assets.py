@@ -114,7 +114,7 @@ def _raw_spec(feed: Feed) -> dg.AssetSpec:
             {
                 "dagster/column_schema": _column_schema(rules.contract),
                 "dagster/table_name": table,
-                FEED_METADATA: dg.MetadataValue.json(rules.model_dump(mode="json", exclude_defaults=True)),
+                FEED_METADATA: dg.MetadataValue.json(rules.model_dump(mode="json")),
             },
         ),
     )
