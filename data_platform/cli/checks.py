@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -37,8 +37,7 @@ def check(paths: tuple[Path, ...]) -> None:
     click.echo(f"{len(files)} defs.yaml are right")
 
 
-def _files(paths: tuple[Path, ...], below: object) -> Iterator[Path]:
-    assert callable(below)
+def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iterator[Path]:
     for path in paths or (DEFS,):
         yield from below(path) if path.is_dir() else [path]
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import data_platform
 from data_platform.environment import Settings, SettingsError, settings
+
+if TYPE_CHECKING:
+    from data_platform.landing.bucket import LandingBucket
 
 PACKAGE = Path(data_platform.__file__).parent
 ROOT = PACKAGE.parent
@@ -32,3 +36,10 @@ def connected(report: Callable[[str], None]) -> Settings:
             " are kept, for example DAGSTER_HOME=/opt/dagster"
         )
     return wanted.adopt()
+
+
+def landing_bucket(wanted: Settings) -> LandingBucket:
+    """The bucket that partners deliver to."""
+    from data_platform.resources.lake import LandingResource
+
+    return LandingResource(bucket_name=wanted.landing_bucket).bucket()

@@ -1,0 +1,70 @@
+"""Takes in what stands in inbound, as the daemon would: tick by tick, until nothing is on its way any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from data_platform.automation.landing_sensor import landing
+from data_platform.cli.location import CodeLocation, RunOutcome
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.inbox import FeedIndex, Scan, scan
+
+_ALL = 1_000_000
+_LONGEST_WAIT = 2.0
+
+
+@dataclass
+class Drained:
+    """What was done, and what is left in inbound at the end: files that no feed takes, or that wait for others."""
+
+    left: Scan = field(default_factory=Scan)
+    runs: list[RunOutcome] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[RunOutcome]:
+        """The runs that failed."""
+        return [run for run in self.runs if not run.success]
+
+
+def look(bucket: LandingBucket, location: CodeLocation) -> Scan:
+    """All that stands in inbound now."""
+    return scan(bucket, FeedIndex(location.feeds), now=datetime.now(UTC), limit=_ALL, seconds=600)
+
+
+def drain(
+    location: CodeLocation,
+    bucket: LandingBucket,
+    *,
+    on_wait: Callable[[int], None],
+    on_run: Callable[[int, RunOutcome], None],
+) -> Drained:
+    """Ticks and executes what is asked for, until every file is settled or waits for something that is not here.
+
+    `on_wait` is told how many files are still on their way (settling, or with a run of the daemon's); `on_run` the
+    number of files of each run that has ended. After a failed run it stops, as the sensor's next attempts are minutes
+    apart: the daemon, or the next call, makes them.
+    """
+    done = Drained()
+    while True:
+        requests = location.landing_requests()
+        for request in requests:
+            run = location.execute_request(request, landing.name)
+            done.runs.append(run)
+            on_run(int(request.tags.get("data_platform/deliveries", "0")), run)
+        done.left = look(bucket, location)
+        settling = [waiting.until for waiting in done.left.waiting if waiting.until]
+        on_wait(len(done.left.ready) + len(settling))
+        if done.failed or not (done.left.ready or settling):
+            return done
+        if done.left.ready:
+            time.sleep(0 if requests else _LONGEST_WAIT)  # without requests: a run of the daemon's has them
+        else:
+            _sleep_until(min(settling))
+
+
+def _sleep_until(instant: datetime) -> None:
+    seconds = (instant - datetime.now(UTC)).total_seconds()
+    time.sleep(min(max(seconds, 0.1), _LONGEST_WAIT))

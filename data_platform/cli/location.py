@@ -1,0 +1,184 @@
+"""The code location in this process: what it defines, and executing runs of it as Dagster's daemon would ask for them.
+
+Runs go through Dagster's own instance, so that the UI shows them beside those that the daemon started.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+
+from data_platform.automation.landing_sensor import feeds_of, landing
+from data_platform.landing.feed import FeedRules
+
+# The names by which Dagster itself knows them: the job of a run that selects assets, and the daemon's tags.
+ASSET_JOB = "__ASSET_JOB"
+SENSOR_TAG = "dagster/sensor_name"
+RUN_KEY_TAG = "dagster/run_key"
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of a run. `rows` were put into tables; `warnings` and `errors` are the checks that did not pass, by
+    severity; `failures` says why steps failed."""
+
+    run_id: str
+    success: bool
+    materialized: tuple[str, ...] = ()
+    rows: int = 0
+    checks: int = 0
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
+
+
+class CodeLocation:
+    """Definitions and instance. Loading takes a second or two; the settings must have been adopted."""
+
+    def __init__(self) -> None:
+        from data_platform.definitions import defs
+
+        self.definitions: dg.Definitions = defs()
+        self.instance = dg.DagsterInstance.get()
+        self._cursor: str | None = None
+
+    def close(self) -> None:
+        """Gives the instance's connections back."""
+        self.instance.dispose()
+
+    @cached_property
+    def repository(self) -> dg.RepositoryDefinition:
+        """The definitions as code servers see them."""
+        return self.definitions.get_repository_def()
+
+    @cached_property
+    def feeds(self) -> list[FeedRules]:
+        """Every file feed."""
+        return feeds_of(self.repository)
+
+    def select(self, selection: str) -> list[dg.AssetKey]:
+        """The materializable assets that a selection in Dagster's syntax means, in order. Raises what Dagster does for
+        one that is not in its syntax."""
+        found = dg.AssetSelection.from_string(selection).materializable()
+        return sorted(found.resolve(self.repository.asset_graph))
+
+    def landing_requests(self) -> list[dg.RunRequest]:
+        """One tick of the landing sensor."""
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self._cursor,
+            definitions=self.definitions,
+            sensor_name=landing.name,
+        )
+        result: Any = landing(context)
+        self._cursor = result.cursor
+        return list(result.run_requests or ())
+
+    def execute_request(self, request: dg.RunRequest, sensor: str) -> RunOutcome:
+        """Executes what a sensor asked for, with the tags that the daemon would give the run."""
+        tags = {**request.tags, SENSOR_TAG: sensor}
+        if request.run_key:
+            tags[RUN_KEY_TAG] = request.run_key
+        return self.execute(
+            assets=request.asset_selection,
+            partition=request.partition_key,
+            run_config=request.run_config,
+            tags=tags,
+        )
+
+    def execute(
+        self,
+        *,
+        job: str = ASSET_JOB,
+        assets: Sequence[dg.AssetKey] | None = None,
+        partition: str | None = None,
+        run_config: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        on_materialized: Callable[[int], None] | None = None,
+    ) -> RunOutcome:
+        """Executes one run in this process and waits for its end. A failure is told, not raised. `on_materialized` is
+        told, now and then, how many assets are done."""
+        run_id = str(uuid4())
+        with self._watched(run_id, on_materialized):
+            result = self.definitions.get_job_def(job).execute_in_process(
+                instance=self.instance,
+                asset_selection=assets,
+                partition_key=partition,
+                run_config=run_config,
+                tags=tags,
+                run_id=run_id,
+                raise_on_error=False,
+            )
+        return _outcome(result)
+
+    @contextmanager
+    def _watched(self, run_id: str, tell: Callable[[int], None] | None) -> Iterator[None]:
+        if tell is None:
+            yield
+            return
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_POLL_SECONDS):
+                if self.instance.has_run(run_id):
+                    done = self.instance.get_run_stats(run_id)
+                    tell(int(getattr(done, "materializations", 0)))
+
+        watcher = threading.Thread(target=watch, name="progress", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
+    materialized = [
+        event.step_materialization_data.materialization for event in result.get_asset_materialization_events()
+    ]
+    warnings: dict[str, str] = {}
+    errors: dict[str, str] = {}
+    evaluations = result.get_asset_check_evaluations()
+    for check in evaluations:
+        if not check.passed:
+            room = warnings if check.severity == dg.AssetCheckSeverity.WARN else errors
+            room[f"{check.asset_key.to_user_string()}: {check.check_name}"] = check.description or ""
+    return RunOutcome(
+        run_id=result.run_id,
+        success=result.success,
+        materialized=tuple(one.asset_key.to_user_string() for one in materialized),
+        rows=sum(_number(one.metadata.get("rows")) for one in materialized if one.asset_key.path[0] == "raw"),
+        checks=len(evaluations),
+        warnings=warnings,
+        errors=errors,
+        failures=tuple(_failures(result)),
+    )
+
+
+def _number(value: Any) -> int:
+    number = getattr(value, "value", 0)
+    return number if isinstance(number, int) else 0
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.get_step_failure_events():
+        data = event.step_failure_data
+        described = data.user_failure_data.description if data.user_failure_data else None
+        yield f"{event.step_key}: {described or _innermost(data.error)}"
+    if not result.success and not result.get_step_failure_events():
+        yield "the run did not start: see its log"
+
+
+def _innermost(error: Any) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return str(error.message).strip() if error is not None else "no message"

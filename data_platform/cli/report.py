@@ -1,0 +1,146 @@
+"""What a run says at its end: the accounts of files and rows, what waits, what failed, and where to look next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data_platform.cli.accounting import (
+    FeedAccount,
+    accounts_table,
+    left_table,
+    read_accounts,
+    read_rows,
+    rows_table,
+)
+from data_platform.cli.errors import DataProblem
+from data_platform.cli.location import RunOutcome
+from data_platform.cli.output import console, count, duration, show
+from data_platform.environment import Settings
+from data_platform.landing.inbox import Scan
+
+if TYPE_CHECKING:
+    from data_platform.cli.demo import Demo
+
+HEADLINE = "MARTS.CITY_DAILY"
+_WARNINGS_SHOWN = 8
+_WIDTH = 150
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a run came to. `compared`: differences from the demo's answer key, by feed and place."""
+
+    settings: Settings
+    runs: list[RunOutcome]
+    left: Scan
+    accounts: list[FeedAccount]
+    headline: tuple[list[str], list[tuple[Any, ...]]] | None
+    compared: Mapping[str, list[str]] | None
+    seconds: float
+
+    @classmethod
+    def read(
+        cls,
+        settings: Settings,
+        runs: list[RunOutcome],
+        left: Scan,
+        *,
+        demo: Demo | None,
+        feeds: set[str] | None,
+        seconds: float,
+    ) -> Report:
+        """Reads the ledger and the marts. `feeds`: only these feeds' accounts, and no marts."""
+        from data_platform.warehouse.connection import connect
+
+        database = settings.snowflake.database
+        compared = None
+        with connect(settings) as connection:
+            accounts = read_accounts(connection, database, feeds)
+            built = any("marts/city_daily" in run.materialized for run in runs)
+            sql = f"SELECT * FROM {database}.{HEADLINE} ORDER BY 1"
+            headline = read_rows(connection, sql) if built else None
+        if demo is not None:
+            compared = demo.differences(accounts, left)
+            rows = [] if headline is None else [dict(zip(headline[0], row, strict=True)) for row in headline[1]]
+            if differences := demo.mart_differences(rows):
+                compared[HEADLINE] = differences
+        return cls(settings, runs, left, accounts, headline, compared, seconds)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is not as it should be with the data, a line each."""
+        found = [problem for account in self.accounts for problem in account.problems]
+        found += [f"{name}: {text}" for run in self.runs for name, text in run.errors.items()]
+        if self.compared is not None:
+            return found + [f"{place}: {text}" for place, texts in self.compared.items() for text in texts]
+        return found
+
+    def show(self) -> None:
+        """Prints it."""
+        out = console()
+        if self.accounts:
+            show(accounts_table(self.accounts, self.compared))
+        if self.left.unmatched or self.left.waiting:
+            out.print()
+            show(left_table(self.left))
+        self._checks()
+        if self.headline is not None:
+            out.print(f"\n[bold]{HEADLINE}[/]")
+            show(rows_table(*self.headline))
+        if self.compared is not None and not self.problems:
+            out.print("\n[green]Everything is as the answer key says.[/]")
+        ok = sum(run.success for run in self.runs)
+        rows = sum(run.rows for run in self.runs)
+        out.print(f"\n{ok} of {len(self.runs)} runs succeeded, {count(rows)} rows loaded, in {duration(self.seconds)}")
+        self._next()
+
+    def raise_problems(self) -> None:
+        """Raises ClickException (1) where a run failed, DataProblem (3) where the data is not as it should be."""
+        failures = [f"run {run.run_id[:8]}: {text}" for run in self.runs for text in run.failures]
+        if any(not run.success for run in self.runs) and not (
+            self.problems and all(run.success or run.errors for run in self.runs)
+        ):
+            log = self.settings.state_dir / "logs" / "run.log"
+            raise click.ClickException("\n".join([*failures, f"The whole log: {log}"]))
+        if self.problems:
+            raise DataProblem("\n".join(["The data is not as it should be:", *self.problems]))
+
+    def _checks(self) -> None:
+        made = sum(run.checks for run in self.runs)
+        warnings = {name: text for run in self.runs for name, text in run.warnings.items()}
+        errors = {name: text for run in self.runs for name, text in run.errors.items()}
+        if not made:
+            return
+        out = console()
+        passed = made - sum(len(run.warnings) + len(run.errors) for run in self.runs)
+        out.print(f"\n{passed} of {made} checks passed" + (", [yellow]warnings[/]:" if warnings else ""))
+        for name, text in list(warnings.items())[:_WARNINGS_SHOWN]:
+            out.print(f"  {name}  {_short(text)}", markup=False)
+        if len(warnings) > _WARNINGS_SHOWN:
+            out.print(f"  and {len(warnings) - _WARNINGS_SHOWN} more, in the UI")
+        for name, text in errors.items():
+            out.print(f"  failed: {name}  {_short(text)}", markup=False, style="red")
+
+    def _next(self) -> None:
+        out = console()
+        out.print("\nWhere to look next:")
+        lines = {
+            "data-platform dev": "Dagster's UI: runs, lineage, checks, every number here",
+            "data-platform deliveries list": "each file and what became of it; `deliveries show ID` its rejects",
+            "data-platform dbt show --inline 'select * from ref(...)'": "a model's rows",
+        }
+        if self.settings.environment == "local":
+            sftp = self.settings.sftp
+            keys = self.settings.state_dir / "keys" / "partners"
+            lines[f"sftp -P {sftp.port} -i {keys}/harbor_water harbor_water@{sftp.host}"] = "a partner's receipts"
+        for command, what in lines.items():
+            out.print(f"  {command:<34}  {what}", markup=False, soft_wrap=True)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDTH else line[:_WIDTH] + "…"

@@ -1,0 +1,69 @@
+"""What `run --select` comes to: which runs, of which assets, of which day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import click
+import dagster as dg
+
+from data_platform.automation.landing_run import lake_key, raw_key
+from data_platform.cli.location import CodeLocation
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.inbox import pending_of
+
+
+class Wanted(NamedTuple):
+    """One run: assets, and the day that it is of."""
+
+    assets: list[dg.AssetKey]
+    partition: str | None
+
+
+def requested_runs(
+    location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None
+) -> tuple[list[Wanted], set[str]]:
+    """The runs in order, and the feeds among them. File feeds without a day go day by day, as files are pending.
+
+    Raises click.BadParameter for a selection or a day that means nothing.
+    """
+    try:
+        keys = set(location.select(selection))
+    except Exception as error:
+        raise click.BadParameter(f"{selection!r}: {error}", param_hint="--select") from None
+    if not keys:
+        raise click.BadParameter(
+            f"{selection!r} selects no asset that can be made; for example 'raw/harbor_water/*',"
+            " 'key:\"marts/city_daily\"+' or 'group:clear_air'",
+            param_hint="--select",
+        )
+    feeds = [rules for rules in location.feeds if keys & {lake_key(rules), raw_key(rules)}]
+    of_feeds = {key for rules in feeds for key in (lake_key(rules), raw_key(rules))} & keys
+    runs = []
+    for day in _days(feeds, bucket, partition):
+        mine = [rules for rules in feeds if (rules.partition is None) == (day is None)]
+        assets = sorted({key for rules in mine for key in (lake_key(rules), raw_key(rules))} & keys)
+        if assets:
+            runs.append(Wanted(assets, day))
+    others = sorted(keys - of_feeds)
+    if others:
+        runs.append(Wanted(others, None))
+    return runs, {rules.feed for rules in feeds}
+
+
+def _days(feeds: list[FeedRules], bucket: LandingBucket, partition: str | None) -> list[str | None]:
+    if partition is None:
+        ready = pending_of(bucket, feeds, now=datetime.now(UTC))
+        return sorted({item.partition for item in ready}, key=lambda day: day or "")
+    try:
+        day = datetime.strptime(partition, "%Y-%m-%d").date()
+    except ValueError:
+        raise click.BadParameter(f"{partition!r} is not a day such as 2026-03-08", param_hint="--partition") from None
+    for rules in feeds:
+        if rules.partition is not None and day < rules.partition.start:
+            raise click.BadParameter(
+                f"{day} is before the first day of {rules.feed}, {rules.partition.start}", param_hint="--partition"
+            )
+    return [day.isoformat()]
