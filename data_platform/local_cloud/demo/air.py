@@ -148,7 +148,7 @@ def make_stations(folder: Path) -> Shelf[tuple[dict[str, Any], ...]]:
     shelf: Shelf[tuple[dict[str, Any], ...]] = Shelf(folder, PARTNER, "stations")
     stations = tuple(_station(number, name) for number, name in enumerate(_NAMES, 1))
     spoiled = (*stations[:12], {**stations[12], "latitude": "n/a"})
-    reject = PlantedReject(record=13, column="latitude", reason="type")
+    reject = PlantedReject(record=16, column="latitude", reason="type")  # as the sheet numbers its rows
     shelf.put(1, "stations.xlsx", _workbook(spoiled), loaded=12, rejects=(reject,), facts=stations[:12],
               defect="a row without a latitude; the second wave's file supersedes it")  # fmt: skip
     shelf.put(1, "stations_draft.xlsx", _workbook(stations, owner="City of Port Meridian"),

@@ -30,7 +30,8 @@ class _Plain(BaseModel):
 
 
 class PlantedReject(_Plain):
-    """A row that must be rejected. `record` counts data records from 1; `column` is None for a whole row."""
+    """A row that must be rejected. `record` counts data records from 1, or is the row of the sheet in a workbook;
+    `column` is None for a whole row."""
 
     record: int
     column: str | None
