@@ -22,8 +22,11 @@ import pyarrow as pa
 from data_platform.contract import Contract
 from data_platform.landing.chunk import Chunk, batch_schema
 from data_platform.landing.decode import Delivered, decoded
-from data_platform.landing.feed import CsvFormat, FeedRules
+from data_platform.landing.feed import CsvFormat, FeedRules, JsonLinesFormat, ParquetFormat
 from data_platform.landing.readers.csv import CsvReader
+from data_platform.landing.readers.excel import ExcelReader
+from data_platform.landing.readers.json_lines import JsonLinesReader
+from data_platform.landing.readers.parquet import ParquetReader
 
 
 class _FormatReader(Protocol):
@@ -91,4 +94,8 @@ def _open(delivered: Delivered, rules: FeedRules, subject: str) -> _FormatReader
     content = decoded(delivered, rules, subject)
     if isinstance(rules.format, CsvFormat):
         return CsvReader(content, rules, rules.format, subject)
-    raise NotImplementedError(rules.format.type)
+    if isinstance(rules.format, JsonLinesFormat):
+        return JsonLinesReader(content, rules, rules.format, subject)
+    if isinstance(rules.format, ParquetFormat):
+        return ParquetReader(content, rules, subject)
+    return ExcelReader(content, rules, rules.format, subject)

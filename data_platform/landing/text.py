@@ -15,6 +15,7 @@ from data_platform.landing.delivery import DeliveryUnreadable
 _UTF8_MARK = codecs.BOM_UTF8
 _OTHER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
+_LINE_END = re.compile(rb"[\r\n]")
 _MARKED = re.compile("[\udc00-\udcff\0]")
 
 
@@ -109,7 +110,8 @@ def fault_positions(data: bytes) -> list[int]:
 
 
 def _next_line(data: bytes, place: int) -> int:
-    return (data.find(b"\n", place) + 1) or len(data)
+    end = _LINE_END.search(data, place)
+    return end.end() if end else len(data)
 
 
 def _shown(record: bytes, encoding: str) -> str:

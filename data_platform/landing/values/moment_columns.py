@@ -14,9 +14,10 @@ from data_platform.landing.chunk import Array
 from data_platform.landing.values.kernels import Mask, attempt, cast, either, mask, pc
 
 _NAIVE, _UTC = pa.timestamp("us"), pa.timestamp("us", tz="UTC")
-_FIRST = int((datetime(1, 1, 1) - datetime(1970, 1, 1)) / timedelta(microseconds=1))
-_LAST = int((datetime(9999, 12, 31, 23, 59, 59, 999999) - datetime(1970, 1, 1)) / timedelta(microseconds=1))
+_FIRST = (datetime(1, 1, 1) - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+_LAST = (datetime.max - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 _FIRST_DAY = (datetime(1, 1, 1) - datetime(1970, 1, 1)).days
+_LAST_DAY = (datetime(9999, 12, 31) - datetime(1970, 1, 1)).days
 _STEPS = (86_400_000_000, 3_600_000_000, 60_000_000)
 # strptime directives of fixed width, as a group of a regular expression, and where the group stands in ISO 8601.
 _DIRECTIVES = {
@@ -73,7 +74,7 @@ def iso_translation(pattern: str) -> tuple[str, str] | None:
 def dates(texts: Array, column: Column) -> tuple[Array, Mask]:
     iso, suspects = _as_iso(texts, column)
     array, found = attempt(iso, cast(pa.date32()), suspects)
-    return array, found | mask(pc.less(array.cast(pa.int32()), _FIRST_DAY))
+    return array, found | beyond(array)
 
 
 def times(texts: Array, column: Column) -> tuple[Array, Mask]:
@@ -88,7 +89,7 @@ def timestamps(texts: Array, column: Column) -> tuple[Array, Mask]:
     iso, suspects = _as_iso(texts, column)
     if column.time_zone is None:
         array, found = attempt(iso, cast(_UTC), suspects)
-        return array, found | _beyond(array)
+        return array, found | beyond(array)
     # With a zone, texts with an offset and texts without may stand in one column.
     offset = mask(pc.match_substring_regex(iso, r"T?[0-9:.]*(?:Z|[+-][0-9]{2}:?[0-9]{0,2})$")) & mask(
         pc.greater(pc.binary_length(iso), len("YYYY-MM-DD"))
@@ -100,10 +101,14 @@ def timestamps(texts: Array, column: Column) -> tuple[Array, Mask]:
         with_offset, refused = attempt(iso, cast(_UTC), either(suspects, ~offset))
         utc = pc.if_else(pa.array(offset), with_offset, utc)
         found = np.where(offset, refused, found)
-    return utc, found | _beyond(utc)
+    return utc, found | beyond(utc)
 
 
-def _beyond(array: Array) -> Mask:
+def beyond(array: Array) -> Mask:
+    """Dates, or instants in microseconds, outside the years 1..9999."""
+    if pa.types.is_date32(array.type):
+        days = array.cast(pa.int32())
+        return mask(pc.or_(pc.less(days, _FIRST_DAY), pc.greater(days, _LAST_DAY)))
     micros = array.cast(pa.int64())
     return mask(pc.or_(pc.less(micros, _FIRST), pc.greater(micros, _LAST)))
 

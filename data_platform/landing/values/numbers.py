@@ -58,7 +58,7 @@ def decimal_rule(column: Column) -> Rule:
             value = Decimal(pointed)
         except InvalidOperation:
             raise BadValue(f"{shown(text)} is not a decimal number") from None
-        if abs(value) >= limit:
+        if value.copy_abs() >= limit:
             raise BadValue(f"{shown(text)} has more than {precision - scale} digits before the decimal mark")
         # An exponent far below the scale can't be quantized within the context: it is zero or too fine.
         if value and value.adjusted() < -scale:

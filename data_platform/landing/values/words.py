@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -72,10 +73,20 @@ def _not_json(word: str) -> Any:
 
 
 def _json(text: str) -> str:
+    parsed_json(text)
+    return text
+
+
+def parsed_json(text: str, number: Callable[[str], Any] = str) -> Any:
+    """The JSON value, `number` made of what each number is written as. Raises BadValue, also for an object that
+    names a member twice."""
     try:
-        json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_not_json, parse_int=str, parse_float=str)
-    except BadValue as error:
-        raise BadValue(f"{shown(text)} is not valid JSON: {error}") from None
+        return json.loads(
+            text,
+            object_pairs_hook=_unrepeated,
+            parse_constant=_not_json,
+            parse_int=number,
+            parse_float=number,
+        )
     except (ValueError, RecursionError) as error:
         raise BadValue(f"{shown(text)} is not valid JSON: {error}") from None
-    return text

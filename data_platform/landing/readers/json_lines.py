@@ -1,0 +1,170 @@
+"""JSON Lines: an object a line. A record's number counts lines that aren't blank, from 1.
+
+Numbers keep the text that they are written with, so that a decimal is never a float on its way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import IO, Any
+
+import numpy as np
+
+from data_platform.contract import Contract
+from data_platform.landing.chunk import Chunk, Converted, Reject, assemble, bounded
+from data_platform.landing.decode import spooled
+from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
+from data_platform.landing.feed import FeedRules, JsonLinesFormat
+from data_platform.landing.header import evolved
+from data_platform.landing.text import Readable, Text, fault, visible
+from data_platform.landing.values.rule import BadValue, shown
+from data_platform.landing.values.typed import NumberText, mixed_converter_for
+from data_platform.landing.values.words import parsed_json
+
+_BLOCK_BYTES = 4 * 2**20
+_MAX_LINE_BYTES = 16 * 2**20
+
+
+class JsonLinesReader:
+    """Reads a decoded stream. Where drift adds columns the file is read twice, by way of a temporary file: which
+    members objects have is only known at the end."""
+
+    def __init__(self, stream: Readable, rules: FeedRules, format: JsonLinesFormat, subject: str) -> None:
+        self._subject, self._encoding = subject, format.encoding
+        self._text: Readable = Text(stream, format.encoding, subject)
+        self.contract = rules.contract
+        self._spool: IO[bytes] | None = None
+        if rules.contract.drift == "evolve":
+            self._spool = spooled(self._text)
+            unknown = self._unknown_members(self._spool)
+            if unknown:
+                self.contract = evolved(rules.contract, unknown, subject)
+            self._spool.seek(0)
+            self._text = self._spool
+        self._convert: list[Callable[[list[Any]], Converted]] = [
+            mixed_converter_for(column) for column in self.contract.columns
+        ]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, once."""
+        done = 0
+        try:
+            lines = self._blocks(self._text)
+            first = next(lines, None)
+            if first is None:
+                raise DeliveryUnreadable(f"{self._subject}: the file is empty; expected one JSON object a line")
+            for block in chain([first], lines):
+                yield self._chunk(block, done)
+                done += len(block)
+        finally:
+            if self._spool is not None:
+                self._spool.close()
+
+    def _blocks(self, text: Readable) -> Iterator[list[bytes]]:
+        """Lines that aren't blank, some MiB of them at a time."""
+        held = b""
+        while more := text.read(_BLOCK_BYTES):
+            end = more.rfind(b"\n") + 1
+            if end:
+                yield _lines(held + more[:end])
+                held = more[end:]
+            else:
+                held += more
+            if len(held) > _MAX_LINE_BYTES:
+                raise DeliveryUnreadable(
+                    f"{self._subject}: a line is longer than {_MAX_LINE_BYTES // 2**20} MiB; expected one JSON"
+                    " object a line"
+                )
+        if held:
+            yield _lines(held)
+
+    def _unknown_members(self, spool: IO[bytes]) -> list[str]:
+        known = _members(self.contract)
+        found: dict[str, None] = {}
+        for block in self._blocks(spool):
+            for line in block:
+                try:
+                    found |= dict.fromkeys(name for name in self._object(line) if name.strip().lower() not in known)
+                except BadValue:
+                    continue
+        return list(found)
+
+    def _object(self, line: bytes) -> dict[str, Any]:
+        """The object of a line. Raises BadValue."""
+        wrong = fault(line, self._encoding)
+        if wrong:
+            raise BadValue(wrong)
+        text = line.decode()
+        value = parsed_json(text, NumberText)
+        if not isinstance(value, dict):
+            raise BadValue(f"{shown(text)} is not a JSON object")
+        return value
+
+    def _chunk(self, lines: list[bytes], done: int) -> Chunk:
+        known = _members(self.contract)
+        rows: list[list[Any]] = []
+        numbers, broken = [], []
+        for number, line in enumerate(lines, done + 1):
+            try:
+                rows.append(self._row(self._object(line), known, number))
+                numbers.append(number)
+            except BadValue as error:
+                broken.append(Reject(number, None, str(error), bounded(visible(line, self._encoding))))
+        columns = [self._converted(at, [row[at] for row in rows]) for at in range(len(self.contract.columns))]
+        return assemble(
+            self.contract,
+            columns,
+            np.array(numbers, dtype=np.int64),
+            lambda row: visible(lines[numbers[row] - done - 1], self._encoding),
+            broken,
+        )
+
+    def _row(self, found: dict[str, Any], known: dict[str, int], number: int) -> list[Any]:
+        row: list[Any] = [None] * len(self.contract.columns)
+        seen: set[int] = set()
+        for name, value in found.items():
+            at = known.get(name.strip(), known.get(name.strip().lower()))
+            if at is None:
+                if self.contract.drift == "reject":
+                    raise ContractViolation(
+                        f"{self._subject}: the contract doesn't know the member {name!r} (record {number}); expected"
+                        f" {', '.join(repr(column.header) for column in self.contract.columns)}. Add it to"
+                        " the feed's contract, or set its drift to evolve or ignore."
+                    )
+                continue
+            if at in seen:
+                raise BadValue(f"two members are the column {self.contract.columns[at].name}")
+            seen.add(at)
+            row[at] = value
+        return row
+
+    def _converted(self, at: int, values: list[Any]) -> Converted:
+        column = self.contract.columns[at]
+        if column.logical.name == "json":
+            values = [None if value is None else _written(value) for value in values]
+            return self._convert[at](values)
+        nested = {row for row, value in enumerate(values) if isinstance(value, dict | list)}
+        converted = self._convert[at]([None if row in nested else value for row, value in enumerate(values)])
+        told = dict.fromkeys(nested, f"is an object or an array, not {column.type}")
+        return Converted(converted.array, {**converted.bad, **told})
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line for line in (line.strip(b" \t\r") for line in data.split(b"\n")) if line]
+
+
+def _members(contract: Contract) -> dict[str, int]:
+    """Which column a member is, by its name and by its name in lower case."""
+    headers = [column.header for column in contract.columns]
+    return {header.lower(): at for at, header in enumerate(headers)} | {header: at for at, header in enumerate(headers)}
+
+
+def _written(value: Any) -> str:
+    """A JSON value as text, its numbers as they were written."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_written, value)) + "]"
+    return str(value) if isinstance(value, NumberText) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,95 @@
+"""Parquet: a file of typed columns. A record's number is its row, from 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_platform.landing.chunk import Array, Chunk, Converted, assemble
+from data_platform.landing.decode import spooled
+from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.header import match_header
+from data_platform.landing.text import Readable
+from data_platform.landing.values.typed import Convert, typed_converter_for
+
+_ROWS = 65_536
+
+
+class ParquetReader:
+    """Reads a decoded stream by way of a temporary file: Parquet's directory stands at its end."""
+
+    def __init__(self, stream: Readable, rules: FeedRules, subject: str) -> None:
+        self._subject = subject
+        self._spool: IO[bytes] = spooled(stream)
+        try:
+            self._file = pq.ParquetFile(self._spool)
+        except (pa.ArrowException, OSError) as error:
+            self._spool.close()
+            raise DeliveryUnreadable(
+                f"{subject}: not a sound Parquet file ({error}); ask the partner to send it again"
+            ) from None
+        groups = (self._file.metadata.row_group(at) for at in range(self._file.metadata.num_row_groups))
+        unpacked = sum(group.total_byte_size for group in groups)
+        if unpacked > rules.max_decoded_bytes:
+            raise DeliveryUnreadable(
+                f"{subject}: unpacked it is {unpacked} bytes, more than the feed's max_decoded_bytes"
+                f" ({rules.max_decoded_bytes})"
+            )
+        schema = self._file.schema_arrow
+        self._header = match_header(schema.names, rules.contract, subject)
+        self.contract = self._header.contract
+        self._convert = [
+            None if place is None else self._converter(at, schema.field(place))
+            for at, place in enumerate(self._header.positions)
+        ]
+
+    def _converter(self, at: int, field: pa.Field[pa.DataType]) -> Convert:
+        column = self.contract.columns[at]
+        convert = typed_converter_for(column, field.type)
+        if convert is None:
+            raise ContractViolation(
+                f"{self._subject}: column {field.name!r} is {field.type}, which can't be {column.type}"
+                f" ({column.name}); ask the partner, or change the feed's contract"
+            )
+        return convert
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, once."""
+        done = 0
+        with self._spool:
+            try:
+                for batch in self._file.iter_batches(batch_size=_ROWS):
+                    yield self._chunk(batch, done)
+                    done += batch.num_rows
+            except (pa.ArrowException, OSError) as error:
+                raise DeliveryUnreadable(
+                    f"{self._subject}: the Parquet file is broken behind row {done} ({error}); ask the partner to"
+                    " send it again"
+                ) from None
+
+    def _chunk(self, batch: pa.RecordBatch, done: int) -> Chunk:
+        columns = []
+        for column, place, convert in zip(self.contract.columns, self._header.positions, self._convert, strict=True):
+            if place is None or convert is None:
+                empty: Array = pa.array([None] * batch.num_rows, column.arrow_type)
+                columns.append(Converted(empty, {}))
+            else:
+                columns.append(convert(batch.column(place)))
+        numbers = np.arange(done + 1, done + 1 + batch.num_rows, dtype=np.int64)
+        return assemble(self.contract, columns, numbers, lambda row: _row_text(batch, row))
+
+
+def _row_text(batch: pa.RecordBatch, row: int) -> str:
+    """The row as JSON."""
+    values = {name: batch.column(at)[row].as_py() for at, name in enumerate(batch.schema.names)}
+    return json.dumps(values, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,192 @@
+"""Values that a file already holds as numbers, dates and so on (Parquet, Excel, JSON), to the contract's types.
+
+A value of the column's type is taken as it is; any other is spelled out and goes by its type's rule for text, so
+that 12.0 is a whole number, 12.5 is not, and nothing is rounded on the way. How the column spells values in text
+(formats, decimal mark, null words) doesn't apply to them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data_platform.contract import Column
+from data_platform.landing.chunk import Array, Converted
+from data_platform.landing.values.convert import converter_for
+from data_platform.landing.values.kernels import pc
+from data_platform.landing.values.moment_columns import beyond
+from data_platform.landing.values.rule import BadValue
+from data_platform.landing.values.shapes import geometry_from_binary
+
+Convert = Callable[[Array], Converted]
+
+# Integral floats up to here are exact; above, they are spelled with an exponent.
+_EXACT_FLOAT = 2**53
+
+
+def plain(column: Column) -> Column:
+    """The column as it reads canonical text: ISO 8601, decimal points, no null words."""
+    return column.model_copy(
+        update={
+            "formats": (),
+            "decimal_mark": ".",
+            "null_words": (),
+            "true_words": (*column.true_words, "true"),
+            "false_words": (*column.false_words, "false"),
+        }
+    )
+
+
+class NumberText(str):
+    """A number as a file writes it, for formats that have numbers apart from text."""
+
+    __slots__ = ()
+
+
+def spelled(value: Any) -> str | None:
+    """Canonical text of a Python value; None is null."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < _EXACT_FLOAT else repr(value)
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value)
+
+
+def mixed_converter_for(column: Column) -> Callable[[Sequence[Any]], Converted]:
+    """What converts Python values of mixed types; text among them goes by the column's own spelling."""
+    by_text, by_type = converter_for(column), converter_for(plain(column))
+
+    def convert(values: Sequence[Any]) -> Converted:
+        is_text = [isinstance(value, str) and not isinstance(value, NumberText) for value in values]
+        parted = list(zip(values, is_text, strict=True))
+        texts = by_text(pa.array([value if text else None for value, text in parted], pa.string()))
+        others = by_type(pa.array([None if text else _of_day(column, value) for value, text in parted], pa.string()))
+        array = pc.if_else(pa.array(is_text, pa.bool_()), texts.array, others.array)
+        return Converted(array, {**texts.bad, **others.bad})
+
+    return convert
+
+
+def _of_day(column: Column, value: Any) -> str | None:
+    """Spelled; a midnight is a date where the column has dates, as workbooks don't tell the two apart."""
+    if column.logical.name == "date" and isinstance(value, datetime) and value.time() == time(0):
+        value = value.date()
+    return spelled(value)
+
+
+def typed_converter_for(column: Column, source: pa.DataType) -> Convert | None:
+    """What converts arrays of the Arrow type `source`, or None where no value of that type can be one of the
+    column's."""
+    if pa.types.is_dictionary(source):
+        inner = typed_converter_for(column, source.value_type)
+        return inner and (lambda array: inner(array.dictionary_decode()))
+    if _is_text(source):
+        by_text = converter_for(column)
+        return lambda array: by_text(array.cast(pa.string()))
+    if _is_bytes(source):
+        return _bytes_converter(column)
+    if pa.types.is_nested(source) and column.logical.name == "json":
+        return lambda array: Converted(pa.array([_json_text(value) for value in array.to_pylist()], pa.string()), {})
+    if pa.types.is_nested(source) or pa.types.is_duration(source) or pa.types.is_interval(source):
+        return None
+    by_spelling = converter_for(plain(column))
+
+    def convert(array: Array) -> Converted:
+        if _same_family(source, column.arrow_type):
+            try:
+                return _within_years(array.cast(column.arrow_type), by_spelling)
+            except pa.ArrowInvalid:
+                pass
+        return by_spelling(_spelled_array(array))
+
+    return convert
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=spelled)
+
+
+def _is_text(type: pa.DataType) -> bool:
+    return pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_string_view(type)
+
+
+def _is_bytes(type: pa.DataType) -> bool:
+    return (
+        pa.types.is_binary(type)
+        or pa.types.is_large_binary(type)
+        or pa.types.is_binary_view(type)
+        or pa.types.is_fixed_size_binary(type)
+    )
+
+
+def _same_family(source: pa.DataType, target: pa.DataType) -> bool:
+    """Whether Arrow's checked cast between the two keeps every value that it takes."""
+    exact = (
+        (pa.types.is_integer, pa.types.is_integer),
+        (pa.types.is_floating, pa.types.is_floating),
+        (pa.types.is_boolean, pa.types.is_boolean),
+        (pa.types.is_decimal, pa.types.is_decimal),
+        (pa.types.is_date32, pa.types.is_date32),
+        (pa.types.is_time, pa.types.is_time),
+        (_is_instant, _is_instant),
+    )
+    return any(one(source) and other(target) for one, other in exact)
+
+
+def _is_instant(type: pa.DataType) -> bool:
+    return isinstance(type, pa.TimestampType) and type.tz is not None
+
+
+def _within_years(array: Array, by_spelling: Convert) -> Converted:
+    """Dates and instants outside the years 1..9999 made rejects."""
+    if not (pa.types.is_date(array.type) or pa.types.is_timestamp(array.type)):
+        return Converted(array, {})
+    rows = np.flatnonzero(beyond(array)).tolist()
+    return Converted(array, dict.fromkeys(rows, "is outside the years 1..9999"))
+
+
+def _spelled_array(array: Array) -> Array:
+    if _is_instant(array.type):
+        array = array.cast(pa.timestamp(array.type.unit, tz="UTC"))
+    if pa.types.is_floating(array.type):
+        narrow = {pa.float16(): np.float16, pa.float32(): np.float32}.get(array.type)
+        # A narrow float is the shortest decimal that it stands for, not what it widens to.
+        values = array.to_pylist()
+        if narrow is not None:
+            values = [None if value is None else float(str(narrow(value))) for value in values]
+        return pa.array([spelled(value) for value in values], pa.string())
+    if pa.types.is_date64(array.type):
+        array = array.cast(pa.date32())
+    return array.cast(pa.string())
+
+
+def _bytes_converter(column: Column) -> Convert | None:
+    if column.logical.name == "binary":
+        return lambda array: Converted(array.cast(pa.binary()), {})
+    if column.logical.name != "geometry":
+        return None
+
+    def convert(array: Array) -> Converted:
+        shapes: list[bytes | None] = []
+        bad = {}
+        for row, value in enumerate(array.cast(pa.binary()).to_pylist()):
+            try:
+                shapes.append(None if value is None else geometry_from_binary(value, column.logical.args[0]))
+            except BadValue as error:
+                shapes.append(None)
+                bad[row] = str(error)
+        return Converted(pa.array(shapes, pa.binary()), bad)
+
+    return convert

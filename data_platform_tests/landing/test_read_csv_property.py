@@ -1,0 +1,153 @@
+"""Whatever bytes a partner sends as CSV, the reader says of them what the plain reading of `oracle.py` says."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from data_platform.contract import Contract
+from data_platform.landing.feed import CsvFormat, FeedRules
+from data_platform.landing.readers.csv import CsvReader
+from data_platform_tests.landing import oracle
+
+NEW_YORK = "America/New_York"
+COLUMNS: dict[str, dict[str, Any]] = {
+    "string": {"type": "string", "nullable": False},
+    "word": {"type": "string", "null_words": ["NULL", "-"]},
+    "int8": {"type": "int8"},
+    "int32": {"type": "int32", "nullable": False, "null_words": ["-99"]},
+    "int64": {"type": "int64"},
+    "decimal": {"type": "decimal(6,2)"},
+    "comma": {"type": "decimal(10,3)", "decimal_mark": ","},
+    "wide": {"type": "decimal(38,10)"},
+    "float": {"type": "float"},
+    "boolean": {"type": "boolean", "true_words": ["Y", "yes"], "false_words": ["N", "no"]},
+    "date": {"type": "date"},
+    "us_date": {"type": "date", "formats": ["%m/%d/%Y", "%d.%m.%y"]},
+    "instant": {"type": "timestamp"},
+    "local": {"type": "timestamp", "time_zone": NEW_YORK},
+    "latest": {"type": "timestamp", "time_zone": NEW_YORK, "ambiguous": "latest", "formats": ["%d/%m/%Y %H:%M"]},
+    "zoned": {"type": "timestamp", "formats": ["%Y-%m-%d %H:%M:%S%z", "%Y%m%d%H%M%z"]},
+    "time": {"type": "time"},
+    "clock": {"type": "time", "formats": ["%I:%M %p", "%H%M"]},
+}
+
+_DIGITS = st.text("0123456789", max_size=5)
+_NUMBERS = st.one_of(
+    st.integers(-(2**65), 2**65).map(str),
+    st.integers(-130, 130).map(str),
+    st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str),
+    st.floats().map(repr),
+    st.builds("{}{}{}{}{}".format, st.sampled_from(["", "-", "+", " "]), _DIGITS, st.sampled_from(["", ".", ","]),
+              _DIGITS, st.sampled_from(["", "", "e2", "E-3", "e", "x", " ", "e-99", "e400", "00000000000000000000"])),
+    st.sampled_from(["0x1F", "1_000", "nan(1)", "-nan", "Infinity", "1e999999999", "1e-999999999", "9" * 39, "0" * 45,
+                     "٣", "1.5f", "--1", "1e-99999999999999"]),
+)  # fmt: skip
+_MOMENTS = st.one_of(
+    st.datetimes().map(str),
+    st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
+    st.dates().map(str),
+    st.times().map(str),
+    st.dates().map(lambda day: day.strftime("%m/%d/%Y")),
+    st.datetimes().map(lambda moment: moment.strftime("%d/%m/%Y %H:%M")),
+    st.datetimes().map(lambda moment: moment.strftime("%Y-%m-%d %H:%M:%S") + "+05:30"),
+    st.builds("2026-{:02d}-{:02d}{}{:02d}:{:02d}{}{}".format, st.integers(0, 13), st.integers(0, 32),
+              st.sampled_from("T t"), st.integers(0, 25), st.integers(0, 61),
+              st.sampled_from(["", ":00", ":59.5", ":60", ":00.1234567", ":00.1230000", ":0", "."]),
+              st.sampled_from(["", "Z", "z", "+05", "-0530", "+24:00", "-23:59", " Z", "+05:60", "-05:"])),
+    st.builds("{:02d}/{:02d}/2026 {:02d}:30".format, st.sampled_from([1, 8]), st.sampled_from([3, 11]),
+              st.integers(0, 3)),
+    st.builds("2026-{} 0{}:30:00".format, st.sampled_from(["03-08", "11-01"]), st.integers(0, 3)),
+    st.sampled_from(["0000-01-01", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "1883-11-18 12:00:00",
+                     "0001-01-01 00:00", "9999-12-31 23:59", "2050-07-01 12:00", "1/2/2026", "01.02.26", "24:00",
+                     "12:30 pm", "1230", "2026-01-01T00:00+0000", "202601010000Z", "2026-01-01 00:00:00Z"]),
+)  # fmt: skip
+_WORDS = st.one_of(
+    st.sampled_from(["", "NULL", "-", "-99", "ı", "Y", "y", "YES", "no", "maybe", " ", "\t", " 1 ", "é", "日本"]),
+    st.text(max_size=6),
+)
+_VALUES = st.one_of(_NUMBERS, _MOMENTS, _WORDS)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _field(draw: st.DrawFn, text: str) -> str:
+    plain = not any(character in text for character in ',"\r\n')
+    return text if plain and draw(st.booleans()) else _quoted(text)
+
+
+@st.composite
+def columns_of_values(draw: st.DrawFn) -> tuple[list[str], bytes]:
+    """A few columns and a file of plausible and implausible values for them."""
+    names = draw(st.lists(st.sampled_from(list(COLUMNS)), min_size=1, max_size=4, unique=True))
+    lines = [",".join(names)]
+    for _ in range(draw(st.integers(0, 8))):
+        lines.append(",".join(_field(draw, draw(_VALUES)) for _ in names))
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    return names, (end.join(lines) + draw(st.sampled_from(["", end]))).encode("utf-8", "surrogatepass")
+
+
+def check(names: list[str], data: bytes, block_bytes: int) -> None:
+    contract = Contract(columns=[{"name": name, **COLUMNS[name]} for name in names])
+    rules = FeedRules(partner="p", name="f", pattern=".*", contract=contract)
+    reader = CsvReader(io.BytesIO(data), rules, CsvFormat(), "p/f: file", block_bytes)
+    rows: list[dict[str, Any]] = []
+    rejects: list[tuple[int, str | None, str]] = []
+    for chunk in reader.chunks():
+        rows += chunk.batch.to_pylist()
+        rejects += [(r["record_number"], r["column"], r["raw_text"]) for r in chunk.rejects.to_pylist()]
+    expected = oracle.read(data, contract)
+    assert list(map(_comparable, rows)) == list(map(_comparable, expected.rows))
+    assert rejects == expected.rejects
+
+
+def _comparable(row: dict[str, Any]) -> dict[str, Any]:
+    """NaN equals itself, and -0.0 isn't 0.0."""
+    return {name: repr(v) if isinstance(v, float) and (math.isnan(v) or v == 0) else v for name, v in row.items()}
+
+
+@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@given(columns_of_values(), st.sampled_from([16, 64, 1 << 20]))
+def test_every_value_means_what_the_rule_says(made: tuple[list[str], bytes], block_bytes: int) -> None:
+    check(*made, block_bytes)
+
+
+_GARBAGE = st.lists(
+    st.sampled_from([b"1", b"a", b",", b",", b"\n", b"\r\n", b"\r", b'"', b'""', b'",', b',"', b"\n\n", b" ", b"\0",
+                     b"\xff",                     "é".encode(), b"\xc3", b"\xed\xb2\x81", b"12",
+                     b"x,2", b'"q",3\n', b'"a\nb",4\n', b"5,6\n", b'7" p,8\n']),
+    max_size=40,
+).map(b"".join)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(_GARBAGE, st.sampled_from([1, 3, 8, 32, 1 << 20]))
+@example(b'1,"un', 1 << 20)
+@example(b'"x"y,5" p\n"un', 1 << 20)
+@example(b'1,2\n3,"a""b\n4"\n"",""\n', 8)
+def test_any_bytes_are_cut_into_the_same_records(body: bytes, block_bytes: int) -> None:
+    check(["word", "int8"], b"word,int8\n" + body, block_bytes)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(_GARBAGE, st.sampled_from([1, 8, 1 << 20]))
+def test_any_bytes_are_cut_into_the_same_records_where_there_is_one_column(body: bytes, block_bytes: int) -> None:
+    check(["word"], b"word\n" + body, block_bytes)
+
+
+@pytest.mark.parametrize("name", ["int32", "decimal", "float", "instant", "local", "us_date", "time", "latest"])
+def test_few_bad_values_among_many_are_found_and_only_they(name: str) -> None:
+    good = {"int32": "{}", "decimal": "{}.5", "float": "{}.25", "instant": "2026-01-01T00:{:02d}:00Z",
+            "local": "2026-03-08 05:{:02d}:00", "us_date": "01/{:02d}/2026", "time": "10:{:02d}",
+            "latest": "01/11/2026 01:{:02d}"}[name]  # fmt: skip
+    lines = [good.format(at % 27 + 1) for at in range(3000)]
+    for at in (0, 77, 1500, 1501, 2999):
+        lines[at] = f"bad {at}"
+    check([name], "\n".join([name, *lines]).encode(), 1 << 20)
