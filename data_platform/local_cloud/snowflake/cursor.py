@@ -48,10 +48,13 @@ def parse_statement(text: str) -> Expr:
     statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
     if not statements:
         raise compilation_error(900, "42601", "Empty SQL statement.")
+    first = statements[0]
+    if isinstance(first, exp.Alias) and first.sql().upper() == "START AS TRANSACTION":
+        return exp.Transaction()
     if len(statements) > 1:
         count = len(statements)
         raise error(8, "0A000", f"Actual statement count {count} did not match the desired statement count 1.")
-    return statements[0]
+    return first
 
 
 def status(text: str = _DONE) -> Result:

@@ -13,7 +13,9 @@ from fakesnow import transforms as fs
 from sqlglot import Expr, exp
 
 from data_platform.local_cloud.snowflake.catalog import information_schema
+from data_platform.local_cloud.snowflake.functions import snowflake_functions, to_timestamp
 from data_platform.local_cloud.snowflake.geometry import geometry_functions, geometry_type
+from data_platform.local_cloud.snowflake.numbers import exact_quotients
 from data_platform.local_cloud.snowflake.parameters import session_functions
 from data_platform.local_cloud.snowflake.temporary import point_to_temporary
 from data_platform.local_cloud.snowflake.types import (
@@ -60,7 +62,7 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         fs.to_date,
         fs.timestamp_offsets,
         fs.to_decimal,
-        fs.to_timestamp,
+        to_timestamp,
         fs.to_variant,
         fs.object_construct,
         fs.timestamp_ntz,
@@ -74,7 +76,6 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         fs.array_agg,
         fs.object_agg,
         fs.array_construct_etc,
-        fs.dateadd_date_cast,
         fs.dateadd_string_literal_timestamp_cast,
         fs.datediff_string_literal_timestamp_cast,
         fs.show_databases,
@@ -125,8 +126,9 @@ def to_duckdb(expression: Expr, session: Session, params: Any) -> Expr:
     expression = rewritten(expression, geometry_functions)
     expression = rewritten(expression, lambda e: session_functions(e, session))
     expression = rewritten(expression, compared_timestamps)
+    expression = rewritten(expression, snowflake_functions)
     expression = rewritten(expression, lambda e: information_schema(e, session))
     expression = rewritten(expression, lambda e: point_to_temporary(e, session))
     for transform in pipeline(session, params):
         expression = expression.transform(transform, copy=False)
-    return expression
+    return exact_quotients(session.duck, expression)

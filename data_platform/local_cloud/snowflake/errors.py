@@ -75,6 +75,8 @@ def _duckdb_error(exc: duckdb.Error, message: str) -> ProgrammingError:
         return error(100038, "22018", message)
     if isinstance(exc, duckdb.TransactionException):
         return error(625, "57014", message)
+    if "Division by zero" in message:
+        return error(100051, "22012", "Division by zero")
     if "cannot affect the same target row more than once" in message:
         return error(100090, "42P18", f"Duplicate row detected during DML action\n{message}")
     return error(603, "XX000", f"SQL execution internal error: {type(exc).__name__}: {message}")

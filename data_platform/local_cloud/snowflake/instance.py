@@ -15,7 +15,7 @@ from fakesnow import info_schema, macros
 from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
 from fakesnow.transforms import show
 
-from data_platform.local_cloud.snowflake import catalog, geometry
+from data_platform.local_cloud.snowflake import catalog, functions, geometry, numbers
 from data_platform.local_cloud.snowflake.locks import TableLocks
 from data_platform.local_cloud.snowflake.s3 import StageFiles
 from data_platform.local_cloud.snowflake.times import TableTimes
@@ -63,7 +63,8 @@ class LocalSnowflake(FakeSnow):
         self._attach(GLOBAL_DATABASE_NAME)
         self.duck_conn.execute(info_schema.fs_global_creation_sql())
         self.duck_conn.execute(show.fs_global_creation_sql())
-        self.duck_conn.execute(geometry.MACROS)
+        for definitions in (geometry.MACROS, functions.MACROS, numbers.MACROS):
+            self.duck_conn.execute(definitions)
         self.duck_conn.execute(catalog.VIEWS)
         for file in sorted(directory.glob("*.db")):
             if file.stem != GLOBAL_DATABASE_NAME:
