@@ -96,7 +96,8 @@ class Cursor(FakeSnowflakeCursor):
             return status()
         if isinstance(expression, exp.Use) and (used := self._use(expression)):
             return used
-        self.check_db_and_schema(expression)
+        if not isinstance(expression, exp.Copy):  # its stage reads like an unqualified table
+            self.check_db_and_schema(expression)
         if query := show_or_describe(expression, session):
             session.duck.execute(query)
             return described(session.duck.to_arrow_table(), session.duck)
