@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from data_platform.automation.checks import feed_check_specs
 from data_platform.automation.landing_run import FEED_METADATA, lake_key, raw_key
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.feed import FeedRules
@@ -99,11 +100,13 @@ def _request(partition: str | None, items: Sequence[Ready], history: History) ->
     by_partner: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
         by_partner[item.rules.partner].append(_delivery(item, history))
-    keys = {key for item in items for key in (lake_key(item.rules), raw_key(item.rules))}
+    feeds = list({item.rules.feed: item.rules for item in items}.values())
+    keys = [key for rules in feeds for key in (lake_key(rules), raw_key(rules))]
     return dg.RunRequest(
         run_key=f"{name}#{attempts}",
         partition_key=partition,
         asset_selection=sorted(keys),
+        asset_check_keys=[spec.key for rules in feeds for spec in feed_check_specs(rules)],
         run_config={
             "ops": {
                 partner: {"config": {"deliveries": deliveries}} for partner, deliveries in by_partner.items()

@@ -25,7 +25,7 @@ from data_platform.warehouse import feed_history, ledger
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
 from data_platform.warehouse.settlement import DeliveryRow, LedgerChanged, Settlement
-from data_platform.warehouse.table import DELIVERY_COLUMNS, EXTRACT_COLUMNS, TableRef, raw_table
+from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef, raw_table
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -34,7 +34,6 @@ DELIVERIES_A_LOAD = 200
 READS_AT_ONCE = 2
 SETTLES_AT_ONCE = 8
 _USUAL = 100
-_METADATA = (*DELIVERY_COLUMNS, *EXTRACT_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,7 @@ class Intake:
         result.seconds = time.monotonic() - started
         return result
 
-    def _take_in(
-        self, connection: SnowflakeConnection, requested: Sequence[Requested], result: IntakeResult
-    ) -> None:
+    def _take_in(self, connection: SnowflakeConnection, requested: Sequence[Requested], result: IntakeResult) -> None:
         work = list(self._versions(requested))
         if not work:
             return
@@ -167,7 +164,7 @@ class Intake:
             one.manifest for one in accepted if one.manifest and one.manifest.extract_id in load.loaded
         ]
         companions = {delivery.id: asked.companion for delivery, asked in work}
-        receipts = load.deliveries
+        receipts = [load.outcomes[delivery.id] for delivery, _ in work]
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
             for _ in pool.map(lambda row: self._settle(row, companions[row.delivery_id]), receipts):
                 pass
@@ -214,7 +211,7 @@ class Intake:
             return list(pool.map(one, work))
 
     def _load_accepted(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:
-        manifests = _rows_of(accepted)
+        manifests = [one.manifest for one in accepted if one.manifest is not None]
         contract = self._contract(one.contract for one in accepted)
         try:
             return self._load(connection, contract, manifests, [self._settlement(one) for one in accepted])
@@ -222,14 +219,12 @@ class Intake:
             # What one of them repeats was superseded meanwhile: read those after all.
             again = [self._reread(one) if one.repeated else one for one in accepted]
             contract = self._contract(one.contract for one in again)
-            manifests = _rows_of(again)
+            manifests = [one.manifest for one in again if one.manifest is not None]
             return self._load(connection, contract, manifests, [self._settlement(one) for one in again])
 
     def _reread(self, one: Accepted) -> Accepted:
         partition = self.rules.partition_key(one.delivery.file_name)
-        return accept(
-            one.delivery, self.rules, partition, bucket=self._bucket, lake=self._lake, run_id=self._run_id
-        )
+        return accept(one.delivery, self.rules, partition, bucket=self._bucket, lake=self._lake, run_id=self._run_id)
 
     def _load(
         self,
@@ -240,7 +235,7 @@ class Intake:
         *,
         reload: bool = False,
     ) -> LoadResult:
-        plan = plan_schema(connection, self.target, contract, _METADATA)
+        plan = plan_schema(connection, self.target, contract, DELIVERY_COLUMNS)
         apply_schema(connection, plan)
         return load_extracts(
             connection,
@@ -248,7 +243,6 @@ class Intake:
             contract,
             self.rules.load_mode,
             manifests,
-            metadata=_METADATA,
             settlements=settlements,
             run_id=self._run_id,
             query_tag=self._query_tag,
@@ -285,11 +279,6 @@ class Intake:
 
     def _settle(self, receipt: DeliveryRow, companion: str | None) -> None:
         settle(receipt, self._bucket, self._lake.store, companion=companion)
-
-
-def _rows_of(accepted: Sequence[Accepted]) -> list[Manifest]:
-    """The extracts whose rows are to be loaded; that of a quarantined delivery holds only its rejects."""
-    return [one.manifest for one in accepted if one.manifest is not None and one.reason is None]
 
 
 def _settlement_again(row: DeliveryRow) -> Settlement:
