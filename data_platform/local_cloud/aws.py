@@ -6,6 +6,7 @@ import json
 import sys
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK
@@ -23,6 +24,9 @@ SERVICES = (
     *("s3", "sts", "iam", "kms", "ssm", "secretsmanager", "transfer", "sns", "sqs"),
     *("ecs", "ecs-metadata", "ec2", "ecr", "logs", "monitoring", "events", "tagging"),
 )
+
+BODY_WRITTEN, FACTS_WRITTEN = ".tmp", ".meta.json.tmp"
+"""What S3's two files of an object, its bytes and its metadata, are called until both are written."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -59,9 +63,23 @@ def part(layout: Layout, port: int, sftp_port: int) -> Part:
             "DOCKER_HOST": f"unix://{data / 'no-docker.sock'}",
         },
         ports={NAME: port, "sftp": sftp_port},
+        prepare=lambda: finish_writes(data / "s3"),
         ready=lambda: http_ready(f"http://{LOOPBACK}:{port}/_ministack/health"),
         serves=f"http://{LOOPBACK}:{port} (SFTP on {LOOPBACK}:{sftp_port})",
     )
+
+
+def finish_writes(folder: Path) -> None:
+    """Finishes or undoes the writes of objects in which a killed server was, so that no object has the bytes of one
+    version and the metadata of another. See `aws_server` for their order."""
+    for path in sorted(folder.rglob(f"*{BODY_WRITTEN}")):
+        if path.name.endswith(FACTS_WRITTEN) and path.is_file():
+            stem = path.with_name(path.name.removesuffix(FACTS_WRITTEN))
+            if not stem.with_name(stem.name + BODY_WRITTEN).exists():
+                path.replace(stem.with_name(stem.name + ".meta.json"))
+    for path in folder.rglob(f"*{BODY_WRITTEN}"):
+        if path.is_file():
+            path.unlink()
 
 
 def http_ready(url: str) -> None:

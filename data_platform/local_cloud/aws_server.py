@@ -7,6 +7,7 @@ each has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministac
 - SFTP writes go round S3: no versions, nothing on disk, and a file that is on disk reads as empty
   (`aws_sftp`).
 - Transfer users' session policies are dropped, so that a partner could write into its receipts.
+- A kill between writing an object's bytes and its metadata mixes two versions; a write that fails is a warning.
 - Its state (buckets' versioning, secrets, Transfer users) is saved at a clean stop only.
 - Each page of a listing sorts the whole bucket; each version keeps its bytes in memory.
 
@@ -29,9 +30,11 @@ import ministack.app as ministack_app
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack.core import persistence
+from ministack.core.responses import get_account_id
 from ministack.services import s3, transfer
 
 from data_platform.local_cloud import aws_sftp
+from data_platform.local_cloud.aws import BODY_WRITTEN, FACTS_WRITTEN
 from data_platform.local_cloud.ports import LOOPBACK
 
 SAVED_EVERY = 2.0
@@ -110,13 +113,28 @@ def list_page(
         start = jump
 
 
+def write_object(path: Path, body: bytes | None, facts: str) -> None:
+    """Puts an object's bytes (None: those that are there stay) and its metadata in place.
+
+    Both are written aside, the bytes first, and then moved, the bytes first: whatever a kill leaves behind,
+    `aws.finish_writes` can tell whether the object is the old one or the new.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    body_aside, facts_aside = (path.with_name(path.name + suffix) for suffix in (BODY_WRITTEN, FACTS_WRITTEN))
+    if body is not None:
+        body_aside.write_bytes(body)
+    facts_aside.write_text(facts, encoding="utf-8")
+    if body is not None:
+        body_aside.replace(path)
+    facts_aside.replace(path.with_name(path.name + ".meta.json"))
+
+
 def close_gaps() -> None:
     """Puts our parts into ministack's modules. Called once, before it serves."""
     aws_sftp.install(transfer, s3)
 
-    find_bucket, persist, create_user, describe_user = (
+    find_bucket, create_user, describe_user = (
         s3._ensure_bucket,
-        s3._persist_object,
         transfer._create_user,
         transfer._describe_user,
     )
@@ -128,11 +146,15 @@ def close_gaps() -> None:
         return bucket
 
     def persist_object(bucket: str, key: str, record: dict[str, Any]) -> None:
-        persist(bucket, key, record)
-        if record.get("body") is None:  # on disk now; ministack would keep a version's bytes in memory too
-            for version in s3._object_versions.get((bucket, key)) or ():
-                if version["version_id"] == (record.get("version_id") or "null"):
-                    version["data"] = None
+        facts = {**s3._object_meta_from_record(record), **s3._key_history_meta(bucket, key), "key": key}
+        path = Path(s3._object_disk_path(bucket, key))
+        write_object(path, record.get("body"), json.dumps(facts))
+        record["body"] = None
+        base = Path(s3.DATA_DIR) / get_account_id() / bucket
+        s3._remove_key_files(s3._other_key_disk_path(str(base), key, str(path)))
+        for version in s3._object_versions.get((bucket, key)) or ():
+            if version["version_id"] == (record.get("version_id") or "null"):
+                version["data"] = None  # ministack would keep every version's bytes in memory too
 
     def create_user_with_policy(data: dict[str, Any]) -> Any:
         answer = create_user(data)

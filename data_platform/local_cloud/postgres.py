@@ -24,7 +24,7 @@ import psycopg2
 from data_platform.local_cloud import keys
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK, accepts
-from data_platform.local_cloud.processes import Part, PartNotReady, hermetic_environment
+from data_platform.local_cloud.processes import Part, PartBroken, PartNotReady, hermetic_environment
 
 NAME = "postgres"
 SUPERUSER = "postgres"
@@ -83,6 +83,11 @@ def _ready(port: int, password: str) -> None:
             host=LOOPBACK, port=port, user=SUPERUSER, password=password, dbname="postgres", connect_timeout=5
         ).close()
     except psycopg2.OperationalError as error:
+        if "password authentication failed" in str(error):
+            raise PartBroken(
+                "its data was made with another password than the one in the keys folder now; put the keys back,"
+                " or start afresh with `data-platform reset`"
+            ) from None
         raise PartNotReady(str(error).strip()) from None
 
 

@@ -36,6 +36,10 @@ class PartNotReady(Exception):
     """The part's process runs but does not answer yet (or no longer)."""
 
 
+class PartBroken(PartNotReady):
+    """The part will not answer however long one waits; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A process of the local cloud.
@@ -200,6 +204,8 @@ def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
         try:
             part.ready()
             return
+        except PartBroken:
+            raise
         except PartNotReady as error:
             reason = str(error)
         if record.process() is None:

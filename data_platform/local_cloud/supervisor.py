@@ -178,7 +178,10 @@ class LocalCloud:
         except subprocess.TimeoutExpired:
             raise self._failure("provision", f"not done within {PROVISION_SECONDS:.0f} s") from None
         if process.returncode != 0:
-            raise self._failure("provision", "buckets, SFTP users or databases could not be made")
+            raise self._failure(
+                "provision",
+                "buckets, SFTP users or databases could not be made (did keys change? run `data-platform down`)",
+            )
 
     # Down, reset, status
 

@@ -3,9 +3,11 @@ it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -17,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obstore.store import S3Store
 
-from data_platform.local_cloud.aws_server import SortedObjects, list_page
+from data_platform.local_cloud.aws import finish_writes
+from data_platform.local_cloud.aws_server import SortedObjects, list_page, write_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -267,6 +270,41 @@ def test_secrets_and_parameters_can_be_put_and_read(local_cloud: Mapping[str, st
     assert json.loads(aws(local_cloud, "secretsmanager").get_secret_value(SecretId=name)["SecretString"]) == {
         "password": "p"
     }
+
+
+# The files of an object, which a killed server may leave half written
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_write_cut_off_anywhere_leaves_the_old_object_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    path = tmp_path / "bucket" / "a.csv"
+    write_object(path, b"old", "old")
+    taken = 0
+
+    def cut_off(name: str) -> None:
+        whole = getattr(Path, name)
+
+        def step(self: Path, *arguments: Any, **options: Any) -> Any:
+            nonlocal taken
+            taken += 1
+            if taken > steps:
+                raise KeyboardInterrupt
+            return whole(self, *arguments, **options)
+
+        monkeypatch.setattr(Path, name, step)
+
+    with monkeypatch.context() as patched:
+        monkeypatch = patched
+        for name in ("write_bytes", "write_text", "replace"):
+            cut_off(name)
+        with contextlib.suppress(KeyboardInterrupt):
+            write_object(path, b"new", "new")
+    finish_writes(tmp_path)
+    expected = "new" if steps > 2 else "old"
+    assert (path.read_text(), (tmp_path / "bucket" / "a.csv.meta.json").read_text()) == (expected, expected)
+    assert sorted(found.name for found in path.parent.iterdir()) == ["a.csv", "a.csv.meta.json"]
 
 
 # The listing we put in ministack's place

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import signal
@@ -21,7 +23,7 @@ import psutil
 import psycopg2
 import pytest
 import snowflake.connector
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from dotenv import dotenv_values
 
 from data_platform.environment import Settings
@@ -172,6 +174,55 @@ def test_a_kill_of_aws_loses_no_object_version_secret_or_sign_in(cloud: LocalClo
     assert client(cloud, "secretsmanager").get_secret_value(SecretId="kept")["SecretString"] == "s"
     assert transfer.list_servers()["Servers"][0]["ServerId"] == server
     assert (cloud.layout.data("aws") / "state" / "transfer-host-key").read_text() == host_key
+
+
+def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_none(cloud: LocalCloud) -> None:
+    bucket = environment(cloud)["DATA_PLATFORM_LANDING_BUCKET"]
+    s3 = client(cloud, "s3")
+    acknowledged: dict[str, bytes] = {}
+    stopping = threading.Event()
+
+    def upload(worker: int) -> None:
+        mine = client(cloud, "s3")
+        for number in itertools.count():
+            key, body = f"storm/{worker}/{number % 5}", f"{worker} {number}".encode() * 500
+            try:
+                version = mine.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+            except (BotoCoreError, ClientError):
+                return
+            acknowledged[f"{key}@{version}"] = body
+            if stopping.is_set():
+                return
+
+    workers = [threading.Thread(target=upload, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    time.sleep(1)
+    kill(cloud, "aws")
+    stopping.set()
+    cloud.up()
+    for worker in workers:
+        worker.join()
+
+    assert len(acknowledged) > 20
+    for name, body in acknowledged.items():
+        key, version = name.split("@")
+        assert s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read() == body
+    for found in s3.list_objects_v2(Bucket=bucket, Prefix="storm/")["Contents"]:
+        body = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
+        assert found["ETag"].strip('"') == hashlib.md5(body).hexdigest()
+
+
+def test_lost_keys_are_explained_at_once(tmp_path: Path) -> None:
+    cloud = private_cloud(tmp_path)
+    try:
+        cloud.up()
+        cloud.down()
+        (cloud.layout.keys / "postgres.postgres").unlink()
+        with pytest.raises(LocalCloudError, match="made with another password"):
+            cloud.up()
+    finally:
+        cloud.down()
 
 
 def test_data_is_kept_from_one_start_to_the_next_and_through_kills(cloud: LocalCloud) -> None:
