@@ -122,9 +122,11 @@ def decide(
                 )
             _put(decision, state, _row(wanted, wanted.status, wanted.reason, 0, None, run_id, now))
             continue
-        if old is not None and old.extract_id is not None:
+        if old is not None and old.status == "loaded":
             _take_out(decision, old.extract_id)
         twin = _twin(wanted, state)
+        if twin is not None and old is not None and old.status == "duplicate":
+            continue
         if twin is not None:
             reason = f"same content as {twin.file_name} (delivery {twin.delivery_id})"
             _put(decision, state, _row(wanted, "duplicate", reason, 0, None, run_id, now))
