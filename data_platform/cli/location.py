@@ -77,6 +77,7 @@ class CodeLocation:
             cursor=self._cursor,
             definitions=self.definitions,
             sensor_name=landing.name,
+            resources={"landing": (self.definitions.resources or {})["landing"]},
         )
         result: Any = landing(context)
         self._cursor = result.cursor
@@ -89,6 +90,7 @@ class CodeLocation:
             tags[RUN_KEY_TAG] = request.run_key
         return self.execute(
             assets=request.asset_selection,
+            checks=request.asset_check_keys,
             partition=request.partition_key,
             run_config=request.run_config,
             tags=tags,
@@ -99,16 +101,20 @@ class CodeLocation:
         *,
         job: str = ASSET_JOB,
         assets: Sequence[dg.AssetKey] | None = None,
+        checks: Sequence[dg.AssetCheckKey] | None = None,
         partition: str | None = None,
         run_config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
         on_materialized: Callable[[int], None] | None = None,
     ) -> RunOutcome:
-        """Executes one run in this process and waits for its end. A failure is told, not raised. `on_materialized` is
-        told, now and then, how many assets are done."""
+        """Executes one run in this process and waits for its end. `checks`: which of the assets' (None: all). A failure
+        is told, not raised. `on_materialized` is told, now and then, how many assets are done."""
         run_id = str(uuid4())
+        definition = self.repository.get_job(job)
+        if checks is not None:
+            definition = definition.get_subset(asset_selection=set(assets or ()), asset_check_selection=set(checks))
         with self._watched(run_id, on_materialized):
-            result = self.definitions.get_job_def(job).execute_in_process(
+            result = definition.execute_in_process(
                 instance=self.instance,
                 asset_selection=assets,
                 partition_key=partition,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -37,6 +38,9 @@ def logs_to(path: Path, *, verbose: bool) -> Iterator[Console]:
         os.dup2(log.fileno(), 2)
         try:
             yield Console(file=terminal, highlight=False, width=None if terminal.isatty() else 160)
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -89,7 +89,7 @@ class _Run:
     def go(self, select: str | None, partition: str | None, size: str | None, again: bool) -> Report:
         """All of it, up to what is to be said at the end."""
         with self._step("local cloud"):
-            wanted = connected(self.progress.log)
+            wanted = connected(lambda line: self.progress.console.print(f"  {line}", markup=False))
         demo = self._demo(wanted, size) if size is not None else None
         with self._step("definitions"):
             from data_platform.cli.location import CodeLocation
@@ -160,9 +160,7 @@ class _Run:
     def _daily(self, location: CodeLocation) -> RunOutcome:
         models = len(location.select("kind:dbt"))
         task = self.progress.add_task("models built", total=models)
-        outcome = location.execute(
-            job="daily", on_materialized=lambda done: self.progress.update(task, completed=done)
-        )
+        outcome = location.execute(job="daily", on_materialized=lambda done: self.progress.update(task, completed=done))
         self.progress.update(task, completed=len(outcome.materialized))
         return outcome
 

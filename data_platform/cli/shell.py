@@ -84,4 +84,3 @@ def dev(ctx: click.Context, port: int, host: str) -> None:
     click.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)", err=True)
     os.chdir(ROOT)
     os.execv(command[0], command)  # noqa: S606  no shell is wanted
-

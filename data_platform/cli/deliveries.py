@@ -1,0 +1,219 @@
+"""`data-platform deliveries`: what partners delivered, what became of it, what waits, and how to replay it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from data_platform.cli.output import console, count, local_time, print_json, show, size, table
+from data_platform.cli.project import landing_bucket
+from data_platform.environment import Settings, settings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+    from data_platform.warehouse.settlement import DeliveryRow
+
+STATUSES = ("loaded", "duplicate", "superseded", "quarantined")
+_COLORS = {"loaded": "green", "quarantined": "red", "duplicate": "yellow", "superseded": "yellow"}
+_AGO = re.compile(r"(\d+)([hdw])")
+_HOURS = {"h": 1, "d": 24, "w": 168}
+_ID_SHOWN = 12
+
+
+@click.group()
+def deliveries() -> None:
+    """What partners delivered, what became of it, what waits, and how to replay it."""
+
+
+def since(text: str | None, now: datetime | None = None) -> datetime | None:
+    """`36h`, `7d`, `2w` ago, or a day or time in the city's zone. Raises click.BadParameter."""
+    if text is None:
+        return None
+    if match := _AGO.fullmatch(text):
+        return (now or datetime.now(UTC)) - timedelta(hours=int(match[1]) * _HOURS[match[2]])
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r}: expected 36h, 7d, 2w, a day such as 2026-03-08, or a time such as 2026-03-08T06:00",
+            param_hint="--since",
+        ) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=settings().zone)
+
+
+@deliveries.command("list")
+@click.option("--partner", help="Only this partner's.")
+@click.option("--feed", help="Only this feed's: its name, or <partner>/<feed>.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only with this outcome.")
+@click.option("--since", "since_text", metavar="WHEN", help="Settled since: 36h, 7d, 2w, or a day or time.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="After so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def list_(
+    partner: str | None,
+    feed: str | None,
+    status: str | None,
+    since_text: str | None,
+    limit: int,
+    offset: int,
+    as_json: bool,
+) -> None:
+    """List settled deliveries, the last settled first.
+
+    \b
+    Examples:
+      data-platform deliveries list --status quarantined
+      data-platform deliveries list --feed harbor_water/meter_readings --since 7d
+      data-platform deliveries list --limit 1000 --json | jq -r '.[].file_name'
+    """
+    if feed is not None and "/" in feed:
+        partner, feed = feed.split("/", 1)
+    from data_platform.warehouse.ledger import list_deliveries
+
+    with _ledger() as (wanted, connection):
+        rows = list_deliveries(
+            connection,
+            wanted.snowflake.database,
+            partner=partner,
+            feed=feed,
+            status=status,  # type: ignore[arg-type]
+            since=since(since_text),
+            limit=limit + 1,
+            offset=offset,
+        )
+    if as_json:
+        print_json([asdict(row) for row in rows[:limit]])
+        return
+    made = table("delivery", "feed", "file", "status", "rows read", "loaded", "rejects", "landed", "reason")
+    for row in rows[:limit]:
+        made.add_row(
+            row.delivery_id[:_ID_SHOWN],
+            f"{row.partner}/{row.feed}",
+            row.file_name,
+            f"[{_COLORS[row.status]}]{row.status}[/]",
+            count(row.rows_read),
+            count(row.rows_loaded),
+            count(row.rows_rejected),
+            local_time(row.landed_at, wanted.zone),
+            _reason(row),
+        )
+    show(made)
+    if len(rows) > limit:
+        click.echo(f"There are more: --offset {offset + limit}")
+    if not rows:
+        click.echo("No delivery is settled that is so. `data-platform deliveries pending` shows what waits.")
+
+
+@deliveries.command("show")
+@click.argument("delivery")
+@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="So many rejects.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Rejects after so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
+    """Show a delivery's receipt and its rejects: record number, column, reason and raw text.
+
+    DELIVERY is a delivery's id, the beginning of one, or a file's name.
+
+    \b
+    Examples:
+      data-platform deliveries show 3f9ac2d81b07
+      data-platform deliveries show readings_20260307T07-0500.csv --rejects 100
+    """
+    from data_platform.cli.receipts import find, read_rejects
+
+    with _ledger() as (wanted, connection):
+        row = find(connection, wanted.snowflake.database, delivery)
+    rejects, total = read_rejects(wanted, row, limit=limit, offset=offset)
+    if as_json:
+        print_json({**asdict(row), "rejects": rejects})
+        return
+    made = table("receipt", "")
+    for name, value in asdict(row).items():
+        text = local_time(value, wanted.zone) if isinstance(value, datetime) else str(value)
+        made.add_row(name.replace("_", " "), "" if value is None else text)
+    show(made)
+    if rejects:
+        shown = table("record", "column", "reason", "raw text", right=("record",))
+        for reject in rejects:
+            column = reject["column_name"] or "(whole record)"
+            shown.add_row(count(reject["record_number"]), column, reject["reason"], _escaped(reject["raw_text"]))
+        click.echo(f"\nRejects {offset + 1} to {offset + len(rejects)} of {total}:")
+        show(shown)
+        if offset + len(rejects) < total:
+            click.echo(f"There are more: --offset {offset + len(rejects)}")
+
+
+@deliveries.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def pending(as_json: bool) -> None:
+    """Show what stands in inbound, and why it has not been taken in.
+
+    \b
+    Example:
+      data-platform deliveries pending
+    """
+    from data_platform.cli.pending import pending_files
+
+    wanted = settings().require_endpoints().adopt()
+    files = pending_files(wanted)
+    if as_json:
+        print_json([asdict(file) for file in files])
+        return
+    made = table("file", "size", "landed", "state", "why", right=("size",))
+    for file in files:
+        made.add_row(file.key, size(file.size), local_time(file.landed_at, wanted.zone), file.state, file.why)
+    show(made) if files else click.echo("Nothing stands in inbound: every delivery is settled.")
+
+
+@deliveries.command()
+@click.argument("delivery")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def replay(delivery: str, yes: bool) -> None:
+    """Put an archived or quarantined file into inbound again, to be taken in anew.
+
+    What happens then depends on what is loaded: content that is loaded already is a duplicate and loads nothing;
+    of a superseded file the old rows come back; a quarantined file is held against today's contract and limits.
+
+    \b
+    Example:
+      data-platform deliveries replay 3f9ac2d81b07
+    """
+    from data_platform.cli.receipts import find, put_back, what_replay_does
+
+    with _ledger() as (wanted, connection):
+        row = find(connection, wanted.snowflake.database, delivery)
+    bucket = landing_bucket(wanted)
+    console().print(what_replay_does(row), markup=False, soft_wrap=True)
+    if not yes:
+        click.confirm(f"Put {row.object_key} into inbound again?", abort=True)
+    put_back(bucket, row)
+    click.echo(
+        f"{row.object_key} is in inbound again. The landing sensor takes it in, or `data-platform run --no-demo`."
+    )
+
+
+@contextmanager
+def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
+    from data_platform.warehouse.connection import connect
+
+    wanted = settings().require_endpoints()
+    with connect(wanted, query_tag="data-platform deliveries") as connection:
+        yield wanted, connection
+
+
+def _reason(row: DeliveryRow) -> str:
+    text = " ".join((row.reason or "").split())
+    return _escaped(text if len(text) <= 90 else text[:89] + "…")
+
+
+def _escaped(text: str | None) -> str:
+    from rich.markup import escape
+
+    return escape(text or "")

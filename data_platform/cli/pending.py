@@ -1,0 +1,65 @@
+"""What stands in inbound and why it has not been taken in, put together from the listing and from Dagster's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from data_platform.automation.landing_sensor import ATTEMPTS, History, read_history
+from data_platform.cli.inbound import look
+from data_platform.cli.location import CodeLocation
+from data_platform.cli.project import landing_bucket
+from data_platform.environment import Settings
+from data_platform.landing.inbox import Ready, Scan
+
+
+@dataclass(frozen=True)
+class PendingFile:
+    """A file in inbound. `state`: ready, in a run, backing off, waiting or unmatched."""
+
+    key: str
+    size: int
+    landed_at: datetime
+    state: str
+    why: str
+
+
+def pending_files(settings: Settings) -> list[PendingFile]:
+    """All that stands in inbound, by key. The settings must have been adopted."""
+    location = CodeLocation()
+    try:
+        found = look(landing_bucket(settings), location)
+        history = read_history(location.instance)
+    finally:
+        location.close()
+    return sorted(_described(found, history, datetime.now(UTC)), key=lambda file: file.key)
+
+
+def _described(found: Scan, history: History, now: datetime) -> Iterator[PendingFile]:
+    companions = {ready.companion for ready in found.ready}
+    for ready in found.ready:
+        state, why = _state(ready, history, now)
+        yield PendingFile(ready.pending.key, ready.pending.size, ready.pending.modified, state, why)
+    for waiting in found.waiting:
+        pending = waiting.pending
+        if pending.key in companions:
+            continue
+        why = waiting.reason
+        if waiting.until is not None:
+            why += f"; ready in {(waiting.until - now).total_seconds():.0f} s"
+        yield PendingFile(pending.key, pending.size, pending.modified, "waiting", why)
+    for pending, reason in found.unmatched:
+        yield PendingFile(pending.key, pending.size, pending.modified, "unmatched", reason)
+
+
+def _state(ready: Ready, history: History, now: datetime) -> tuple[str, str]:
+    token = ready.pending.token
+    failures = history.failed[token]
+    if token in history.under_way:
+        return "in a run", "a run is taking it in"
+    if failures and history.resting(ready.pending, now):
+        return "backing off", f"{failures} of {ATTEMPTS} runs failed with it; see their logs in the UI"
+    if failures:
+        return "ready", f"the next tick tries again, after {failures} failed runs"
+    return "ready", f"the next tick takes it in, for {ready.rules.feed}"

@@ -1,0 +1,93 @@
+"""One settled delivery: finding it, its rejects, and putting its file into inbound again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data_platform.environment import Settings
+from data_platform.landing.settle import settled_key
+from data_platform.warehouse.ledger import delivery, list_deliveries
+from data_platform.warehouse.settlement import DeliveryRow
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+    from data_platform.landing.bucket import LandingBucket
+
+
+def find(connection: SnowflakeConnection, database: str, wanted: str) -> DeliveryRow:
+    """The delivery of that id, or beginning of one, or else the last settled of that file name. Raises
+    click.ClickException."""
+    found = delivery(connection, database, wanted) if set(wanted) <= set("0123456789abcdef") else None
+    if found is not None:
+        return found
+    for row in list_deliveries(connection, database, file_name=_like(wanted), limit=100):
+        if row.file_name == wanted:
+            return row
+    raise click.ClickException(
+        f"No settled delivery is {wanted!r}, or more than one id begins so. `data-platform deliveries list` shows"
+        " ids and names, `data-platform deliveries pending` what is not settled yet."
+    )
+
+
+def _like(name: str) -> str:
+    return name.replace("\\", "\\\\").replace("%", "\\%")
+
+
+def read_rejects(wanted: Settings, row: DeliveryRow, *, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """A page of the delivery's rejects, and how many were kept. They stand beside its extract in the lake; a
+    quarantined delivery's stand there alone."""
+    if not row.rows_rejected:
+        return [], 0
+    from data_platform.lake.extracts import Lake
+    from data_platform.lake.manifest import ExtractKey
+    from data_platform.lake.store import open_bucket
+
+    lake = Lake(open_bucket(wanted, wanted.lake_bucket))
+    manifest = lake.read_manifest(ExtractKey(row.partner, row.feed, row.delivery_id, row.partition))
+    rejects = lake.read_rejects(manifest) if manifest is not None else None
+    if rejects is None:
+        return [], 0
+    return rejects.slice(offset, limit).to_pylist(), rejects.num_rows
+
+
+def what_replay_does(row: DeliveryRow) -> str:
+    """What is going to happen, in words."""
+    subject = f"{row.file_name} of {row.partner}/{row.feed}, {row.status} at {row.settled_at:%Y-%m-%d %H:%M %Z}"
+    what = {
+        "loaded": "Its rows are loaded. The same content again will be a duplicate and change nothing; to put the"
+        " rows into the table again from the lake, run the asset with `reload: true` instead.",
+        "duplicate": "Its content was loaded before. It will be a duplicate again while that is so.",
+        "superseded": "A newer file has taken its place. Put back, it is the newest: its rows come back and those of"
+        " the newer file go out, in one transaction.",
+        "quarantined": f"It was refused: {row.reason}. It will be held against the contract and limits as they are"
+        " today, and loaded if it agrees.",
+    }
+    return f"{subject}.\n{what[row.status]}"
+
+
+def put_back(bucket: LandingBucket, row: DeliveryRow) -> None:
+    """Copies the file, and its manifest or trigger if it came with one, into inbound: a new version, a new delivery.
+
+    Raises click.ClickException where the name is taken by a file that waits, or where the file is gone.
+    """
+    if bucket.exists(row.object_key):
+        raise click.ClickException(
+            f"{row.object_key} is taken: a newer file of that name waits to be taken in. Let that be settled first."
+        )
+    kept = settled_key(row)
+    if not bucket.exists(kept):
+        raise click.ClickException(f"{kept} is gone (its retention may have ended); ask {row.partner} to send it.")
+    folder, _, name = kept.rpartition("/")
+    inbound = row.object_key.rpartition("/")[0]
+    others = [
+        pending.key
+        for page in bucket.pages(prefix=f"{folder}/")
+        for pending in page
+        if not pending.key.endswith(f"/{name}")
+    ]
+    for companion in others:  # first, as the file is ready once both are there
+        bucket.copy_back(companion, f"{inbound}/{companion.rpartition('/')[2]}")
+    bucket.copy_back(kept, row.object_key)

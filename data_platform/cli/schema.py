@@ -1,0 +1,127 @@
+"""`data-platform schema`: the statements that bring Snowflake's tables to their contracts, shown before they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from data_platform.cli.errors import DataProblem
+from data_platform.environment import settings
+
+if TYPE_CHECKING:
+    from data_platform.landing.feed import FeedRules
+    from data_platform.warehouse.schema import SchemaPlan
+
+
+@click.group()
+def schema() -> None:
+    """Plan and apply changes of Snowflake's tables.
+
+    Loading a delivery brings its table to the contract by itself. These commands show beforehand what that means, and
+    do it without a delivery. A change that could lose data is refused, with the way out (exit code 3).
+    """
+
+
+@schema.command()
+@click.argument("feeds", nargs=-1)
+def plan(feeds: tuple[str, ...]) -> None:
+    """Show the statements that bring the tables of FEEDS (<partner>/<feed>; default: all) to their contracts.
+
+    \b
+    Examples:
+      data-platform schema plan
+      data-platform schema plan harbor_water/meter_readings
+    """
+    plans = _plans(feeds)
+    _show(plans)
+    _raise_refusals(plans)
+
+
+@schema.command()
+@click.argument("feeds", nargs=-1)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--storage-integration",
+    metavar="NAME",
+    help="How Snowflake signs in to the lake's bucket, for the stage that is made once. None in local.",
+)
+def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) -> None:
+    """Make the platform's schema if it is missing, and bring the tables of FEEDS to their contracts.
+
+    \b
+    Examples:
+      data-platform schema apply
+      data-platform schema apply clear_air/stations --yes
+    """
+    from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.platform import ensure_platform
+    from data_platform.warehouse.schema import apply_schema
+
+    plans = _plans(feeds)
+    _show(plans)
+    wanted = settings()
+    due = [plan for plan in plans if plan.changes and not plan.refusals]
+    if due and not yes:
+        statements = sum(len(plan.changes) for plan in due)
+        click.confirm(f"Run these {statements} statements in {wanted.snowflake.account}?", abort=True)
+    with connect(wanted, query_tag="data-platform schema apply") as connection:
+        ensure_platform(
+            connection, wanted.snowflake.database, wanted.lake_bucket, storage_integration=storage_integration
+        )
+        for plan in due:
+            apply_schema(connection, plan)
+            click.echo(f"{plan.table} is as its contract says")
+    _raise_refusals(plans)
+
+
+def _plans(names: tuple[str, ...]) -> list[SchemaPlan]:
+    from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.schema import plan_schema
+    from data_platform.warehouse.table import DELIVERY_COLUMNS, EXTRACT_COLUMNS, raw_table
+
+    wanted = settings().require_endpoints()
+    metadata = (*EXTRACT_COLUMNS, *DELIVERY_COLUMNS)
+    with connect(wanted, query_tag="data-platform schema plan") as connection:
+        return [
+            plan_schema(
+                connection,
+                raw_table(wanted.snowflake.database, rules.partner, rules.name),
+                rules.contract,
+                metadata,
+            )
+            for rules in _feeds(names)
+        ]
+
+
+def _feeds(names: tuple[str, ...]) -> list[FeedRules]:
+    """The declared feeds of these names. Raises click.BadParameter."""
+    from data_platform.cli.project import DEFS
+    from data_platform.transform.sources import declared_sources
+
+    sources = declared_sources(DEFS / "sources" / "partners")
+    declared = {feed.rules.feed: feed.rules for source in sources for feed in source.feeds}
+    unknown = [name for name in names if name not in declared]
+    if unknown:
+        raise click.BadParameter(f"no feed is called {', '.join(unknown)}; there are {', '.join(declared)}")
+    return [declared[name] for name in names or declared]
+
+
+def _show(plans: list[SchemaPlan]) -> None:
+    for plan in plans:
+        if plan.refusals:
+            click.echo(f"-- {plan.table}: refused")
+            for refusal in plan.refusals:
+                click.echo(refusal)
+        elif not plan.changes:
+            click.echo(f"-- {plan.table}: is as its contract says")
+        else:
+            click.echo(f"-- {plan.table}")
+            for change in plan.changes:
+                click.echo(f"{change.sql};  -- {change.reason}")
+
+
+def _raise_refusals(plans: list[SchemaPlan]) -> None:
+    refused = [str(plan.table) for plan in plans if plan.refusals]
+    if refused:
+        raise DataProblem(f"{', '.join(refused)} can't follow the contract; see above for the way out")
