@@ -81,7 +81,7 @@ def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | Non
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> Iterator[dg.AssetCheckResult]:
         now = datetime.now(UTC)
-        with warehouse.open(query_tag=f"dagster run={context.run_id} check=arrivals") as connection:
+        with warehouse.open(query_tag=f"dagster run={context.run.run_id} check=arrivals") as connection:
             for key in sorted(selected.asset_key for selected in context.selected_asset_check_keys):
                 rules = watched[key]
                 names = file_names(connection, settings().snowflake.database, rules.partner, rules.name)
