@@ -75,8 +75,9 @@ SELECT database_name, schema_name, view_name, 'VIEW', comment, sql FROM duckdb_v
 
 
 def database_views(database: str) -> str:
-    """The INFORMATION_SCHEMA of one database, in place of fakesnow's."""
+    """What a database has from the start: its schema PUBLIC, and INFORMATION_SCHEMA in place of fakesnow's."""
     return f"""
+    CREATE SCHEMA IF NOT EXISTS "{database}".PUBLIC;
     CREATE SCHEMA IF NOT EXISTS "{database}"._fs_information_schema;
     CREATE OR REPLACE VIEW "{database}"._fs_information_schema._fs_columns AS
     SELECT * EXCLUDE (_duck_type) FROM {_INFORMATION_SCHEMA}._fs_columns WHERE table_catalog = '{database}';

@@ -212,11 +212,16 @@ def _row_counts(duck: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> list[
     return [int(by_path[str(p)]) for p in paths]
 
 
+_TEMPORARY = "temp"  # DuckDB's catalog of temporary tables, which live too short for a history
+
+
 def _history(target: CopyTarget) -> str:
     return f"{_quoted(target.catalog)}._fs_information_schema._fs_load_history"
 
 
 def _loaded_before(duck: duckdb.DuckDBPyConnection, target: CopyTarget, urls: Sequence[str]) -> set[str]:
+    if target.catalog == _TEMPORARY:
+        return set()
     found = duck.execute(
         f"SELECT DISTINCT file_name FROM {_history(target)} "
         "WHERE table_name = ? AND schema_name = ? AND list_contains(?, file_name)",
@@ -226,6 +231,8 @@ def _loaded_before(duck: duckdb.DuckDBPyConnection, target: CopyTarget, urls: Se
 
 
 def _record(duck: duckdb.DuckDBPyConnection, target: CopyTarget, rows: dict[str, int]) -> None:
+    if target.catalog == _TEMPORARY:
+        return
     duck.execute(
         f"INSERT INTO {_history(target)} "
         "SELECT ?, f.url, ?, ?, 'LOADED', f.n, f.n, NULL, NULL, NULL, NULL, 0, 1 "

@@ -18,6 +18,7 @@ from fakesnow.dialect import syntax_error
 from sqlglot import Expr, exp
 from sqlglot.errors import ParseError
 
+from data_platform.local_cloud.snowflake.catalog import database_views
 from data_platform.local_cloud.snowflake.copy_into import CopyTarget, copy_from_stage, prepared_copy
 from data_platform.local_cloud.snowflake.ddl import Definition, changes_nothing_here, split_alter_command
 from data_platform.local_cloud.snowflake.dialect import to_duckdb
@@ -153,7 +154,36 @@ class Cursor(FakeSnowflakeCursor):
     def _define(self, expression: Expr, params: Any) -> Result:
         """Run a DDL statement: tables, views and comments ourselves, the rest the way fakesnow does."""
         message = Definition(self.session, lambda e: self._transform(e, params)).run(expression)
-        return status(message) if message else self._fakesnow(expression, params)
+        if message:
+            return status(message)
+        if str(expression.args.get("kind")).upper() == "DATABASE":
+            return self._database(expression, params)
+        return self._fakesnow(expression, params)
+
+    def _database(self, expression: Expr, params: Any) -> Result:
+        """CREATE DATABASE, which becomes the current one, and DROP DATABASE."""
+        session = self.session
+        name = expression.find(exp.Identifier)
+        assert name is not None
+        database = name.name if name.args.get("quoted") else name.name.upper()
+        known = session.duck.execute("SELECT 1 FROM duckdb_databases() WHERE database_name = ?", [database]).fetchall()
+        if isinstance(expression, exp.Create):
+            if known and expression.args.get("exists"):
+                return status(f"{database} already exists, statement succeeded.")
+            result = self._fakesnow(expression, params)
+            session.duck.execute(database_views(database))
+            session.use_schema(database, "PUBLIC")
+            return result
+        if not known:
+            if expression.args.get("exists"):
+                return status("Drop statement executed successfully.")
+            raise compilation_error(2003, "02000", f"Database '{database}' does not exist or not authorized.")
+        if session.database == database:
+            session.duck.execute("SET schema = 'memory.main'")
+            session.database = session._schema = None
+            session.database_set = session.schema_set = False
+        session.instance.drop_database(database)
+        return status(f"{database} successfully dropped.")
 
     def _use(self, use: exp.Use) -> Result | None:
         """USE ROLE and USE WAREHOUSE; `USE a.b` is USE SCHEMA, `USE a` is USE DATABASE."""
@@ -166,7 +196,12 @@ class Cursor(FakeSnowflakeCursor):
             return status()
         elif not kind and isinstance(use.this, exp.Table):
             use.set("kind", exp.Var(this="SCHEMA" if use.this.db else "DATABASE"))
-            return None
+            return self._use(use)
+        elif kind == "DATABASE" and isinstance(use.this, exp.Table):
+            known = self._duck_conn.execute("SELECT database_name FROM duckdb_databases()").fetchall()
+            if (name,) not in known:
+                raise compilation_error(2043, "02000", "Object does not exist, or operation cannot be performed.")
+            self.session.use_schema(name, "PUBLIC")
         else:
             return None
         return status()

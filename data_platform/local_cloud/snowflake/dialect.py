@@ -131,4 +131,8 @@ def to_duckdb(expression: Expr, session: Session, params: Any) -> Expr:
     expression = rewritten(expression, lambda e: point_to_temporary(e, session))
     for transform in pipeline(session, params):
         expression = expression.transform(transform, copy=False)
+    reserved = session.instance.reserved_words
+    for identifier in expression.find_all(exp.Identifier):
+        if not identifier.quoted and identifier.name.upper() in reserved:
+            identifier.set("quoted", True)
     return exact_quotients(session.duck, expression)

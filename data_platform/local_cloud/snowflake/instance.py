@@ -7,6 +7,7 @@ Files live in one directory: `<DATABASE>.db` for each Snowflake database and `_f
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,27 @@ class LocalSnowflake(FakeSnow):
                 self.duck_conn.execute(macros.creation_sql(file.stem))
                 self.duck_conn.execute(catalog.database_views(file.stem))
 
+    @cached_property
+    def reserved_words(self) -> frozenset[str]:
+        """Words that DuckDB takes as names only in quotes; Snowflake's list is much shorter."""
+        found = self.duck_conn.cursor().execute(
+            "SELECT upper(keyword_name) FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+        )
+        return frozenset(word for (word,) in found.fetchall())
+
     def _attach(self, name: str) -> None:
         path = str(Path(str(self.db_path)) / f"{name}.db").replace("'", "''")
         self.duck_conn.execute(f"ATTACH '{path}' AS \"{name}\"")
+
+    def drop_database(self, name: str) -> None:
+        """Detach a database and delete its files."""
+        self.duck_conn.execute(f'DETACH "{name}"')
+        for suffix in (".db", ".db.wal"):
+            (Path(str(self.db_path)) / f"{name}{suffix}").unlink(missing_ok=True)
+        for table in ("_fs_stages", "_fs_file_formats"):
+            self.duck_conn.execute(
+                f"DELETE FROM {GLOBAL_DATABASE_NAME}._fs_information_schema.{table} WHERE database_name = ?", [name]
+            )
 
     def close(self) -> None:
         """Write everything into the database files and let go of them."""

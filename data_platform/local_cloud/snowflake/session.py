@@ -57,6 +57,8 @@ class Session(FakeSnowflakeConnection):
         )
         if database:
             self._duck_conn.execute(database_views(database.upper()))
+            if schema is None:
+                self.use_schema(database.upper(), "PUBLIC")
         self.instance = instance
         self.context = context
         self.number = next(_session_numbers)
@@ -71,6 +73,12 @@ class Session(FakeSnowflakeConnection):
     @property
     def duck(self) -> duckdb.DuckDBPyConnection:
         return self._duck_conn
+
+    def use_schema(self, database: str, schema: str) -> None:
+        """Make an existing schema the current one."""
+        self.duck.execute("SET schema = '{}'".format(f"{database}.{schema}".replace("'", "''")))
+        self.database, self._schema = database, schema
+        self.database_set = self.schema_set = True
 
     def begin(self) -> None:
         """BEGIN. A second BEGIN within a transaction is ignored, as Snowflake does."""

@@ -24,7 +24,7 @@ READINGS = """
 
 
 @pytest.fixture(scope="module")
-def connection(snowflake_server: SnowflakeServer) -> Iterator[SnowflakeConnection]:
+def raw_tables(snowflake_server: SnowflakeServer) -> Iterator[SnowflakeConnection]:
     connection = snowflake_server.connect()
     cursor = connection.cursor()
     cursor.execute("create or replace schema raw_contract")
@@ -72,10 +72,10 @@ def rows(connection: SnowflakeConnection, query: str) -> list[tuple[object, ...]
 
 @pytest.mark.timeout(600)
 def test_a_build_twice_with_a_change_between_leaves_what_dbt_promises(
-    project: Path, connection: SnowflakeConnection
+    project: Path, raw_tables: SnowflakeConnection
 ) -> None:
     dbt(project, "build")
-    cursor = connection.cursor()
+    cursor = raw_tables.cursor()
     cursor.execute("begin")
     cursor.execute(
         "update raw_contract.readings set status = 'ok', amount = 9.999, updated_at = '2026-03-10 00:00:00 +00:00'"
@@ -85,24 +85,24 @@ def test_a_build_twice_with_a_change_between_leaves_what_dbt_promises(
     cursor.execute("commit")
     dbt(project, "build")
 
-    merged = rows(connection, "select reading_id, status, amount from contract.latest_readings order by 1")
+    merged = rows(raw_tables, "select reading_id, status, amount from contract.latest_readings order by 1")
     assert [(i, s, str(a)) for i, s, a in merged] == [(1, "ok", "1.125"), (2, "ok", "9.999"), (3, "ok", "3.500")]
-    assert rows(connection, "select count(*), count(distinct reading_id) from contract.replaced_readings") == [(3, 3)]
-    assert rows(connection, "select count(*) from contract.appended_readings") == [(5,)]
+    assert rows(raw_tables, "select count(*), count(distinct reading_id) from contract.replaced_readings") == [(3, 3)]
+    assert rows(raw_tables, "select count(*) from contract.appended_readings") == [(5,)]
     history = rows(
-        connection,
+        raw_tables,
         "select reading_id, dbt_valid_to is null from contract_snapshots.readings_by_timestamp order by 1, dbt_valid_from",
     )
     assert history == [(1, True), (2, False), (2, True), (3, True)]
     history = rows(
-        connection,
+        raw_tables,
         "select reading_id, dbt_valid_to is null from contract_snapshots.readings_by_check order by 1, dbt_valid_from",
     )
     assert history == [(1, True), (2, False), (2, True), (3, False)]
 
 
 @pytest.mark.timeout(600)
-def test_the_catalog_has_types_comments_and_row_counts(project: Path, connection: SnowflakeConnection) -> None:
+def test_the_catalog_has_types_comments_and_row_counts(project: Path, raw_tables: SnowflakeConnection) -> None:
     dbt(project, "docs", "generate")
     catalog = json.loads((project / "target" / "catalog.json").read_text())
     table = catalog["nodes"]["model.contract.daily"]
@@ -114,7 +114,7 @@ def test_the_catalog_has_types_comments_and_row_counts(project: Path, connection
 
 
 @pytest.mark.timeout(600)
-def test_a_sources_freshness_is_read_from_its_newest_row(project: Path, connection: SnowflakeConnection) -> None:
+def test_a_sources_freshness_is_read_from_its_newest_row(project: Path, raw_tables: SnowflakeConnection) -> None:
     dbt(project, "source", "freshness")
     (result,) = json.loads((project / "target" / "sources.json").read_text())["results"]
     assert result["status"] == "pass"

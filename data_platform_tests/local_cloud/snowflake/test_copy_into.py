@@ -1,0 +1,149 @@
+"""COPY INTO from Parquet on S3. https://docs.snowflake.com/en/sql-reference/sql/copy-into-table"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import struct
+import time
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from snowflake.connector.cursor import SnowflakeCursor
+
+from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
+from data_platform_tests.local_cloud.snowflake.conftest import BUCKET, Lake
+
+UTC = dt.timezone.utc
+POINT = struct.pack("<BIdd", 1, 1, 1.5, 2.5)
+COLUMNS = {
+    "s": "VARCHAR", "i8": "NUMBER(3,0)", "i16": "NUMBER(5,0)", "i32": "NUMBER(10,0)", "i64": "NUMBER(19,0)",
+    "d": "NUMBER(38,10)", "f": "FLOAT", "b": "BOOLEAN", "day": "DATE", "at": "TIMESTAMP_TZ(6)", "t": "TIME(6)",
+    "j": "VARIANT", "raw": "BINARY", "g": "GEOMETRY",
+}  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("s", pa.string()), ("i8", pa.int8()), ("i16", pa.int16()), ("i32", pa.int32()), ("i64", pa.int64()),
+        ("d", pa.decimal128(38, 10)), ("f", pa.float64()), ("b", pa.bool_()), ("day", pa.date32()),
+        ("at", pa.timestamp("us", "UTC")), ("t", pa.time64("us")), ("j", pa.string()), ("raw", pa.binary()),
+        ("g", pa.binary()),
+    ]
+)  # fmt: skip
+ROWS = [
+    {
+        "s": "it's", "i8": -128, "i16": -32768, "i32": 2**31 - 1, "i64": -(2**63),
+        "d": Decimal("1234567890123456789012345678.0123456789"), "f": math.inf, "b": True, "day": dt.date(1, 1, 1),
+        "at": dt.datetime(1, 1, 1, 0, 0, 0, 1, UTC), "t": dt.time(23, 59, 59, 999999), "j": '{"a":[1,"x"]}',
+        "raw": b"\x00\xff", "g": POINT,
+    },
+    {
+        "s": "", "i8": 127, "i16": 0, "i32": 0, "i64": 2**63 - 1, "d": Decimal("-0.0000000001"), "f": -0.5, "b": False,
+        "day": dt.date(9999, 12, 31), "at": dt.datetime(9999, 12, 31, 23, 59, 59, 999999, UTC), "t": dt.time(0), "j": "7",
+        "raw": b"", "g": None,
+    },
+    {"at": dt.datetime(1969, 12, 31, 23, 59, 59, 500000, UTC)},
+]  # fmt: skip
+TRANSFORMED = {
+    **{name: f"$1:{name}::{kind}" for name, kind in COLUMNS.items()},
+    "j": "PARSE_JSON($1:j::VARCHAR)",
+    "g": "TO_GEOMETRY($1:g::BINARY, 2263)",
+}
+OPTIONS = "FILE_FORMAT = (FORMAT_NAME = parquet) FORCE = TRUE"
+
+
+@pytest.fixture
+def stage(cursor: SnowflakeCursor) -> str:
+    cursor.execute("create file format parquet type = parquet use_logical_type = true binary_as_text = false")
+    cursor.execute(f"create stage lake url = 's3://{BUCKET}/' storage_integration = lake")
+    return "@lake"
+
+
+def expected() -> list[tuple[object, ...]]:
+    return [tuple(row.get(name) for name in COLUMNS if name not in ("j", "g", "raw")) for row in ROWS]
+
+
+def test_a_transforming_copy_keeps_every_value_of_every_type(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
+    lake.put("exact/part-0.parquet", pa.Table.from_pylist(ROWS, SCHEMA))
+    cursor.execute("create table t (" + ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items()) + ")")
+    cursor.execute(
+        f"COPY INTO t ({', '.join(COLUMNS)}) FROM (SELECT {', '.join(TRANSFORMED.values())} FROM {stage}/exact/)"
+        f" FILES = ('part-0.parquet') {OPTIONS}"
+    )
+    plain = ", ".join(name for name in COLUMNS if name not in ("j", "g", "raw"))
+    assert rows(cursor, f"select {plain} from t") == expected()
+    assert rows(cursor, "select j:a[1]::varchar, typeof(j), raw from t where j is not null") == [
+        ("x", "OBJECT", b"\x00\xff"),
+        (None, "INTEGER", b""),
+    ]
+    assert one(cursor, "select st_aswkt(g), st_srid(g), st_aswkb(g), st_x(g) from t where g is not null") == (
+        "POINT(1.5 2.5)", 2263, POINT, 1.5,
+    )  # fmt: skip
+
+
+def test_a_copy_by_column_name_takes_what_both_sides_have(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
+    lake.put("named/part-0.parquet", pa.table({"Id": [1, 2], "extra": ["x", "y"], "j": ['{"a": 1}', None]}))
+    cursor.execute("create table t (id number(19,0), missing varchar, n number default 5, j variant)")
+    (report,) = rows(
+        cursor,
+        f"COPY INTO t FROM {stage}/named/ FILES = ('part-0.parquet') {OPTIONS} MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE",
+    )
+    assert report[:4] == (f"s3://{BUCKET}/named/part-0.parquet", "LOADED", 2, 2)
+    assert rows(cursor, "select id, missing, n, typeof(j) from t order by id") == [
+        (1, None, 5, "VARCHAR"),  # a string of the file is a VARIANT string: PARSE_JSON needs the other form
+        (2, None, 5, None),
+    ]
+
+
+def test_files_are_loaded_once_unless_forced(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
+    lake.put("once/part-0.parquet", pa.table({"id": [1]}))
+    cursor.execute("create table t (id number(19,0))")
+    copy = f"COPY INTO t FROM {stage}/once/ FILES = ('part-0.parquet') FILE_FORMAT = (TYPE = PARQUET)"
+    copy += " MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+    assert one(cursor, copy)[1] == "LOADED"
+    assert one(cursor, copy)[1] == "LOAD_SKIPPED"
+    assert one(cursor, copy + " FORCE = TRUE")[1] == "LOADED"
+    cursor.execute("create or replace table t (id number(19,0))")
+    assert one(cursor, copy)[1] == "LOADED"
+
+
+def test_a_rolled_back_copy_leaves_neither_rows_nor_history(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
+    lake.put("undone/part-0.parquet", pa.table({"id": [1]}))
+    cursor.execute("create table t (id number(19,0))")
+    copy = f"COPY INTO t FROM {stage}/undone/ FILES = ('part-0.parquet') FILE_FORMAT = (FORMAT_NAME = parquet)"
+    copy += " MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+    cursor.execute("begin")
+    cursor.execute("delete from t")
+    assert one(cursor, copy)[1] == "LOADED"
+    cursor.execute("rollback")
+    assert one(cursor, "select count(*) from t") == 0
+    assert one(cursor, copy)[1] == "LOADED"
+
+
+def test_what_cannot_be_loaded_is_a_sql_error(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
+    lake.put("bad/part-0.parquet", pa.table({"id": [100000], "s": pa.array([None], pa.string())}))
+    cursor.execute("create table t (id number(5,0), s varchar)")
+    named = f"COPY INTO t FROM {stage}/bad/ FILES = ('part-0.parquet') {OPTIONS} MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+    assert refusal(cursor, named).errno == 100039
+    assert refusal(cursor, named.replace("part-0", "gone")).errno == 91016
+    assert refusal(cursor, named.replace("@lake", "@nowhere")).errno == 2003
+    assert refusal(cursor, named.replace("= parquet)", "= nothing)")).errno == 2003
+    wrong = f"COPY INTO t (nope) FROM (SELECT $1:id FROM {stage}/bad/) FILES = ('part-0.parquet') {OPTIONS}"
+    assert refusal(cursor, wrong).errno == 904
+    cursor.execute("create table strict (s varchar not null)")
+    assert refusal(cursor, named.replace("INTO t", "INTO strict")).errno == 100072
+    assert one(cursor, "select count(*) from t") == 0
+
+
+def test_two_hundred_small_files_are_one_quick_statement(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
+    names = [f"part-{i:05}.parquet" for i in range(200)]
+    for name in names:
+        lake.put(f"many/{name}", pa.table({"id": list(range(10))}))
+    cursor.execute("create table t (id number(19,0))")
+    files = ", ".join(f"'{name}'" for name in names)
+    started = time.monotonic()
+    report = rows(
+        cursor, f"COPY INTO t FROM {stage}/many/ FILES = ({files}) {OPTIONS} MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+    )
+    assert time.monotonic() - started < 3
+    assert len(report) == 200 and sum(row[3] for row in report) == 2000

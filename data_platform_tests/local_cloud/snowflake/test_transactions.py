@@ -1,0 +1,172 @@
+"""Transactions: what others see, what waits, what commits. https://docs.snowflake.com/en/sql-reference/transactions"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from snowflake.connector.cursor import SnowflakeCursor
+
+from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
+from data_platform_tests.servers.snowflake import SnowflakeServer
+
+
+def test_nobody_else_sees_a_transaction_before_it_commits(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:
+    cursor.execute("create table t (id number, v varchar)")
+    cursor.execute("insert into t values (1, 'old')")
+    cursor.execute("begin")
+    cursor.execute("delete from t")
+    cursor.execute("insert into t values (2, 'new')")
+    cursor.execute("update t set v = 'newer'")
+    cursor.execute("merge into t using (select 2 as id) s on t.id = s.id when matched then update set v = 'newest'")
+    assert rows(cursor, "select * from t") == [(2, "newest")]
+    assert rows(other, "select * from t") == [(1, "old")]
+    cursor.execute("commit")
+    assert rows(other, "select * from t") == [(2, "newest")]
+
+
+def test_a_rollback_takes_back_everything(cursor: SnowflakeCursor) -> None:
+    cursor.execute("create table t (id number)")
+    cursor.execute("insert into t values (1)")
+    cursor.execute("begin")
+    cursor.execute("truncate table t")
+    cursor.execute("insert into t values (2), (3)")
+    cursor.execute("rollback")
+    assert one(cursor, "select id from t") == 1
+
+
+def test_commit_and_rollback_outside_a_transaction_and_a_second_begin_do_nothing(cursor: SnowflakeCursor) -> None:
+    for statement in ("commit", "rollback", "begin", "start transaction", "begin transaction", "rollback"):
+        assert one(cursor, statement) == "Statement executed successfully."
+
+
+def test_ddl_commits_the_open_transaction(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:
+    cursor.execute("create table t (id number)")
+    cursor.execute("begin")
+    cursor.execute("insert into t values (1)")
+    cursor.execute("create table u (id number)")
+    assert one(other, "select count(*) from t") == 1
+    cursor.execute("rollback")
+    assert one(cursor, "select count(*) from t") == 1
+
+
+def test_each_select_before_the_first_write_sees_the_latest_commit(
+    cursor: SnowflakeCursor, other: SnowflakeCursor
+) -> None:
+    """Snowflake isolates at READ COMMITTED, not at a snapshot of the transaction's start."""
+    cursor.execute("create table t (id number)")
+    other.execute("begin")
+    assert one(other, "select count(*) from t") == 0
+    cursor.execute("insert into t values (1)")
+    assert one(other, "select count(*) from t") == 1
+    other.execute("rollback")
+
+
+def test_a_second_writer_waits_for_the_first_and_then_sees_its_rows(
+    cursor: SnowflakeCursor, other: SnowflakeCursor
+) -> None:
+    cursor.execute("create table t (id number, n number)")
+    cursor.execute("insert into t values (1, 1)")
+    cursor.execute("begin")
+    cursor.execute("update t set n = n + 1")
+    waited: list[float] = []
+
+    def second() -> None:
+        started = time.monotonic()
+        other.execute("begin")
+        other.execute("update t set n = n * 10")
+        other.execute("commit")
+        waited.append(time.monotonic() - started)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    time.sleep(0.5)
+    cursor.execute("commit")
+    thread.join(10)
+    assert waited and waited[0] >= 0.4
+    assert one(cursor, "select n from t") == 20
+
+
+def test_a_writer_that_waits_too_long_gets_snowflakes_lock_error(
+    cursor: SnowflakeCursor, other: SnowflakeCursor
+) -> None:
+    cursor.execute("create table t (id number)")
+    cursor.execute("insert into t values (1)")
+    cursor.execute("begin")
+    cursor.execute("delete from t")
+    assert refusal(other, "delete from t").errno == 625
+    cursor.execute("rollback")
+
+
+def test_inserts_into_a_table_that_another_transaction_changes_do_not_wait(
+    cursor: SnowflakeCursor, other: SnowflakeCursor
+) -> None:
+    cursor.execute("create table t (id number)")
+    cursor.execute("insert into t values (1)")
+    cursor.execute("begin")
+    cursor.execute("delete from t where id = 1")
+    other.execute("insert into t values (2)")
+    cursor.execute("commit")
+    assert one(cursor, "select id from t") == 2
+
+
+def test_eight_loaders_side_by_side_lose_nothing(snowflake_server: SnowflakeServer, cursor: SnowflakeCursor) -> None:
+    cursor.execute("create table t (id number, extract varchar)")
+    cursor.execute("create table loads (extract varchar, n number)")
+    schema = one(cursor, "select current_schema()")
+    failures: list[Exception] = []
+
+    def load(number: int) -> None:
+        try:
+            with snowflake_server.connect(schema=schema) as connection:
+                mine = connection.cursor()
+                for turn in range(5):
+                    extract = f"{number}-{turn}"
+                    mine.execute("begin")
+                    mine.execute("delete from t where extract = %s", (extract,))
+                    mine.execute("insert into t select seq4(), %s from table(generator(rowcount => 10))", (extract,))
+                    mine.execute(
+                        "merge into loads using (select %s as extract, 10 as n) s on loads.extract = s.extract"
+                        " when matched then update set n = s.n when not matched then insert (extract, n)"
+                        " values (s.extract, s.n)",
+                        (extract,),
+                    )
+                    mine.execute("commit")
+        except Exception as exc:
+            failures.append(exc)
+
+    threads = [threading.Thread(target=load, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert one(cursor, "select count(*), count(distinct extract) from t") == (400, 40)
+    assert one(cursor, "select count(*), sum(n) from loads") == (40, 400)
+
+
+def test_without_autocommit_the_first_write_opens_a_transaction(snowflake_server: SnowflakeServer) -> None:
+    with snowflake_server.connect(autocommit=False) as connection, snowflake_server.connect() as watcher:
+        cursor = connection.cursor()
+        cursor.execute("create or replace schema without_autocommit")
+        cursor.execute("create table t (id number)")
+        cursor.execute("insert into t values (1)")
+        assert one(watcher.cursor(), "select count(*) from without_autocommit.t") == 0
+        connection.commit()
+        assert one(watcher.cursor(), "select count(*) from without_autocommit.t") == 1
+        cursor.execute("delete from t")
+        connection.rollback()
+        assert one(cursor, "select count(*) from t") == 1
+
+
+def test_a_session_that_ends_rolls_back_what_it_left_open(
+    snowflake_server: SnowflakeServer, cursor: SnowflakeCursor
+) -> None:
+    cursor.execute("create table t (id number)")
+    leaving = snowflake_server.connect(schema=one(cursor, "select current_schema()"))
+    leaving.cursor().execute("begin")
+    leaving.cursor().execute("insert into t values (1)")
+    leaving.cursor().execute("delete from t")
+    leaving.close()
+    cursor.execute("delete from t")
+    assert one(cursor, "select count(*) from t") == 0
