@@ -24,7 +24,10 @@ def follows_its_tables() -> dg.AutomationCondition[Any]:
     """
     condition = dg.AutomationCondition
     # The first time, there is data that no tick saw coming.
-    due = (condition.newly_missing() | condition.any_deps_updated()).since(condition.newly_requested())
+    news = condition.newly_missing() | condition.any_deps_updated()
+    # newly_requested tells of the tick before, so news that this tick sees came after it; plain `since` would take
+    # the request to have settled that too, and lose what was loaded between the two ticks.
+    due = news.since(condition.newly_requested() & ~news)
     trusted = condition.all_deps_match(
         condition.will_be_requested() | condition.all_checks_match(condition.check_passed(), blocking_only=True)
     ).with_label("dependencies_passed_their_blocking_checks")

@@ -29,8 +29,7 @@ def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
                 CHECK,
                 asset=key,
                 description="New rows have come within the time that the feed promises.",
-                automation_condition=dg.AutomationCondition.cron_tick_passed(HOURLY_AT)
-                & ~dg.AutomationCondition.in_progress(),
+                automation_condition=_hourly(),
             )
             for key in tables
         ],
@@ -46,6 +45,10 @@ def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
             yield _result(wanted[result["unique_id"]], result)
 
     return source_freshness
+
+
+def _hourly() -> Any:
+    return dg.AutomationCondition.cron_tick_passed(HOURLY_AT) & ~dg.AutomationCondition.in_progress()
 
 
 def _result(table: dg.AssetKey, result: Mapping[str, Any]) -> dg.AssetCheckResult:

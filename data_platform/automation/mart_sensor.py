@@ -19,7 +19,7 @@ SETTLE_SECONDS = 5.0
 that young wait for the next tick."""
 
 
-class BuiltEvent(dg.Config):  # type: ignore[misc]
+class BuiltEvent(dg.Config):
     """The materialization that a digest is of."""
 
     storage_id: int

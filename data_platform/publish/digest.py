@@ -39,10 +39,14 @@ def read_digest(connection: SnowflakeConnection) -> CityDailyDigest:
     cursor = connection.cursor()
     cursor.execute(_TOTALS)
     row: Any = cursor.fetchone()
-    days, *rest = row
+    first, last, litres, sessions, revenue = (None if value is None else str(value) for value in row[1:])
     return CityDailyDigest(
-        int(days),
-        *(None if value is None else str(value) for value in rest),
+        days=int(row[0]),
+        first_day=first,
+        last_day=last,
+        litres=litres,
+        parking_sessions=sessions,
+        parking_revenue=revenue,
         query_id=str(cursor.sfqid),
         read_at=datetime.now(UTC).isoformat(),
     )

@@ -19,7 +19,7 @@ from dagster_dbt.dagster_dbt_translator import DagsterDbtTranslator
 from packaging.version import Version
 
 from data_platform.environment import settings
-from data_platform.transform.process import artifacts_dir, dbt_environment, prune_artifacts
+from data_platform.transform.process import artifacts_dir, dbt_environment, prune_artifacts, reuse_parse
 
 
 class DbtCli(DbtCliResource):
@@ -46,12 +46,14 @@ class DbtCli(DbtCliResource):
             runtime_selects=selects,
             runtime_excludes=excludes,
         )
-        project_dir = Path(self.project_dir).absolute()
+        # dagster-dbt makes a copy of the project to name a very large selection in.
+        project_dir = Path(getattr(invocation.dbt_project, "project_dir", self.project_dir)).absolute()
         target = target_path or self._artifacts(context)
         env = dbt_environment(settings().require_endpoints(), project_dir, target)
         env |= {"DBT_LOG_FORMAT": "json", "DAGSTER_DBT_CLI": "true"}
-        if invocation.indirect_selection:
-            env["DBT_INDIRECT_SELECTION"] = invocation.indirect_selection
+        # A test of several models is run when all it reads is selected or was there before: dbt's default would hold
+        # the models that are built against those that aren't yet.
+        env["DBT_INDIRECT_SELECTION"] = invocation.indirect_selection or "buildable"
         if context is not None:
             env["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id  # the query comment shows it
         settings().adopt()  # for dbt's adapter in this process, which counts rows and reads columns
@@ -73,7 +75,9 @@ class DbtCli(DbtCliResource):
         folder = artifacts_dir(settings())
         prune_artifacts(folder)
         name = f"{context.op_execution_context.op.name}-{context.run_id[:8]}" if context else "dbt"
-        return folder / f"{name}-{uuid.uuid4().hex[:8]}"
+        target = folder / f"{name}-{uuid.uuid4().hex[:8]}"
+        reuse_parse(folder, target)
+        return target
 
 
 def dbt_resource(project_dir: Path) -> DbtCli:

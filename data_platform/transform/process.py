@@ -37,6 +37,15 @@ def artifacts_dir(settings: Settings) -> Path:
     return (settings.state_dir / "dbt").absolute()
 
 
+def reuse_parse(folder: Path, target: Path) -> None:
+    """Gives a new run what the latest one parsed. dbt takes up a parse only of the same connection, so the manifest's
+    own, which an image's build made, serves nobody but its builder."""
+    parsed = sorted(folder.glob("*/partial_parse.msgpack"), key=lambda path: path.stat().st_mtime)
+    if parsed:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(parsed[-1], target / parsed[-1].name)
+
+
 def prune_artifacts(folder: Path, keep_days: float = KEEP_DAYS) -> None:
     """Removes the artifacts of runs that ended more than `keep_days` ago."""
     oldest = time.time() - keep_days * 86_400

@@ -1,0 +1,195 @@
+"""When models follow the tables they read, on a graph like the platform's: partitioned raw, unpartitioned dbt."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import dagster as dg
+import pytest
+
+from data_platform.automation.conditions import follows_its_tables
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2026-03-01", end_date="2026-03-10")
+FIRST, SECOND = "2026-03-07", "2026-03-08"
+WATER, PARKING = dg.AssetKey(["raw", "water"]), dg.AssetKey(["raw", "parking"])
+STAGED, STAGED_PARKING = dg.AssetKey(["staging", "water"]), dg.AssetKey(["staging", "parking"])
+MART, CITY = dg.AssetKey(["marts", "water"]), dg.AssetKey(["marts", "city"])
+CONTRACT = dg.AssetCheckSpec("contract", asset=WATER, blocking=True)
+TESTED = dg.AssetCheckSpec("unique", asset=STAGED, blocking=True)
+
+
+def definitions(broken: set[str]) -> dg.Definitions:
+    """Two raw tables loaded by day; models over them in one step, as dbt's are. `broken`: names of what fails."""
+
+    @dg.multi_asset(
+        specs=[dg.AssetSpec(WATER), dg.AssetSpec(PARKING)],
+        check_specs=[CONTRACT],
+        partitions_def=DAYS,
+        can_subset=True,
+    )
+    def raw(context: dg.AssetExecutionContext) -> Iterator[object]:
+        for key in sorted(context.selected_asset_keys):
+            yield dg.MaterializeResult(asset_key=key)
+        if CONTRACT.key in context.selected_asset_check_keys:
+            yield dg.AssetCheckResult(passed="contract" not in broken, asset_key=WATER, check_name="contract")
+
+    def model(key: dg.AssetKey, *deps: dg.AssetKey) -> dg.AssetSpec:
+        return dg.AssetSpec(key, deps=deps, automation_condition=follows_its_tables(), skippable=True)
+
+    @dg.multi_asset(
+        specs=[
+            model(STAGED, WATER),
+            model(STAGED_PARKING, PARKING),
+            model(MART, STAGED),
+            model(CITY, MART, STAGED_PARKING),
+        ],
+        check_specs=[TESTED],
+        can_subset=True,
+    )
+    def models(context: dg.AssetExecutionContext) -> Iterator[object]:
+        for key in (STAGED, STAGED_PARKING, MART, CITY):
+            if key not in context.selected_asset_keys:
+                continue
+            if key.path[-1] in broken:
+                raise dg.Failure(f"{key.to_user_string()} is broken")
+            yield dg.MaterializeResult(asset_key=key)
+            if key == STAGED:
+                yield dg.AssetCheckResult(passed="unique" not in broken, asset_key=STAGED, check_name="unique")
+                if "unique" in broken:
+                    raise dg.Failure("as dbt build fails when a test does")
+
+    return dg.Definitions(assets=[raw, models])
+
+
+@dataclass
+class Platform:
+    """Ticks and loads, one after the other, on an instance that lasts a test."""
+
+    instance: dg.DagsterInstance
+    broken: set[str] = field(default_factory=set)
+    cursor: object = None
+
+    def __post_init__(self) -> None:
+        self.defs = definitions(self.broken)
+
+    def load(self, key: dg.AssetKey, day: str) -> None:
+        """A landing run loads one day of one raw table, and checks it."""
+        self._run({key}, day)
+
+    def tick(self) -> set[dg.AssetKey]:
+        """What one tick asks for."""
+        result = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self.cursor)
+        self.cursor = result.cursor
+        asked = {WATER, PARKING, STAGED, STAGED_PARKING, MART, CITY}
+        return {key for key in asked if result.get_num_requested(key)}
+
+    def build(self, keys: set[dg.AssetKey]) -> bool:
+        """The run that a tick asked for. Returns whether it succeeded."""
+        return self._run(keys)
+
+    def _run(self, keys: set[dg.AssetKey], day: str | None = None) -> bool:
+        job = self.defs.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            asset_selection=sorted(keys), partition_key=day, instance=self.instance, raise_on_error=False
+        ).success
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    with dg.instance_for_test() as instance:
+        yield Platform(instance)
+
+
+def test_models_wait_until_what_they_read_has_data(platform: Platform) -> None:
+    assert platform.tick() == set()
+    platform.load(WATER, FIRST)
+    assert platform.tick() == {STAGED, MART}, "the city's mart reads parking too, which has none"
+
+
+def test_one_tick_asks_for_all_that_follows_from_an_update(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    assert platform.tick() == {STAGED, STAGED_PARKING, MART, CITY}
+
+
+def test_what_was_asked_for_and_built_is_not_asked_for_again(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    assert platform.build(platform.tick())
+    assert platform.tick() == set()
+    assert platform.tick() == set()
+
+
+def test_an_update_of_one_table_builds_only_what_follows_from_it(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    platform.build(platform.tick())
+    platform.load(PARKING, SECOND)
+    assert platform.tick() == {STAGED_PARKING, CITY}
+
+
+def test_several_loads_between_ticks_are_one_wave(platform: Platform) -> None:
+    platform.load(PARKING, FIRST)
+    platform.load(WATER, FIRST)
+    platform.build(platform.tick())
+    platform.load(WATER, FIRST)
+    platform.load(WATER, SECOND)
+    assert platform.tick() == {STAGED, MART, CITY}
+
+
+def test_a_table_that_breaks_its_contract_holds_its_models_back_until_it_is_mended(platform: Platform) -> None:
+    platform.load(PARKING, FIRST)
+    platform.tick()
+    platform.broken.add("contract")
+    platform.load(WATER, FIRST)
+    assert platform.tick() == set()
+    assert platform.tick() == set()
+    platform.broken.clear()
+    platform.load(WATER, FIRST)
+    assert platform.tick() >= {STAGED, MART}
+
+
+def test_a_run_that_fails_is_not_repeated_on_every_tick_but_at_the_next_update(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    platform.broken.add("city")
+    asked = platform.tick()
+    assert not platform.build(asked)
+    assert platform.tick() == set()
+    platform.broken.clear()
+    platform.load(WATER, SECOND)
+    assert platform.tick() == {STAGED, MART, CITY}
+
+
+def test_a_run_that_fails_before_anything_was_built_is_asked_for_again_in_full(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    platform.build(platform.tick())
+    platform.load(WATER, SECOND)
+    platform.tick()  # and the run that it asks for never starts
+    assert platform.tick() == set()
+    platform.load(WATER, SECOND)
+    assert platform.tick() == {STAGED, MART, CITY}
+
+
+def test_a_failed_test_of_a_model_holds_back_what_other_tables_would_build_on_it(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    platform.build(platform.tick())
+    platform.broken.add("unique")
+    platform.load(WATER, SECOND)
+    assert not platform.build(platform.tick())
+    platform.load(PARKING, SECOND)
+    assert platform.tick() == {STAGED_PARKING, CITY}, "the city's mart doesn't read the model itself"
+    platform.broken.clear()
+    platform.load(WATER, SECOND)
+    assert platform.tick() >= {STAGED, MART}
+
+
+def test_an_update_while_the_models_are_being_built_is_remembered(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    asked = platform.tick()
+    platform.load(WATER, SECOND)  # after the wave was asked for, before it is built
+    while_building = platform.tick()
+    platform.build(asked)
+    assert while_building | platform.tick() >= {STAGED, MART, CITY}
