@@ -1,0 +1,74 @@
+"""Loaders at the same time, in processes of their own: each delivery counts exactly once."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+from data_platform.contract import Contract
+from data_platform.environment import Settings
+from data_platform.warehouse.connection import connect
+from data_platform.warehouse.load import load_extracts
+from data_platform.warehouse.settlement import LoadMode
+from data_platform_tests.warehouse.feed import CONTRACT, DATABASE, Delivered, Feed
+
+LOADERS = 3
+
+
+def load(environment: Mapping[str, str], partner: str, mode: LoadMode, deliveries: Sequence[Delivered]) -> list[str]:
+    """Loads each delivery by itself, in this process; returns the outcomes."""
+    from data_platform.warehouse.table import raw_table
+
+    contract: Contract = CONTRACT
+    outcomes = []
+    with connect(Settings.from_environment(environment)) as connection:
+        for each in deliveries:
+            result = load_extracts(
+                connection,
+                raw_table(DATABASE, partner, "meter_readings"),
+                contract,
+                mode,
+                [each.manifest],
+                settlements=[each.settlement],
+            )
+            outcomes.append(result.outcomes[each.settlement.delivery_id].status)
+    return outcomes
+
+
+def load_at_once(environment: Mapping[str, str], feed: Feed, shares: Sequence[Sequence[Delivered]]) -> list[list[str]]:
+    with ProcessPoolExecutor(LOADERS, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(load, environment, feed.partner, feed.mode, share) for share in shares]
+        return [future.result(timeout=100) for future in futures]
+
+
+def test_the_same_deliveries_loaded_by_several_at_once_count_once(local_cloud: Mapping[str, str], feed: Feed) -> None:
+    feed.prepare()
+    deliveries = [feed.deliver(f"{n}.csv", {f"m{n}": n}, rejects=1) for n in range(6)]
+    outcomes = load_at_once(local_cloud, feed, [deliveries] * LOADERS)
+    assert outcomes == [["loaded"] * 6] * LOADERS
+    assert feed.rows() == {f"m{n}": n for n in range(6)}
+    assert feed.outcomes() == {"loaded": 6}
+    for table in ("LOADS", "REJECTS"):
+        (count,) = feed.query(f"SELECT COUNT(*) FROM PLATFORM.{table} WHERE SOURCE = %s", feed.partner)
+        assert count == (6,)
+
+
+def test_the_same_content_in_several_files_at_once_is_loaded_once(local_cloud: Mapping[str, str], feed: Feed) -> None:
+    feed.prepare()
+    twins = [feed.deliver(f"{n}.csv", {"m1": 1}) for n in range(LOADERS)]
+    outcomes = load_at_once(local_cloud, feed, [[twin] for twin in twins])
+    assert sorted(outcome for (outcome,) in outcomes) == ["duplicate", "duplicate", "loaded"]
+    assert feed.rows() == {"m1": 1}
+
+
+def test_versions_of_one_file_at_once_leave_the_last_that_landed(local_cloud: Mapping[str, str], feed: Feed) -> None:
+    feed.mode = "merge"
+    feed.prepare()
+    versions = [feed.deliver("a.csv", {"m1": n, f"only {n}": n}) for n in range(LOADERS)]
+    load_at_once(local_cloud, feed, [[version] for version in reversed(versions)])
+    assert feed.rows() == {"m1": 2, "only 2": 2}
+    assert feed.outcomes() == {"loaded": 1, "superseded": LOADERS - 1}
+    stale = replace(versions[0].settlement)
+    assert feed.load(replace(versions[0], settlement=stale)).rows_loaded == 0

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.environment import Settings
+from data_platform.warehouse import ledger
+from data_platform.warehouse.platform import ensure_platform, load_lock
+from data_platform_tests.warehouse.feed import DATABASE, Feed
+
+
+def test_the_platform_can_be_ensured_any_number_of_times(
+    connection: SnowflakeConnection, cloud: Settings, feed: Feed
+) -> None:
+    feed.prepare()
+    feed.load(feed.deliver("a.csv", {"m1": 1}))
+    ensure_platform(connection, DATABASE, cloud.lake_bucket)
+    assert feed.outcomes() == {"loaded": 1}
+    assert feed.query(f"SELECT COUNT(*) FROM {load_lock(DATABASE, 'a', 'b').sql}") == [(1,)]
+
+
+def test_deliveries_are_listed_by_what_they_are_the_last_settled_first(feed: Feed) -> None:
+    feed.prepare()
+    for number in range(5):
+        feed.load(feed.deliver(f"{number}%.csv", {f"m{number}": number}))
+    feed.load(feed.deliver("0%.csv", {"m0": 10}))
+
+    def names(**asked: object) -> list[str]:
+        rows = ledger.list_deliveries(feed.connection, DATABASE, partner=feed.partner, **asked)  # type: ignore[arg-type]
+        return [row.file_name for row in rows]
+
+    assert names(status="loaded") == ["0%.csv", "4%.csv", "3%.csv", "2%.csv", "1%.csv"]
+    assert names(status="loaded", limit=2, offset=2) == ["3%.csv", "2%.csv"]
+    assert names(status="superseded", feed="meter_readings") == ["0%.csv"]
+    assert names(file_name="4%") == ["4%.csv"]
+    assert names(since=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert names(feed="other") == []
+
+
+def test_a_delivery_is_found_by_its_id_its_content_and_its_name(feed: Feed) -> None:
+    feed.prepare()
+    old, new = feed.deliver("a.csv", {"m1": 1}), feed.deliver("a.csv", {"m1": 2})
+    feed.load(old)
+    feed.load(new)
+    found = ledger.delivery(feed.connection, DATABASE, new.settlement.delivery_id[:20])
+    assert found is not None
+    assert found.landed_at == new.settlement.landed_at
+    assert ledger.delivery(feed.connection, DATABASE, "no such delivery") is None
+    whose = {"partner": feed.partner, "feed": "meter_readings"}
+    assert ledger.find_current(feed.connection, DATABASE, **whose, file_name="a.csv") == found
+    contents = [str(each.settlement.content_sha256) for each in (old, new)]
+    looked_up = [
+        ledger.find_loaded(feed.connection, DATABASE, **whose, partition=None, content_sha256=content)
+        for content in contents
+    ]
+    assert looked_up == [None, found]
+    assert (
+        ledger.find_loaded(feed.connection, DATABASE, **whose, partition="2026-03-08", content_sha256=contents[1])
+        is None
+    )
+    ids = [old.settlement.delivery_id, new.settlement.delivery_id, "other"]
+    assert set(ledger.settled_deliveries(feed.connection, DATABASE, ids)) == set(ids[:2])
+
+
+def test_the_accounts_of_a_feed_add_up(feed: Feed) -> None:
+    feed.prepare()
+    feed.load(feed.deliver("a.csv", {"m1": 1}, rejects=2))
+    feed.load(feed.deliver("a.csv", {"m1": 1, "m2": 2}, rejects=1), feed.deliver("b.csv", {"m1": 1, "m2": 2}))
+    bad = replace(feed.deliver("c.csv", {}).settlement, status="quarantined", extract_id=None, reason="bad")
+    feed.load(also=[bad])
+    (account,) = [each for each in ledger.accounting(feed.connection, DATABASE) if each.partner == feed.partner]
+    assert account.landed == 4
+    assert (account.loaded, account.duplicate, account.superseded, account.quarantined) == (1, 1, 1, 1)
+    assert (account.rows_read, account.rows_loaded, account.rows_rejected) == (3, 2, 1)
+    recent = ledger.accounting(feed.connection, DATABASE, since=timedelta(seconds=-5))
+    assert all(each.partner != feed.partner for each in recent)
+
+
+def test_the_last_position_of_a_source_is_known(feed: Feed) -> None:
+    feed.prepare()
+    assert ledger.last_position(feed.connection, DATABASE, feed.partner, "meter_readings") is None
+    delivered = feed.deliver("a.csv", {"m1": 1})
+    manifest = replace(delivered.manifest, position_to={"token": "-9223372036854775808", "at": [1, None]})
+    feed.load(replace(delivered, manifest=manifest))
+    position = ledger.last_position(feed.connection, DATABASE, feed.partner, "meter_readings")
+    assert position == {"token": "-9223372036854775808", "at": [1, None]}

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from snowflake.connector.errors import ProgrammingError
+
+from data_platform.contract import Contract
+from data_platform.lake.manifest import FileEntry
+from data_platform.warehouse import copy, ledger
+from data_platform.warehouse.checks import LoadRefused
+from data_platform.warehouse.copy import RowCountMismatch
+from data_platform.warehouse.load import load_extracts
+from data_platform_tests.warehouse.feed import DATABASE, Feed
+
+
+def test_a_delivery_is_loaded_with_its_rejects_and_its_place_in_the_ledger(feed: Feed) -> None:
+    feed.prepare()
+    delivered = feed.deliver("a.csv", {"m1": 1, "m2": None}, rejects=3)
+    result = feed.load(delivered)
+    assert (result.rows_loaded, result.rows_deleted, result.rows_rejected) == (2, 0, 3)
+    assert feed.rows() == {"m1": 1, "m2": None}
+    row = result.outcomes[delivered.settlement.delivery_id]
+    assert (row.status, row.rows_read, row.rows_loaded, row.rows_rejected) == ("loaded", 5, 2, 3)
+    assert ledger.delivery(feed.connection, DATABASE, row.delivery_id) == row
+    assert feed.query(
+        "SELECT DELIVERY_ID, RECORD_NUMBER, COLUMN_NAME, REASON, RAW_TEXT FROM PLATFORM.REJECTS"
+        " WHERE EXTRACT_ID = %s AND RECORD_NUMBER = 3",
+        delivered.manifest.extract_id,
+    ) == [(row.delivery_id, 3, "litres", "not a number", "m,many")]
+    assert feed.query(
+        f"SELECT _DELIVERY_ID, _EXTRACT_ID, _RECORD_NUMBER, _EXTRACTED_AT FROM {feed.table.sql} WHERE METER_ID = 'm2'"
+    ) == [(row.delivery_id, delivered.manifest.extract_id, 2, delivered.manifest.started_at)]
+    assert feed.query(
+        "SELECT LOAD_MODE, ROWS_LOADED, FILES, RUN_ID FROM PLATFORM.LOADS WHERE EXTRACT_ID = %s",
+        delivered.manifest.extract_id,
+    ) == [("append", 2, 1, "run")]
+    assert len(result.query_ids) >= 3
+
+
+def test_loading_again_changes_nothing(feed: Feed) -> None:
+    feed.prepare()
+    delivered = feed.deliver("a.csv", {"m1": 1}, rejects=1)
+    first = feed.load(delivered)
+    again = feed.load(delivered)
+    assert (again.rows_loaded, again.rows_deleted, again.loaded) == (0, 0, ())
+    assert again.outcomes == first.outcomes
+    assert feed.rows() == {"m1": 1}
+    assert feed.query("SELECT COUNT(*) FROM PLATFORM.REJECTS WHERE SOURCE = %s", feed.partner) == [(1,)]
+
+
+def test_a_reload_puts_back_rows_that_were_lost(feed: Feed) -> None:
+    feed.prepare()
+    delivered = [feed.deliver("a.csv", {"m1": 1}, rejects=2), feed.deliver("b.csv", {"m2": 2})]
+    feed.load(*delivered)
+    feed.query(f"DELETE FROM {feed.table.sql} WHERE METER_ID = 'm2'")
+    result = feed.load(*delivered, reload=True)
+    assert (result.rows_loaded, result.rows_deleted) == (2, 1)
+    assert feed.rows() == {"m1": 1, "m2": 2}
+    for table in ("LOADS", "REJECTS"):
+        (count,) = feed.query(f"SELECT COUNT(*) FROM PLATFORM.{table} WHERE SOURCE = %s", feed.partner)
+        assert count == (2,)
+    assert feed.outcomes() == {"loaded": 2}
+
+
+def test_a_new_version_of_a_file_takes_the_place_of_the_old_rows(feed: Feed) -> None:
+    feed.prepare()
+    old = feed.deliver("a.csv", {"m1": 1, "m2": 2})
+    feed.load(old)
+    new = feed.deliver("a.csv", {"m2": 20, "m3": 30})
+    result = feed.load(new)
+    assert (result.rows_loaded, result.rows_deleted) == (2, 2)
+    assert feed.rows() == {"m2": 20, "m3": 30}
+    row = ledger.delivery(feed.connection, DATABASE, old.settlement.delivery_id)
+    assert row is not None
+    assert (row.status, row.superseded_by) == ("superseded", new.settlement.delivery_id)
+    assert feed.outcomes() == {"loaded": 1, "superseded": 1}
+
+
+def test_duplicates_and_quarantined_deliveries_are_recorded_with_the_load(feed: Feed) -> None:
+    feed.prepare()
+    loaded = feed.deliver("a.csv", {"m1": 1})
+    twin = feed.deliver("again.csv", {"m1": 1})
+    unread = replace(twin.settlement, delivery_id="x" + twin.settlement.delivery_id[1:], file_name="third.csv")
+    unread = replace(unread, status="duplicate", extract_id=None)
+    bad = replace(unread, delivery_id="y" + unread.delivery_id[1:], status="quarantined", reason="no header")
+    result = feed.load(loaded, twin, also=[unread, bad])
+    assert result.loaded == (loaded.manifest.extract_id,)
+    assert feed.outcomes() == {"loaded": 1, "duplicate": 2, "quarantined": 1}
+    assert result.outcomes[bad.delivery_id].reason == "no header"
+    assert feed.rows() == {"m1": 1}
+
+
+def test_a_quarantined_delivery_keeps_its_rejects_once(feed: Feed) -> None:
+    feed.prepare()
+    delivered = feed.deliver("a.csv", {}, rejects=4)
+    settlement = replace(
+        delivered.settlement, status="quarantined", extract_id=None, reason="4 of 4 rows break the contract"
+    )
+    for _ in range(2):
+        feed.load(replace(delivered, settlement=settlement))
+    assert feed.outcomes() == {"quarantined": 1}
+    count = "SELECT COUNT(*) FROM PLATFORM.REJECTS WHERE DELIVERY_ID = %s"
+    assert feed.query(count, settlement.delivery_id) == [(4,)]
+    assert feed.query("SELECT COUNT(*) FROM PLATFORM.LOADS WHERE SOURCE = %s", feed.partner) == [(0,)]
+
+
+def test_an_outcome_without_rows_needs_no_table(feed: Feed) -> None:
+    delivered = feed.deliver("a.csv", {})
+    settlement = replace(delivered.settlement, status="quarantined", extract_id=None, reason="not a CSV file")
+    feed.load(also=[settlement])
+    assert feed.outcomes() == {"quarantined": 1}
+
+
+def test_merge_keeps_the_last_row_of_each_key(feed: Feed) -> None:
+    feed.mode = "merge"
+    feed.prepare()
+    feed.load(feed.deliver("1.csv", {"m1": 1, "m2": 1}))
+    result = feed.load(
+        feed.deliver("2.csv", {"m2": 2, "m3": 2}, landed_minutes=20),
+        feed.deliver("3.csv", {"m3": 3}, landed_minutes=30),
+    )
+    assert result.rows_loaded == 3
+    assert feed.rows() == {"m1": 1, "m2": 2, "m3": 3}
+
+
+def test_merge_takes_out_rows_that_a_new_version_no_longer_has(feed: Feed) -> None:
+    feed.mode = "merge"
+    feed.prepare()
+    feed.load(feed.deliver("1.csv", {"m1": 1, "m2": 1, "m3": 1}))
+    feed.load(feed.deliver("2.csv", {"m3": 2}))
+    feed.load(feed.deliver("1.csv", {"m1": 10}))
+    assert feed.rows() == {"m1": 10, "m3": 2}
+
+
+def test_replace_takes_out_its_own_partition_only(feed: Feed) -> None:
+    feed.mode = "replace"
+    feed.prepare()
+    feed.load(
+        feed.deliver("8.csv", {"m1": 8}, partition="2026-03-08"),
+        feed.deliver("9.csv", {"m2": 9}, partition="2026-03-09"),
+    )
+    result = feed.load(feed.deliver("8 again.csv", {"m3": 80}, partition="2026-03-08"))
+    assert result.rows_deleted == 1
+    assert feed.rows() == {"m2": 9, "m3": 80}
+    assert feed.outcomes() == {"loaded": 2, "superseded": 1}
+
+
+def test_replace_without_partition_takes_out_everything(feed: Feed) -> None:
+    feed.mode = "replace"
+    feed.prepare()
+    feed.load(feed.deliver("1.xlsx", {"m1": 1, "m2": 1}))
+    feed.load(feed.deliver("2.xlsx", {"m2": 2}))
+    feed.load(feed.deliver("3.xlsx", {}))
+    assert feed.rows() == {}
+
+
+def test_extracts_of_a_source_are_loaded_once_without_deliveries(feed: Feed) -> None:
+    feed.prepare()
+    first, second = feed.extract("e1" + feed.partner, {"m1": 1}), feed.extract("e2" + feed.partner, {"m2": 2})
+
+    def load(*manifests: Any) -> int:
+        return load_extracts(feed.connection, feed.table, feed.contract, feed.mode, manifests).rows_loaded
+
+    assert (load(first), load(first, second), load(first, second)) == (1, 1, 0)
+    assert feed.rows() == {"m1": 1, "m2": 2}
+    feed.mode = "replace"
+    third, fourth = feed.extract("e3" + feed.partner, {"m3": 3}), feed.extract("e4" + feed.partner, {"m4": 4})
+    assert load(third, fourth) == 1
+    assert feed.rows() == {"m4": 4}
+
+
+def test_an_extract_from_before_a_column_was_added_still_loads(feed: Feed) -> None:
+    early = feed.deliver("a.csv", {"m1": 1})
+    columns = [*feed.contract.model_dump()["columns"], {"name": "note", "type": "string"}]
+    feed.contract = Contract.model_validate({"columns": columns, "key": ["meter_id"]})
+    feed.prepare()
+    feed.load(early)
+    assert feed.query(f"SELECT METER_ID, LITRES, NOTE FROM {feed.table.sql}") == [("m1", 1, None)]
+
+
+def test_an_extract_of_other_types_is_refused(feed: Feed) -> None:
+    feed.prepare()
+    early = feed.deliver("a.csv", {"m1": 1})
+    columns = [{"name": "meter_id", "type": "string", "nullable": False}, {"name": "litres", "type": "int8"}]
+    feed.contract = Contract.model_validate({"columns": columns, "key": ["meter_id"]})
+    with pytest.raises(LoadRefused, match=r"litres as decimal128\(12, 3\).*extract it again"):
+        feed.load(early)
+
+
+def test_a_file_with_other_rows_than_its_manifest_says_is_not_loaded(feed: Feed) -> None:
+    feed.prepare()
+    delivered = feed.deliver("a.csv", {"m1": 1, "m2": 2})
+    file = delivered.manifest.files[0]
+    wrong = FileEntry(file.path, 3, file.bytes, file.sha256)
+    with pytest.raises(RowCountMismatch, match="2 rows of 1 files whose manifests say 3"):
+        feed.load(replace(delivered, manifest=replace(delivered.manifest, files=(wrong,))))
+    assert feed.rows() == {}
+    assert feed.outcomes() == {}
+    feed.load(delivered)
+    assert feed.rows() == {"m1": 1, "m2": 2}
+
+
+def test_a_file_that_is_gone_fails_the_whole_load(feed: Feed) -> None:
+    feed.prepare()
+    kept, lost = feed.deliver("a.csv", {"m1": 1}), feed.deliver("b.csv", {"m2": 2})
+    feed.lake.delete([lost.manifest.files[0].path])
+    with pytest.raises(ProgrammingError, match="was not found"):
+        feed.load(kept, lost)
+    assert feed.rows() == {}
+    assert feed.outcomes() == {}
+
+
+def test_files_are_copied_a_thousand_at_a_time(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy, "FILES_A_COPY", 2)
+    feed.prepare()
+    result = feed.load(*(feed.deliver(f"{n}.csv", {f"m{n}": n}) for n in range(5)))
+    assert result.rows_loaded == 5
+    assert len(feed.rows()) == 5
+
+
+def test_five_hundred_deliveries_are_loaded_in_a_few_statements(feed: Feed) -> None:
+    feed.prepare()
+    deliveries = [feed.deliver(f"{n}.csv", {f"m{n}": n}) for n in range(500)]
+    started = datetime.now(UTC)
+    feed.load(*deliveries)
+    assert (datetime.now(UTC) - started).total_seconds() < 20
+    assert feed.outcomes() == {"loaded": 500}
+    assert len(feed.rows()) == 500
