@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -63,6 +64,8 @@ class Commands(click.Group):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        if not ctx.meta.get("verbose"):
+            warnings.simplefilter("ignore")  # drivers' and Dagster's, about each other's versions
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from data_platform.automation.landing_sensor import landing
 from data_platform.cli.location import CodeLocation, RunOutcome
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, Scan, scan
@@ -51,7 +50,7 @@ def drain(
     while True:
         requests = location.landing_requests()
         for request in requests:
-            run = location.execute_request(request, landing.name)
+            run = location.execute_landing(request)
             done.runs.append(run)
             on_run(int(request.tags.get("data_platform/deliveries", "0")), run)
         done.left = look(bucket, location)

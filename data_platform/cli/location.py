@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import dagster as dg
 
+from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
 from data_platform.landing.feed import FeedRules
 
@@ -64,6 +65,16 @@ class CodeLocation:
         """Every file feed."""
         return feeds_of(self.repository)
 
+    @cached_property
+    def _landing_job(self) -> dg.JobDefinition:
+        """The asset job of the file feeds alone. Executing a job in process makes every check of the selected assets;
+        those that are not landing's own (arrivals, freshness) are not in this one."""
+        keys = {key for rules in self.feeds for key in (lake_key(rules), raw_key(rules))}
+        by_key = self.repository.assets_defs_by_key
+        landing_assets = {id(by_key[key]): by_key[key] for key in keys}
+        landing_definitions = dg.Definitions(assets=list(landing_assets.values()), resources=self.definitions.resources)
+        return landing_definitions.get_repository_def().get_job(ASSET_JOB)
+
     def select(self, selection: str) -> list[dg.AssetKey]:
         """The materializable assets that a selection in Dagster's syntax means, in order. Raises what Dagster does for
         one that is not in its syntax."""
@@ -83,14 +94,14 @@ class CodeLocation:
         self._cursor = result.cursor
         return list(result.run_requests or ())
 
-    def execute_request(self, request: dg.RunRequest, sensor: str) -> RunOutcome:
-        """Executes what a sensor asked for, with the tags that the daemon would give the run."""
-        tags = {**request.tags, SENSOR_TAG: sensor}
+    def execute_landing(self, request: dg.RunRequest) -> RunOutcome:
+        """Executes what the landing sensor asked for, with the tags that the daemon would give the run."""
+        tags = {**request.tags, SENSOR_TAG: landing.name}
         if request.run_key:
             tags[RUN_KEY_TAG] = request.run_key
         return self.execute(
             assets=request.asset_selection,
-            checks=request.asset_check_keys,
+            landing_only=True,
             partition=request.partition_key,
             run_config=request.run_config,
             tags=tags,
@@ -101,18 +112,17 @@ class CodeLocation:
         *,
         job: str = ASSET_JOB,
         assets: Sequence[dg.AssetKey] | None = None,
-        checks: Sequence[dg.AssetCheckKey] | None = None,
+        landing_only: bool = False,
         partition: str | None = None,
         run_config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
         on_materialized: Callable[[int], None] | None = None,
     ) -> RunOutcome:
-        """Executes one run in this process and waits for its end. `checks`: which of the assets' (None: all). A failure
-        is told, not raised. `on_materialized` is told, now and then, how many assets are done."""
+        """Executes one run in this process and waits for its end. `landing_only`: the assets are file feeds', with the
+        checks that landing makes; otherwise all checks of the assets are made. A failure is told, not raised.
+        `on_materialized` is told, now and then, how many assets are done."""
         run_id = str(uuid4())
-        definition = self.repository.get_job(job)
-        if checks is not None:
-            definition = definition.get_subset(asset_selection=set(assets or ()), asset_check_selection=set(checks))
+        definition = self._landing_job if landing_only else self.repository.get_job(job)
         with self._watched(run_id, on_materialized):
             result = definition.execute_in_process(
                 instance=self.instance,

@@ -173,8 +173,8 @@ class _Run:
         requests, feeds = requested_runs(location, bucket, select, partition)
         task = self.progress.add_task("runs", total=len(requests))
         runs: list[RunOutcome] = []
-        for assets, day in requests:
-            runs.append(location.execute(assets=assets, partition=day))
+        for wanted in requests:
+            runs.append(location.execute(assets=wanted.assets, partition=wanted.partition, landing_only=wanted.landing))
             self.progress.advance(task)
             if not runs[-1].success:
                 break

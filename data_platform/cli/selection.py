@@ -16,10 +16,11 @@ from data_platform.landing.inbox import pending_of
 
 
 class Wanted(NamedTuple):
-    """One run: assets, and the day that it is of."""
+    """One run: assets, the day that it is of, and whether the assets are file feeds'."""
 
     assets: list[dg.AssetKey]
     partition: str | None
+    landing: bool
 
 
 def requested_runs(
@@ -46,10 +47,10 @@ def requested_runs(
         mine = [rules for rules in feeds if (rules.partition is None) == (day is None)]
         assets = sorted({key for rules in mine for key in (lake_key(rules), raw_key(rules))} & keys)
         if assets:
-            runs.append(Wanted(assets, day))
+            runs.append(Wanted(assets, day, landing=True))
     others = sorted(keys - of_feeds)
     if others:
-        runs.append(Wanted(others, None))
+        runs.append(Wanted(others, None, landing=False))
     return runs, {rules.feed for rules in feeds}
 
 

@@ -1,0 +1,165 @@
+"""The doctor's probes of what is reached over the network: buckets, Snowflake, SFTP, Dagster's storage, dbt."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from data_platform.cli.doctor import Finding, Probe
+from data_platform.cli.probes import dbt_connection
+from data_platform.environment import Settings
+
+_SECONDS = 10.0
+
+
+def lake(settings: Settings) -> Iterator[Finding]:
+    """Writing, reading and deleting in the lake's bucket."""
+    import obstore
+
+    from data_platform.lake.store import open_bucket
+
+    store = open_bucket(settings, settings.lake_bucket)
+    key = f"_doctor/{uuid.uuid4().hex}"
+    subject = f"lake s3://{settings.lake_bucket}"
+    for what, action in (
+        ("s3:PutObject", lambda: obstore.put(store, key, b"probe")),
+        ("s3:GetObject", lambda: obstore.get(store, key).bytes()),
+        ("s3:DeleteObject", lambda: obstore.delete(store, key)),
+    ):
+        try:
+            action()
+        except Exception as error:
+            fix = f"allow {what} on {settings.lake_bucket}/* to this role; the bucket must be in {settings.aws.region}"
+            yield Finding(subject, "failed", f"{what}: {_first_line(error)}", fix)
+            return
+    yield Finding(subject, "ok", "an object could be written, read and deleted")
+
+
+def landing(settings: Settings) -> Iterator[Finding]:
+    """Listing inbound, and that the bucket keeps versions."""
+    from data_platform.resources.lake import LandingResource, s3_client
+
+    subject = f"landing s3://{settings.landing_bucket}"
+    try:
+        page = next(LandingResource(bucket_name=settings.landing_bucket).bucket().pages(), [])
+    except Exception as error:
+        fix = f"allow s3:ListBucket on {settings.landing_bucket} to this role"
+        yield Finding(subject, "failed", f"listing inbound/: {_first_line(error)}", fix)
+        return
+    more = " or more" if len(page) == 1000 else ""
+    yield Finding(subject, "ok", f"{len(page)}{more} files stand in inbound")
+    status = s3_client(settings).get_bucket_versioning(Bucket=settings.landing_bucket).get("Status")
+    if status == "Enabled":
+        yield Finding(subject, "ok", "keeps versions")
+    else:
+        fix = "turn versioning on: without it a file that is overwritten while it is read is lost"
+        yield Finding(subject, "failed", f"versioning is {status or 'off'}", fix)
+
+
+def snowflake(settings: Settings) -> Iterator[Finding]:
+    """Signing in, what the session has, and the platform's schema and stage."""
+    from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.platform import stage
+
+    wanted = settings.snowflake
+    try:
+        connection = connect(settings, query_tag="data-platform doctor")
+    except Exception as error:
+        fix = f"give user {wanted.user} the public key of SNOWFLAKE_PRIVATE_KEY(_PATH): ALTER USER … SET RSA_PUBLIC_KEY"
+        yield Finding("Snowflake", "failed", f"signing in to {wanted.account}: {_first_line(error)}", fix)
+        return
+    with connection, connection.cursor() as cursor:
+        yield Finding("Snowflake", "ok", f"signed in to {wanted.account} as {wanted.user}")
+        cursor.execute("SELECT CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_DATABASE()")
+        row: Any = cursor.fetchone()
+        names = {"role": wanted.role, "warehouse": wanted.warehouse, "database": wanted.database}
+        for (kind, name), current in zip(names.items(), row, strict=True):
+            if str(current or "").upper() == name.upper():
+                yield Finding(f"Snowflake {kind}", "ok", str(current))
+            else:
+                fix = f"make it, and GRANT it to {wanted.user if kind == 'role' else wanted.role}"
+                yield Finding(f"Snowflake {kind}", "failed", f"{name} is not there, or not granted", fix)
+        subject = "Snowflake stage"
+        try:
+            cursor.execute(f"LIST @{stage(wanted.database).sql}/_doctor/")
+            yield Finding(subject, "ok", f"{stage(wanted.database)} lists the lake's bucket")
+        except Exception as error:
+            fix = "data-platform schema apply (with --storage-integration on AWS)"
+            state: Any = "warning" if settings.environment == "local" else "failed"
+            yield Finding(subject, state, f"{stage(wanted.database)}: {_first_line(error)}", fix)
+
+
+def sftp(settings: Settings) -> Iterator[Finding]:
+    """That an SSH server answers where partners sign in."""
+    host, port = settings.sftp.host, settings.sftp.port
+    if host is None:
+        yield Finding("SFTP", "warning", "SFTP_HOST is unset", "set it, so that partners can be told where to sign in")
+        return
+    try:
+        with socket.create_connection((host, port), timeout=_SECONDS) as connection:
+            connection.settimeout(_SECONDS)
+            banner = connection.recv(255).decode("ascii", "replace").strip()
+    except OSError as error:
+        yield Finding(
+            "SFTP", "failed", f"{host}:{port}: {error}", "is the Transfer server on, and the port open to you?"
+        )
+        return
+    if banner.startswith("SSH-2.0-"):
+        yield Finding("SFTP", "ok", f"{host}:{port} answers as {banner}; {_host_key(host, port)}")
+    else:
+        yield Finding("SFTP", "failed", f"{host}:{port} answers {banner[:40]!r}, which is no SSH", "check SFTP_PORT")
+
+
+def _host_key(host: str, port: int) -> str:
+    try:
+        import asyncio
+
+        import asyncssh
+    except ImportError:
+        return "its host key: ssh-keyscan"
+    key = asyncio.run(asyncio.wait_for(asyncssh.get_server_host_key(host, port), _SECONDS))
+    return f"host key {key.get_fingerprint()}" if key else "it shows no host key"
+
+
+def dagster_storage(settings: Settings) -> Iterator[Finding]:
+    """Where Dagster keeps runs and events."""
+    home = settings.dagster_home
+    if home is None or not (home / "dagster.yaml").exists():
+        found = "DAGSTER_HOME is unset" if home is None else f"there is no {home / 'dagster.yaml'}"
+        yield Finding("Dagster", "failed", found, "data-platform up" if settings.environment == "local" else "set it")
+        return
+    if settings.dagster_postgres_url is None:
+        yield Finding("Dagster", "warning", "DAGSTER_POSTGRES_URL is unset", "runs are kept as dagster.yaml says")
+        return
+    import psycopg2
+
+    url = settings.dagster_postgres_url.get_secret_value()
+    try:
+        connection = psycopg2.connect(url, connect_timeout=int(_SECONDS))
+    except psycopg2.Error as error:
+        fix = "check DAGSTER_POSTGRES_URL: host, port, user, password, and that this network may reach it"
+        yield Finding("Dagster", "failed", f"its PostgreSQL: {_first_line(error)}", fix)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("select to_regclass('runs') is not null, current_setting('server_version')")
+        made, version = cursor.fetchone() or (False, "?")
+    connection.close()
+    runs = "has its tables" if made else "is empty: its tables are made at the first start"
+    yield Finding("Dagster", "ok", f"PostgreSQL {version} answers and {runs}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
+
+
+CONNECTIONS: tuple[tuple[str, Probe], ...] = (
+    ("lake", lake),
+    ("landing", landing),
+    ("Snowflake", snowflake),
+    ("SFTP", sftp),
+    ("Dagster", dagster_storage),
+    ("dbt", dbt_connection),
+)

@@ -1,0 +1,127 @@
+"""`data-platform doctor`: settings and where they come from, and every finding with its fix. The probes are in
+`probes` (this machine) and `connections` (what is reached over the network)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import click
+
+from data_platform.cli.errors import FAILED
+from data_platform.cli.output import console, print_json, show, table
+from data_platform.environment import Settings, SettingsError, each_setting, layers, settings
+
+State = Literal["ok", "warning", "failed"]
+_COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
+_AT_ONCE = 6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a probe found. `fix`: what to do about it, unless all is well."""
+
+    subject: str
+    state: State
+    found: str
+    fix: str = ""
+    seconds: float = 0.0
+
+
+Probe = Callable[[Settings], Iterator[Finding]]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--offline", is_flag=True, help="Look at this machine only; connect to nothing.")
+def doctor(as_json: bool, offline: bool) -> None:
+    """Find out what is wrong with settings, packages, connections and permissions.
+
+    Everything it writes it removes again: one small object below _doctor/ in the lake's bucket. Exits with 1 if
+    something failed; a warning is no failure.
+
+    \b
+    Examples:
+      data-platform doctor
+      data-platform doctor --json | jq -r '.findings[] | select(.state == "failed") | .fix'
+    """
+    try:
+        wanted = settings()
+    except SettingsError as error:
+        if as_json:
+            print_json({"settings": [], "findings": [asdict(Finding("settings", "failed", str(error)))]})
+            sys.exit(FAILED)
+        raise
+    sources = list(setting_sources(wanted))
+    if not as_json:
+        shown = table("setting", "value", "from")
+        for variable, value, source in sources:
+            shown.add_row(variable, value, source)
+        show(shown)
+        console().print()
+    findings = list(_findings(wanted, offline))
+    failed = [finding for finding in findings if finding.state == "failed"]
+    if as_json:
+        described = [{"variable": name, "value": value, "from": source} for name, value, source in sources]
+        print_json({"settings": described, "findings": [asdict(finding) for finding in findings]})
+    else:
+        _show(findings)
+    if failed:
+        sys.exit(FAILED)
+
+
+def setting_sources(wanted: Settings) -> Iterator[tuple[str, str, str]]:
+    """(variable, value with secrets masked, where it comes from) for each setting."""
+    found = layers()
+    for variable, _, value, secret in each_setting(wanted):
+        source = next((layer.name for layer in found if layer.values.get(variable)), "default")
+        if value is None:
+            yield variable, "", "unset"
+        else:
+            yield variable, "(secret, set)" if secret else str(value), source
+
+
+def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
+    """Every probe's findings, in the order of the probes, which run side by side."""
+    from data_platform.cli.connections import CONNECTIONS
+    from data_platform.cli.probes import MACHINE, PARTS
+
+    probes: list[tuple[str, Probe]] = list(MACHINE)
+    if wanted.environment == "local":
+        probes += PARTS
+    if not offline:
+        try:
+            wanted.require_endpoints()
+            probes += CONNECTIONS
+        except SettingsError as error:
+            yield Finding("connections", "failed", str(error), "data-platform up")
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe") as pool:
+        for findings in pool.map(lambda probe: _tried(probe[0], probe[1], wanted), probes):
+            yield from findings
+
+
+def _tried(subject: str, probe: Probe, wanted: Settings) -> list[Finding]:
+    began = time.monotonic()
+    try:
+        findings = list(probe(wanted))
+    except Exception as error:
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        findings = [Finding(subject, "failed", f"{type(error).__name__}: {text}", "see `data-platform -v doctor`")]
+    took = round(time.monotonic() - began, 2)
+    return [replace(finding, seconds=took) for finding in findings]
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.markup import escape
+
+    made = table("", "what", "found", "what to do")
+    for finding in findings:
+        color = _COLORS[finding.state]
+        made.add_row(f"[{color}]{finding.state}[/]", finding.subject, escape(finding.found), escape(finding.fix))
+    show(made)
+    counts = {state: sum(finding.state == state for finding in findings) for state in _COLORS}
+    click.echo("\n" + ", ".join(f"{number} {state}" for state, number in counts.items()))

@@ -1,0 +1,128 @@
+"""The doctor's probes of this machine: packages, time zones, disk, dbt's files, the local cloud's parts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+from data_platform.cli.doctor import Finding, Probe, State
+from data_platform.cli.output import size
+from data_platform.cli.project import DBT_PROJECT
+from data_platform.environment import Settings
+
+_LITTLE_DISK = 2 * 10**9
+_NO_DISK = 3 * 10**8
+_DBT_SECONDS = 120
+
+
+def python(settings: Settings) -> Iterator[Finding]:
+    """The interpreter, against what the package asks for."""
+    from packaging.specifiers import SpecifierSet
+
+    wanted = metadata.metadata("data-platform")["Requires-Python"] or ""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if version in SpecifierSet(wanted):
+        yield Finding("Python", "ok", f"{version}, wanted {wanted}")
+    else:
+        yield Finding("Python", "failed", f"{version}, wanted {wanted}", "make .venv anew with such a Python")
+
+
+def packages(settings: Settings) -> Iterator[Finding]:
+    """Every installed package that pyproject.toml pins, against its pin."""
+    from packaging.requirements import Requirement
+
+    pinned = wrong = 0
+    for text in metadata.requires("data-platform") or []:
+        requirement = Requirement(text)
+        extra = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            if not extra:
+                wrong += 1
+                yield Finding("packages", "failed", f"{requirement.name} is not installed", "make install")
+            continue
+        if requirement.specifier and version not in requirement.specifier:
+            wrong += 1
+            found = f"{requirement.name} is {version}, wanted {requirement.specifier}"
+            yield Finding("packages", "warning", found, "make install")
+        pinned += bool(requirement.specifier)
+    if not wrong:
+        yield Finding("packages", "ok", f"{pinned} packages are of the versions that pyproject.toml names")
+
+
+def time_zone(settings: Settings) -> Iterator[Finding]:
+    """The system's or tzdata's zones."""
+    ZoneInfo(settings.time_zone)
+    yield Finding("time zones", "ok", f"{len(available_timezones())} known, {settings.time_zone} among them")
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    """Room for extracts on their way and, in local, for everything."""
+    place = settings.state_dir if settings.state_dir.exists() else Path()
+    free = shutil.disk_usage(place).free
+    state: State = "ok" if free > _LITTLE_DISK else "warning" if free > _NO_DISK else "failed"
+    fix = "" if state == "ok" else f"make room, or set DATA_PLATFORM_STATE_DIR (now {settings.state_dir})"
+    yield Finding("disk", state, f"{size(free)} free in {place.absolute()}", fix)
+
+
+def dbt_manifest(settings: Settings) -> Iterator[Finding]:
+    """The manifest that definitions are loaded from."""
+    from data_platform.transform.manifest import fingerprint
+
+    built = DBT_PROJECT / "target" / "fingerprint"
+    if not built.exists():
+        found = "there is no manifest yet"
+    elif built.read_text() != fingerprint(DBT_PROJECT):
+        found = "the manifest is older than the project"
+    else:
+        yield Finding("dbt manifest", "ok", "is of the project as it is")
+        return
+    local = settings.environment == "local"
+    fix = "nothing: it is built when definitions load" if local else "data-platform dbt-manifest, in the image's build"
+    yield Finding("dbt manifest", "warning" if local else "failed", found, fix)
+
+
+def local_parts(settings: Settings) -> Iterator[Finding]:
+    """The processes of the local cloud."""
+    from data_platform.local_cloud.commands import declared_cloud
+
+    parts = declared_cloud(None).status()
+    if not parts:
+        yield Finding("local cloud", "failed", f"there is none in {settings.state_dir}", "data-platform up")
+    for part in parts:
+        ports = ", ".join(f"{name} {port}" for name, port in part.ports.items())
+        state: State = "ok" if part.state == "up" else "failed"
+        fix = "" if state == "ok" else "data-platform up"
+        yield Finding(f"local cloud: {part.part}", state, f"{part.state} ({ports})", fix)
+
+
+def dbt_connection(settings: Settings) -> Iterator[Finding]:
+    """dbt's own word on its project, profile and connection."""
+    from data_platform.transform.process import artifacts_dir, dbt_environment
+
+    environment = dbt_environment(settings, DBT_PROJECT, artifacts_dir(settings) / "doctor")
+    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "debug"]
+    ran = subprocess.run(
+        command, cwd=DBT_PROJECT, env=environment, capture_output=True, text=True, timeout=_DBT_SECONDS, check=False
+    )
+    if ran.returncode == 0:
+        yield Finding("dbt", "ok", "project, profile and connection are in order")
+        return
+    lines = [line.strip() for line in ran.stdout.splitlines() if "ERROR" in line or "rror:" in line]
+    yield Finding("dbt", "failed", "; ".join(lines) or "dbt debug failed", "data-platform dbt debug")
+
+
+MACHINE: tuple[tuple[str, Probe], ...] = (
+    ("Python", python),
+    ("packages", packages),
+    ("time zones", time_zone),
+    ("disk", disk),
+    ("dbt manifest", dbt_manifest),
+)
+PARTS: tuple[tuple[str, Probe], ...] = (("local cloud", local_parts),)
