@@ -95,10 +95,19 @@ class Record:
             return None
         try:
             process = psutil.Process(self.pid)
-            alive = process.status() != psutil.STATUS_ZOMBIE and tuple(process.cmdline()) == self.command
+            alive = process.status() != psutil.STATUS_ZOMBIE and _command_line(process) == self.command
             return process if alive else None
         except psutil.Error:
             return None
+
+
+def _command_line(process: psutil.Process) -> tuple[str, ...]:
+    """A live process has none for an instant while the program it was started with is being put in place."""
+    for _ in range(100):
+        if found := process.cmdline():
+            return tuple(found)
+        time.sleep(0.01)
+    return ()
 
 
 def hermetic_environment(layout: Layout, extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,0 +1,78 @@
+"""Looking into a running local cloud, and hurting it, for the tests of its supervisor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import psutil
+import psycopg2
+import snowflake.connector
+from dotenv import dotenv_values
+
+from data_platform.local_cloud.status import PartStatus
+from data_platform.local_cloud.supervisor import LocalCloud
+
+PARTS = ("aws", "snowflake", "postgres")
+
+
+def by_name(cloud: LocalCloud) -> dict[str, PartStatus]:
+    return {part.part: part for part in cloud.status()}
+
+
+def family(cloud: LocalCloud) -> list[psutil.Process]:
+    """Every process of the cloud that runs."""
+    mains = [psutil.Process(part.pid) for part in cloud.status() if part.pid]
+    return [process for main in mains for process in (main, *main.children(recursive=True))]
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether it has ended; a zombie has, its parent (this test) has only not asked after it."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def kill(cloud: LocalCloud, part: str) -> None:
+    process = psutil.Process(by_name(cloud)[part].pid)
+    process.kill()
+    process.wait(10)
+
+
+def environment(cloud: LocalCloud) -> dict[str, str]:
+    return {name: value or "" for name, value in dotenv_values(cloud.layout.environment).items()}
+
+
+def client(cloud: LocalCloud, service: str) -> Any:
+    variables = environment(cloud)
+    made: Any = boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        region_name=variables["AWS_REGION"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+    )
+    return made
+
+
+def snowflake_session(cloud: LocalCloud) -> Any:
+    variables = environment(cloud)
+    return snowflake.connector.connect(
+        host=variables["SNOWFLAKE_HOST"],
+        port=int(variables["SNOWFLAKE_PORT"]),
+        protocol="http",
+        account=variables["SNOWFLAKE_ACCOUNT"],
+        user=variables["SNOWFLAKE_USER"],
+        private_key_file=variables["SNOWFLAKE_PRIVATE_KEY_PATH"],
+        database=variables["SNOWFLAKE_DATABASE"],
+        network_timeout=20,
+    )
+
+
+def run_sql(cloud: LocalCloud, *statements: str) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(environment(cloud)["DAGSTER_POSTGRES_URL"])
+    try:
+        with connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
+    finally:
+        connection.close()
