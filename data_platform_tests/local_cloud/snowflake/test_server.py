@@ -1,0 +1,162 @@
+"""The process: sign-in by key pair, restarts, crashes, errors that are never HTTP 500."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import requests
+from snowflake.connector.cursor import SnowflakeCursor
+from snowflake.connector.errors import DatabaseError, ProgrammingError
+
+from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
+from data_platform_tests.local_cloud.snowflake.conftest import BUCKET, CREDENTIALS, Lake
+from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer
+
+
+def test_only_the_registered_key_signs_in(snowflake_server: SnowflakeServer, tmp_path: Path) -> None:
+    stranger = KeyPair.generate(tmp_path)
+    started = time.monotonic()
+    with pytest.raises(DatabaseError) as refused:
+        snowflake_server.connect(private_key_file=str(stranger.private_key_path))
+    assert refused.value.errno == 390144
+    assert "JWT token is invalid" in str(refused.value)
+    assert time.monotonic() - started < 5
+    with pytest.raises(DatabaseError):
+        snowflake_server.connect(user="SOMEBODY", password="secret", authenticator="snowflake", private_key_file=None)
+
+
+def test_what_was_committed_survives_a_stop_and_a_crash(tmp_path: Path, lake: Lake) -> None:
+    lake.put("life/part-0.parquet", pa.table({"id": [7]}))
+    server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"), lake.endpoint, CREDENTIALS)
+    copy = (
+        "copy into s.t from @s.lake/life/ files = ('part-0.parquet') file_format = (format_name = s.parquet)"
+        " match_by_column_name = case_insensitive force = true"
+    )
+    try:
+        server.start()
+        cursor = server.connect().cursor()
+        cursor.execute("create schema s")
+        cursor.execute("create table s.t (id number(19,0) comment 'kept') comment = 'it''s kept'")
+        cursor.execute(f"create stage s.lake url = 's3://{BUCKET}/'")
+        cursor.execute("create file format s.parquet type = parquet")
+        cursor.execute("create view s.v as select max(id) as newest from s.t")
+        cursor.execute("create database second")
+        cursor.execute("create table second.public.u as select 1 as id")
+        cursor.execute("insert into s.t values (1)".replace("s.t", "data_platform.s.t"))
+        assert server.stop() == 0
+        started = time.monotonic()
+        server.start()
+        assert time.monotonic() - started < 5
+        cursor = server.connect().cursor()
+        cursor.execute(copy)
+        cursor.execute("begin")
+        cursor.execute("insert into s.t values (99)")
+        server.kill()
+        server.start()
+        cursor = server.connect().cursor()
+        assert rows(cursor, "select id from s.t order by id") == [(1,), (7,)]
+        assert one(cursor, "select newest from s.v") == 7
+        assert one(cursor, "select id from second.public.u") == 1
+        assert one(cursor, "select comment from information_schema.tables where table_name = 'T'") == "it's kept"
+        cursor.execute(copy)
+    finally:
+        server.stop()
+
+
+def test_the_server_listens_on_loopback_only_and_tells_its_health(snowflake_server: SnowflakeServer) -> None:
+    answer = requests.get(f"http://127.0.0.1:{snowflake_server.port}/health", timeout=5)
+    assert answer.status_code == 200
+    listening = Path("/proc/net/tcp").read_text().splitlines()
+    port = f"{snowflake_server.port:04X}"
+    addresses = {line.split()[1] for line in listening if line.split()[1].endswith(f":{port}") and line.split()[3] == "0A"}
+    assert addresses == {f"0100007F:{port}"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "number"),
+    [
+        ("select nope from (select 1 as id)", 904),
+        ("select * from nowhere", 2003),
+        ("select * from no_schema.nowhere", 2003),
+        ("select 1 +", 1003),
+        ("selec 1", 1003),
+        ("select 'x'::number", 100038),
+        ("select '2026-13-01'::date", 100035),
+        ("select 1000::number(3,0)", 100039),
+        ("select 1/0", 100051),
+        ("select no_such_function(1)", 2140),
+        ("select 1; select 2", 8),
+        ("   ", 900),
+        ("create table t (id number); drop table t", 8),
+    ],
+)
+def test_every_failure_is_a_sql_error_at_once(cursor: SnowflakeCursor, statement: str, number: int) -> None:
+    started = time.monotonic()
+    error = refusal(cursor, statement)
+    assert isinstance(error, ProgrammingError)
+    assert error.errno == number, error
+    assert time.monotonic() - started < 2
+
+
+def test_every_statement_has_a_query_id_and_the_last_results_can_be_scanned(cursor: SnowflakeCursor) -> None:
+    cursor.execute("select 41 + 1 as answer")
+    query_id = cursor.sfqid
+    assert query_id
+    assert one(cursor, "select last_query_id()") == query_id
+    assert one(cursor, f"select answer from table(result_scan('{query_id}'))") == 42
+    assert cursor.sfqid != query_id
+
+
+def test_the_session_tells_who_it_is(cursor: SnowflakeCursor) -> None:
+    assert one(cursor, "select current_user(), current_role(), current_warehouse(), current_database()") == (
+        "DATA_PLATFORM", "DATA_PLATFORM", "DATA_PLATFORM", "DATA_PLATFORM",
+    )  # fmt: skip
+    cursor.execute("use role loader")
+    cursor.execute("use warehouse small")
+    assert one(cursor, "select current_role(), current_warehouse()") == ("LOADER", "SMALL")
+    cursor.execute("alter session set query_tag = 'it is me', timezone = 'America/New_York'")
+    cursor.execute("show parameters like 'query_tag' in session")
+    assert [row[:2] for row in cursor.fetchall()] == [("QUERY_TAG", "it is me")]
+    cursor.execute("alter session unset query_tag")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create role if not exists loader",
+        "grant role loader to user data_platform",
+        "grant usage on database data_platform to role loader",
+        "grant select on future tables in schema data_platform.public to role loader",
+        "revoke usage on database data_platform from role loader",
+        "create warehouse if not exists w with warehouse_size = 'XSMALL' auto_suspend = 60 initially_suspended = true",
+        "alter warehouse w set warehouse_size = 'SMALL'",
+        "create user if not exists u rsa_public_key = 'MII' default_role = loader type = service",
+        "alter user u set rsa_public_key_2 = 'MII'",
+        "create storage integration if not exists lake type = external_stage storage_provider = 'S3' enabled = true"
+        " storage_aws_role_arn = 'arn:aws:iam::1:role/x' storage_allowed_locations = ('s3://b/')",
+        "drop role if exists loader",
+        "use secondary roles all",
+    ],
+)
+def test_statements_about_access_are_accepted(cursor: SnowflakeCursor, statement: str) -> None:
+    assert one(cursor, statement) == "Statement executed successfully."
+
+
+def test_the_servers_memory_stays_flat_over_thousands_of_statements(
+    snowflake_server: SnowflakeServer, cursor: SnowflakeCursor
+) -> None:
+    def resident() -> int:
+        assert snowflake_server.process is not None
+        status = Path(f"/proc/{snowflake_server.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+    query = "select seq4() as n, repeat('x', 100) as s from table(generator(rowcount => 2000))"
+    for _ in range(100):
+        cursor.execute(query)
+    before = resident()
+    for _ in range(1000):
+        cursor.execute(query)
+    assert resident() - before < 60_000
