@@ -212,7 +212,7 @@ def _row_counts(duck: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> list[
     return [int(by_path[str(p)]) for p in paths]
 
 
-_TEMPORARY = "temp"  # DuckDB's catalog of temporary tables, which live too short for a history
+_TEMPORARY = "TEMP"  # DuckDB's catalog of temporary tables, which live too short for a history
 
 
 def _history(target: CopyTarget) -> str:
