@@ -153,6 +153,8 @@ class Settings(_Group):
         given = {name: value for name, value in env.items() if value != ""}
         if given.get("DATA_PLATFORM_ENVIRONMENT", "local") == "local":
             given = {**LOCAL_DEFAULTS, **given}
+            if "SNOWFLAKE_PRIVATE_KEY" in given:  # set by hand, where the path comes from the local cloud
+                del given["SNOWFLAKE_PRIVATE_KEY_PATH"]
         try:
             loaded = cls.model_validate({**given, "aws": given, "snowflake": given, "sftp": given})
         except ValidationError as error:
