@@ -9,7 +9,8 @@ measurements as (
 select
     station_id,
     measured_at,
-    {{ local_day('measured_at') }} as local_day,
+    -- measured_at ends the ten minutes: those that end at midnight are the day's before
+    {{ local_day("dateadd('minute', -10, measured_at)") }} as local_day,
     pm25,
     pm10,
     no2,
