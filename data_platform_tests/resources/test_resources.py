@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+import data_platform
+from data_platform import environment
+from data_platform.environment import LOCAL_DEFAULTS, Settings, SettingsError
+from data_platform.resources import LakeResource, LandingResource, WarehouseResource, all_resources
+from data_platform.warehouse.connection import SESSION_PARAMETERS, connection_arguments
+
+PROJECT = Path(data_platform.__file__).parents[1]
+PLANTED = "planted-secret-8b1f"
+DEV = {
+    **LOCAL_DEFAULTS,
+    "DATA_PLATFORM_ENVIRONMENT": "dev",
+    "SNOWFLAKE_ACCOUNT": "myorg-team",
+    "SNOWFLAKE_PRIVATE_KEY": PLANTED,
+    "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": PLANTED,
+    "AWS_ACCESS_KEY_ID": PLANTED,
+    "AWS_SECRET_ACCESS_KEY": PLANTED,
+}
+DEV.pop("SNOWFLAKE_PRIVATE_KEY_PATH")
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes given variables the process's settings."""
+
+    def settings_of(variables: Mapping[str, str]) -> Settings:
+        loaded = Settings.from_environment(variables)
+        for module in ("data_platform.resources.snowflake", "data_platform.resources.lake"):
+            monkeypatch.setattr(f"{module}.settings", lambda: loaded)
+        return loaded
+
+    yield settings_of
+    environment.settings.cache_clear()
+
+
+def test_no_secret_stands_in_any_resource(use: Any) -> None:
+    for resource in all_resources(use(DEV), PROJECT).values():
+        assert isinstance(resource, dg.ConfigurableResource)
+        assert PLANTED not in repr(resource)
+        assert PLANTED not in str(resource.model_dump())
+        assert PLANTED not in str(type(resource).to_config_schema().as_field())
+
+
+def test_the_key_is_a_variable_s_name_or_a_path(use: Any) -> None:
+    assert WarehouseResource.of(use(DEV)).model_dump()["private_key"] == dg.EnvVar("SNOWFLAKE_PRIVATE_KEY")
+    resource = WarehouseResource.of(use(LOCAL_DEFAULTS))
+    assert resource.private_key is None
+    assert resource.private_key_path == LOCAL_DEFAULTS["SNOWFLAKE_PRIVATE_KEY_PATH"]
+
+
+def test_sessions_are_in_utc_bounded_in_time_and_commit_each_statement() -> None:
+    arguments = connection_arguments(Settings.from_environment(DEV))
+    assert arguments["session_parameters"] == SESSION_PARAMETERS
+    assert SESSION_PARAMETERS["TIMEZONE"] == "UTC"
+    assert (arguments["autocommit"], arguments["client_session_keep_alive"]) == (True, False)
+    assert arguments["login_timeout"] <= 60
+    assert arguments["network_timeout"] <= 120
+    assert "host" not in arguments
+    assert PLANTED not in str(arguments)
+
+
+def test_resources_can_be_made_before_the_local_cloud_is_up_and_say_so_when_used(use: Any) -> None:
+    resources = all_resources(use(LOCAL_DEFAULTS), PROJECT)
+    warehouse, lake, landing = (resources[name] for name in ("warehouse", "lake", "landing"))
+    assert isinstance(warehouse, WarehouseResource)
+    assert isinstance(lake, LakeResource)
+    assert isinstance(landing, LandingResource)
+    with pytest.raises(SettingsError, match="data-platform up"):
+        warehouse.open()
+    with pytest.raises(SettingsError, match="data-platform up"), warehouse.get_connection():
+        pass
+    with pytest.raises(SettingsError, match="data-platform up"):
+        lake.lake()
+    with pytest.raises(SettingsError, match="data-platform up"):
+        landing.bucket()
+
+
+@pytest.mark.server
+def test_an_asset_reaches_snowflake_and_the_buckets(use: Any, local_cloud: Mapping[str, str]) -> None:
+    loaded = use(local_cloud)
+    seen: dict[str, Any] = {}
+
+    @dg.asset
+    def reached(warehouse: WarehouseResource, lake: LakeResource, landing: LandingResource) -> None:
+        with warehouse.open(query_tag="dagster run=1") as connection:
+            seen["own"] = connection.cursor().execute("SELECT 1").fetchone()
+        with warehouse.get_connection() as connection:
+            seen["dagster-snowflake"] = connection.cursor().execute("SELECT CURRENT_DATABASE()").fetchone()
+        lake.lake().store.put("probe", b"lake")
+        seen["lake"] = bytes(lake.lake().store.get("probe").bytes())
+        seen["landing"] = landing.bucket().exists("inbound/nobody/nothing")
+
+    assert dg.materialize([reached], resources=all_resources(loaded, PROJECT)).success
+    assert seen == {
+        "own": (1,),
+        "dagster-snowflake": (loaded.snowflake.database,),
+        "lake": b"lake",
+        "landing": False,
+    }
