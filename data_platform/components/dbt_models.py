@@ -9,7 +9,7 @@ from dagster_dbt import DbtProject, dbt_assets
 from pydantic import BaseModel, ConfigDict
 
 from data_platform.automation.freshness import freshness_checks
-from data_platform.components.dbt_translator import ModelTranslator
+from data_platform.components.dbt_translator import ModelTranslator, described
 from data_platform.environment import settings
 from data_platform.resources.dbt import DbtCli
 from data_platform.transform.manifest import load_manifest
@@ -72,6 +72,7 @@ class DbtModels(dg.Component):
             dagster_dbt_translator=ModelTranslator(settings().repository_url),
         )
         def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli) -> Iterator[Any]:
-            yield from dbt.cli(BUILD, context=context).stream().fetch_column_metadata().fetch_row_counts()
+            events = dbt.cli(BUILD, context=context).stream().fetch_column_metadata().fetch_row_counts()
+            yield from described(events, manifest)
 
         return dg.Definitions(assets=[dbt_models], asset_checks=[freshness_checks(manifest)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,23 @@ class ModelTranslator(DagsterDbtTranslator):
 
     def _url(self, project_dir: Path, file: str) -> str:
         return f"{self._repository_url}/blob/main/{project_dir.name}/{file}"
+
+
+def described(events: Iterable[Any], manifest: Mapping[str, Any]) -> Iterator[Any]:
+    """The events, with the columns of built tables spelled as in the project and with their descriptions. Snowflake
+    spells them in upper case, which the UI doesn't match with column lineage."""
+    for event in events:
+        metadata = getattr(event, "metadata", None) or {}
+        schema = metadata.get("dagster/column_schema")
+        if isinstance(schema, dg.TableSchemaMetadataValue) and "unique_id" in metadata:
+            node = manifest["nodes"][metadata["unique_id"].value]
+            texts = {name.lower(): column.get("description") for name, column in node["columns"].items()}
+            columns = [
+                dg.TableColumn(column.name.lower(), column.type.lower(), texts.get(column.name.lower()) or None)
+                for column in schema.value.columns
+            ]
+            event = event.with_metadata({**metadata, "dagster/column_schema": dg.TableSchema(columns)})
+        yield event
 
 
 def _folder(props: Mapping[str, Any]) -> str:
