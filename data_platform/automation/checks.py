@@ -56,7 +56,7 @@ def _contract(
 ) -> dg.AssetCheckResult:
     cursor = connection.cursor()
     cursor.execute(rules.contract.violation_counts_sql(result.target.sql))
-    row = cursor.fetchone()
+    (row,) = cursor.fetchall()
     counts = dict(zip((column.name for column in cursor.description), row, strict=True))
     checked = counts.pop("ROWS_CHECKED")
     broken = {name.lower(): count for name, count in counts.items() if count}

@@ -19,15 +19,15 @@ from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import pending_of
 from data_platform.landing.intake import Intake, IntakeResult, Requested
-from data_platform.warehouse.preview import preview
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
+from data_platform.warehouse.preview import preview
 
 FEED_METADATA = "data_platform/feed"
 FEEDS_AT_ONCE = 4
 _PREVIEW_ROWS = 5
 
 
-class RequestedDelivery(dg.Config):  # type: ignore[misc]
+class RequestedDelivery(dg.Config):
     """A pending file. `token` tells this upload from others of its name; `give_up`: quarantine it with that reason
     instead of reading it again."""
 
@@ -38,7 +38,7 @@ class RequestedDelivery(dg.Config):  # type: ignore[misc]
     give_up: str | None = None
 
 
-class LandingConfig(dg.Config):  # type: ignore[misc]
+class LandingConfig(dg.Config):
     """`deliveries`: what to take in; null means all that is pending and ready now. `reload`: put the partition's
     committed extracts into the table again instead (it ends with the same rows)."""
 
@@ -72,9 +72,7 @@ def run_landing(
 ) -> Iterator[Any]:
     """Takes in what is asked for and yields materializations and check results. Raises dg.Failure at the end where
     a feed failed, naming each with its error."""
-    selected = [
-        rules for rules in feeds if {lake_key(rules), raw_key(rules)} & set(context.selected_asset_keys)
-    ]
+    selected = [rules for rules in feeds if {lake_key(rules), raw_key(rules)} & set(context.selected_asset_keys)]
     partition = context.partition_key if context.has_partition_key else None
     bucket = landing.bucket()
     work = _work(config, selected, bucket, partition)
@@ -101,9 +99,7 @@ def run_landing(
         return intake.take_in(work[rules.feed])
 
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
-        futures = {
-            pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.feed]
-        }
+        futures = {pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.feed]}
         for future in as_completed(futures):
             rules = futures[future]
             try:

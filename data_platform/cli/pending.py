@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from data_platform.automation.landing_sensor import ATTEMPTS, History, read_history
+from data_platform.automation.landing_history import ATTEMPTS, History, read_history
 from data_platform.cli.inbound import look
 from data_platform.cli.location import CodeLocation
 from data_platform.cli.project import landing_bucket
@@ -30,7 +30,7 @@ def pending_files(settings: Settings) -> list[PendingFile]:
     location = CodeLocation()
     try:
         found = look(landing_bucket(settings), location)
-        history = read_history(location.instance)
+        history = read_history(location.instance, datetime.now(UTC))
     finally:
         location.close()
     return sorted(_described(found, history, datetime.now(UTC)), key=lambda file: file.key)

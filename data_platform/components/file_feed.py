@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import dagster as dg
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from data_platform.components.scaffolds import FileFeedScaffolder
 from data_platform.landing.feed import FeedDeclaration, FeedRules
@@ -16,7 +16,7 @@ class FileFeedAttributes(FeedDeclaration):
 
     description: str
     owners: tuple[str, ...] = ()
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
 
 
 @dg.scaffold_with(FileFeedScaffolder)
@@ -57,8 +57,7 @@ class FileFeed(dg.Component):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> FileFeed:
         """Takes the attributes as they stand: no templates, as patterns may hold braces."""
-        assert isinstance(attributes, FileFeedAttributes)
-        return cls(attributes)
+        return cls(FileFeedAttributes.model_validate(attributes))
 
     def rules(self, partner: str, name: str, time_zone: str) -> FeedRules:
         """The engine's view of this feed."""

@@ -29,5 +29,5 @@ def load_components(package: Path, *, tolerant: bool) -> dg.Definitions:
             parts.append(dg.ComponentTree.for_project(package).build_defs(path.parent))
         except Exception as error:
             key = ["invalid", *path.parent.relative_to(root).parts]
-            parts.append(dg.Definitions(assets=[broken_definition(key, error.__cause__ or error)]))
+            parts.append(dg.Definitions(assets=[broken_definition(key, error)]))
     return dg.Definitions.merge(*parts)

@@ -61,8 +61,7 @@ class SftpPartner(dg.Component):
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> SftpPartner:
         """Takes the attributes as they stand."""
-        assert isinstance(attributes, SftpPartnerAttributes)
-        return cls(attributes)
+        return cls(SftpPartnerAttributes.model_validate(attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """One step for all the partner's feeds. A feed whose YAML is wrong fails the load in `local`; elsewhere it

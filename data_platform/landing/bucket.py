@@ -77,9 +77,7 @@ class LandingBucket:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
             raise
-        return Delivery(
-            key, head.get("VersionId", "null"), head["ETag"], head["ContentLength"], head["LastModified"]
-        )
+        return Delivery(key, head.get("VersionId", "null"), head["ETag"], head["ContentLength"], head["LastModified"])
 
     def older_versions(self, delivery: Delivery) -> list[Delivery]:
         """Versions of the same key that were overwritten before they were settled, oldest first."""
@@ -88,18 +86,14 @@ class LandingBucket:
         for page in paginator.paginate(Bucket=self.name, Prefix=delivery.key):
             for item in page.get("Versions", []):
                 if item["Key"] == delivery.key and item["VersionId"] != delivery.version_id:
-                    version = Delivery(
-                        item["Key"], item["VersionId"], item["ETag"], item["Size"], item["LastModified"]
-                    )
+                    version = Delivery(item["Key"], item["VersionId"], item["ETag"], item["Size"], item["LastModified"])
                     if version.landed_at <= delivery.landed_at:
                         found.append(version)
         return sorted(found, key=lambda version: version.landed_at)
 
     def open(self, delivery: Delivery) -> BinaryIO:
         """The bytes of exactly that version, to be read once from start to end."""
-        response = self._client.get_object(
-            Bucket=self.name, Key=delivery.key, **_version(delivery.version_id)
-        )
+        response = self._client.get_object(Bucket=self.name, Key=delivery.key, VersionId=delivery.version_id)
         return cast(BinaryIO, response["Body"])
 
     def read(self, key: str) -> bytes | None:
@@ -118,10 +112,9 @@ class LandingBucket:
     def move(self, delivery: Delivery, to_key: str) -> None:
         """Copies exactly that version to `to_key`, then deletes exactly that version. Safe to do again: a version
         that is gone counts as moved."""
-        source = {"Bucket": self.name, "Key": delivery.key}
         try:
             self._client.copy(
-                CopySource={**source, **_version(delivery.version_id)},  # type: ignore[typeddict-item]
+                CopySource={"Bucket": self.name, "Key": delivery.key, "VersionId": delivery.version_id},
                 Bucket=self.name,
                 Key=to_key,
                 SourceClient=self._client,
@@ -134,13 +127,8 @@ class LandingBucket:
 
     def delete(self, delivery: Delivery) -> None:
         """Deletes exactly that version."""
-        self._client.delete_object(Bucket=self.name, Key=delivery.key, **_version(delivery.version_id))
+        self._client.delete_object(Bucket=self.name, Key=delivery.key, VersionId=delivery.version_id)
 
     def copy_back(self, from_key: str, to_key: str) -> None:
         """Puts an archived or quarantined file into inbound again, as a new version: a replay."""
         self._client.copy(CopySource={"Bucket": self.name, "Key": from_key}, Bucket=self.name, Key=to_key)
-
-
-def _version(version_id: str) -> dict[str, str]:
-    """The VersionId argument; objects of a bucket that never had versions are named "null" by S3."""
-    return {} if version_id == "null" else {"VersionId": version_id}

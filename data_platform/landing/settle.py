@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.warehouse.settlement import DeliveryRow
 
@@ -42,14 +42,16 @@ def settled_key(receipt: DeliveryRow) -> str:
     return f"{room}/{receipt.partner}/{receipt.feed}/{receipt.delivery_id}/{receipt.file_name}"
 
 
-def report_unmatched(bucket: LandingBucket, key: str, etag: str, reason: str) -> bool:
+def report_unmatched(bucket: LandingBucket, pending: Pending, reason: str) -> bool:
     """Tells the partner once, by a file in its receipts, that no feed takes a file; the file stays where it is.
-    Returns whether this was the first time."""
-    _, partner, file_name = key.split("/", 2)
-    receipt_key = f"receipts/{partner}/{file_name}.{etag.strip(chr(34))[:8]}.unmatched.json"
+    Returns whether this was the first time (False too for a file outside every partner's folder)."""
+    if pending.key.count("/") < 2:
+        return False
+    name = f"{pending.file_name}.{pending.etag.strip(chr(34))[:8]}.unmatched.json"
+    receipt_key = f"receipts/{pending.partner}/{name}"
     if bucket.exists(receipt_key):
         return False
-    bucket.put(receipt_key, _unmatched(file_name, reason))
+    bucket.put(receipt_key, _unmatched(pending.file_name, reason))
     return True
 
 
@@ -61,9 +63,7 @@ def _unmatched(file_name: str, reason: str) -> bytes:
 
 
 def _delivery(receipt: DeliveryRow) -> Delivery:
-    return Delivery(
-        receipt.object_key, receipt.version_id, receipt.etag, receipt.size_bytes, receipt.landed_at
-    )
+    return Delivery(receipt.object_key, receipt.version_id, receipt.etag, receipt.size_bytes, receipt.landed_at)
 
 
 def _move_companion(receipt: DeliveryRow, bucket: LandingBucket, companion: str) -> None:

@@ -1,0 +1,91 @@
+"""What the landing runs there were say of the files that are pending: their own memory, as the sensor keeps none."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from data_platform.landing.bucket import Pending
+
+LANDING_TAG = "data_platform/landing"
+ATTEMPTS = 4
+"""Failed runs, the last one alone, after which a delivery is given up, if other runs succeed meanwhile."""
+BACK_OFF = timedelta(seconds=30)
+LONGEST_BACK_OFF = timedelta(hours=1)
+_LOOK_BACK = timedelta(days=2)
+_ENDED_SEEN = 300
+_IN_PROGRESS = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass
+class History:
+    """What runs say of pending files, by token: which are under way, how many runs have ended with each and how many
+    of these failed, from when to when; and when a landing run last succeeded."""
+
+    under_way: set[str] = field(default_factory=set)
+    ended: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    first_failure: dict[str, datetime] = field(default_factory=dict)
+    last_failure: dict[str, datetime] = field(default_factory=dict)
+    last_success: datetime = _NEVER
+
+    def resting(self, pending: Pending, now: datetime) -> bool:
+        """Whether a file is to be left alone this tick: a run has it, or it backs off after a failed one."""
+        token = pending.token
+        if token in self.under_way:
+            return True
+        failures = self.failed[token]
+        if not failures:
+            return False
+        back_off = min(BACK_OFF * 2.0 ** (failures - 1), LONGEST_BACK_OFF)
+        return now < self.last_failure[token] + back_off
+
+    def hopeless(self, token: str) -> bool:
+        """Whether a file fails where others don't. While every run fails, it is not the file's fault."""
+        return self.failed[token] >= ATTEMPTS and self.last_success > self.first_failure[token]
+
+    def add(self, run: dg.DagsterRun, ended_at: datetime) -> None:
+        """Takes a run into account."""
+        tokens = list(_tokens(run.run_config))
+        if run.status in _IN_PROGRESS:
+            self.under_way.update(tokens)
+            return
+        self.ended.update(tokens)
+        if run.status == dg.DagsterRunStatus.SUCCESS:
+            self.last_success = max(self.last_success, ended_at)
+            return
+        self.failed.update(tokens)
+        for token in tokens:
+            self.first_failure[token] = min(ended_at, self.first_failure.get(token, ended_at))
+            self.last_failure[token] = max(ended_at, self.last_failure.get(token, ended_at))
+
+
+def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
+    """Reads the landing runs that are under way, and the latest that ended."""
+    history = History()
+    tags = {LANDING_TAG: "true"}
+    ended = dg.RunsFilter(tags=tags, statuses=_ENDED, updated_after=now - _LOOK_BACK)
+    for record in (
+        *instance.get_run_records(dg.RunsFilter(tags=tags, statuses=_IN_PROGRESS)),
+        *instance.get_run_records(ended, limit=_ENDED_SEEN, order_by="update_timestamp"),
+    ):
+        history.add(record.dagster_run, record.update_timestamp.replace(tzinfo=UTC))
+    return history
+
+
+def _tokens(run_config: Mapping[str, Any]) -> Iterator[str]:
+    for op in run_config.get("ops", {}).values():
+        for delivery in op.get("config", {}).get("deliveries") or ():
+            if token := delivery.get("token"):
+                yield token

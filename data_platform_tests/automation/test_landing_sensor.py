@@ -1,0 +1,180 @@
+"""The landing sensor: what it asks for, what it leaves alone, when it gives a file up. Its memory are the runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import dagster as dg
+import pytest
+
+from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, History, read_history
+from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, requests, tick
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.inbox import Ready
+from data_platform_tests.landing.test_inbox import NOW, Objects, feed
+
+WEEK = [f"inbound/p/f_202603{day:02}.csv" for day in range(1, 8)]
+
+
+class Bucket(Objects):
+    """Objects with a place for receipts."""
+
+    def __init__(self, names: dict[str, float], page_size: int = 1000) -> None:
+        super().__init__(names, page_size)
+        self.receipts: dict[str, bytes] = {}
+
+    def exists(self, key: str) -> bool:
+        return key in self.receipts or super().exists(key)
+
+    def put(self, key: str, body: bytes) -> None:
+        self.receipts[key] = body
+
+
+def look(bucket: Bucket, history: History | None = None, cursor: Cursor | None = None) -> Tick:
+    return tick(cast(LandingBucket, bucket), [feed()], lambda: history or History(), cursor or Cursor(), NOW)
+
+
+def run_of(request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    return dg.DagsterRun(job_name="j", run_id="r", run_config=request.run_config, status=status)
+
+
+def history_after(*ends: tuple[dg.RunRequest, dg.DagsterRunStatus, datetime]) -> History:
+    history = History()
+    for request, status, at in ends:
+        history.add(run_of(request, status), at)
+    return history
+
+
+def asked_for(request: dg.RunRequest) -> list[dict[str, Any]]:
+    return [delivery for op in request.run_config["ops"].values() for delivery in op["config"]["deliveries"]]
+
+
+@pytest.fixture
+def one_file() -> Bucket:
+    return Bucket({WEEK[0]: 99})
+
+
+def test_a_days_files_go_in_one_run_with_the_checks_that_it_evaluates() -> None:
+    found = look(Bucket({key: 99 for key in WEEK}))
+    assert [request.partition_key for request in found.requests] == [f"2026-03-0{day}" for day in range(1, 8)]
+    request = found.requests[0]
+    assert request.asset_selection == [dg.AssetKey(["lake", "p", "f"]), dg.AssetKey(["raw", "p", "f"])]
+    assert {key.name for key in request.asset_check_keys or []} == {"contract", "deliveries"}
+
+
+def test_what_a_run_has_is_not_asked_for_again(one_file: Bucket) -> None:
+    (request,) = look(one_file).requests
+    history = history_after((request, dg.DagsterRunStatus.STARTED, NOW))
+    assert look(one_file, history).requests == []
+
+
+def test_a_replay_or_a_file_left_by_a_successful_run_gets_a_run_key_of_its_own(one_file: Bucket) -> None:
+    (first,) = look(one_file).requests
+    (second,) = look(one_file, history_after((first, dg.DagsterRunStatus.SUCCESS, NOW))).requests
+    assert first.run_key != second.run_key
+
+
+def test_the_same_tick_twice_asks_for_the_same_run(one_file: Bucket) -> None:
+    assert [r.run_key for r in look(one_file).requests] == [r.run_key for r in look(one_file).requests]
+
+
+def test_a_failed_run_is_tried_again_after_a_while_that_doubles(one_file: Bucket) -> None:
+    (request,) = look(one_file).requests
+    ends = []
+    for failures, seconds in enumerate([30, 60, 120, 240], start=1):
+        ends = [(request, dg.DagsterRunStatus.FAILURE, NOW - timedelta(seconds=seconds - 1))] * failures
+        assert not look(one_file, history_after(*ends)).requests
+        ends = [(request, dg.DagsterRunStatus.FAILURE, NOW - timedelta(seconds=seconds))] * failures
+        assert look(one_file, history_after(*ends)).requests
+
+
+def test_it_is_given_up_only_where_others_succeed(one_file: Bucket) -> None:
+    (request,) = look(one_file).requests
+    long_ago = NOW - timedelta(days=1)
+    ends = [(request, dg.DagsterRunStatus.FAILURE, long_ago)] * ATTEMPTS
+    (again,) = look(one_file, history_after(*ends)).requests
+    assert "give_up" not in asked_for(again)[0]  # while everything fails, it is not the file's fault
+
+    history = history_after(*ends)
+    history.last_success = long_ago + timedelta(hours=1)
+    (last,) = look(one_file, history).requests
+    assert "4 runs failed with it while others succeeded" in asked_for(last)[0]["give_up"]
+
+
+def test_a_poisonous_file_is_closed_in_on() -> None:
+    items = [
+        Ready(pending=item, rules=feed(), partition="2026-03-01", companion=None)
+        for item in Objects({f"inbound/p/{number:04}.csv": 99 for number in range(1200)}).objects
+    ]
+    history = History()
+    sizes = []
+    for _ in range(len(PACKS) + 1):
+        asked = list(requests(items, history))
+        sizes.append(max(len(asked_for(request)) for request in asked))
+        for request in asked:
+            history.add(run_of(request, dg.DagsterRunStatus.FAILURE), NOW)
+    assert sizes == [500, 64, 8, 1, 1]
+
+
+def test_a_file_that_no_feed_takes_is_reported_once_and_stays() -> None:
+    bucket = Bucket({"inbound/p/notes.txt": 99, "inbound/stray.txt": 99})
+    first = look(bucket)
+    assert [key for key, _ in first.unmatched] == ["inbound/p/notes.txt"]
+    (receipt,) = bucket.receipts.values()
+    assert json.loads(receipt)["status"] == "unmatched"
+    assert look(bucket, cursor=first.cursor).unmatched == []
+    assert look(bucket).unmatched == []  # with the cursor lost, too
+
+
+def test_old_unmatched_files_cost_nothing_at_later_ticks() -> None:
+    bucket = Bucket({f"inbound/p/{number:05}.txt": 99 + number for number in range(300)}, 100)
+    cursor = look(bucket).cursor
+    asked: list[str] = []
+    bucket.exists = lambda key: bool(asked.append(key))  # type: ignore[method-assign]
+    look(bucket, cursor=cursor)
+    assert len(asked) <= 1
+
+
+def test_nothing_pending_reads_no_runs() -> None:
+    def unread() -> History:
+        raise AssertionError("the runs were read")
+
+    assert tick(cast(LandingBucket, Bucket({})), [feed()], unread, Cursor(), NOW).requests == []
+
+
+def test_the_cursor_survives_being_written_and_any_rubbish() -> None:
+    cursor = Cursor("inbound/" + "k" * 1024, NOW, NOW)
+    assert Cursor.read(cursor.write()) == cursor
+    assert len(cursor.write()) < 10_000
+    for rubbish in (None, "", "inbound/p/x", "{}", "[1]", "null"):
+        assert Cursor.read(rubbish) == Cursor()
+
+
+def test_history_is_read_from_the_runs_of_an_instance(one_file: Bucket) -> None:
+    (request,) = look(one_file).requests
+    with dg.DagsterInstance.ephemeral() as instance:
+        for run_id, status in _runs():
+            instance.add_run(
+                dg.DagsterRun(
+                    job_name="j",
+                    run_id=run_id,
+                    run_config=request.run_config,
+                    status=status,
+                    tags={LANDING_TAG: "true"},
+                )
+            )
+        instance.add_run(dg.DagsterRun(job_name="j", run_id="another", status=dg.DagsterRunStatus.FAILURE))
+        history = read_history(instance, datetime.now(UTC))
+    token = one_file.objects[0].token
+    assert history.under_way == {token}
+    assert (history.ended[token], history.failed[token]) == (2, 1)
+    assert history.last_success.year >= 2026
+
+
+def _runs() -> Iterator[tuple[str, dg.DagsterRunStatus]]:
+    yield "00000000-0000-0000-0000-000000000001", dg.DagsterRunStatus.FAILURE
+    yield "00000000-0000-0000-0000-000000000002", dg.DagsterRunStatus.SUCCESS
+    yield "00000000-0000-0000-0000-000000000003", dg.DagsterRunStatus.STARTED
