@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import available_timezones
 
@@ -58,6 +58,8 @@ _PLAIN: dict[str, tuple[pa.DataType, str]] = {
     "binary": (pa.binary(), "BINARY"),
     "geometry": (pa.binary(), "GEOMETRY"),
 }
+# strptime's directives that mean the same everywhere: %Z takes a zone's name and forgets it, %c and %x are a locale's.
+_DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
 TYPES_HELP = (
     "string, int8, int16, int32, int64, decimal(p,s) with p up to 38, float, boolean, date, timestamp, time, json,"
     " binary, geometry(srid)"
@@ -95,8 +97,13 @@ def _checked_type(text: str) -> str:
     return text
 
 
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # looks at some 600 files each time
+
+
 def _checked_zone(text: str | None) -> str | None:
-    if text is not None and text not in available_timezones():
+    if text is not None and text not in _zones():
         raise ValueError(f"{text!r} is not an IANA time zone, for example Europe/Paris")
     return text
 
@@ -125,6 +132,26 @@ class Column(BaseModel):
     false_words: tuple[str, ...] = ("false", "0")
     null_words: tuple[str, ...] = ()
     binary_encoding: Literal["hex", "base64"] = "hex"
+
+    @model_validator(mode="after")
+    def _hints_agree(self) -> Column:
+        both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
+        if both:
+            raise ValueError(f"column {self.name}: means both true and false: {', '.join(sorted(both))}")
+        if self.formats and self.logical.name not in _DIRECTIVES:
+            raise ValueError(f"column {self.name}: formats are for date, timestamp and time, not {self.type}")
+        for pattern in self.formats:
+            directives = set(re.findall(r"%(.)", pattern)) - {"%"}
+            strange = directives - set(_DIRECTIVES[self.logical.name])
+            dated = self.logical.name == "time" or (
+                directives & {*"Yy"} and ("j" in directives or ("d" in directives and directives & {*"mbB"}))
+            )
+            if strange or not directives or not dated:
+                raise ValueError(
+                    f"column {self.name}: format {pattern!r} doesn't give a whole {self.logical.name}; directives:"
+                    f" {' '.join('%' + directive for directive in _DIRECTIVES[self.logical.name])}"
+                )
+        return self
 
     @cached_property
     def logical(self) -> LogicalType:
