@@ -2,15 +2,18 @@ with
 
 measurements as (
 
-    select * from {{ source('clear_air', 'air_quality') }}
+    -- measured_at ends the ten minutes: those that end at midnight are of the day before
+    select
+        *,
+        dateadd('minute', -10, measured_at) as began_at
+    from {{ source('clear_air', 'air_quality') }}
 
 )
 
 select
     station_id,
     measured_at,
-    -- measured_at ends the ten minutes: those that end at midnight are the day's before
-    {{ local_day("dateadd('minute', -10, measured_at)") }} as local_day,
+    {{ local_day('began_at') }} as local_day,
     pm25,
     pm10,
     no2,
