@@ -72,7 +72,7 @@ class CodeLocation:
         keys = {key for rules in self.feeds for key in (lake_key(rules), raw_key(rules))}
         by_key = self.repository.assets_defs_by_key
         landing_assets = {id(by_key[key]): by_key[key] for key in keys}
-        landing_definitions = dg.Definitions(assets=list(landing_assets.values()), resources=self.definitions.resources)
+        landing_definitions = dg.Definitions(assets=list(landing_assets.values()))  # they hold their resources
         return landing_definitions.get_repository_def().get_job(ASSET_JOB)
 
     def select(self, selection: str) -> list[dg.AssetKey]:

@@ -100,12 +100,16 @@ class Report:
 
     def raise_problems(self) -> None:
         """Raises ClickException (1) where a run failed, DataProblem (3) where the data is not as it should be."""
-        failures = [f"run {run.run_id[:8]}: {text}" for run in self.runs for text in run.failures]
+        failures: dict[str, list[str]] = {}
+        for run in self.runs:
+            for text in run.failures:
+                failures.setdefault(text, []).append(run.run_id[:8])
         if any(not run.success for run in self.runs) and not (
             self.problems and all(run.success or run.errors for run in self.runs)
         ):
             log = self.settings.state_dir / "logs" / "run.log"
-            raise click.ClickException("\n".join([*failures, f"The whole log: {log}"]))
+            told = [f"{text} (run {', '.join(runs)})" for text, runs in failures.items()]
+            raise click.ClickException("\n".join([*told, f"The whole log: {log}"]))
         if self.problems:
             raise DataProblem("\n".join(["The data is not as it should be:", *self.problems]))
 
@@ -119,7 +123,7 @@ class Report:
         passed = made - sum(len(run.warnings) + len(run.errors) for run in self.runs)
         out.print(f"\n{passed} of {made} checks passed" + (", [yellow]warnings[/]:" if warnings else ""))
         for name, text in list(warnings.items())[:_WARNINGS_SHOWN]:
-            out.print(f"  {name}  {_short(text)}", markup=False)
+            out.print(f"  {name}  {_short(text)}", markup=False, no_wrap=True, overflow="ellipsis")
         if len(warnings) > _WARNINGS_SHOWN:
             out.print(f"  and {len(warnings) - _WARNINGS_SHOWN} more, in the UI")
         for name, text in errors.items():
