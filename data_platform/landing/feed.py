@@ -30,20 +30,37 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _encoding(text: str) -> str:
+    try:
+        "".encode(text)
+    except (LookupError, UnicodeError):
+        raise ValueError(f"{text!r} is not an encoding of text, for example utf-8 or cp1252") from None
+    return text
+
+
 class CsvFormat(_Rules):
     """Delimited text with a header row (RFC 4180 quoting, `""` for a quote within quotes)."""
 
     type: Literal["csv"] = "csv"
     delimiter: str = Field(",", min_length=1, max_length=1)
     quote: str = Field('"', min_length=1, max_length=1)
-    encoding: str = "utf-8"
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+
+    @model_validator(mode="after")
+    def _marks_agree(self) -> Self:
+        for mark in (self.delimiter, self.quote):
+            if not mark.isascii() or mark in "\r\n\0":
+                raise ValueError(f"{mark!r} can't be a delimiter or quote: one ASCII character that ends no line")
+        if self.delimiter == self.quote:
+            raise ValueError(f"delimiter and quote are both {self.quote!r}")
+        return self
 
 
 class JsonLinesFormat(_Rules):
     """One JSON object a line; column names are the objects' keys."""
 
     type: Literal["json_lines"]
-    encoding: str = "utf-8"
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
 
 
 class ParquetFormat(_Rules):
@@ -195,9 +212,7 @@ class FeedRules(FeedDeclaration):
             raise ValueError(f"{file_name!r} doesn't match the pattern of {self.feed}: {self.pattern}")
         day = datetime.strptime(match[self.partition.group], self.partition.format).date()
         if day < self.partition.start:
-            raise ValueError(
-                f"{file_name!r} is of {day}, before the first day of {self.feed} ({self.partition.start})"
-            )
+            raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.feed} ({self.partition.start})")
         return day.isoformat()
 
     def slot(self, file_name: str) -> datetime | None:

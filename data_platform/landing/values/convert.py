@@ -91,6 +91,8 @@ def _by_rule(texts: Array, array: Array, suspects: Mask, rule: Rule, column: Col
         values.append(value)
         if reason is not None:
             bad[row] = reason
+    if len(bad) == len(rows):
+        return Converted(array, bad)
     if len(rows) == len(array):
         return Converted(pa.array(values, column.arrow_type), bad)
     chosen = np.arange(len(array), dtype=np.int64)

@@ -6,7 +6,7 @@ to that); every value that a kernel refuses, or is known to misread, is a suspec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ Kernel = Callable[[Array], Array]
 # From a column's text: its values, anything at the suspects, and which rows are suspects.
 Attempt = Callable[[Array], tuple[Array, Mask]]
 
-# A slice this short that a kernel refuses goes to the rule as a whole.
-_LEAF = 32
+# A kernel that refuses a column doesn't say at which row, and takes as long to fail as to succeed. It is asked again
+# about slices of this length; of those that it refuses the bad rows are found by halving, as long as they are few.
+_SLICE, _FEW = 512, 8
+_NULL = pa.nulls(1, pa.string())
 
 
 def attempt(texts: Array, kernel: Kernel, suspects: Mask | None = None) -> tuple[Array, Mask]:
@@ -35,26 +37,45 @@ def attempt(texts: Array, kernel: Kernel, suspects: Mask | None = None) -> tuple
     try:
         return kernel(texts), found
     except pa.ArrowInvalid:
-        refused = _refused(texts, kernel)
-        return kernel(pc.if_else(pa.array(refused), None, texts)), found | refused
+        return pa.concat_arrays(list(_pieces(texts, kernel, found))), found
 
 
-def _refused(texts: Array, kernel: Kernel) -> Mask:
-    """Rows among which is every one that the kernel refuses, found by halving: few rows are bad, or nearly all."""
-    refused = np.zeros(len(texts), dtype=bool)
-    slices = [(0, len(texts))]
-    while slices:
-        start, length = slices.pop()
-        if length <= _LEAF:
-            refused[start : start + length] = True
-            continue
-        half = length // 2
-        for begin, size in ((start, half), (start + half, length - half)):
+def _pieces(texts: Array, kernel: Kernel, found: Mask) -> Iterator[Array]:
+    """The values in order; a row that the kernel refuses, or that stands among many such, is null and `found`."""
+    for begin in range(0, len(texts), _SLICE):
+        rest = texts.slice(begin, _SLICE)
+        for _ in range(_FEW):
             try:
-                kernel(texts.slice(begin, size))
+                yield kernel(rest)
+                break
             except pa.ArrowInvalid:
-                slices.append((begin, size))
-    return refused
+                pass
+            good = _taken(kernel, rest)
+            yield kernel(rest.slice(0, good))
+            yield kernel(_NULL)
+            found[begin + good] = True
+            begin += good + 1
+            rest = rest.slice(good + 1)
+        else:
+            found[begin : begin + len(rest)] = True
+            yield kernel(pa.nulls(len(rest), pa.string()))
+
+
+def _taken(kernel: Kernel, texts: Array) -> int:
+    """How many rows stand before the first that the kernel refuses; there is one."""
+    low, high = 0, len(texts)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _takes(kernel, texts.slice(low, middle - low)) else (low, middle)
+    return low
+
+
+def _takes(kernel: Kernel, texts: Array) -> bool:
+    try:
+        kernel(texts)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def cast(to: pa.DataType) -> Kernel:

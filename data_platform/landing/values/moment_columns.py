@@ -106,11 +106,13 @@ def timestamps(texts: Array, column: Column) -> tuple[Array, Mask]:
 
 def beyond(array: Array) -> Mask:
     """Dates, or instants in microseconds, outside the years 1..9999."""
-    if pa.types.is_date32(array.type):
-        days = array.cast(pa.int32())
-        return mask(pc.or_(pc.less(days, _FIRST_DAY), pc.greater(days, _LAST_DAY)))
-    micros = array.cast(pa.int64())
-    return mask(pc.or_(pc.less(micros, _FIRST), pc.greater(micros, _LAST)))
+    is_date = pa.types.is_date32(array.type)
+    first, last = (_FIRST_DAY, _LAST_DAY) if is_date else (_FIRST, _LAST)
+    numbers = array.cast(pa.int32() if is_date else pa.int64())
+    found = pc.min_max(numbers).as_py()
+    if found["min"] is None or (found["min"] >= first and found["max"] <= last):
+        return np.zeros(len(array), dtype=bool)
+    return mask(pc.or_(pc.less(numbers, first), pc.greater(numbers, last)))
 
 
 def _localized(local: Array, zone: ZoneInfo) -> tuple[Array, Mask]:

@@ -1,0 +1,73 @@
+"""A file's columns against the contract's: order and case don't matter, presence does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_platform.contract import Contract
+from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
+from data_platform.landing.header import match_header
+
+
+def contract(drift: str = "reject") -> Contract:
+    return Contract.model_validate(
+        {
+            "columns": [
+                {"name": "meter_id", "type": "string", "nullable": False, "source_name": "Meter ID"},
+                {"name": "flow", "type": "int32"},
+                {"name": "status", "type": "string"},
+            ],
+            "drift": drift,
+        }
+    )
+
+
+@given(st.permutations([0, 1, 2]), st.booleans())
+def test_order_case_and_blanks_around_names_dont_matter(order: list[int], upper: bool) -> None:
+    names = [" Meter ID ", "flow\t", "status"]
+    found = [names[at].upper() if upper else names[at] for at in order]
+    assert [order[place] for place in match_header(found, contract(), "f").positions if place is not None] == [0, 1, 2]
+
+
+def test_an_exact_name_is_preferred_to_one_in_another_case() -> None:
+    header = match_header(["FLOW", "flow", "Meter ID", "status"], contract("ignore"), "f")
+    assert header.positions == (2, 1, 3)
+
+
+@pytest.mark.parametrize("drift", ["reject", "evolve", "ignore"])
+def test_a_missing_required_column_is_a_violation_that_names_the_nearest(drift: str) -> None:
+    with pytest.raises(ContractViolation) as raised:
+        match_header(["MeterID", "flow", "status"], contract(drift), "harbor_water/meters: m.csv")
+    assert str(raised.value) == (
+        "harbor_water/meters: m.csv: the file has no column 'Meter ID' (the nearest is 'MeterID'); expected"
+        " 'Meter ID', 'flow', 'status'; found 'MeterID', 'flow', 'status'. Ask the partner, or change source_name in"
+        " the feed's contract."
+    )
+
+
+def test_a_missing_nullable_column_is_null_unless_drift_is_rejected() -> None:
+    assert match_header(["Meter ID", "status"], contract("ignore"), "f").positions == (0, None, 1)
+    assert match_header(["Meter ID", "status"], contract("evolve"), "f").positions == (0, None, 1)
+    with pytest.raises(ContractViolation, match="no column 'flow'"):
+        match_header(["Meter ID", "status"], contract(), "f")
+
+
+def test_an_unknown_column_is_refused_ignored_or_added() -> None:
+    found = ["Pump Type", "Meter ID", "flow", "status"]
+    with pytest.raises(ContractViolation, match="doesn't know the columns 'Pump Type'"):
+        match_header(found, contract(), "f")
+    assert match_header(found, contract("ignore"), "f").positions == (1, 2, 3)
+    header = match_header(found, contract("evolve"), "f")
+    assert (header.positions, header.contract.columns[-1].name) == ((1, 2, 3, 0), "pump_type")
+
+
+def test_a_repeated_column_is_a_violation() -> None:
+    with pytest.raises(ContractViolation, match="names 'flow' more than once"):
+        match_header(["Meter ID", "flow", "flow ", "status"], contract(), "f")
+
+
+def test_a_header_without_names_is_unreadable() -> None:
+    with pytest.raises(DeliveryUnreadable, match="there is no header row"):
+        match_header(["", " "], contract(), "f")
