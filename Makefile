@@ -1,0 +1,44 @@
+# What people type. `make run` works on a fresh machine with Python 3.11 or 3.12: it makes .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help run dev test check bench install clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list.
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
+
+run: $(STAMP) ## The demo city's day on this machine: SFTP to marts, and the accounts.
+	$(BIN)/data-platform run
+
+dev: $(STAMP) ## Dagster's UI on the same data, with sensors and schedules at work.
+	$(BIN)/data-platform dev
+
+test: $(STAMP) ## The tests that need no server (CI runs the others too: make test ARGS='-m ""').
+	$(BIN)/pytest -m "not server and not end_to_end" $(ARGS)
+
+check: $(STAMP) ## Formatting, lints, types, import rules, and every defs.yaml.
+	$(BIN)/ruff check data_platform data_platform_tests
+	$(BIN)/ruff format --check data_platform data_platform_tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/data-platform check
+
+bench: $(STAMP) ## The benchmarks, each a ratio within one run.
+	$(BIN)/pytest data_platform_tests/benchmarks -s $(ARGS)
+
+install: $(STAMP) ## Make .venv with exactly the packages of requirements/dev.txt.
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+	  { echo "Python 3.11 or 3.12 is needed, $(PYTHON) is not: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(STAMP)
+
+clean: ## Stop the local cloud and remove everything that was made, .venv included.
+	-test -x $(BIN)/data-platform && $(BIN)/data-platform reset --yes
+	rm -rf .venv .local dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
