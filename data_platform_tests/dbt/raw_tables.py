@@ -101,11 +101,11 @@ def sessions(day: date, random: Random, count: int = 40) -> list[Row]:
 
 
 def air(day: date, random: Random, stations: Sequence[str] = ("S01", "S02", "S03")) -> list[Row]:
-    """Measurements every ten minutes, some without a value."""
+    """Measurements every ten minutes, some without a value; the last of a day ends at midnight."""
     return [
         {
             "station_id": station,
-            "measured_at": hour + timedelta(minutes=10 * ten),
+            "measured_at": hour + timedelta(minutes=10 * (ten + 1)),
             "pm25": None if random.random() < 0.05 else Decimal(random.randrange(100, 6000)).scaleb(-2),
             "humidity": 50,
         }

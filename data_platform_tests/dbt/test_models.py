@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from random import Random
 from typing import Any
@@ -72,14 +73,14 @@ def city(warehouse: SnowflakeConnection, dbt: Dbt) -> Iterator[City]:
     second = dbt("build")
     assert second.returncode == 0, second.stdout
 
-    def frame(rows: list[dict[str, Any]], instant: str) -> pd.DataFrame:
+    def frame(rows: list[dict[str, Any]], instant: str, minutes_before: int = 0) -> pd.DataFrame:
         made = pd.DataFrame(rows)
-        return made.assign(local_day=[local_day(value) for value in made[instant]])
+        return made.assign(local_day=[local_day(value - timedelta(minutes=minutes_before)) for value in made[instant]])
 
     yield City(
         readings=frame([row for rows in water.values() for row in rows], "read_at"),
         sessions=frame(parked, "started_at"),
-        air=frame(measured, "measured_at"),
+        air=frame(measured, "measured_at", minutes_before=10),
     )
 
 

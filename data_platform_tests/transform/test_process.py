@@ -1,0 +1,51 @@
+"""What a dbt process inherits, and what is kept of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from data_platform.environment import Settings
+from data_platform.transform.process import dbt_environment, prune_artifacts, reuse_parse
+
+
+def test_dbt_sees_snowflakes_settings_and_no_other_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "planted")
+    settings = Settings.from_environment(
+        {
+            "AWS_SECRET_ACCESS_KEY": "planted",
+            "DAGSTER_POSTGRES_URL": "postgresql://dagster:planted@127.0.0.1/dagster",
+            "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": "needed",
+        }
+    )
+    env = dbt_environment(settings, tmp_path, tmp_path / "target")
+    assert "planted" not in " ".join(env.values())
+    assert env["SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"] == "needed"
+    assert Path(env["SNOWFLAKE_PRIVATE_KEY_PATH"]).is_absolute(), "dbt works in another folder"
+    assert env["DATA_PLATFORM_TIME_ZONE"] == "America/New_York"
+
+
+def test_artifacts_are_kept_a_week(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    long_ago = time.time() - 8 * 86_400
+    os.utime(old, (long_ago, long_ago))
+    prune_artifacts(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_run_begins_with_what_the_latest_one_parsed(tmp_path: Path) -> None:
+    reuse_parse(tmp_path, tmp_path / "first")
+    assert not (tmp_path / "first").exists(), "there is nothing yet"
+    for age, name in ((100, "earlier"), (0, "latest")):
+        parsed = tmp_path / name / "partial_parse.msgpack"
+        parsed.parent.mkdir()
+        parsed.write_text(name)
+        os.utime(parsed, (time.time() - age, time.time() - age))
+    reuse_parse(tmp_path, tmp_path / "next")
+    assert (tmp_path / "next" / "partial_parse.msgpack").read_text() == "latest"
