@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from data_platform.contract import DELIVERY_ID, Column, Contract
@@ -37,15 +38,28 @@ def one_feed(table: TableRef, manifests: Sequence[Manifest], settlements: Sequen
 
 
 def same_types(table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> None:
-    """Raises LoadRefused where an extract's column has another type than the contract says now: COPY would
-    cast it, and a cast may round. A column that an extract lacks is loaded as NULL; one that nobody wants is
-    left out."""
+    """Raises LoadRefused where an extract's column has a type that isn't the contract's, nor widens to it:
+    COPY would cast it, and a cast may round. A column that an extract lacks is loaded as NULL; one that
+    nobody wants is left out."""
     types = {column.name: str(column.arrow_type) for column in columns}
     for manifest in manifests:
         for column in manifest.columns:
             expected = types.get(column.name, column.type)
-            if column.type != expected:
+            if column.type != expected and not _holds(expected, column.type):
                 raise LoadRefused(
                     f"{table}: extract {manifest.extract_id} has {column.name} as {column.type}, and the"
                     f" contract says {expected} now; extract it again under the new contract"
                 )
+
+
+_INTEGERS = ("int8", "int16", "int32", "int64")
+_DECIMAL = re.compile(r"decimal128\((\d+), (\d+)\)")
+
+
+def _holds(wide: str, narrow: str) -> bool:
+    """Whether every value of one Arrow type is exact in the other: what a table is widened for
+    (`schema.py`)."""
+    if wide in _INTEGERS and narrow in _INTEGERS:
+        return _INTEGERS.index(wide) >= _INTEGERS.index(narrow)
+    left, right = _DECIMAL.match(wide), _DECIMAL.match(narrow)
+    return bool(left and right and left[2] == right[2] and int(left[1]) >= int(right[1]))

@@ -190,6 +190,16 @@ def test_an_extract_of_other_types_is_refused(feed: Feed) -> None:
         feed.load(early)
 
 
+def test_an_extract_of_narrower_types_still_loads(feed: Feed) -> None:
+    early = feed.deliver("a.csv", {"m1": 1})
+    columns = [{"name": "meter_id", "type": "string", "nullable": False}]
+    columns += [{"name": "litres", "type": "decimal(38,3)"}]
+    feed.contract = Contract.model_validate({"columns": columns, "key": ["meter_id"]})
+    feed.prepare()
+    feed.load(early)
+    assert feed.rows() == {"m1": 1}
+
+
 def test_a_file_with_other_rows_than_its_manifest_says_is_not_loaded(feed: Feed) -> None:
     feed.prepare()
     delivered = feed.deliver("a.csv", {"m1": 1, "m2": 2})
