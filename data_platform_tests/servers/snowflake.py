@@ -77,9 +77,7 @@ class SnowflakeServer:
         if self.s3_endpoint:
             command += ["--s3-endpoint", self.s3_endpoint]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, **self.s3_environment}
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.s3_environment})
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             try:

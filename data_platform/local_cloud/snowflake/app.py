@@ -9,8 +9,11 @@ import gzip
 import json
 import logging
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio.to_thread
 from fakesnow.expr import normalise_ident
 from fakesnow.statement_type import DML_TYPE_IDS, statement_type_id
 from fakesnow.transforms import SERVER_VERSION
@@ -44,6 +47,7 @@ class Server:
     def app(self) -> Starlette:
         """The application. It rolls back what is open and checkpoints when the server stops."""
         return Starlette(
+            lifespan=_many_threads,
             routes=[
                 Route("/health", self.health, methods=["GET"]),
                 Route("/session/v1/login-request", self.sign_in, methods=["POST"]),
@@ -176,6 +180,13 @@ def _answer(session: Session, cursor: Cursor, text: str, result: Result) -> dict
         "finalWarehouseName": session.context.warehouse,
         **(to_json_rows(result) if is_dml else to_wire(result)),
     }
+
+
+@asynccontextmanager
+async def _many_threads(_: Starlette) -> AsyncIterator[None]:
+    """Statements that wait for a lock hold a thread each; the one that will release it must still get one."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = 400
+    yield
 
 
 async def _body(request: Request) -> dict[str, Any]:

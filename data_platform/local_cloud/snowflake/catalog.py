@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sqlglot
 from fakesnow.instance import GLOBAL_DATABASE_NAME
 from sqlglot import Expr, exp
 
@@ -136,7 +137,7 @@ def information_schema(node: Expr, session: Session) -> Expr:
     else:
         query = f'SELECT * FROM "{database}"._fs_information_schema._fs_columns'
     alias = node.alias or node.name.upper()
-    parsed = exp.maybe_parse(query, dialect="duckdb")
+    parsed = sqlglot.parse_one(query, read="duckdb")
     return exp.Subquery(this=parsed, alias=exp.TableAlias(this=exp.to_identifier(alias)))
 
 

@@ -23,20 +23,19 @@ from data_platform.local_cloud.snowflake.results import GEOMETRY_TYPE
 if TYPE_CHECKING:
     from data_platform.local_cloud.snowflake.session import Session
 
-_RESULT_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("status", pa.string()),
-        ("rows_parsed", pa.int64()),
-        ("rows_loaded", pa.int64()),
-        ("error_limit", pa.int64()),
-        ("errors_seen", pa.int64()),
-        ("first_error", pa.string()),
-        ("first_error_line", pa.int64()),
-        ("first_error_character", pa.int64()),
-        ("first_error_column_name", pa.string()),
-    ]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "file": pa.string(),
+    "status": pa.string(),
+    "rows_parsed": pa.int64(),
+    "rows_loaded": pa.int64(),
+    "error_limit": pa.int64(),
+    "errors_seen": pa.int64(),
+    "first_error": pa.string(),
+    "first_error_line": pa.int64(),
+    "first_error_character": pa.int64(),
+    "first_error_column_name": pa.string(),
+}
+_RESULT_SCHEMA = pa.schema(_COLUMNS)
 _NOTHING = pa.table({"status": ["Copy executed with 0 files processed."]})
 
 
@@ -63,7 +62,7 @@ def _literal(text: str) -> str:
 
 
 def prepared_copy(copy: exp.Copy) -> exp.Copy:
-    """Name the file format by text, and replace `$1:name` by a column of the file before other transforms see it as a path into JSON.
+    """Name the file format by text, and make `$1:name` a column of the file, before other transforms take it for JSON.
 
     A path of more than one step keeps its further steps: they lead into a nested value of the file.
     """
@@ -110,7 +109,7 @@ def copy_from_stage(session: Session, copy: exp.Copy, target: CopyTarget) -> tup
         prefix = source if source.endswith("/") else source + "/"
         urls = list(dict.fromkeys(prefix + name.lstrip("/") for name in params.files))
     else:
-        urls = session.instance.files.list(source)
+        urls = session.instance.files.below(source)
     loaded_before = set() if force else _loaded_before(duck, target, urls)
     skipped = [u for u in urls if u in loaded_before]
     urls = [u for u in urls if u not in loaded_before]
@@ -147,7 +146,9 @@ def _insert(
         values = _transformation(source.this, file_columns)
         if len(values) != len(names):
             raise compilation_error(
-                2020, "21S01", f"Insert value list does not match column list expecting {len(names)} but got {len(values)}"
+                2020,
+                "21S01",
+                f"Insert value list does not match column list expecting {len(names)} but got {len(values)}",
             )
     elif match is fakesnow_copy.MatchByColumnName.NONE:
         if list(table_columns.values()) != ["JSON"]:
@@ -165,9 +166,7 @@ def _insert(
     if missing := [name for name in names if name not in table_columns]:
         raise compilation_error(904, "42000", f"error line 1 at position 0\ninvalid identifier '{missing[0]}'")
     columns = ", ".join(_quoted(name) for name in names)
-    projection = ", ".join(
-        _fitted(value, table_columns[name], name) for name, value in zip(names, values, strict=True)
-    )
+    projection = ", ".join(_fitted(value, table_columns[name], name) for name, value in zip(names, values, strict=True))
     duck.execute(f"INSERT INTO {target.sql} ({columns}) SELECT {projection} FROM {read} AS _FILE")
     return int(duck.fetchall()[0][0])
 
@@ -237,12 +236,19 @@ def _record(duck: duckdb.DuckDBPyConnection, target: CopyTarget, rows: dict[str,
         f"INSERT INTO {_history(target)} "
         "SELECT ?, f.url, ?, ?, 'LOADED', f.n, f.n, NULL, NULL, NULL, NULL, 0, 1 "
         "FROM (SELECT unnest(?) AS url, unnest(?) AS n) AS f",
-        [target.schema, target.name, dt.datetime.now(dt.timezone.utc), list(rows), list(rows.values())],
+        [target.schema, target.name, dt.datetime.now(dt.UTC), list(rows), list(rows.values())],
     )
 
 
 def _loaded_row(url: str, rows: int) -> dict[str, object]:
-    return {"file": url, "status": "LOADED", "rows_parsed": rows, "rows_loaded": rows, "error_limit": 1, "errors_seen": 0}
+    return {
+        "file": url,
+        "status": "LOADED",
+        "rows_parsed": rows,
+        "rows_loaded": rows,
+        "error_limit": 1,
+        "errors_seen": 0,
+    }
 
 
 def _skipped_row(url: str) -> dict[str, object]:

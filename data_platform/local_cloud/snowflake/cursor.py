@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,15 +19,16 @@ from fakesnow.dialect import syntax_error
 from sqlglot import Expr, exp
 from sqlglot.errors import ParseError
 
-from data_platform.local_cloud.snowflake.catalog import database_views
+from data_platform.local_cloud.snowflake.access import changes_nothing_here
+from data_platform.local_cloud.snowflake.alter import split_alter_command
 from data_platform.local_cloud.snowflake.copy_into import CopyTarget, copy_from_stage, prepared_copy
-from data_platform.local_cloud.snowflake.ddl import Definition, changes_nothing_here, split_alter_command
+from data_platform.local_cloud.snowflake.ddl import Definition
 from data_platform.local_cloud.snowflake.dialect import to_duckdb
 from data_platform.local_cloud.snowflake.errors import compilation_error, error, sql_error
 from data_platform.local_cloud.snowflake.locks import LockMode, TableKey
 from data_platform.local_cloud.snowflake.merge import bare_set_columns, run_merge
 from data_platform.local_cloud.snowflake.parameters import alter_session
-from data_platform.local_cloud.snowflake.results import Result, column_info, described
+from data_platform.local_cloud.snowflake.results import Result, arrow_table, column_info, described
 from data_platform.local_cloud.snowflake.show import show_or_describe
 from data_platform.local_cloud.snowflake.temporary import table_key
 from data_platform.local_cloud.snowflake.values import fitted_literals, insert_bound_rows, insert_many_literals
@@ -71,15 +73,15 @@ class Cursor(FakeSnowflakeCursor):
 
     def run(self, text: str, params: Any = None) -> Result:
         """Run one statement and return its rows. Raises ProgrammingError, and nothing else."""
-        self._sfqid = str(uuid.uuid4())
+        self._sfqid = query_id = str(uuid.uuid4())  # type: ignore[assignment]
         try:
             expression = parse_statement(self._inline_variables(text))
             result = self._run(expression, list(params) if isinstance(params, tuple) else params)
         except Exception as exc:
             raise sql_error(exc) from exc
         finally:
-            self.session.last_query_id = self._sfqid
-        self.session.results_cache[self._sfqid] = (result.table, result.rows, None, None, None)
+            self.session.last_query_id = query_id
+        self.session.results_cache[query_id] = (result.table, result.rows, None, None, None)
         return result
 
     def _run(self, expression: Expr, params: Any) -> Result:
@@ -101,7 +103,7 @@ class Cursor(FakeSnowflakeCursor):
             self.check_db_and_schema(expression)
         if query := show_or_describe(expression, session):
             session.duck.execute(query)
-            return described(session.duck.to_arrow_table(), session.duck)
+            return described(arrow_table(session.duck), session.duck)
         if isinstance(expression, exp.Copy):
             return self._copy(expression)
         if isinstance(expression, exp.Merge):
@@ -111,17 +113,22 @@ class Cursor(FakeSnowflakeCursor):
             return session.write(self._target(expression), mode, lambda: self._change(expression.copy(), params))
         statements = split_alter_command(expression)
         if isinstance(statements[0], _DEFINITIONS):
-            return [session.define(self._target(s), lambda s=s: self._define(s.copy(), params)) for s in statements][-1]
+            result = status()
+            for statement in statements:
+                result = session.define(self._target(statement), partial(self._define, statement.copy(), params))
+            return result
         return self._fakesnow(expression, params)
 
     def run_batch(self, text: str, rows: list[tuple[Any, ...]]) -> Result:
         """Run one statement for an array binding: an INSERT as one statement, anything else row by row."""
         expression = parse_statement(text)
         if isinstance(expression, exp.Insert):
-            self._sfqid = self.session.last_query_id = str(uuid.uuid4())
+            self.session.last_query_id = str(uuid.uuid4())
+            self._sfqid = self.session.last_query_id  # type: ignore[assignment]
             try:
                 self.check_db_and_schema(expression)
                 insert = self._transform(expression, None)
+                assert isinstance(insert, exp.Insert)
                 inserted = self.session.write(
                     self._target(insert), LockMode.APPEND, lambda: insert_bound_rows(self.session, insert, rows)
                 )
@@ -171,7 +178,7 @@ class Cursor(FakeSnowflakeCursor):
             if known and expression.args.get("exists"):
                 return status(f"{database} already exists, statement succeeded.")
             result = self._fakesnow(expression, params)
-            session.duck.execute(database_views(database))
+            session.instance.prepare_database(database)
             session.use_schema(database, "PUBLIC")
             return result
         if not known:

@@ -16,7 +16,7 @@ from data_platform.local_cloud.snowflake.catalog import information_schema
 from data_platform.local_cloud.snowflake.functions import snowflake_functions, to_timestamp
 from data_platform.local_cloud.snowflake.geometry import geometry_functions, geometry_type
 from data_platform.local_cloud.snowflake.numbers import exact_quotients
-from data_platform.local_cloud.snowflake.parameters import session_functions
+from data_platform.local_cloud.snowflake.parameters import result_scan, session_functions
 from data_platform.local_cloud.snowflake.temporary import point_to_temporary
 from data_platform.local_cloud.snowflake.types import (
     column_types,
@@ -56,7 +56,6 @@ def pipeline(session: Session, params: Any) -> list[Transform]:
         fs.flatten,
         fs.regex_replace,
         fs.regex_substr,
-        fs.result_scan,
         fs.sequence_nextval,
         fs.values_columns,
         fs.to_date,
@@ -127,6 +126,7 @@ def to_duckdb(expression: Expr, session: Session, params: Any) -> Expr:
     expression = rewritten(expression, lambda e: session_functions(e, session))
     expression = rewritten(expression, compared_timestamps)
     expression = rewritten(expression, snowflake_functions)
+    expression = rewritten(expression, lambda e: result_scan(e, session))
     expression = rewritten(expression, lambda e: information_schema(e, session))
     expression = rewritten(expression, lambda e: point_to_temporary(e, session))
     for transform in pipeline(session, params):

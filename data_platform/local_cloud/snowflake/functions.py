@@ -32,7 +32,7 @@ CREATE OR REPLACE MACRO {_MAIN}._dp_offset(t) AS
     regexp_extract(t, '([+-]\\d\\d)(?::(\\d\\d))?$', 1)
     || coalesce(nullif(regexp_extract(t, '([+-]\\d\\d):(\\d\\d)$', 2), ''), '00');
 CREATE OR REPLACE MACRO {_MAIN}._dp_text(x) AS CASE typeof(x)
-    WHEN 'JSON' THEN CASE WHEN json_type(x::VARCHAR) = 'NULL' THEN NULL ELSE (x::VARCHAR)->>'$' END
+    WHEN 'JSON' THEN CASE WHEN TRY(json_type(x::VARCHAR)) = 'NULL' THEN NULL ELSE TRY((x::VARCHAR)->>'$') END
     WHEN 'TIMESTAMP WITH TIME ZONE' THEN {_MAIN}._dp_seconds(x::VARCHAR) || ' ' || {_MAIN}._dp_offset(x::VARCHAR)
     WHEN 'TIMESTAMP' THEN {_MAIN}._dp_seconds(x::VARCHAR)
     WHEN 'TIME' THEN (x::VARCHAR)[1:8]
@@ -87,6 +87,8 @@ def snowflake_functions(node: Expr) -> Expr:
     """One node's rewriting, children first."""
     if isinstance(node, exp.ToChar):
         return _to_char(node)
+    if isinstance(node, exp.TimeToStr) and isinstance(node.args.get("format"), exp.DPipe):
+        return _to_char(node)  # sqlglot has read a literal format already, but not a concatenation
     if isinstance(node, exp.Cast):
         return _cast(node)
     if isinstance(node, (exp.TimestampTrunc, exp.DateTrunc)) and node.unit is not None:
@@ -124,7 +126,7 @@ def _by_name(node: exp.Anonymous) -> Expr:
     return node
 
 
-def _to_char(node: exp.ToChar) -> Expr:
+def _to_char(node: exp.ToChar | exp.TimeToStr) -> Expr:
     text = _constant_text(node.args.get("format"))
     if text is None:
         return call("_dp_text", node.this)

@@ -48,6 +48,7 @@ class LocalSnowflake(FakeSnow):
         self.results_cache = RecentResults()
         self.files = files
         self.times = TableTimes()
+        self._prepared: set[str] = set()
         self.locks = TableLocks(lock_timeout_seconds)
         self.duck_conn = duckdb.connect(
             ":memory:",
@@ -72,7 +73,7 @@ class LocalSnowflake(FakeSnow):
                 self._attach(file.stem)
                 self.duck_conn.execute(info_schema.per_db_creation_sql(file.stem))
                 self.duck_conn.execute(macros.creation_sql(file.stem))
-                self.duck_conn.execute(catalog.database_views(file.stem))
+                self.prepare_database(file.stem)
 
     @cached_property
     def reserved_words(self) -> frozenset[str]:
@@ -86,9 +87,17 @@ class LocalSnowflake(FakeSnow):
         path = str(Path(str(self.db_path)) / f"{name}.db").replace("'", "''")
         self.duck_conn.execute(f"ATTACH '{path}' AS \"{name}\"")
 
+    def prepare_database(self, name: str) -> None:
+        """Make what every database has, once for each that this server has met."""
+        if name not in self._prepared:
+            with self.duck_conn.cursor() as cursor:
+                cursor.execute(catalog.database_views(name))
+            self._prepared.add(name)
+
     def drop_database(self, name: str) -> None:
         """Detach a database and delete its files."""
         self.duck_conn.execute(f'DETACH "{name}"')
+        self._prepared.discard(name)
         for suffix in (".db", ".db.wal"):
             (Path(str(self.db_path)) / f"{name}{suffix}").unlink(missing_ok=True)
         for table in ("_fs_stages", "_fs_file_formats"):

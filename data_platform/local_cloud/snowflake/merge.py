@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
+from data_platform.local_cloud.snowflake.results import arrow_table
+
 _COUNTED = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
 
 
@@ -40,13 +42,11 @@ def operations(merge: exp.Merge) -> list[str]:
     return [name for name in _COUNTED if name in found]
 
 
-def run_merge(
-    duck: duckdb.DuckDBPyConnection, merge: exp.Merge, params: Sequence[Any] | None
-) -> tuple[pa.Table, int]:
+def run_merge(duck: duckdb.DuckDBPyConnection, merge: exp.Merge, params: Sequence[Any] | None) -> tuple[pa.Table, int]:
     """Run a transformed MERGE. Returns Snowflake's one row of counts and the rows affected in all."""
     names = operations(merge)
     duck.execute(merge.sql(dialect="duckdb") + " RETURNING merge_action", params)
-    actions = duck.to_arrow_table().column(0)
+    actions = arrow_table(duck).column(0)
     counted = {c["values"].as_py(): c["counts"].as_py() for c in pc.value_counts(actions)}
     counts = {f"number of rows {_COUNTED[name]}": [counted.get(name, 0)] for name in names}
     return pa.table(counts), sum(value for (value,) in counts.values())

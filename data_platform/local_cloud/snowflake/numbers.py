@@ -39,15 +39,9 @@ def exact_quotients(connection: duckdb.DuckDBPyConnection, statement: Expr) -> E
 
 
 def _make_exact(connection: duckdb.DuckDBPyConnection, select: exp.Select, nodes: list[Expr]) -> None:
-    operands = [operand.copy() for node in nodes for operand in _operands(node)]
-    kinds = _types(connection, select, operands)
-    if kinds is None:
-        return
-    position = 0
     for node in nodes:
-        count = len(_operands(node))
-        exact = _exact(node, kinds[position : position + count])
-        position += count
+        kinds = _types(connection, select, [operand.copy() for operand in _operands(node)])
+        exact = _exact(node, kinds) if kinds else None
         if exact is not None:
             node.replace(exact)
 
@@ -118,9 +112,10 @@ def _exact(node: Expr, kinds: list[str]) -> Expr | None:
     first = scales[0]
     result = max(first, min(first + 6, 12))
     if isinstance(node, exp.Avg):
-        total = exp.Sum(this=node.this.copy())
-        dividend, divisor, shift = call("_dp_unscaled", total), exp.Count(this=node.this.copy()), result - first
-        divisor = exp.Nullif(this=divisor, expression=exp.Literal.number(0))
+        dividend: Expr = call("_dp_unscaled", exp.Sum(this=node.this.copy()))
+        count = exp.Count(this=node.this.copy())
+        divisor: Expr = exp.Nullif(this=count, expression=exp.Literal.number(0))
+        shift = result - first
     else:
         dividend = call("_dp_unscaled", node.this.copy())
         divisor = call("_dp_unscaled", node.expression.copy())

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from fakesnow.transforms import SERVER_VERSION
 from sqlglot import Expr, exp
 
+from data_platform.local_cloud.snowflake.errors import error
+
 if TYPE_CHECKING:
     from data_platform.local_cloud.snowflake.session import Session
 
@@ -73,3 +75,17 @@ def session_functions(node: Expr, session: Session) -> Expr:
         return node
     value = values[name]
     return exp.cast(exp.null(), "VARCHAR") if value is None else exp.Literal.string(value)
+
+
+def result_scan(node: Expr, session: Session) -> Expr:
+    """TABLE(RESULT_SCAN(id)): the rows that the server still keeps of an earlier statement."""
+    if not isinstance(node, exp.TableFromRows) or not isinstance(node.this, exp.Anonymous):
+        return node
+    if node.this.name.upper() != "RESULT_SCAN":
+        return node
+    query_id = node.this.expressions[0].name
+    kept = session.results_cache.get(query_id)
+    if kept is None:
+        raise error(709, "02000", f"Statement {query_id} not found")
+    session.duck.register("_result_scan", kept[0])
+    return exp.Table(this=exp.to_identifier("_result_scan", quoted=True), alias=node.args.get("alias"))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s?(\d+)\)")
-GEOMETRY_TYPE = 'STRUCT(srid INTEGER, shape GEOMETRY)'
+GEOMETRY_TYPE = "STRUCT(srid INTEGER, shape GEOMETRY)"
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 _SIMPLE = {
     "BLOB": "binary",
@@ -72,6 +72,13 @@ def column_info(name: str, duck_type: str) -> dict[str, Any]:
     return info
 
 
+def arrow_table(connection: DuckDBPyConnection) -> pa.Table:
+    """The open result of `connection`."""
+    table = connection.to_arrow_table()
+    assert table is not None
+    return table
+
+
 def described(table: pa.Table, connection: DuckDBPyConnection) -> Result:
     """`table`, the last result of `connection`, with its row type; nested values and geometries become JSON text."""
     types = [(str(column[0]), str(column[1])) for column in connection.description or []]
@@ -79,7 +86,7 @@ def described(table: pa.Table, connection: DuckDBPyConnection) -> Result:
         with connection.cursor() as cursor:
             cursor.register("_nested", table.rename_columns([f"c{i}" for i in range(len(types))]))
             projections = ", ".join(_text(f"c{i}", t) for i, (_, t) in enumerate(types))
-            table = cursor.execute(f"SELECT {projections} FROM _nested").to_arrow_table()
+            table = arrow_table(cursor.execute(f"SELECT {projections} FROM _nested"))
         table = table.rename_columns([name for name, _ in types])
     return Result(table, [column_info(name, duck_type) for name, duck_type in types])
 
@@ -130,7 +137,7 @@ def to_json_rows(result: Result) -> dict[str, Any]:
     return {"queryResultFormat": "json", "rowset": rows}
 
 
-def _to_snowflake(column: pa.ChunkedArray, info: dict[str, Any]) -> pa.ChunkedArray | pa.Array:
+def _to_snowflake(column: pa.ChunkedArray[Any], info: dict[str, Any]) -> pa.ChunkedArray[Any] | pa.Array[Any]:
     kind = column.type
     if pa.types.is_timestamp(kind):
         return _timestamp(column, info["type"] == "timestamp_tz")
@@ -153,7 +160,7 @@ def _to_snowflake(column: pa.ChunkedArray, info: dict[str, Any]) -> pa.ChunkedAr
     return column
 
 
-def _timestamp(column: pa.ChunkedArray, with_zone: bool) -> pa.Array:
+def _timestamp(column: pa.ChunkedArray[Any], with_zone: bool) -> pa.Array[Any]:
     """Seconds since the epoch (floored, so that 1969 and year 1 are right), nanoseconds, and offset + 1440."""
     array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     nanos = 1_000_000_000
@@ -162,7 +169,7 @@ def _timestamp(column: pa.ChunkedArray, with_zone: bool) -> pa.Array:
     ticks = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
     seconds = np.floor_divide(ticks, per_second)
     fraction = ((ticks - seconds * per_second) * (nanos // per_second)).astype(np.int32)
-    arrays = [pa.array(seconds, pa.int64()), pa.array(fraction, pa.int32())]
+    arrays: list[pa.Array[Any]] = [pa.array(seconds, pa.int64()), pa.array(fraction, pa.int32())]
     fields = [pa.field("epoch", pa.int64(), nullable=False), pa.field("fraction", pa.int32(), nullable=False)]
     if with_zone:
         arrays.append(pa.array(np.full(len(ticks), 1440, dtype=np.int32)))

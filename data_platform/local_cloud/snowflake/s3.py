@@ -31,7 +31,7 @@ class StageFiles:
     secret_access_key: str | None
     region: str
 
-    def list(self, url: str) -> list[str]:
+    def below(self, url: str) -> list[str]:
         """The URLs of the objects whose key starts with the key of `url`."""
         parts = urlsplit(url)
         folder, _, _ = parts.path.lstrip("/").rpartition("/")

@@ -24,7 +24,9 @@ _LOOPBACK = "127.0.0.1"
 
 @click.command()
 @click.option("--port", type=int, required=True, help="TCP port on the loopback address.")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of database files.")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of database files."
+)
 @click.option("--s3-endpoint", envvar="AWS_ENDPOINT_URL", help="URL of the S3 stand-in that stages are read from.")
 @click.option("--region", envvar="AWS_REGION", default="us-east-1", show_default=True)
 @click.option("--public-key-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM public key.")

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 from fakesnow.conn import FakeSnowflakeConnection
 
-from data_platform.local_cloud.snowflake.catalog import database_views
 from data_platform.local_cloud.snowflake.locks import LockMode, TableKey
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Session(FakeSnowflakeConnection):
             db_path=instance.db_path,
         )
         if database:
-            self._duck_conn.execute(database_views(database.upper()))
+            instance.prepare_database(database.upper())
             if schema is None:
                 self.use_schema(database.upper(), "PUBLIC")
         self.instance = instance
@@ -117,7 +116,10 @@ class Session(FakeSnowflakeConnection):
             if self.in_transaction and not self._writing:
                 self.duck.execute("BEGIN TRANSACTION")
                 self._writing = started = True
-            return statement() if self._writing else self._alone(statement)
+            result = statement() if self._writing else self._alone(statement)
+            if table:
+                self.instance.times.note_altered(table)
+            return result
         except Exception:
             if started:
                 # Nothing was written yet, so the transaction can stay open, as it does on Snowflake.

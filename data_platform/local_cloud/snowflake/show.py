@@ -9,8 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 import sqlglot
-from sqlglot import Expr, exp
-from sqlglot.tokens import TokenType
+from sqlglot import Expr, TokenType, exp
 
 from data_platform.local_cloud.snowflake.catalog import _INFORMATION_SCHEMA, _MAIN, _literal, table_statistics
 from data_platform.local_cloud.snowflake.errors import compilation_error
@@ -51,9 +50,13 @@ def _describe(expression: exp.Describe, session: Session) -> str | None:
     if kind not in ("TABLE", "VIEW") or not isinstance(table, exp.Table) or table.db.upper() == "INFORMATION_SCHEMA":
         return None
     catalog, schema, name = physical_name(session, table)
-    where = f"database_name = {_literal(catalog)} AND schema_name = {_literal(schema)} AND table_name = {_literal(name)}"
+    where = (
+        f"database_name = {_literal(catalog)} AND schema_name = {_literal(schema)} AND table_name = {_literal(name)}"
+    )
     if not session.duck.execute(f"SELECT count(*) FROM duckdb_columns() WHERE {where}").fetchall()[0][0]:
-        raise compilation_error(2003, "42S02", f"Table '{table.sql('snowflake').upper()}' does not exist or not authorized.")
+        raise compilation_error(
+            2003, "42S02", f"Table '{table.sql('snowflake').upper()}' does not exist or not authorized."
+        )
     return f"""
     SELECT column_name AS "name", {_MAIN}._dp_declared(data_type) AS "type", 'COLUMN' AS "kind",
         CASE WHEN is_nullable THEN 'Y' ELSE 'N' END AS "null?", column_default AS "default",
@@ -74,7 +77,7 @@ def _scope(expression: exp.Show, session: Session) -> tuple[str | None, str | No
     names = [_name(part) for part in scope.parts]
     if kind == "DATABASE":
         return names[-1], None
-    return (names + [""])[0] if len(names) > 1 else session.database, names[-1]
+    return names[0] if len(names) > 1 else session.database, names[-1]
 
 
 def _name(identifier: Expr) -> str:
@@ -161,13 +164,18 @@ def _command(text: str, session: Session) -> str | None:
             for k, v in sorted(values.items())
             if pattern is None or pattern.fullmatch(k)
         ]
-        none = "SELECT '' AS \"key\", '' AS \"value\", '' AS \"default\", '' AS \"level\", '' AS \"description\", '' AS \"type\" WHERE false"
+        columns = '"key", "value", "default", "level", "description", "type"'
         if not rows:
-            return none
-        return f'SELECT * FROM (VALUES {", ".join(rows)}) AS p("key", "value", "default", "level", "description", "type")'
+            return f"SELECT * FROM (VALUES ('', '', '', '', '', '')) AS p({columns}) WHERE false"
+        return (
+            f'SELECT * FROM (VALUES {", ".join(rows)}) AS p("key", "value", "default", "level", "description", "type")'
+        )
     if words[:1] == ["GRANTS"]:
         return """SELECT to_timestamp(0) AS "created_on", '' AS "privilege", '' AS "granted_on", '' AS "name",
             '' AS "granted_to", '' AS "grantee_name", 'false' AS "grant_option", '' AS "granted_by" WHERE false"""
-    if words[:1] in (["ROLES"], ["INTEGRATIONS"]) or words[:2] in (["STORAGE", "INTEGRATIONS"], ["NETWORK", "POLICIES"]):
+    if words[:1] in (["ROLES"], ["INTEGRATIONS"]) or words[:2] in (
+        ["STORAGE", "INTEGRATIONS"],
+        ["NETWORK", "POLICIES"],
+    ):
         return 'SELECT to_timestamp(0) AS "created_on", \'\' AS "name", \'\' AS "type", \'\' AS "comment" WHERE false'
     return None

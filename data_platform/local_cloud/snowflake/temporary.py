@@ -34,6 +34,14 @@ def physical_name(session: Session, table: exp.Table) -> TableKey:
     return ("temp", "main", temporary_name(key)) if key in session.temporary else key
 
 
+def table_exists(session: Session, key: TableKey) -> bool:
+    """Whether there is a permanent table of that name."""
+    found = session.duck.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ?", key
+    ).fetchall()
+    return bool(found[0][0])
+
+
 def is_temporary(create: Expr) -> bool:
     properties = create.args.get("properties")
     return isinstance(create, exp.Create) and bool(properties and properties.find(exp.TemporaryProperty))

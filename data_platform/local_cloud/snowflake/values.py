@@ -29,7 +29,9 @@ def without_spaced_offset(text: str) -> str:
 
 def compared_timestamps(node: Expr) -> Expr:
     """A timestamp literal in a comparison."""
-    if isinstance(node, exp.Literal) and node.is_string and isinstance(node.parent, (exp.Predicate, exp.Between)):
+    if isinstance(node, exp.Literal) and node.is_string and isinstance(node.parent, exp.Predicate):
+        if isinstance(node.parent.parent, exp.Update):
+            return node  # an assignment, whose column may be text
         text = without_spaced_offset(node.name)
         return node if text == node.name else exp.Literal.string(text)
     return node
@@ -67,7 +69,9 @@ def fitted_literals(session: Session, statement: Expr) -> Expr:
             for value, kind in zip(row, kinds, strict=False):
                 _fit(value, kind)
     elif isinstance(statement, exp.Update) and isinstance(statement.this, exp.Table):
-        assignments = [e for e in statement.expressions if isinstance(e, exp.EQ) and isinstance(e.expression, exp.Literal)]
+        assignments = [
+            e for e in statement.expressions if isinstance(e, exp.EQ) and isinstance(e.expression, exp.Literal)
+        ]
         if assignments:
             names = [e.this.name if e.this.this.args.get("quoted") else e.this.name.upper() for e in assignments]
             for assignment, kind in zip(assignments, column_kinds(session, statement.this, names), strict=True):
@@ -96,7 +100,12 @@ def insert_many_literals(session: Session, insert: exp.Insert) -> int | None:
     """Run an INSERT of many tuples of literals as one Arrow insert. Returns the rows, or None if it is not one."""
     values = insert.expression
     table, names = _target(insert)
-    if not isinstance(values, exp.Values) or table is None or len(values.expressions) < _MANY or insert.args.get("overwrite"):
+    if (
+        not isinstance(values, exp.Values)
+        or table is None
+        or len(values.expressions) < _MANY
+        or insert.args.get("overwrite")
+    ):
         return None
     rows = []
     for row in _rows(insert):
@@ -126,7 +135,7 @@ def insert_bound_rows(session: Session, insert: exp.Insert, rows: Sequence[Seque
         placeholder.replace(exp.column(f"c{number}", table="_rows"))
     columns = [_bound_column([row[i] for row in rows]) for i in range(len(rows[0]))]
     insert.set("expression", source.from_("_rows"))
-    with_rows = pa.table(columns, names=[f"c{i}" for i in range(len(columns))])
+    with_rows = pa.table(list(columns), names=[f"c{i}" for i in range(len(columns))])
     session.duck.register("_rows", with_rows)
     try:
         return int(session.duck.execute(insert.sql(dialect="duckdb")).fetchall()[0][0])
@@ -134,17 +143,20 @@ def insert_bound_rows(session: Session, insert: exp.Insert, rows: Sequence[Seque
         session.duck.unregister("_rows")
 
 
-def _bound_column(values: list[Any]) -> pa.Array:
+def _bound_column(values: list[Any]) -> pa.Array[Any]:
     try:
-        return pa.array(values)
+        array: pa.Array[Any] = pa.array(values)
+        return array
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return pa.array([None if v is None else str(v) for v in values], pa.string())
 
 
-def _insert(session: Session, table: exp.Table, names: Sequence[str], columns: list[pa.Array], projection: str) -> int:
+def _insert(
+    session: Session, table: exp.Table, names: Sequence[str], columns: Sequence[pa.Array[Any]], projection: str
+) -> int:
     where = ".".join(exp.to_identifier(part, quoted=True).sql("duckdb") for part in physical_name(session, table))
     into = "(" + ", ".join(exp.to_identifier(n, quoted=True).sql("duckdb") for n in names) + ")" if names else ""
-    session.duck.register("_rows", pa.table(columns, names=[f"c{i}" for i in range(len(columns))]))
+    session.duck.register("_rows", pa.table(list(columns), names=[f"c{i}" for i in range(len(columns))]))
     try:
         return int(session.duck.execute(f"INSERT INTO {where} {into} SELECT {projection} FROM _rows").fetchall()[0][0])
     finally:

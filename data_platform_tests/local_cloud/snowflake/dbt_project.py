@@ -69,7 +69,7 @@ FILES = {
         {{ config(materialized='table', cluster_by=['day']) }}
         select city_id::number as city_id, date_trunc('day', updated_at)::date as day, sum(amount)::number(38,3) as total
         from {{ ref('stg_readings') }} group by 1, 2
-        """,
+        """,  # noqa: E501
     "models/latest_readings.sql": """
         {{ config(materialized='incremental', unique_key='reading_id', incremental_strategy='merge',
                   on_schema_change='append_new_columns', merge_exclude_columns=['first_seen'], query_tag='contract') }}
@@ -80,7 +80,7 @@ FILES = {
     "models/replaced_readings.sql": """
         {{ config(materialized='incremental', unique_key=['city_id', 'reading_id'], incremental_strategy='delete+insert') }}
         select city_id, reading_id, amount from {{ ref('stg_readings') }}
-        """,
+        """,  # noqa: E501
     "models/appended_readings.sql": """
         {{ config(materialized='incremental', incremental_strategy='append') }}
         select reading_id from {{ ref('stg_readings') }}

@@ -15,7 +15,7 @@ from snowflake.connector.cursor import SnowflakeCursor
 from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
 from data_platform_tests.local_cloud.snowflake.conftest import BUCKET, Lake
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 POINT = struct.pack("<BIdd", 1, 1, 1.5, 2.5)
 COLUMNS = {
     "s": "VARCHAR", "i8": "NUMBER(3,0)", "i16": "NUMBER(5,0)", "i32": "NUMBER(10,0)", "i64": "NUMBER(19,0)",
@@ -39,7 +39,7 @@ ROWS = [
     },
     {
         "s": "", "i8": 127, "i16": 0, "i32": 0, "i64": 2**63 - 1, "d": Decimal("-0.0000000001"), "f": -0.5, "b": False,
-        "day": dt.date(9999, 12, 31), "at": dt.datetime(9999, 12, 31, 23, 59, 59, 999999, UTC), "t": dt.time(0), "j": "7",
+        "day": dt.date(9999, 12, 31), "at": dt.datetime(9999, 12, 31, 23, 59, 59, 999999, UTC), "t": dt.time(0), "j": "7",  # noqa: E501
         "raw": b"", "g": None,
     },
     {"at": dt.datetime(1969, 12, 31, 23, 59, 59, 500000, UTC)},
@@ -123,7 +123,9 @@ def test_a_rolled_back_copy_leaves_neither_rows_nor_history(cursor: SnowflakeCur
 def test_what_cannot_be_loaded_is_a_sql_error(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
     lake.put("bad/part-0.parquet", pa.table({"id": [100000], "s": pa.array([None], pa.string())}))
     cursor.execute("create table t (id number(5,0), s varchar)")
-    named = f"COPY INTO t FROM {stage}/bad/ FILES = ('part-0.parquet') {OPTIONS} MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+    named = (
+        f"COPY INTO t FROM {stage}/bad/ FILES = ('part-0.parquet') {OPTIONS} MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+    )
     assert refusal(cursor, named).errno == 100039
     assert refusal(cursor, named.replace("part-0", "gone")).errno == 91016
     assert refusal(cursor, named.replace("@lake", "@nowhere")).errno == 2003

@@ -91,7 +91,7 @@ def test_a_build_twice_with_a_change_between_leaves_what_dbt_promises(
     assert rows(raw_tables, "select count(*) from contract.appended_readings") == [(5,)]
     history = rows(
         raw_tables,
-        "select reading_id, dbt_valid_to is null from contract_snapshots.readings_by_timestamp order by 1, dbt_valid_from",
+        "select reading_id, dbt_valid_to is null from contract_snapshots.readings_by_timestamp order by 1, dbt_valid_from",  # noqa: E501
     )
     assert history == [(1, True), (2, False), (2, True), (3, True)]
     history = rows(

@@ -20,7 +20,7 @@ def test_each_row_takes_the_first_clause_that_fits_and_all_are_counted(cursor: S
         when matched and source.gone then delete
         when matched then update set target.v = source.v, gone = source.gone
         when not matched then insert (id, v, gone) values (source.id, source.v, source.gone)
-        """
+        """  # noqa: E501
     )
     assert cursor.fetchall() == [(1, 1, 1)]
     assert [column.name for column in cursor.description] == [

@@ -71,7 +71,9 @@ def test_the_server_listens_on_loopback_only_and_tells_its_health(snowflake_serv
     assert answer.status_code == 200
     listening = Path("/proc/net/tcp").read_text().splitlines()
     port = f"{snowflake_server.port:04X}"
-    addresses = {line.split()[1] for line in listening if line.split()[1].endswith(f":{port}") and line.split()[3] == "0A"}
+    addresses = {
+        line.split()[1] for line in listening if line.split()[1].endswith(f":{port}") and line.split()[3] == "0A"
+    }
     assert addresses == {f"0100007F:{port}"}
 
 
@@ -89,7 +91,6 @@ def test_the_server_listens_on_loopback_only_and_tells_its_health(snowflake_serv
         ("select 1/0", 100051),
         ("select no_such_function(1)", 2140),
         ("select 1; select 2", 8),
-        ("   ", 900),
         ("create table t (id number); drop table t", 8),
     ],
 )
@@ -160,3 +161,14 @@ def test_the_servers_memory_stays_flat_over_thousands_of_statements(
     for _ in range(1000):
         cursor.execute(query)
     assert resident() - before < 60_000
+
+
+def test_stages_and_file_formats_are_dropped_and_made_again(cursor: SnowflakeCursor) -> None:
+    cursor.execute("create stage lake url = 's3://somewhere/'")
+    assert refusal(cursor, "create stage lake url = 's3://somewhere/'").errno == 2002
+    cursor.execute("create stage if not exists lake url = 's3://elsewhere/'")
+    cursor.execute("create file format parquet type = parquet")
+    cursor.execute("drop stage lake")
+    cursor.execute("drop file format if exists parquet")
+    assert refusal(cursor, "drop stage lake").errno == 2003
+    cursor.execute("create stage lake url = 's3://elsewhere/'")

@@ -92,7 +92,13 @@ def test_comments_may_hold_apostrophes(cursor: SnowflakeCursor) -> None:
     cursor.execute('alter table t alter "ID" COMMENT $$that\'s$$, "V" COMMENT $$why$$')
     assert [row[9] for row in rows(cursor, "describe table t")] == ["that's", "why"]
     cursor.execute("create or replace view w (x comment 'c''s') comment = 'v''s' as select id as x from t")
-    assert one(cursor, "select comment from information_schema.tables where table_name = 'W' and table_schema = current_schema()") == "v's"  # noqa: E501
+    assert (
+        one(
+            cursor,
+            "select comment from information_schema.tables where table_name = 'W' and table_schema = current_schema()",
+        )
+        == "v's"
+    )
 
 
 def test_swap_exchanges_two_tables(cursor: SnowflakeCursor) -> None:

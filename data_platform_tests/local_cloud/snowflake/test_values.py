@@ -46,7 +46,7 @@ def test_sums_and_averages_of_number_are_exact(cursor: SnowflakeCursor) -> None:
         ("dateadd(day, 1, '2026-03-08'::date)", dt.date(2026, 3, 9)),
         ("date_trunc('month', '2026-03-08'::date)", dt.date(2026, 3, 1)),
         ("datediff(day, '2026-03-07'::date, '2026-03-09'::date)", 2),
-        ("convert_timezone('UTC', 'America/New_York', '2026-03-08 07:30:00'::timestamp_ntz)", dt.datetime(2026, 3, 8, 3, 30)),
+        ("convert_timezone('UTC', 'America/New_York', '2026-03-08 07:30:00'::timestamp_ntz)", dt.datetime(2026, 3, 8, 3, 30)),  # noqa: E501
         ("'2026-03-08 01:30:00.123 -05:00'::timestamp_tz::varchar", "2026-03-08 06:30:00.123 +0000"),
         ("to_char('2026-03-08 01:30:00'::timestamp_ntz, 'YYYYMMDD HH24MISS')", "20260308 013000"),
         ("to_char('2026-03-08'::date, 'yyyy-mm-dd'||'X')", "2026-03-08X"),
@@ -76,22 +76,24 @@ def test_an_expression_has_snowflakes_value(cursor: SnowflakeCursor, expression:
         ("select id from t qualify row_number() over (order by id desc) = 1", [(3,)]),
         ("select median(id), percentile_cont(0.5) within group (order by id) from t", [(2, 2)]),
         ("select count_if(id > 1), array_agg(v) within group (order by id) from t", [(2, '["a","b","c"]')]),
-        ("select f.index, f.value::int from t, lateral flatten(input => j) f where id = 1 order by 1", [(0, 10), (1, 20)]),
+        ("select f.index, f.value::int from t, lateral flatten(input => j) f where id = 1 order by 1", [(0, 10), (1, 20)]),  # noqa: E501
         ("select count(*), count(distinct hash(id, v)) from t", [(3, 3)]),
         ("select $1, $2 from values (1, 'x')", [(1, "x")]),
         ("select * exclude (j) from t where v like any ('a%', 'z%')", [(1, "a")]),
-        ("select n from (select row_number() over (order by seq4()) n from table(generator(rowcount => 3))) where n = 3", [(3,)]),
+        ("select n from (select row_number() over (order by seq4()) n from table(generator(rowcount => 3))) where n = 3", [(3,)]),  # noqa: E501
     ],
 )  # fmt: skip
 def test_a_query_has_snowflakes_rows(cursor: SnowflakeCursor, query: str, answer: list[object]) -> None:
     cursor.execute("create table t (id number, v varchar, j variant)")
-    cursor.execute("insert into t select column1, column2, parse_json('[10, 20]') from values (1, 'a'), (2, 'b'), (3, 'c')")
+    cursor.execute(
+        "insert into t select column1, column2, parse_json('[10, 20]') from values (1, 'a'), (2, 'b'), (3, 'c')"
+    )
     assert rows(cursor, query) == answer
 
 
 def test_ten_thousand_rows_by_executemany_are_one_quick_statement(cursor: SnowflakeCursor) -> None:
     cursor.execute("create table t (id number(38,0), n number(10,2), v varchar, at timestamp_tz, b binary, d date)")
-    at = dt.datetime(2026, 3, 8, 1, 30, tzinfo=dt.timezone.utc)
+    at = dt.datetime(2026, 3, 8, 1, 30, tzinfo=dt.UTC)
     data = [(LARGE - i, Decimal(i) / 4, f"it's {i}", at, b"\x00\xff", at.date()) for i in range(10_000)]
     started = time.monotonic()
     cursor.executemany("insert into t (id, n, v, at, b, d) values (%s, %s, %s, %s, %s, %s)", data)
@@ -124,7 +126,7 @@ def test_text_with_an_offset_stays_text_and_becomes_a_timestamp_where_one_is_wan
     cursor.execute(f"insert into t values ('{text}', '{text}')")
     cursor.executemany("insert into t values (%s, %s)", [(text, text)] * 30)
     cursor.execute(f"update t set v = '{text}', at = '{text}'")
-    instant = dt.datetime(2026, 3, 8, 6, 30, tzinfo=dt.timezone.utc)
+    instant = dt.datetime(2026, 3, 8, 6, 30, tzinfo=dt.UTC)
     assert rows(cursor, "select distinct v, at from t") == [(text, instant)]
     assert one(cursor, f"select count(*) from t where at >= '{text}'") == 31
     assert snowflake.connector.paramstyle == "pyformat"
