@@ -1,0 +1,94 @@
+"""One platform for all end-to-end tests of a session; the demo's files have gone through it, twice."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform.local_cloud.demo.generate import SMALL, generate
+from data_platform.local_cloud.demo.key import AnswerKey
+from data_platform_tests.end_to_end.dev_server import DevServer
+from data_platform_tests.end_to_end.platform import Platform
+
+LEDGER = ("PLATFORM.DELIVERIES", "PLATFORM.LOADS", "PLATFORM.REJECTS")
+RAW = (
+    "RAW_HARBOR_WATER.METER_READINGS",
+    "RAW_MERIDIAN_PARKING.PARKING_SESSIONS",
+    "RAW_CLEAR_AIR.AIR_QUALITY",
+    "RAW_CLEAR_AIR.STATIONS",
+)
+MARTS = tuple(
+    f"MARTS.{name}"
+    for name in (
+        "CITY_DAILY",
+        "DIM_STATIONS",
+        "FCT_AIR_QUALITY_DAILY",
+        "FCT_METER_READINGS_DAILY",
+        "FCT_PARKING_DAILY",
+    )
+)
+Tables = Mapping[str, list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """One `data-platform run`: how it ended, how long it took, and every row there was after it."""
+
+    ended: subprocess.CompletedProcess[str]
+    seconds: float
+    tables: Tables
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo run once, and once again."""
+
+    key: AnswerKey
+    first: DemoRun
+    second: DemoRun
+
+
+@pytest.fixture(scope="session")
+def platform(local_cloud: Mapping[str, str]) -> Platform:
+    """A platform on the session's local cloud. Nothing has landed yet, unless a test asked for `demo`."""
+    return Platform.on(local_cloud)
+
+
+@pytest.fixture(scope="session")
+def demo(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo, run twice."""
+    key = generate(tmp_path_factory.mktemp("answer-key"), SMALL)
+    return Demo(key, _run(platform), _run(platform))
+
+
+def _run(platform: Platform) -> DemoRun:
+    began = time.monotonic()
+    ended = platform.command("data-platform", "run", seconds=180)
+    seconds = time.monotonic() - began
+    assert ended.returncode in (0, 3), ended.stdout + ended.stderr
+    return DemoRun(ended, seconds, platform.snapshot([*LEDGER, *RAW, *MARTS]))
+
+
+@pytest.fixture(scope="session")
+def dev(platform: Platform, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """`data-platform dev`: the webserver, the daemon with its sensors, the code server."""
+    server = DevServer.start(platform, tmp_path_factory.mktemp("dev") / "dev.log")
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def project_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project that a test may change, with the virtual environment left out."""
+    from data_platform_tests.end_to_end.project import copy_project
+
+    return copy_project(tmp_path_factory.mktemp("project"))

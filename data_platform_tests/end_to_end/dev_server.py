@@ -1,0 +1,93 @@
+"""`data-platform dev` as a process: started, asked over GraphQL, and ended as Ctrl-C does."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from data_platform.local_cloud.ports import any_free
+from data_platform_tests.end_to_end.platform import BIN, ROOT, Platform, patience, wait_for
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass
+class DevServer:
+    """A running `data-platform dev`."""
+
+    port: int
+    process: psutil.Popen
+    log: Path
+
+    @classmethod
+    def start(cls, platform: Platform, log: Path) -> DevServer:
+        """Starts it on a free port; its output goes to `log`."""
+        port = any_free()
+        with log.open("wb") as output:
+            process = psutil.Popen(
+                [str(BIN / "data-platform"), "dev", "--port", str(port)],
+                cwd=ROOT,
+                env=platform.child_environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return cls(port, process, log)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """A query's data. Raises AssertionError with the errors."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            f"{self.url}/graphql", data=body, headers={"content-type": "application/json"}
+        )
+        with _direct.open(request, timeout=patience(30)) as answer:
+            found = json.loads(answer.read())
+        assert "errors" not in found, found["errors"]
+        data: dict[str, Any] = found["data"]
+        return data
+
+    def wait_until_ready(self) -> None:
+        """Waits until the code location is loaded and the daemon reports."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                found = self.graphql(
+                    "{workspaceOrError {... on Workspace {locationEntries {locationOrLoadError {__typename"
+                    " ... on PythonError {message}}}}}"
+                    " instance {daemonHealth {sensor: daemonStatus(daemonType: \"SENSOR\") {healthy}}}}"
+                )
+            except OSError:
+                return False
+            entries = found["workspaceOrError"]["locationEntries"]
+            loaded = [entry["locationOrLoadError"] for entry in entries if entry["locationOrLoadError"]]
+            assert all(one["__typename"] != "PythonError" for one in loaded), loaded
+            healthy = found["instance"]["daemonHealth"]["sensor"]["healthy"]
+            return bool(loaded) and bool(healthy)
+
+        wait_for(ready, patience(60), "dagster dev answers")
+
+    def family(self) -> list[psutil.Process]:
+        """The process and all that it started."""
+        return [psutil.Process(self.process.pid), *self.process.children(recursive=True)]
+
+    def stop(self) -> list[psutil.Process]:
+        """Ends it by Ctrl-C's signal. Returns what of it still lived after a while (and kills that)."""
+        if self.process.poll() is not None:
+            return []
+        family = self.family()
+        self.process.send_signal(signal.SIGINT)
+        _, alive = psutil.wait_procs(family, timeout=patience(30))
+        for left in alive:
+            left.kill()
+        return list(alive)

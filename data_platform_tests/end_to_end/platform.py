@@ -1,0 +1,149 @@
+"""A whole platform of a test session's own: its local cloud, its commands as processes, and what its tables hold.
+
+What a test does with it is in the tests; nothing here asserts.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from data_platform.environment import Settings, machine_environment
+from data_platform.warehouse.connection import connect
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+Found = TypeVar("Found")
+
+
+def patience(seconds: float) -> float:
+    """A limit in seconds that a machine of its own must keep, lengthened where others keep this one busy."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def wait_for(look: Callable[[], Found | None], seconds: float, what: str, every: float = 0.5) -> Found:
+    """What `look` finds, as soon as it is neither None nor False. Raises AssertionError after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(every)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Secrets that must come to light nowhere, by what they are."""
+
+    by_name: Mapping[str, str] = field(repr=False)
+
+    def found_in(self, text: str) -> list[str]:
+        """Which of them a text gives away."""
+        return [name for name, secret in self.by_name.items() if secret in text]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform: the variables that reach it, and the secrets among them."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    planted: Planted
+
+    @classmethod
+    def on(cls, cloud: Mapping[str, str]) -> Platform:
+        """The platform on a local cloud. Its secrets come as on ECS: as variables, the private key's text included."""
+        key = Path(cloud["SNOWFLAKE_PRIVATE_KEY_PATH"]).read_text(encoding="utf-8")
+        aws_secret = f"planted-{secrets.token_hex(16)}"
+        password = cloud["DAGSTER_POSTGRES_URL"].split("@")[0].rsplit(":", 1)[1]
+        environment = {**cloud, "AWS_SECRET_ACCESS_KEY": aws_secret, "SNOWFLAKE_PRIVATE_KEY": key}
+        del environment["SNOWFLAKE_PRIVATE_KEY_PATH"]
+        planted = {"AWS secret": aws_secret, "Snowflake key": key.splitlines()[3], "Postgres password": password}
+        return cls(environment, Planted(planted))
+
+    @property
+    def state_dir(self) -> Path:
+        return Path(self.environment["DATA_PLATFORM_STATE_DIR"])
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.from_environment(self.environment)
+
+    @property
+    def child_environment(self) -> dict[str, str]:
+        """All that a process of the platform is given."""
+        return {**machine_environment(), **self.environment, "PYTHONWARNINGS": "ignore"}
+
+    def command(
+        self, *arguments: str, cwd: Path = ROOT, seconds: float = 240, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a program that is installed beside this Python, and waits for its end."""
+        program = BIN / arguments[0]
+        return subprocess.run(
+            [str(program), *arguments[1:]],
+            cwd=cwd,
+            env={**self.child_environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=patience(seconds),
+            check=False,
+        )
+
+    def python(self, script: str, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Runs a script in a process of its own."""
+        return self.command("python", "-c", script, *arguments, seconds=seconds)
+
+    @contextmanager
+    def snowflake(self) -> Iterator[Any]:
+        """A session with the Snowflake double."""
+        with connect(self.settings) as connection:
+            yield connection
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """A query's rows."""
+        with self.snowflake() as connection:
+            return list(connection.cursor().execute(sql).fetchall())
+
+    def number(self, sql: str) -> int:
+        """A query's one number."""
+        return int(self.query(sql)[0][0])
+
+    def sftp(self, partner: str, *commands: str, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """A session of OpenSSH's own client: `put`, `ls`, `get` ..., stopping at the first that fails."""
+        identity = key or self.state_dir / "keys" / "partners" / partner
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "BatchMode=yes")
+        options = (*options, "PreferredAuthentications=publickey", "LogLevel=ERROR")
+        return subprocess.run(
+            [
+                "sftp",
+                *("-F", "/dev/null", "-b", "-", "-i", str(identity), "-P", self.environment["SFTP_PORT"]),
+                *(part for option in options for part in ("-o", option)),
+                f"{partner}@{self.environment['SFTP_HOST']}",
+            ],
+            input="\n".join(commands) + "\n",
+            capture_output=True,
+            text=True,
+            timeout=patience(60),
+            check=False,
+        )
+
+    def drop(self, partner: str, *files: Path) -> None:
+        """Delivers files as a partner does. Raises AssertionError where the server refuses."""
+        done = self.sftp(partner, *(f"put {file} /inbound/{file.name}" for file in files))
+        assert done.returncode == 0, done.stderr
+
+    def snapshot(self, tables: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
+        """All rows of these tables, in an order of their own."""
+        with self.snowflake() as connection:
+            cursor = connection.cursor()
+            return {
+                table: sorted(cursor.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables
+            }

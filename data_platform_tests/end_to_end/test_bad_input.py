@@ -1,0 +1,133 @@
+"""What is wrong with a file, a key or a definition is refused where it is wrong, said in words, and stops nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from data_platform_tests.end_to_end.conftest import Demo
+from data_platform_tests.end_to_end.platform import Platform
+from data_platform_tests.end_to_end.project import copy_project, environment
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+
+FEED = "data_platform/defs/sources/partners/harbor_water/meter_readings/defs.yaml"
+
+
+def _receipt(platform: Platform, partner: str, file_name: str, folder: Path) -> dict[str, object]:
+    """The receipt as the partner fetches it."""
+    done = platform.sftp(partner, f"get /receipts/{file_name}.* {folder}/")
+    assert done.returncode == 0, done.stderr
+    (receipt,) = folder.glob(f"{file_name}.*.json")
+    found: dict[str, object] = json.loads(receipt.read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("partner", "file_name", "reason"),
+    [
+        ("meridian_parking", "sessions_20260307_late.csv.gz", "gzip"),
+        ("meridian_parking", "sessions_20260309_late.csv.gz", "the manifest states sha256"),
+        ("clear_air", "air_quality_2026-03-09.parquet", "Parquet"),
+        ("clear_air", "stations_draft.xlsx", "column"),
+        ("harbor_water", "readings_20260307T11-0500.csv", "column"),
+        ("harbor_water", "readings_20260308T10-0400.csv", "empty"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_quarantined_and_its_partner_is_told_why(
+    demo: Demo, platform: Platform, tmp_path: Path, partner: str, file_name: str, reason: str
+) -> None:
+    receipt = _receipt(platform, partner, file_name, tmp_path)
+    assert receipt["status"] == "quarantined"
+    assert receipt["rows_loaded"] == 0
+    assert reason in str(receipt["reason"]), receipt["reason"]
+    assert platform.number(f"SELECT COUNT(*) FROM PLATFORM.DELIVERIES WHERE FILE_NAME = '{file_name}'") == 1
+
+
+def test_past_the_reject_limit_nothing_of_a_file_is_loaded(demo: Demo, platform: Platform, tmp_path: Path) -> None:
+    receipt = _receipt(platform, "harbor_water", "readings_20260307T09-0500.csv", tmp_path)
+    assert receipt["status"] == "quarantined"
+    assert "rows break the contract; the feed allows a share of 0.05" in str(receipt["reason"])
+    loaded = platform.number(
+        "SELECT COUNT(*) FROM RAW_HARBOR_WATER.METER_READINGS WHERE _DELIVERY_ID ="
+        f" '{receipt['delivery_id']}'"
+    )
+    assert loaded == 0
+
+
+def test_a_wrong_key_does_not_sign_in(platform: Platform, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    wrong.touch(0o600)
+    wrong.write_bytes(pem)
+    refused = platform.sftp("harbor_water", "ls /", key=wrong)
+    assert refused.returncode != 0
+    assert "Permission denied" in refused.stderr
+
+
+def test_a_partner_sees_nothing_of_anothers(demo: Demo, platform: Platform) -> None:
+    assert platform.sftp("clear_air", "ls -1 /").stdout.split()[-2:] == ["/inbound", "/receipts"]
+    for path in ("/../meridian_parking", "/inbound/../../meridian_parking", "/port-meridian-landing"):
+        found = platform.sftp("clear_air", f"ls -1 {path}").stdout
+        assert "sessions_" not in found and "meridian_parking" not in found.replace(path, "")
+    others = platform.sftp("clear_air", "ls -1 /inbound", "ls -1 /receipts").stdout
+    assert "sessions_" not in others and "readings_" not in others
+
+
+@pytest.fixture(scope="module")
+def broken_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which one feed has a column type that there is not."""
+    project = copy_project(tmp_path_factory.mktemp("broken"))
+    file = project / FEED
+    file.write_text(file.read_text().replace('type: "decimal(12,3)"', 'type: "decimal(12;3)"'))
+    return project
+
+
+def _line_and_column(file: Path, text: str) -> tuple[int, int]:
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if text in line:
+            return number, line.index("type: " + text) + 1
+    raise AssertionError(text)
+
+
+def test_check_points_at_the_mistake(broken_project: Path, platform: Platform) -> None:
+    checked = platform.command("data-platform", "check", cwd=broken_project, **environment(broken_project))
+    line, column = _line_and_column(broken_project / FEED, '"decimal(12;3)"')
+    assert checked.returncode == 3
+    assert f"{FEED}:{line}:{column}: contract.columns.2.type: 'decimal(12;3)' is not a column type" in checked.stdout
+    shown = checked.stdout.splitlines()
+    caret = next(at for at, text in enumerate(shown) if text.strip() == "^")
+    assert shown[caret - 1][shown[caret].index("^") :].startswith('type: "decimal(12;3)"')
+
+
+def test_dg_check_fails_with_the_place_of_the_mistake(broken_project: Path, platform: Platform) -> None:
+    checked = platform.command("dg", "check", "defs", cwd=broken_project, **environment(broken_project))
+    line, column = _line_and_column(broken_project / FEED, '"decimal(12;3)"')
+    assert checked.returncode != 0
+    assert f"defs.yaml:{line}:{column}" in "".join((checked.stdout + checked.stderr).split()), checked.stdout
+
+
+def test_in_prod_the_other_feeds_load_beside_a_broken_one(broken_project: Path, platform: Platform) -> None:
+    production = {
+        **environment(broken_project),
+        "DATA_PLATFORM_ENVIRONMENT": "prod",
+        "SNOWFLAKE_PROTOCOL": "https",
+    }
+    built = platform.command("data-platform", "dbt-manifest", cwd=broken_project, **production)
+    assert built.returncode == 0, built.stdout + built.stderr
+    script = """
+import json
+from data_platform.definitions import defs
+specs = {spec.key.to_user_string(): spec.description for spec in defs().resolve_all_asset_specs()}
+print(json.dumps(specs))
+"""
+    loaded = platform.command("python", "-c", script, cwd=broken_project, **production)
+    assert loaded.returncode == 0, loaded.stderr
+    specs = json.loads(loaded.stdout.splitlines()[-1])
+    assert "raw/clear_air/stations" in specs and "marts/city_daily" in specs
+    assert "is not a column type" in specs["raw/harbor_water/meter_readings"]
+    assert "lake/harbor_water/meter_readings" not in specs
