@@ -127,7 +127,7 @@ def _measured(side: str, python: str, source: Path, work: Path) -> dict[str, Any
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     child = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, cwd=Path.cwd(),
+        command, capture_output=True, text=True, check=False,
         env={**os.environ, "RUNTIME__LOG_LEVEL": "ERROR", "RUNTIME__DLTHUB_TELEMETRY": "false"},
     )  # fmt: skip
     wall = time.perf_counter() - start

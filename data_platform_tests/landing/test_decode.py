@@ -79,7 +79,7 @@ def test_a_slow_stream_is_read_to_its_end() -> None:
 
 @given(st.integers(1, len(gzip.compress(CSV, mtime=0)) - 1))
 def test_gzip_cut_off_anywhere_is_unreadable(length: int) -> None:
-    with pytest.raises(DeliveryUnreadable, match="harbor_water/meters: m.csv: the gzip file is cut off"):
+    with pytest.raises(DeliveryUnreadable, match=r"harbor_water/meters: m\.csv: the gzip file is cut off"):
         flows(gzip.compress(CSV, mtime=0)[:length], compression="gzip")
 
 

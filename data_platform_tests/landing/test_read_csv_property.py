@@ -113,7 +113,7 @@ def _comparable(row: dict[str, Any]) -> dict[str, Any]:
     return {name: repr(v) if isinstance(v, float) and (math.isnan(v) or v == 0) else v for name, v in row.items()}
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(columns_of_values(), st.sampled_from([16, 64, 1 << 20]))
 def test_every_value_means_what_the_rule_says(made: tuple[list[str], bytes], block_bytes: int) -> None:
     check(*made, block_bytes)
@@ -127,7 +127,7 @@ _GARBAGE = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_GARBAGE, st.sampled_from([1, 3, 8, 32, 1 << 20]))
 @example(b'1,"un', 1 << 20)
 @example(b'"x"y,5" p\n"un', 1 << 20)
@@ -136,7 +136,7 @@ def test_any_bytes_are_cut_into_the_same_records(body: bytes, block_bytes: int) 
     check(["word", "int8"], b"word,int8\n" + body, block_bytes)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_GARBAGE, st.sampled_from([1, 8, 1 << 20]))
 def test_any_bytes_are_cut_into_the_same_records_where_there_is_one_column(body: bytes, block_bytes: int) -> None:
     check(["word"], b"word\n" + body, block_bytes)

@@ -1,0 +1,250 @@
+"""JSON Lines, Parquet and workbooks: the same rules for values, the same account of every row."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import shapely
+import xlsxwriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.read import DeliveryReader
+
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "meter_id", "type": "string", "nullable": False},
+    {"name": "reading", "type": "decimal(12,3)"},
+    {"name": "flow", "type": "int32"},
+]
+
+
+def read(data: bytes, form: str, columns: list[dict[str, Any]] | None = None, **change: Any) -> Any:
+    """The rows, the rejects as (number, column, reason), and the reader."""
+    contract = {"columns": columns or COLUMNS, "drift": change.pop("drift", "reject")}
+    rules = FeedRules.of(
+        {"partner": "p", "name": "f", "pattern": ".*", "contract": contract, "format": {"type": form}} | change
+    )
+    reader = DeliveryReader(io.BytesIO(data), rules, file_name="file")
+    chunks = list(reader)
+    rows = [row for chunk in chunks for row in chunk.batch.to_pylist()]
+    rejects = [row for chunk in chunks for row in chunk.rejects.to_pylist()]
+    assert reader.rows_read == len(rows) + len(rejects)
+    assert all(chunk.batch.schema == reader.schema for chunk in chunks)
+    return rows, rejects, reader
+
+
+def parquet(**columns: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def workbook(rows: list[list[Any]], sheet: str = "Sheet1") -> bytes:
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file, {"default_date_format": "yyyy-mm-dd hh:mm:ss"})
+    written = book.add_worksheet(sheet)
+    for at, row in enumerate(rows):
+        for place, value in enumerate(row):
+            if isinstance(value, str) and value.startswith("="):
+                written.write_formula(at, place, value, None, "#DIV/0!")
+            elif value is not None:
+                written.write(at, place, value)
+    book.close()
+    return file.getvalue()
+
+
+def test_json_numbers_keep_every_digit_they_are_written_with() -> None:
+    data = b'{"meter_id":"A","reading":0.1,"flow":1}\n\n{"meter_id":7,"reading":123456789.123,"flow":null}\n'
+    rows, rejects, _ = read(data, "json_lines")
+    assert rows == [
+        {"meter_id": "A", "reading": Decimal("0.100"), "flow": 1, "_record_number": 1},
+        {"meter_id": "7", "reading": Decimal("123456789.123"), "flow": None, "_record_number": 2},
+    ]
+    assert rejects == []
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "reason"),
+    [
+        ('{"meter_id":"A","flow":1.5}', "flow", "flow: '1.5' is not a whole number"),
+        ('{"flow":1}', "meter_id", "meter_id: is null, which the contract doesn't allow"),
+        ('{"meter_id":"A","flow":{"x":1}}', "flow", "flow: is an object or an array, not int32"),
+        ('{"meter_id":"A","flow":1', None, "is not valid JSON"),
+        ('{"meter_id":"A","meter_id":"B"}', None, "names a member twice"),
+        ('{"meter_id":"A","METER_ID":"B"}', None, "two members are the column meter_id"),
+        ('["A"]', None, "is not a JSON object"),
+        ('{"meter_id":NaN}', None, "NaN is not JSON"),
+        ("[" * 100_000, None, "is not valid JSON"),
+    ],
+)
+def test_a_json_line_that_breaks_the_contract_is_a_reject(line: str, column: str | None, reason: str) -> None:
+    rows, rejects, _ = read(f'{{"meter_id":"ok"}}\n{line}\n{{"meter_id":"ok"}}'.encode(), "json_lines")
+    assert [row["_record_number"] for row in rows] == [1, 3]
+    assert [(found["record_number"], found["column"]) for found in rejects] == [(2, column)]
+    assert reason in rejects[0]["reason"]
+    assert rejects[0]["raw_text"][:100] == line[:100]
+
+
+def test_json_drift_adds_members_wherever_they_first_appear() -> None:
+    data = b'{"meter_id":"A"}\n{"meter_id":"B","Pump Type":{"a":[1.50,null]}}\n{"meter_id":"C","Pump Type":"x"}\n'
+    rows, rejects, reader = read(data, "json_lines", drift="evolve")
+    assert reader.contract.columns[-1].name == "pump_type"
+    assert [row["pump_type"] for row in rows] == [None, "x"]
+    assert rejects[0]["reason"] == "pump_type: is an object or an array, not string"
+    with pytest.raises(ContractViolation, match=r"member 'Pump Type' \(record 2\)"):
+        read(data, "json_lines")
+    assert len(read(data, "json_lines", drift="ignore")[0]) == 3
+
+
+def test_json_columns_keep_nested_values_as_they_are_written() -> None:
+    data = '{"meter_id":"é","extra":{"a":[1.50,null,"\\u00e9"],"b":true}}'.encode()
+    rows, _, _ = read(data, "json_lines", [COLUMNS[0], {"name": "extra", "type": "json"}])
+    assert rows[0]["extra"] == '{"a":[1.50,null,"é"],"b":true}'
+
+
+def test_parquet_values_are_cast_where_nothing_is_lost() -> None:
+    data = parquet(
+        meter_id=pa.array(["A", "B", None, "D"]).dictionary_encode(),
+        reading=pa.array([1.5, 0.1, 2.0, 1.0005]),
+        flow=pa.array([1.0, 2.5, 3.0, 4.0]),
+    )
+    rows, rejects, _ = read(data, "parquet")
+    assert rows == [{"meter_id": "A", "reading": Decimal("1.500"), "flow": 1, "_record_number": 1}]
+    assert [(found["record_number"], found["reason"]) for found in rejects] == [
+        (2, "flow: '2.5' is not a whole number"),
+        (3, "meter_id: is null, which the contract doesn't allow"),
+        (4, "reading: '1.0005' has more than 3 digits after the decimal mark"),
+    ]
+    assert rejects[0]["raw_text"] == '{"meter_id": "B", "reading": 0.1, "flow": 2.5}'
+
+
+def test_parquet_types_reach_the_contracts_types() -> None:
+    nine = datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
+    columns = [
+        {"name": "instant", "type": "timestamp"},
+        {"name": "local", "type": "timestamp", "time_zone": "America/New_York", "formats": ["%d/%m/%Y %H:%M"]},
+        {"name": "fine", "type": "timestamp"},
+        {"name": "day", "type": "date"},
+        {"name": "clock", "type": "time"},
+        {"name": "small", "type": "decimal(4,1)"},
+        {"name": "flag", "type": "boolean", "true_words": ["Y"], "false_words": ["N"]},
+        {"name": "shape", "type": "geometry(4326)"},
+        {"name": "extra", "type": "json"},
+        {"name": "raw", "type": "binary"},
+    ]
+    data = parquet(
+        instant=pa.array([nine], pa.timestamp("ms", tz="Asia/Tokyo")),
+        local=pa.array([datetime(2026, 3, 9, 12, 30)], pa.timestamp("ns")),
+        fine=pa.array([1], pa.timestamp("ns", tz="UTC")),
+        day=pa.array([date(2026, 3, 9)], pa.date64()),
+        clock=pa.array([time(1, 2)], pa.time32("s")),
+        small=pa.array([0.1], pa.float32()),
+        flag=pa.array([True]),
+        shape=pa.array([shapely.to_wkb(shapely.Point(1, 2))]),
+        extra=pa.array([{"a": [1, None]}]),
+        raw=pa.array([b"\0x"], pa.large_binary()),
+    )
+    rows, rejects, _ = read(data, "parquet", [column for column in columns if column["name"] != "fine"], drift="ignore")
+    assert rejects == []
+    assert rows[0] == {
+        "instant": nine,
+        "local": datetime(2026, 3, 9, 16, 30, tzinfo=UTC),
+        "day": date(2026, 3, 9),
+        "clock": time(1, 2),
+        "small": Decimal("0.1"),
+        "flag": True,
+        "shape": shapely.to_wkb(shapely.Point(1, 2)),
+        "extra": '{"a": [1, null]}',
+        "raw": b"\0x",
+        "_record_number": 1,
+    }
+    _, rejects, _ = read(data, "parquet", [columns[2]], drift="ignore")
+    assert "is finer than a microsecond" in rejects[0]["reason"]
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.sampled_from(["int8", "int16", "int32", "int64"]))
+@settings(max_examples=40, deadline=None)
+def test_a_parquet_integer_is_taken_where_it_fits_and_rejected_where_not(value: int, type: str) -> None:
+    rows, rejects, _ = read(parquet(n=pa.array([value, 1])), "parquet", [{"name": "n", "type": type}])
+    fits = -(2 ** (int(type[3:]) - 1)) <= value < 2 ** (int(type[3:]) - 1)
+    assert [row["n"] for row in rows] == ([value, 1] if fits else [1])
+    assert len(rejects) == (not fits)
+
+
+def test_a_parquet_column_that_cant_become_the_contracts_type_is_a_violation() -> None:
+    with pytest.raises(ContractViolation, match="column 'flow' is binary, which can't be int32"):
+        read(parquet(meter_id=["A"], reading=[1.5], flow=[b"x"]), "parquet")
+
+
+def test_what_isnt_parquet_or_is_cut_off_is_unreadable() -> None:
+    data = parquet(meter_id=["A"], reading=[1.5], flow=[1])
+    for broken in (b"", b"meter_id\nA\n", data[:-20], data[20:]):
+        with pytest.raises(DeliveryUnreadable, match=r"not a sound Parquet file|the Parquet file is broken"):
+            read(broken, "parquet")
+    with pytest.raises(DeliveryUnreadable, match="max_decoded_bytes"):
+        read(data, "parquet", max_decoded_bytes=len(data) - 1)
+
+
+def test_workbook_cells_are_read_by_what_they_hold() -> None:
+    data = workbook(
+        [
+            ["meter_id", "reading", "flow", "day", "at"],
+            ["A", 1.5, 12, datetime(2026, 3, 9), datetime(2026, 3, 9, 12, 30)],
+            [None, None, None, None, None],
+            [1001, "2.25", "x", "09/03/2026", None],
+            ["C", "=1/0", 1, None, None],
+        ]
+    )
+    columns = [
+        *COLUMNS,
+        {"name": "day", "type": "date", "formats": ["%d/%m/%Y"]},
+        {"name": "at", "type": "timestamp", "time_zone": "America/New_York"},
+    ]
+    rows, rejects, _ = read(data, "excel", columns)
+    assert rows == [
+        {
+            "meter_id": "A",
+            "reading": Decimal("1.500"),
+            "flow": 12,
+            "day": date(2026, 3, 9),
+            "at": datetime(2026, 3, 9, 16, 30, tzinfo=UTC),
+            "_record_number": 2,
+        }
+    ]
+    assert [(found["record_number"], found["reason"]) for found in rejects] == [
+        (4, "flow: 'x' is not a whole number"),
+        (5, "reading: holds the error #DIV/0!"),
+    ]
+
+
+def test_a_sheet_and_its_header_row_can_be_named() -> None:
+    data = workbook([["Readings of March"], [], ["flow", "meter_id", "reading"], [1, "A", 2.5]], sheet="Meters")
+    rows, _, _ = read(data, "excel", format={"type": "excel", "sheet": "Meters", "header_row": 3})
+    assert [row["_record_number"] for row in rows] == [4]
+    with pytest.raises(DeliveryUnreadable, match="has no sheet 'Pumps'; it has 'Meters'"):
+        read(data, "excel", format={"type": "excel", "sheet": "Pumps"})
+
+
+def test_what_isnt_a_workbook_is_unreadable() -> None:
+    for broken in (b"", b"meter_id,flow\n", workbook([["a"]])[:-50]):
+        with pytest.raises(DeliveryUnreadable, match="not a workbook"):
+            read(broken, "excel")
+
+
+def test_a_sheet_with_a_stray_cell_far_away_is_refused_before_it_takes_the_memory() -> None:
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file)
+    sheet = book.add_worksheet()
+    sheet.write(0, 0, "meter_id")
+    sheet.write(1_048_575, 16_383, "stray")
+    book.close()
+    with pytest.raises(DeliveryUnreadable, match="reaches to row 1048576 and column 16384"):
+        read(file.getvalue(), "excel")
