@@ -1,0 +1,49 @@
+"""`data-platform check` on the platform's own files, and on broken ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from data_platform.cli import main
+from data_platform.cli.project import DEFS
+
+
+@pytest.fixture
+def defs(tmp_path: Path) -> Path:
+    shutil.copytree(DEFS, tmp_path / "defs")
+    return tmp_path / "defs"
+
+
+def test_the_platforms_own_definitions_are_right() -> None:
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0, result.output
+    assert "defs.yaml are right" in result.output
+
+
+def test_a_mistake_is_shown_with_line_and_caret(defs: Path) -> None:
+    file = defs / "sources/partners/harbor_water/meter_readings/defs.yaml"
+    file.write_text(file.read_text().replace("load_mode: append", "load_mode: upsert"))
+    result = CliRunner().invoke(main, ["check", str(defs)])
+    assert result.exit_code == 3
+    (place,) = [line for line in result.output.splitlines() if line.startswith(str(file))]
+    number = int(place.removeprefix(f"{file}:").split(":")[0])
+    assert "load_mode" in file.read_text().splitlines()[number - 1]
+    assert any(line.strip() == "^" for line in result.output.splitlines())
+
+
+def test_a_feed_outside_a_partners_folder_is_a_mistake(defs: Path) -> None:
+    partner = defs / "sources/partners/clear_air/defs.yaml"
+    partner.unlink()
+    result = CliRunner().invoke(main, ["check", str(defs)])
+    assert result.exit_code == 3
+    assert "must stand in a folder directly below its SftpPartner's" in result.output
+
+
+def test_one_folder_can_be_checked_alone(defs: Path) -> None:
+    result = CliRunner().invoke(main, ["check", str(defs / "sources/partners/harbor_water")])
+    assert result.exit_code == 0
+    assert "2 defs.yaml are right" in result.output
