@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help run dev test check bench install clean
+.PHONY: help run dev test test-servers check bench install clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 14
 
 run: $(STAMP) ## The demo city's day on this machine: SFTP to marts, and the accounts.
 	$(BIN)/data-platform run
@@ -15,8 +15,11 @@ run: $(STAMP) ## The demo city's day on this machine: SFTP to marts, and the acc
 dev: $(STAMP) ## Dagster's UI on the same data, with sensors and schedules at work.
 	$(BIN)/data-platform dev
 
-test: $(STAMP) ## The tests that need no server (CI runs the others too: make test ARGS='-m ""').
+test: $(STAMP) ## The tests that need no server.
 	$(BIN)/pytest -m "not server and not end_to_end" $(ARGS)
+
+test-servers: $(STAMP) ## The tests that start real servers, and those of the whole platform (Chromium, sftp).
+	$(BIN)/pytest -m "server or end_to_end" $(ARGS)
 
 check: $(STAMP) ## Formatting, lints, types, import rules, and every defs.yaml.
 	$(BIN)/ruff check data_platform data_platform_tests
