@@ -91,7 +91,8 @@ def list_(
     if as_json:
         print_json([asdict(row) for row in rows[:limit]])
         return
-    made = table("delivery", "feed", "file", "status", "rows read", "loaded", "rejects", "landed", "reason")
+    columns = ("delivery", "feed", "file", "status", "rows read", "loaded", "rejects", "landed", "reason")
+    made = table(*columns, right=columns[4:7])
     for row in rows[:limit]:
         made.add_row(
             row.delivery_id[:_ID_SHOWN],
@@ -210,6 +211,7 @@ def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
 
 def _reason(row: DeliveryRow) -> str:
     text = " ".join((row.reason or "").split())
+    text = text.removeprefix(f"{row.partner}/{row.feed}: ").removeprefix(f"{row.file_name}: ")
     return _escaped(text if len(text) <= 90 else text[:89] + "…")
 
 

@@ -75,10 +75,12 @@ class Demo:
         """Raises click.UsageError where another scale's files are on this cloud: they have the same names."""
         others = [path.stem for path in self._state.glob("*.dropped") if path.stem != self._name]
         if others:
-            meters = others[0].split("-")[0]
+            meters = int(others[0].split("-")[0])
+            same = meters == self.scale.meters
+            which = "an older version of the demo" if same else f"the demo with {meters:,} meters"
+            way = "" if same else f"Run `data-platform run --size {meters}`, or start afresh: "
             raise click.UsageError(
-                f"This local cloud holds the demo with {meters} meters. Run `data-platform run --size {meters}`, or"
-                " start afresh: `data-platform reset --yes`."
+                f"This local cloud holds {which}. {way or 'Start afresh: '}`data-platform reset --yes`."
             )
 
     @property
