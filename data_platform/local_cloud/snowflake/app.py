@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio.to_thread
 from fakesnow.expr import normalise_ident
-from fakesnow.statement_type import DML_TYPE_IDS, statement_type_id
+from fakesnow.statement_type import DML_TYPE_IDS
 from fakesnow.transforms import SERVER_VERSION
 from snowflake.connector.errors import Error
 from starlette.applications import Starlette
@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from data_platform.local_cloud.snowflake.bindings import Bindings, read_bindings
-from data_platform.local_cloud.snowflake.cursor import Cursor, parse_statement
+from data_platform.local_cloud.snowflake.cursor import Cursor
 from data_platform.local_cloud.snowflake.errors import sql_error
 from data_platform.local_cloud.snowflake.instance import LocalSnowflake
 from data_platform.local_cloud.snowflake.keypair import RegisteredKey, SignInRefused
@@ -150,7 +150,7 @@ class Server:
             try:
                 bindings = read_bindings(body.get("bindings"))
                 result = _run(cursor, text, bindings, describe_only=bool(body.get("describeOnly")))
-                answer = _answer(session, cursor, text, result)
+                answer = _answer(session, cursor, result)
                 return _success(answer)
             except Exception as exc:
                 failure = sql_error(exc)
@@ -164,8 +164,8 @@ def _run(cursor: Cursor, text: str, bindings: Bindings, *, describe_only: bool) 
     return cursor.run(text, bindings.params)
 
 
-def _answer(session: Session, cursor: Cursor, text: str, result: Result) -> dict[str, Any]:
-    statement_type = statement_type_id(parse_statement(text))
+def _answer(session: Session, cursor: Cursor, result: Result) -> dict[str, Any]:
+    statement_type = cursor.statement_type
     is_dml = statement_type in DML_TYPE_IDS
     return {
         "parameters": [{"name": "TIMEZONE", "value": "Etc/UTC"}],

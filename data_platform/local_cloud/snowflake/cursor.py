@@ -16,6 +16,7 @@ import sqlglot
 from fakesnow import transforms
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.dialect import syntax_error
+from fakesnow.statement_type import UNKNOWN, statement_type_id
 from sqlglot import Expr, exp
 from sqlglot.errors import ParseError
 
@@ -70,12 +71,14 @@ class Cursor(FakeSnowflakeCursor):
     def __init__(self, session: Session) -> None:
         super().__init__(session, session.duck)
         self.session = session
+        self.statement_type = UNKNOWN
 
     def run(self, text: str, params: Any = None) -> Result:
         """Run one statement and return its rows. Raises ProgrammingError, and nothing else."""
         self._sfqid = query_id = str(uuid.uuid4())  # type: ignore[assignment]
         try:
             expression = parse_statement(self._inline_variables(text))
+            self.statement_type = statement_type_id(expression)
             result = self._run(expression, list(params) if isinstance(params, tuple) else params)
         except Exception as exc:
             raise sql_error(exc) from exc
@@ -110,7 +113,7 @@ class Cursor(FakeSnowflakeCursor):
             return self._merge(expression, params)
         if isinstance(expression, _CHANGES + _APPENDS):
             mode = LockMode.CHANGE if isinstance(expression, _CHANGES) else LockMode.APPEND
-            return session.write(self._target(expression), mode, lambda: self._change(expression.copy(), params))
+            return session.write(self._target(expression), mode, lambda: self._change(expression, params))
         statements = split_alter_command(expression)
         if isinstance(statements[0], _DEFINITIONS):
             result = status()
@@ -122,6 +125,7 @@ class Cursor(FakeSnowflakeCursor):
     def run_batch(self, text: str, rows: list[tuple[Any, ...]]) -> Result:
         """Run one statement for an array binding: an INSERT as one statement, anything else row by row."""
         expression = parse_statement(text)
+        self.statement_type = statement_type_id(expression)
         if isinstance(expression, exp.Insert):
             self.session.last_query_id = str(uuid.uuid4())
             self._sfqid = self.session.last_query_id  # type: ignore[assignment]
@@ -151,7 +155,8 @@ class Cursor(FakeSnowflakeCursor):
             expression = self._upper(expression)
             if (inserted := insert_many_literals(self.session, expression)) is not None:
                 return self._inserted(inserted)
-        return self._fakesnow(fitted_literals(self.session, expression), params)
+        # a copy, because a statement that meets a conflict is run again and transforms change the tree
+        return self._fakesnow(fitted_literals(self.session, expression.copy()), params)
 
     def _upper(self, insert: exp.Insert) -> exp.Insert:
         """Resolve IDENTIFIER() in the target before its columns are looked up."""

@@ -5,6 +5,7 @@ S3 credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, never from
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -53,6 +54,9 @@ def main(
     )
     instance = LocalSnowflake(data, files, lock_timeout_seconds=lock_timeout, memory=memory)
     server = Server(instance, RegisteredKey(public_key_file) if public_key_file else None)
+    # A long INSERT is a tree of a million objects, through which frequent collections would walk again and again.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
     config = uvicorn.Config(
         server.app(),
         host=_LOOPBACK,

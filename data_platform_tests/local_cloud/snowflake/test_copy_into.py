@@ -7,6 +7,7 @@ import math
 import struct
 import time
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -22,15 +23,14 @@ COLUMNS = {
     "d": "NUMBER(38,10)", "f": "FLOAT", "b": "BOOLEAN", "day": "DATE", "at": "TIMESTAMP_TZ(6)", "t": "TIME(6)",
     "j": "VARIANT", "raw": "BINARY", "g": "GEOMETRY",
 }  # fmt: skip
-SCHEMA = pa.schema(
-    [
-        ("s", pa.string()), ("i8", pa.int8()), ("i16", pa.int16()), ("i32", pa.int32()), ("i64", pa.int64()),
-        ("d", pa.decimal128(38, 10)), ("f", pa.float64()), ("b", pa.bool_()), ("day", pa.date32()),
-        ("at", pa.timestamp("us", "UTC")), ("t", pa.time64("us")), ("j", pa.string()), ("raw", pa.binary()),
-        ("g", pa.binary()),
-    ]
-)  # fmt: skip
-ROWS = [
+FIELDS: list[tuple[str, pa.DataType]] = [
+    ("s", pa.string()), ("i8", pa.int8()), ("i16", pa.int16()), ("i32", pa.int32()), ("i64", pa.int64()),
+    ("d", pa.decimal128(38, 10)), ("f", pa.float64()), ("b", pa.bool_()), ("day", pa.date32()),
+    ("at", pa.timestamp("us", "UTC")), ("t", pa.time64("us")), ("j", pa.string()), ("raw", pa.binary()),
+    ("g", pa.binary()),
+]  # fmt: skip
+SCHEMA = pa.schema(FIELDS)
+ROWS: list[dict[str, Any]] = [
     {
         "s": "it's", "i8": -128, "i16": -32768, "i32": 2**31 - 1, "i64": -(2**63),
         "d": Decimal("1234567890123456789012345678.0123456789"), "f": math.inf, "b": True, "day": dt.date(1, 1, 1),

@@ -67,7 +67,7 @@ def dbt(project: Path, *arguments: str) -> str:
 
 
 def rows(connection: SnowflakeConnection, query: str) -> list[tuple[object, ...]]:
-    return connection.cursor().execute(query).fetchall()  # type: ignore[union-attr, return-value]
+    return connection.cursor().execute(query).fetchall()  # type: ignore[union-attr]
 
 
 @pytest.mark.timeout(600)
