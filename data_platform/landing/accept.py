@@ -61,8 +61,10 @@ def accept(
         reader = DeliveryReader(bucket.open(delivery), rules, file_name=delivery.file_name)
         return _read(reader, delivery, rules, key, bucket, lake, run_id, companion, seen)
     except LandingError as error:
-        sha256 = reader.content_sha256 if reader else None
-        return Accepted(delivery, rules.contract, None, sha256, 0, 0, reason=str(error))
+        if reader is None:
+            return Accepted(delivery, rules.contract, None, None, 0, 0, reason=str(error))
+        reader.drain()
+        return Accepted(delivery, rules.contract, None, reader.content_sha256, 0, 0, reason=str(error))
 
 
 def _read(
@@ -143,9 +145,7 @@ def evolved_contract(contract: Contract, manifest: Manifest) -> Contract:
     """The contract with the columns that an extract has besides (drift policy `evolve`)."""
     known = {column.name for column in contract.columns}
     added = tuple(
-        column.name
-        for column in manifest.columns
-        if column.name not in known and not column.name.startswith("_")
+        column.name for column in manifest.columns if column.name not in known and not column.name.startswith("_")
     )
     return contract.evolved(added) if added else contract
 
@@ -170,7 +170,5 @@ def _disagreement(body: bytes | None, name: str, reader: DeliveryReader) -> str 
             ' {"rows": 1200, "sha256": "…"}; send the file and a correct manifest again'
         ) from None
     found = {"rows": reader.rows_read, "bytes": reader.content_bytes, "sha256": reader.content_sha256}
-    wrong = [
-        f"{field} {stated[field]}, found {found[field]}" for field in stated if stated[field] != found[field]
-    ]
+    wrong = [f"{field} {stated[field]}, found {found[field]}" for field in stated if stated[field] != found[field]]
     return f"the manifest states {'; '.join(wrong)}; send the file again" if wrong else None
