@@ -15,6 +15,8 @@ storage:
       env: DAGSTER_POSTGRES_URL
 telemetry:
   enabled: false
+nux:
+  enabled: false  # no invitation to a newsletter over the UI's first page
 run_coordinator:
   module: dagster
   class: QueuedRunCoordinator
