@@ -14,12 +14,14 @@ import hashlib
 import json
 import re
 import unicodedata
-from functools import cache, cached_property
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from zoneinfo import available_timezones
 
-import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Drift = Literal["evolve", "ignore", "reject"]
 TypeName = Literal[
@@ -43,20 +45,20 @@ _IDENTIFIER = r"^[a-z][a-z0-9_]{0,127}$"
 _TYPE = re.compile(r"^(?P<name>[a-z0-9]+)(?:\((?P<args>\d+(?:,\s*\d+)?)\))?$")
 # Digits that hold every value of the sized integer: 128 has 3, 32768 has 5, 2147483648 has 10, 2**63 has 19.
 _INTEGER_DIGITS = {"int8": 3, "int16": 5, "int32": 10, "int64": 19}
-_PLAIN: dict[str, tuple[pa.DataType, str]] = {
-    "string": (pa.string(), "VARCHAR"),
-    "int8": (pa.int8(), "NUMBER(3,0)"),
-    "int16": (pa.int16(), "NUMBER(5,0)"),
-    "int32": (pa.int32(), "NUMBER(10,0)"),
-    "int64": (pa.int64(), "NUMBER(19,0)"),
-    "float": (pa.float64(), "FLOAT"),
-    "boolean": (pa.bool_(), "BOOLEAN"),
-    "date": (pa.date32(), "DATE"),
-    "timestamp": (pa.timestamp("us", tz="UTC"), "TIMESTAMP_TZ(6)"),
-    "time": (pa.time64("us"), "TIME(6)"),
-    "json": (pa.string(), "VARIANT"),
-    "binary": (pa.binary(), "BINARY"),
-    "geometry": (pa.binary(), "GEOMETRY"),
+_SNOWFLAKE: dict[str, str] = {
+    "string": "VARCHAR",
+    "int8": "NUMBER(3,0)",
+    "int16": "NUMBER(5,0)",
+    "int32": "NUMBER(10,0)",
+    "int64": "NUMBER(19,0)",
+    "float": "FLOAT",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP_TZ(6)",
+    "time": "TIME(6)",
+    "json": "VARIANT",
+    "binary": "BINARY",
+    "geometry": "GEOMETRY",
 }
 # strptime's directives that mean the same everywhere: %Z takes a zone's name and forgets it, %c and %x are a locale's.
 _DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
@@ -78,6 +80,28 @@ class LogicalType(NamedTuple):
     args: tuple[int, ...] = ()
 
 
+@cache
+def _arrow() -> dict[str, pa.DataType]:
+    import pyarrow as pa  # 0.14 s, which loading definitions doesn't need
+
+    return {
+        "string": pa.string(),
+        "int8": pa.int8(),
+        "int16": pa.int16(),
+        "int32": pa.int32(),
+        "int64": pa.int64(),
+        "float": pa.float64(),
+        "boolean": pa.bool_(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+        "time": pa.time64("us"),
+        "json": pa.string(),
+        "binary": pa.binary(),
+        "geometry": pa.binary(),
+    }
+
+
+@lru_cache(maxsize=1024)
 def parse_type(text: str) -> LogicalType:
     """Parses `decimal(12,3)` and the like. Raises ValueError that lists the types there are."""
     match = _TYPE.match(text.strip())
@@ -87,7 +111,7 @@ def parse_type(text: str) -> LogicalType:
         return LogicalType("decimal", args)
     if name == "geometry" and len(args) == 1:
         return LogicalType("geometry", args)
-    if name in _PLAIN and name != "geometry" and not args:
+    if name in _SNOWFLAKE and name != "geometry" and not args:
         return LogicalType(name, ())  # type: ignore[arg-type]
     raise ValueError(f"{text!r} is not a column type; there are: {TYPES_HELP}")
 
@@ -167,15 +191,17 @@ class Column(BaseModel):
     def arrow_type(self) -> pa.DataType:
         """Its type in an extract's Parquet. JSON is text; geometry is WKB."""
         if self.logical.name == "decimal":
+            import pyarrow as pa
+
             return pa.decimal128(*self.logical.args)
-        return _PLAIN[self.logical.name][0]
+        return _arrow()[self.logical.name]
 
     @property
     def snowflake_type(self) -> str:
         """Its type in Snowflake."""
         if self.logical.name == "decimal":
             return "NUMBER({},{})".format(*self.logical.args)
-        return _PLAIN[self.logical.name][1]
+        return _SNOWFLAKE[self.logical.name]
 
     @property
     def snowflake_name(self) -> str:
@@ -222,6 +248,8 @@ class Contract(BaseModel):
     @property
     def arrow_schema(self) -> pa.Schema:
         """The schema of the feed's own columns, in order."""
+        import pyarrow as pa
+
         return pa.schema(pa.field(column.name, column.arrow_type, column.nullable) for column in self.columns)
 
     def evolved(self, headers: tuple[str, ...]) -> Contract:
@@ -233,7 +261,7 @@ class Contract(BaseModel):
         )
         return Contract(columns=self.columns + added, key=self.key, drift=self.drift)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """16 hex digits that change when anything that shapes the data changes (descriptions don't)."""
         shape = self.model_dump(mode="json", exclude={"columns": {"__all__": {"description"}}})

@@ -21,5 +21,5 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(
         loaded,
         automation(loaded, settings()),
-        dg.Definitions(resources=all_resources(settings(), PACKAGE.parent)),
+        dg.Definitions(resources=all_resources(settings())),
     )

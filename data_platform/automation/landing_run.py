@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -18,9 +18,11 @@ from data_platform.automation.checks import feed_check_results
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import pending_of
-from data_platform.landing.intake import Intake, IntakeResult, Requested
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 from data_platform.warehouse.preview import preview
+
+if TYPE_CHECKING:
+    from data_platform.landing.intake import IntakeResult, Requested
 
 FEED_METADATA = "data_platform/feed"
 FEEDS_AT_ONCE = 4
@@ -72,6 +74,8 @@ def run_landing(
 ) -> Iterator[Any]:
     """Takes in what is asked for and yields materializations and check results. Raises dg.Failure at the end where
     a feed failed, naming each with its error."""
+    from data_platform.landing.intake import Intake  # the readers, which loading definitions doesn't need
+
     selected = [rules for rules in feeds if {lake_key(rules), raw_key(rules)} & set(context.selected_asset_keys)]
     partition = context.partition_key if context.has_partition_key else None
     bucket = landing.bucket()
@@ -120,6 +124,8 @@ def run_landing(
 def _work(
     config: LandingConfig, selected: Sequence[FeedRules], bucket: Any, partition: str | None
 ) -> Mapping[str, list[Requested]]:
+    from data_platform.landing.intake import Requested
+
     work: dict[str, list[Requested]] = {rules.feed: [] for rules in selected}
     if config.reload:
         return work

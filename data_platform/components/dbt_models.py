@@ -5,14 +5,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import dagster as dg
-from dagster_dbt import DbtProject, dbt_assets
 from pydantic import BaseModel, ConfigDict
 
-from data_platform.automation.freshness import freshness_checks
-from data_platform.components.dbt_translator import ModelTranslator, described
 from data_platform.environment import settings
-from data_platform.resources.dbt import DbtCli
-from data_platform.transform.manifest import load_manifest
 
 # Unit tests prove the SQL before it is merged; they say nothing of the data.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
@@ -59,7 +54,16 @@ class DbtModels(dg.Component):
         return cls(cast(DbtModelsAttributes, attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The assets and checks. Raises ManifestUnusable in `dev` and `prod` where the manifest wasn't built."""
+        """The assets and checks, and the resource `dbt` of the project. Raises ManifestUnusable in `dev` and `prod`
+        where the manifest wasn't built."""
+        # dagster-dbt imports dbt, more than a second, which a code location without models does without.
+        from dagster_dbt import DbtProject, dbt_assets
+
+        from data_platform.automation.freshness import freshness_checks
+        from data_platform.components.dbt_translator import ModelTranslator, described
+        from data_platform.resources.dbt import DbtCli, dbt_resource
+        from data_platform.transform.manifest import load_manifest
+
         project_dir = (context.path / self.attributes.project).resolve()
         manifest = load_manifest(project_dir, settings())
 
@@ -75,4 +79,8 @@ class DbtModels(dg.Component):
             events = dbt.cli(BUILD, context=context).stream().fetch_column_metadata().fetch_row_counts()
             yield from described(events, manifest)
 
-        return dg.Definitions(assets=[dbt_models], asset_checks=[freshness_checks(manifest)])
+        return dg.Definitions(
+            assets=[dbt_models],
+            asset_checks=[freshness_checks(manifest)],
+            resources={"dbt": dbt_resource(project_dir)},
+        )

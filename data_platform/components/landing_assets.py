@@ -5,6 +5,7 @@ One step a partner, which can be subset; what it does when it runs is in `automa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,19 @@ class Feed:
     tags: Mapping[str, str]
     declared_in: Path
     project_root: Path
+
+    @cached_property
+    def references(self) -> dict[str, Any]:
+        """Links to the YAML that declares the feed, and to the page that explains it."""
+        declared = self.declared_in.relative_to(self.project_root)
+        repository = settings().repository_url
+        if repository is None:
+            code: Any = dg.LocalFileCodeReference(file_path=str(self.declared_in), line_number=1, label=str(declared))
+            docs: Any = dg.MetadataValue.path(str(self.project_root / "docs" / "add-a-feed.md"))
+        else:
+            code = dg.UrlCodeReference(url=f"{repository}/blob/main/{declared}", label=str(declared))
+            docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/add-a-feed.md")
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]), "docs": docs}
 
 
 def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -> dg.Definitions:
@@ -123,25 +137,10 @@ def _raw_spec(feed: Feed) -> dg.AssetSpec:
 def _common(feed: Feed, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {
         "group_name": feed.rules.partner,
-        "owners": list(feed.owners),
+        "owners": feed.owners,
         "tags": {**feed.tags, "source": feed.rules.partner},
-        "metadata": {**_references(feed), **(metadata or {})},
+        "metadata": {**feed.references, **(metadata or {})},
     }
-
-
-def _references(feed: Feed) -> dict[str, Any]:
-    """Links to the YAML that declares the feed, and to the page that explains it."""
-    declared = feed.declared_in.relative_to(feed.project_root)
-    repository = settings().repository_url
-    if repository is None:
-        code: Any = dg.LocalFileCodeReference(
-            file_path=str(feed.declared_in), line_number=1, label=str(declared)
-        )
-        docs: Any = dg.MetadataValue.path(str(feed.project_root / "docs" / "add-a-feed.md"))
-    else:
-        code = dg.UrlCodeReference(url=f"{repository}/blob/main/{declared}", label=str(declared))
-        docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/add-a-feed.md")
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]), "docs": docs}
 
 
 def _column_schema(contract: Contract) -> dg.TableSchema:
@@ -150,9 +149,7 @@ def _column_schema(contract: Contract) -> dg.TableSchema:
             column.name,
             column.snowflake_type,
             column.description or None,
-            dg.TableColumnConstraints(
-                nullable=column.nullable, unique=contract.key == (column.name,), other=[]
-            ),
+            dg.TableColumnConstraints(nullable=column.nullable, unique=contract.key == (column.name,), other=[]),
         )
         for column in contract.columns
     ]
@@ -160,8 +157,10 @@ def _column_schema(contract: Contract) -> dg.TableSchema:
 
 
 def _partitions(rules: FeedRules) -> dg.PartitionsDefinition[str] | None:
+    return _days(rules.partition.start.isoformat(), rules.time_zone) if rules.partition else None
+
+
+@cache
+def _days(start: str, time_zone: str) -> dg.PartitionsDefinition[str]:
     """Days of the partner's time zone, today included: files of a day come while the day lasts."""
-    if rules.partition is None:
-        return None
-    start = rules.partition.start.isoformat()
-    return dg.DailyPartitionsDefinition(start_date=start, timezone=rules.time_zone, end_offset=1)
+    return dg.DailyPartitionsDefinition(start_date=start, timezone=time_zone, end_offset=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,10 @@ class DbtCli(DbtCliResource):
         return target
 
 
+@cache
 def dbt_resource(project_dir: Path) -> DbtCli:
-    """The resource for a project, with the dbt that is installed beside this Python."""
+    """The resource for a project, with the dbt that is installed beside this Python. The same object for the same
+    project, so that definitions which both bring it can be merged."""
     return DbtCli(
         project_dir=str(project_dir),
         profiles_dir=str(project_dir),

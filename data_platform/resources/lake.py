@@ -9,12 +9,13 @@ import dagster as dg
 from pydantic import Field
 
 from data_platform.environment import Settings, settings
-from data_platform.lake.extracts import PART_BYTES, Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from data_platform.lake.extracts import Lake
 
 # The local S3 answers slowly for large objects; on AWS large parts load best.
 _LOCAL_PART_BYTES = 8 * 2**20
@@ -27,6 +28,8 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def lake(self) -> Lake:
         """The lake in it. Raises SettingsError in `local` when the local cloud isn't up."""
+        from data_platform.lake.extracts import PART_BYTES, Lake  # pyarrow, which loading definitions doesn't need
+
         loaded = settings()
         part_bytes = _LOCAL_PART_BYTES if loaded.aws.endpoint_url is not None else PART_BYTES
         return Lake(open_bucket(loaded, self.bucket_name), part_bytes=part_bytes)

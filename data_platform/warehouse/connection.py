@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
-
-import snowflake.connector
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from snowflake.connector import SnowflakeConnection
+from typing import TYPE_CHECKING, Any
 
 from data_platform.environment import Settings, SnowflakeSettings
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 QUERY_TAG = "data_platform"
 SESSION_PARAMETERS: dict[str, Any] = {
@@ -57,6 +51,8 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
 def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
     """A session, which the caller closes. Raises SettingsError in `local` when the local cloud isn't up, and
     the connector's errors."""
+    import snowflake.connector  # almost a second, which loading definitions doesn't need
+
     arguments = connection_arguments(settings.require_endpoints())
     arguments["session_parameters"]["QUERY_TAG"] = query_tag
     return snowflake.connector.connect(**arguments, private_key=_private_key(settings.snowflake))
@@ -64,6 +60,13 @@ def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConne
 
 def _private_key(settings: SnowflakeSettings) -> bytes:
     """The key as the connector takes it: PKCS #8, DER, unencrypted."""
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+
     if settings.private_key is not None:
         text = settings.private_key.get_secret_value().strip()
         pem = text.encode() if text.startswith("-----") else base64.b64decode(text)

@@ -19,17 +19,19 @@ most 1,000 files.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-from snowflake.connector.cursor import SnowflakeCursor
+from typing import TYPE_CHECKING
 
 from data_platform.contract import Column, quoted
 from data_platform.lake.manifest import FileEntry
 from data_platform.warehouse.platform import REJECTS_COLUMNS, file_format, stage
 from data_platform.warehouse.table import TableRef, literal
 
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
 FILES_A_COPY = 1_000
 
-Execute = Callable[[str], SnowflakeCursor]
+Execute = Callable[[str], "SnowflakeCursor"]
 
 
 class RowCountMismatch(Exception):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-
-from snowflake.connector import SnowflakeConnection
+from typing import TYPE_CHECKING
 
 from data_platform.warehouse.platform import deliveries
 from data_platform.warehouse.rows import placeholders
 from data_platform.warehouse.table import TableRef
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 _OF_FEED = "PARTNER = %s AND FEED = %s"
 

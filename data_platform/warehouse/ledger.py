@@ -6,16 +6,17 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
-
-from snowflake.connector import SnowflakeConnection
-from snowflake.connector.cursor import SnowflakeCursor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_platform.contract import quoted
 from data_platform.warehouse.platform import DELIVERIES_COLUMNS, LOADS_COLUMNS, deliveries, loads
 from data_platform.warehouse.rows import insert_rows, placeholders
 from data_platform.warehouse.settlement import DeliveryRow, Settlement, Status
 from data_platform.warehouse.table import TableRef
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
 
 _DELIVERY = ", ".join(quoted(name) for name in DELIVERIES_COLUMNS)
 _IDS_A_STATEMENT = 5_000

@@ -19,9 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-from snowflake.connector import SnowflakeConnection
-from snowflake.connector.cursor import SnowflakeCursor
+from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, Contract, quoted
 from data_platform.lake.manifest import Manifest
@@ -31,6 +29,10 @@ from data_platform.warehouse.merge import loading_table, merge_rows
 from data_platform.warehouse.rows import placeholders
 from data_platform.warehouse.settlement import Decision, DeliveryRow, LoadMode, Settlement, decide
 from data_platform.warehouse.table import TableRef
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
 
 
 @dataclass(frozen=True, slots=True)

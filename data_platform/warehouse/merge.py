@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from snowflake.connector import SnowflakeConnection
+from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, RECORD_NUMBER, Column, quoted
 from data_platform.warehouse.copy import Execute
 from data_platform.warehouse.table import TableRef, literal
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 
 def loading_table(connection: SnowflakeConnection, table: TableRef, columns: Sequence[Column]) -> TableRef:

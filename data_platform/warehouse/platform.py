@@ -9,11 +9,13 @@ lock tables, so that loads of different feeds hardly ever wait for each other.
 from __future__ import annotations
 
 from hashlib import sha256
-
-from snowflake.connector import SnowflakeConnection
+from typing import TYPE_CHECKING
 
 from data_platform.contract import quoted
 from data_platform.warehouse.table import PLATFORM, TableRef, literal
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 LOCKS = 8
 

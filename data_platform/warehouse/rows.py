@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
-
-from snowflake.connector.cursor import SnowflakeCursor
+from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import quoted
 from data_platform.warehouse.table import TableRef
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
 
 # A statement's text is limited to 1 MB (https://docs.snowflake.com/en/user-guide/query-size-limits).
 _ROWS_A_STATEMENT = 250

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-from snowflake.connector import SnowflakeConnection
+from typing import TYPE_CHECKING, NamedTuple
 
 from data_platform.contract import Column, Contract, quoted
 from data_platform.warehouse.table import EXTRACT_COLUMNS, TableRef, literal
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 
 class SchemaRefused(Exception):

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-import data_platform
 from data_platform import environment
 from data_platform.environment import LOCAL_DEFAULTS, Settings, SettingsError
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource, all_resources
 from data_platform.warehouse.connection import SESSION_PARAMETERS, connection_arguments
 
-PROJECT = Path(data_platform.__file__).parents[1]
 PLANTED = "planted-secret-8b1f"
 DEV = {
     **LOCAL_DEFAULTS,
@@ -42,7 +39,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_no_secret_stands_in_any_resource(use: Any) -> None:
-    for resource in all_resources(use(DEV), PROJECT).values():
+    for resource in all_resources(use(DEV)).values():
         assert isinstance(resource, dg.ConfigurableResource)
         assert PLANTED not in repr(resource)
         assert PLANTED not in str(resource.model_dump())
@@ -68,7 +65,7 @@ def test_sessions_are_in_utc_bounded_in_time_and_commit_each_statement() -> None
 
 
 def test_resources_can_be_made_before_the_local_cloud_is_up_and_say_so_when_used(use: Any) -> None:
-    resources = all_resources(use(LOCAL_DEFAULTS), PROJECT)
+    resources = all_resources(use(LOCAL_DEFAULTS))
     warehouse, lake, landing = (resources[name] for name in ("warehouse", "lake", "landing"))
     assert isinstance(warehouse, WarehouseResource)
     assert isinstance(lake, LakeResource)
@@ -98,7 +95,7 @@ def test_an_asset_reaches_snowflake_and_the_buckets(use: Any, local_cloud: Mappi
         seen["lake"] = bytes(lake.lake().store.get("probe").bytes())
         seen["landing"] = landing.bucket().exists("inbound/nobody/nothing")
 
-    assert dg.materialize([reached], resources=all_resources(loaded, PROJECT)).success
+    assert dg.materialize([reached], resources=all_resources(loaded)).success
     assert seen == {
         "own": (1,),
         "dagster-snowflake": (loaded.snowflake.database,),
