@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +32,7 @@ MARTS = tuple(
         "FCT_PARKING_DAILY",
     )
 )
-Tables = Mapping[str, list[tuple[Any, ...]]]
+Tables = Mapping[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,3 @@ def dev(platform: Platform, demo: Demo, tmp_path_factory: pytest.TempPathFactory
         yield server
     finally:
         server.stop()
-
-
-@pytest.fixture(scope="session")
-def project_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project that a test may change, with the virtual environment left out."""
-    from data_platform_tests.end_to_end.project import copy_project
-
-    return copy_project(tmp_path_factory.mktemp("project"))

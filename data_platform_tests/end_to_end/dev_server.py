@@ -47,9 +47,7 @@ class DevServer:
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """A query's data. Raises AssertionError with the errors."""
         body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"{self.url}/graphql", data=body, headers={"content-type": "application/json"}
-        )
+        request = urllib.request.Request(f"{self.url}/graphql", data=body, headers={"content-type": "application/json"})
         with _direct.open(request, timeout=patience(30)) as answer:
             found = json.loads(answer.read())
         assert "errors" not in found, found["errors"]
@@ -65,7 +63,7 @@ class DevServer:
                 found = self.graphql(
                     "{workspaceOrError {... on Workspace {locationEntries {locationOrLoadError {__typename"
                     " ... on PythonError {message}}}}}"
-                    " instance {daemonHealth {sensor: daemonStatus(daemonType: \"SENSOR\") {healthy}}}}"
+                    ' instance {daemonHealth {sensor: daemonStatus(daemonType: "SENSOR") {healthy}}}}'
                 )
             except OSError:
                 return False

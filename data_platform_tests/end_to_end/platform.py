@@ -140,10 +140,18 @@ class Platform:
         done = self.sftp(partner, *(f"put {file} /inbound/{file.name}" for file in files))
         assert done.returncode == 0, done.stderr
 
-    def snapshot(self, tables: Sequence[str]) -> dict[str, list[tuple[Any, ...]]]:
-        """All rows of these tables, in an order of their own."""
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """All rows of a table, by column names in lower case, in an order of their own."""
         with self.snowflake() as connection:
-            cursor = connection.cursor()
-            return {
-                table: sorted(cursor.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for table in tables
-            }
+            return _rows(connection, table)
+
+    def snapshot(self, tables: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """All rows of these tables."""
+        with self.snowflake() as connection:
+            return {table: _rows(connection, table) for table in tables}
+
+
+def _rows(connection: Any, table: str) -> list[dict[str, Any]]:
+    cursor = connection.cursor().execute(f"SELECT * FROM {table}")
+    columns = [column.name.lower() for column in cursor.description]
+    return [dict(zip(columns, row, strict=True)) for row in sorted(cursor.fetchall(), key=repr)]

@@ -29,4 +29,6 @@ def environment(project: Path) -> dict[str, str]:
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced blocks of a language on a page of docs/, in order."""
-    return [match["text"] for match in _FENCED.finditer(page.read_text(encoding="utf-8")) if match["language"] == language]
+    return [
+        match["text"] for match in _FENCED.finditer(page.read_text(encoding="utf-8")) if match["language"] == language
+    ]

@@ -1,4 +1,4 @@
-"""What is wrong with a file, a key or a definition is refused where it is wrong, said in words, and stops nothing else."""
+"""What is wrong with a file, a key or a definition is refused where it is wrong, in words, and stops nothing else."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def test_past_the_reject_limit_nothing_of_a_file_is_loaded(demo: Demo, platform:
     assert receipt["status"] == "quarantined"
     assert "rows break the contract; the feed allows a share of 0.05" in str(receipt["reason"])
     loaded = platform.number(
-        "SELECT COUNT(*) FROM RAW_HARBOR_WATER.METER_READINGS WHERE _DELIVERY_ID ="
-        f" '{receipt['delivery_id']}'"
+        f"SELECT COUNT(*) FROM RAW_HARBOR_WATER.METER_READINGS WHERE _DELIVERY_ID = '{receipt['delivery_id']}'"
     )
     assert loaded == 0
 

@@ -1,4 +1,4 @@
-"""A landing run that is killed anywhere is finished by the next tick: no row lost, none doubled, every receipt there."""
+"""A landing run that is killed anywhere is finished by the next tick: no row lost, none doubled, receipts written."""
 
 from __future__ import annotations
 
@@ -114,5 +114,3 @@ with dg.DagsterInstance.get() as instance:
 """
     statuses = json.loads(platform.python(script).stdout.splitlines()[-1])
     assert "STARTED" not in statuses
-
-

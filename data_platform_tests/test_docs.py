@@ -1,0 +1,65 @@
+"""What docs/ and the README say is so: commands exist, links lead somewhere, tables are the code's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from data_platform.cli import COMMANDS, main
+from data_platform.contract import Column
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_LINK = re.compile(r"\]\((?P<target>[^)#:]+)\)")
+_PATH = re.compile(r"`(?P<path>(?:data_platform|data_platform_tests|dbt_project|deploy|docs)/[\w/.\-]+)`")
+_COMMAND = re.compile(r"\bdata-platform (?P<name>[a-z][a-z-]*)(?P<options>(?: +(?:--[a-z-]+|[a-z]+(?= |$)))*)")
+_TYPE = re.compile(
+    r"^\| `(?P<type>[a-z0-9]+)(?:\((?P<args>[a-z,]+)\))?`[^|]*"
+    r"\| (?P<arrow>[^|]+) \| (?P<snowflake>[^|]+) \|$",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_and_paths_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for link in _LINK.finditer(text):
+        assert (page.parent / link["target"]).exists(), link["target"]
+    for path in _PATH.finditer(text):
+        assert (ROOT / path["path"]).exists(), path["path"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_commands_and_their_options_exist(page: Path) -> None:
+    for match in _COMMAND.finditer(page.read_text(encoding="utf-8")):
+        name = match["name"]
+        assert name in COMMANDS, f"data-platform {name}"
+        if name == "dbt":
+            continue  # what follows is dbt's
+        command = main.get_command(None, name)  # type: ignore[arg-type]
+        for word in match["options"].split():
+            commands = getattr(command, "commands", {})
+            if word in commands:
+                command = commands[word]
+            elif word.startswith("--"):
+                options = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
+                assert word in options, f"{match[0]}: {word}"
+
+
+def test_the_table_of_types_is_the_contracts() -> None:
+    rows = list(_TYPE.finditer((ROOT / "docs" / "contract.md").read_text(encoding="utf-8")))
+    assert len(rows) == 14
+    arguments = {"p,s": "12,3", "srid": "4326"}
+    for row in rows:
+        written = f"{row['type']}({arguments[row['args']]})" if row["args"] else row["type"]
+        column = Column(name="a", type=written)
+        assert str(column.arrow_type) == row["arrow"].replace("(p, s)", "(12, 3)"), written
+        assert column.snowflake_type == row["snowflake"].replace("(p,s)", "(12,3)"), written
+
+
+def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 120
+    assert [line for line in lines if line.startswith("make ")][:2] == ["make run", "make test"]
