@@ -64,5 +64,6 @@ def file_names(
 def table_rows(connection: SnowflakeConnection, table: TableRef) -> int:
     """How many rows a table has (Snowflake answers from metadata)."""
     with connection.cursor() as cursor:
-        row = cursor.execute(f"SELECT COUNT(*) FROM {table.sql}").fetchone()
-    return int(row[0])
+        cursor.execute(f"SELECT COUNT(*) FROM {table.sql}")
+        ((rows,),) = cursor.fetchall()
+    return int(rows)

@@ -9,6 +9,7 @@ import gzip
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -148,6 +149,7 @@ class Server:
         with session.busy:
             cursor = Cursor(session)
             try:
+                session.tell_if_aborted(text)
                 bindings = read_bindings(body.get("bindings"))
                 result = _run(cursor, text, bindings, describe_only=bool(body.get("describeOnly")))
                 answer = _answer(session, cursor, result)
@@ -156,6 +158,8 @@ class Server:
                 failure = sql_error(exc)
                 logger.info("%s: %s", failure.errno, failure.msg, exc_info=exc if failure.errno == 603 else None)
                 return _sql_failure(failure, cursor.sfqid)
+            finally:
+                session.idle_since = time.monotonic()
 
 
 def _run(cursor: Cursor, text: str, bindings: Bindings, *, describe_only: bool) -> Result:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from fakesnow import info_schema, macros
@@ -20,6 +20,9 @@ from data_platform.local_cloud.snowflake import catalog, functions, geometry, nu
 from data_platform.local_cloud.snowflake.locks import TableLocks
 from data_platform.local_cloud.snowflake.s3 import StageFiles
 from data_platform.local_cloud.snowflake.times import TableTimes
+
+if TYPE_CHECKING:
+    from data_platform.local_cloud.snowflake.session import Session
 
 _KEPT_RESULTS = 64
 _KEPT_ROWS = 10_000
@@ -39,7 +42,15 @@ class RecentResults(OrderedDict[str, tuple[Any, ...]]):
 class LocalSnowflake(FakeSnow):
     """One local account. Every session is a cursor of the same DuckDB, which isolates their transactions."""
 
-    def __init__(self, directory: Path, files: StageFiles, *, lock_timeout_seconds: float, memory: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        files: StageFiles,
+        *,
+        lock_timeout_seconds: float,
+        memory: str,
+        idle_in_transaction_seconds: float = 20.0,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.create_database_on_connect = True
         self.create_schema_on_connect = False
@@ -49,7 +60,9 @@ class LocalSnowflake(FakeSnow):
         self.files = files
         self.times = TableTimes()
         self._prepared: set[str] = set()
-        self.locks = TableLocks(lock_timeout_seconds)
+        self.sessions: dict[str, Session] = {}
+        self._idle_seconds = idle_in_transaction_seconds
+        self.locks = TableLocks(lock_timeout_seconds, self._free_abandoned)
         self.duck_conn = duckdb.connect(
             ":memory:",
             config={
@@ -82,6 +95,10 @@ class LocalSnowflake(FakeSnow):
             "SELECT upper(keyword_name) FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
         )
         return frozenset(word for (word,) in found.fetchall())
+
+    def _free_abandoned(self, token: str) -> None:
+        if session := self.sessions.get(token):
+            session.abandon(self._idle_seconds)
 
     def _attach(self, name: str) -> None:
         path = str(Path(str(self.db_path)) / f"{name}.db").replace("'", "''")

@@ -11,10 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from enum import Enum
 
 TableKey = tuple[str, str, str]
+
+_LOOK_EVERY_SECONDS = 1.0
 
 
 class LockMode(Enum):
@@ -43,10 +45,12 @@ class LockTimeout(Exception):
 
 
 class TableLocks:
-    """The locks of all sessions of one server."""
+    """The locks of all sessions of one server. `free_abandoned` is called now and then for a session that others wait
+    for; it may roll that session back, which releases its locks."""
 
-    def __init__(self, timeout_seconds: float) -> None:
+    def __init__(self, timeout_seconds: float, free_abandoned: Callable[[str], None] = lambda owner: None) -> None:
         self._timeout_seconds = timeout_seconds
+        self._free_abandoned = free_abandoned
         self._changed = threading.Condition()
         self._held: dict[TableKey, dict[str, set[LockMode]]] = defaultdict(dict)
 
@@ -57,10 +61,13 @@ class TableLocks:
         """
         deadline = time.monotonic() + self._timeout_seconds
         with self._changed:
-            while self._blocked(owner, table, mode):
+            while blockers := list(self._blockers(owner, table, mode)):
                 remaining = deadline - time.monotonic()
-                if remaining <= 0 or not self._changed.wait(remaining):
+                if remaining <= 0:
                     raise LockTimeout(table, self._timeout_seconds)
+                self._changed.wait(min(remaining, _LOOK_EVERY_SECONDS))
+                for blocker in blockers:
+                    self._free_abandoned(blocker)
             self._held[table].setdefault(owner, set()).add(mode)
 
     def release(self, owner: str) -> None:
@@ -72,8 +79,7 @@ class TableLocks:
                     del self._held[table]
             self._changed.notify_all()
 
-    def _blocked(self, owner: str, table: TableKey, mode: LockMode) -> bool:
-        holders: Iterable[tuple[str, set[LockMode]]] = self._held.get(table, {}).items()
-        return any(
-            holder != owner and any((mode, held) not in _COMPATIBLE for held in modes) for holder, modes in holders
-        )
+    def _blockers(self, owner: str, table: TableKey, mode: LockMode) -> Iterator[str]:
+        for holder, modes in self._held.get(table, {}).items():
+            if holder != owner and any((mode, held) not in _COMPATIBLE for held in modes):
+                yield holder

@@ -32,6 +32,10 @@ _LOOPBACK = "127.0.0.1"
 @click.option("--region", envvar="AWS_REGION", default="us-east-1", show_default=True)
 @click.option("--public-key-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM public key.")
 @click.option("--lock-timeout", type=float, default=120.0, show_default=True, help="Seconds a statement waits.")
+@click.option(
+    "--idle-in-transaction", type=float, default=20.0, show_default=True,
+    help="Seconds without a statement after which a transaction that others wait for is rolled back.",
+)  # fmt: skip
 @click.option("--memory", default="4GB", show_default=True, help="DuckDB's memory limit.")
 @click.option("--log-level", default="warning", show_default=True)
 def main(
@@ -41,6 +45,7 @@ def main(
     region: str,
     public_key_file: Path | None,
     lock_timeout: float,
+    idle_in_transaction: float,
     memory: str,
     log_level: str,
 ) -> None:
@@ -52,7 +57,9 @@ def main(
     files = StageFiles(
         s3_endpoint, os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY"), region
     )
-    instance = LocalSnowflake(data, files, lock_timeout_seconds=lock_timeout, memory=memory)
+    instance = LocalSnowflake(
+        data, files, lock_timeout_seconds=lock_timeout, memory=memory, idle_in_transaction_seconds=idle_in_transaction
+    )
     server = Server(instance, RegisteredKey(public_key_file) if public_key_file else None)
     # A long INSERT is a tree of a million objects, through which frequent collections would walk again and again.
     gc.freeze()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 from fakesnow.conn import FakeSnowflakeConnection
 
+from data_platform.local_cloud.snowflake.errors import error
 from data_platform.local_cloud.snowflake.locks import LockMode, TableKey
 
 if TYPE_CHECKING:
@@ -67,6 +69,9 @@ class Session(FakeSnowflakeConnection):
         self.in_transaction = False  # between BEGIN and COMMIT, or after the first write without autocommit
         self.last_query_id: str | None = None
         self.temporary: dict[TableKey, str] = {}
+        self.idle_since = time.monotonic()
+        self.aborted = False  # rolled back behind its client's back, who has not been told yet
+        instance.sessions[self.token] = self
         self._writing = False  # DuckDB's transaction has started
 
     @property
@@ -145,8 +150,31 @@ class Session(FakeSnowflakeConnection):
         finally:
             self.instance.locks.release(self.token)
 
+    def abandon(self, idle_seconds: float) -> None:
+        """Roll back a transaction whose client has been silent for so long, and keep it to tell the client.
+
+        Snowflake does so when a transaction that has been idle for five minutes blocks another
+        (https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions).
+        """
+        if not self.busy.acquire(blocking=False):
+            return
+        try:
+            if self.in_transaction and time.monotonic() - self.idle_since > idle_seconds:
+                self.rollback_transaction()
+                self.aborted = True
+        finally:
+            self.busy.release()
+
+    def tell_if_aborted(self, text: str) -> None:
+        """Raise for the first statement after `abandon`: nothing may seem committed that was rolled back."""
+        if self.aborted:
+            self.aborted = False
+            if text.strip().rstrip(";").upper() != "ROLLBACK":
+                raise error(90232, "25000", "The transaction was idle while others waited for it, and was rolled back.")
+
     def end(self) -> None:
         """Roll back what is open and let go of everything."""
+        self.instance.sessions.pop(self.token, None)
         with self.busy:
             self.rollback_transaction()
             with suppress(duckdb.Error):

@@ -44,3 +44,16 @@ def test_a_waiting_session_goes_on_as_soon_as_the_lock_is_released() -> None:
     started = time.monotonic()
     locks.acquire("two", TABLE, LockMode.CHANGE)
     assert 0.05 < time.monotonic() - started < 2
+
+
+def test_a_waiting_session_has_an_abandoned_one_rolled_back() -> None:
+    asked: list[str] = []
+
+    def free(owner: str) -> None:
+        asked.append(owner)
+        locks.release(owner)
+
+    locks = TableLocks(5, free)
+    locks.acquire("killed", TABLE, LockMode.CHANGE)
+    locks.acquire("two", TABLE, LockMode.CHANGE)
+    assert asked == ["killed"]

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 from snowflake.connector.cursor import SnowflakeCursor
+from starlette.testclient import TestClient
 
+from data_platform.local_cloud.snowflake.app import Server
+from data_platform.local_cloud.snowflake.instance import LocalSnowflake
+from data_platform.local_cloud.snowflake.s3 import StageFiles
 from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
 from data_platform_tests.servers.snowflake import SnowflakeServer
 
@@ -170,3 +178,44 @@ def test_a_session_that_ends_rolls_back_what_it_left_open(
     leaving.close()
     cursor.execute("delete from t")
     assert one(cursor, "select count(*) from t") == 0
+
+
+def test_a_killed_clients_transaction_gives_way_to_others(tmp_path: Path) -> None:
+    """Snowflake rolls back a transaction that blocks another once it has been idle for five minutes; here sooner.
+
+    https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
+    """
+    files = StageFiles(None, None, None, "us-east-1")
+    instance = LocalSnowflake(tmp_path, files, lock_timeout_seconds=30, memory="1GB", idle_in_transaction_seconds=0.1)
+    server = TestClient(Server(instance, None).app())
+    with closing(instance):
+        killed, other = (signed_in(server) for _ in range(2))
+        killed("CREATE TABLE T (N NUMBER)")
+        killed("INSERT INTO T VALUES (1)")
+        killed("BEGIN")
+        killed("UPDATE T SET N = 2")
+        assert other("UPDATE T SET N = N + 10")["message"] is None
+        told = killed("COMMIT")
+        assert not told["success"]
+        assert "rolled back" in told["message"]
+        assert killed("SELECT N FROM T")["success"]
+        assert other("SELECT N FROM T WHERE N = 11")["data"]["total"] == 1
+
+
+def signed_in(server: TestClient) -> Callable[[str], dict[str, Any]]:
+    """A session of its own that runs statements over the wire."""
+    answer = server.post(
+        "/session/v1/login-request",
+        params={"databaseName": "D"},
+        json={"data": {"LOGIN_NAME": "u", "SESSION_PARAMETERS": {}}},
+    ).json()
+    token = answer["data"]["token"]
+
+    def run(sql: str) -> dict[str, Any]:
+        headers = {"Authorization": f'Snowflake Token="{token}"'}
+        response: dict[str, Any] = server.post(
+            "/queries/v1/query-request", json={"sqlText": sql}, headers=headers
+        ).json()
+        return response
+
+    return run
