@@ -75,8 +75,13 @@ def _counts(row: Accounting) -> dict[str, int]:
     return {name: int(values["rows_rejected" if name == "rejects" else name]) for name in COUNTS}
 
 
-def accounts_table(accounts: Iterable[FeedAccount], compared: Mapping[str, Collection[str]] | None) -> Table:
-    """The table that a run ends with. `compared`: each feed's differences from the answer key, where there is one."""
+def accounts_table(
+    accounts: Iterable[FeedAccount],
+    compared: Mapping[str, Collection[str]] | None,
+    beside: Mapping[str, int],
+) -> Table:
+    """The table that a run ends with. `compared`: each feed's differences from the answer key, where there is one;
+    `beside`: how many deliveries came that the key knows nothing of."""
     columns = ["feed", "files landed", "= loaded", "+ duplicate", "+ superseded", "+ quarantined"]
     columns += ["rows read", "= loaded ", "+ rejects", "in table"]
     made = table(*columns, *(["answer key"] if compared is not None else []), right=columns[1:])
@@ -84,6 +89,8 @@ def accounts_table(accounts: Iterable[FeedAccount], compared: Mapping[str, Colle
         verdict = []
         if compared is not None:
             verdict = ["[red]differs[/]" if compared.get(one.feed) else "[green]ok[/]"]
+            if one.feed in beside:
+                verdict = [f"+{beside[one.feed]} not the demo's"]
         made.add_row(one.feed, *(count(one.counts[name]) for name in COUNTS), count(one.in_table), *verdict)
     return made
 

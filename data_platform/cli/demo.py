@@ -108,18 +108,29 @@ class Demo:
             on_progress=on_progress,
         )
 
+    def _expected(self, feed: str) -> dict[str, int]:
+        """A feed's counts after as many rounds as have been dropped: each further one adds the same."""
+        once, twice = self.key.totals[feed], self.key.totals_again[feed]
+        more = self.rounds - 1
+        return {name: getattr(once, name) + more * (getattr(twice, name) - getattr(once, name)) for name in COUNTS}
+
+    def beside(self, accounts: list[FeedAccount]) -> dict[str, int]:
+        """Feeds for which more has landed than the demo drops, as after a replay: the key knows nothing of that."""
+        more = {
+            account.feed: account.counts["landed"] - self._expected(account.feed)["landed"]
+            for account in accounts
+            if account.feed in self.key.totals
+        }
+        return {feed: number for feed, number in more.items() if number > 0}
+
     def differences(self, accounts: list[FeedAccount], left: Scan) -> dict[str, list[str]]:
         """Where feeds' accounts, and what is left in inbound, differ from the key: {feed or place: differences}."""
         by_feed = {account.feed: account for account in accounts}
+        beside = self.beside(accounts)
         found: dict[str, list[str]] = {}
-        for feed, once in self.key.totals.items():
-            twice = self.key.totals_again[feed]
-            expected = {
-                name: getattr(once, name) + (self.rounds - 1) * (getattr(twice, name) - getattr(once, name))
-                for name in COUNTS
-            }
+        for feed in self.key.totals.keys() - beside.keys():
             account = by_feed.get(feed, FeedAccount(feed, dict.fromkeys(COUNTS, 0), 0))
-            found[feed] = account.differences(expected, self.key.tables.get(feed))
+            found[feed] = account.differences(self._expected(feed), self.key.tables.get(feed))
         stays = {f"inbound/{drop.partner}/{drop.file_name}" for drop in self.key.stays}
         lone = {waiting.pending.key for waiting in left.waiting} | {each.key for each, _ in left.unmatched}
         found["inbound"] = [

@@ -5,6 +5,7 @@ Runs go through Dagster's own instance, so that the UI shows them beside those t
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ ASSET_JOB = "__ASSET_JOB"
 SENSOR_TAG = "dagster/sensor_name"
 RUN_KEY_TAG = "dagster/run_key"
 _POLL_SECONDS = 0.5
+_BARE_KEY = re.compile(r"(\+*)([\w*.-]+(?:/[\w*.-]+)+)(\+*)")
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,10 @@ class CodeLocation:
         return landing_definitions.get_repository_def().get_job(ASSET_JOB)
 
     def select(self, selection: str) -> list[dg.AssetKey]:
-        """The materializable assets that a selection in Dagster's syntax means, in order. Raises what Dagster does for
-        one that is not in its syntax."""
+        """The materializable assets that a selection in Dagster's syntax means, in order; `raw/clear_air/*+` is short
+        for `key:"raw/clear_air/*"+`. Raises what Dagster does for one that is not in its syntax."""
+        if key := _BARE_KEY.fullmatch(selection):
+            selection = f'{key[1]}key:"{key[2]}"{key[3]}'
         found = dg.AssetSelection.from_string(selection).materializable()
         return sorted(found.resolve(self.repository.asset_graph))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +32,8 @@ _WIDTH = 150
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a run came to. `compared`: differences from the demo's answer key, by feed and place."""
+    """Everything a run came to. `compared`: differences from the demo's answer key, by feed and place;
+    `beside`: deliveries that are none of the demo's, by feed."""
 
     settings: Settings
     runs: list[RunOutcome]
@@ -40,6 +41,7 @@ class Report:
     accounts: list[FeedAccount]
     headline: tuple[list[str], list[tuple[Any, ...]]] | None
     compared: Mapping[str, list[str]] | None
+    beside: Mapping[str, int]
     seconds: float
 
     @classmethod
@@ -58,6 +60,9 @@ class Report:
 
         database = settings.snowflake.database
         compared = None
+        beside: Mapping[str, int] = {}
+        if feeds is not None:
+            left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
             accounts = read_accounts(connection, database, feeds)
             built = any("marts/city_daily" in run.materialized for run in runs)
@@ -65,25 +70,26 @@ class Report:
             headline = read_rows(connection, sql) if built else None
         if demo is not None:
             compared = demo.differences(accounts, left)
+            beside = demo.beside(accounts)
             rows = [] if headline is None else [dict(zip(headline[0], row, strict=True)) for row in headline[1]]
-            if differences := demo.mart_differences(rows):
+            if not beside and (differences := demo.mart_differences(rows)):
                 compared[HEADLINE] = differences
-        return cls(settings, runs, left, accounts, headline, compared, seconds)
+        return cls(settings, runs, left, accounts, headline, compared, beside, seconds)
 
     @property
     def problems(self) -> list[str]:
         """What is not as it should be with the data, a line each."""
         found = [problem for account in self.accounts for problem in account.problems]
         found += [f"{name}: {text}" for run in self.runs for name, text in run.errors.items()]
-        if self.compared is not None:
+        if self.compared is not None:  # the demo's warnings are planted, and the key knows what they come to
             return found + [f"{place}: {text}" for place, texts in self.compared.items() for text in texts]
-        return found
+        return found + [f"{name}: {text}" for run in self.runs for name, text in run.warnings.items()]
 
     def show(self) -> None:
         """Prints it."""
         out = console()
         if self.accounts:
-            show(accounts_table(self.accounts, self.compared))
+            show(accounts_table(self.accounts, self.compared, self.beside))
         if self.left.unmatched or self.left.waiting:
             out.print()
             show(left_table(self.left))
@@ -91,7 +97,7 @@ class Report:
         if self.headline is not None:
             out.print(f"\n[bold]{HEADLINE}[/]")
             show(rows_table(*self.headline))
-        if self.compared is not None and not self.problems:
+        if self.compared is not None and not self.problems and not self.beside:
             out.print("\n[green]Everything is as the answer key says.[/]")
         ok = sum(run.success for run in self.runs)
         rows = sum(run.rows for run in self.runs)
@@ -134,15 +140,24 @@ class Report:
         out.print("\nWhere to look next:")
         lines = {
             "data-platform dev": "Dagster's UI: runs, lineage, checks, every number here",
-            "data-platform deliveries list": "each file and what became of it; `deliveries show ID` its rejects",
-            "data-platform dbt show --inline 'select * from ref(...)'": "a model's rows",
+            "data-platform deliveries list": "each file and what became of it; `deliveries show ID`: its rejects",
+            "data-platform dbt show -s city_daily": "a model's rows; `dbt docs` explains its columns",
         }
         if self.settings.environment == "local":
             sftp = self.settings.sftp
-            keys = self.settings.state_dir / "keys" / "partners"
-            lines[f"sftp -P {sftp.port} -i {keys}/harbor_water harbor_water@{sftp.host}"] = "a partner's receipts"
+            key = self.settings.state_dir / "keys" / "partners" / "harbor_water"
+            lines["a partner's receipts, by SFTP"] = f"sftp -P {sftp.port} -i {key} harbor_water@{sftp.host}"
         for command, what in lines.items():
-            out.print(f"  {command:<34}  {what}", markup=False, soft_wrap=True)
+            out.print(f"  {command:<38}  {what}", markup=False, soft_wrap=True)
+
+
+def _of_partners(left: Scan, partners: set[str]) -> Scan:
+    return replace(
+        left,
+        ready=[ready for ready in left.ready if ready.pending.partner in partners],
+        waiting=[waiting for waiting in left.waiting if waiting.pending.partner in partners],
+        unmatched=[(pending, reason) for pending, reason in left.unmatched if pending.partner in partners],
+    )
 
 
 def _short(text: str) -> str:

@@ -55,7 +55,7 @@ def run(
       data-platform run --size large
       data-platform run --again
       data-platform run --select 'raw/harbor_water/*' --partition 2026-03-08
-      data-platform run --select 'key:"marts/city_daily"+'
+      data-platform run --select '+key:"marts/city_daily" and kind:dbt'
     Exit codes: 1 a run failed; 3 the counts or the models are not as expected, or a check failed.
     """
     if partition and not select:
@@ -168,13 +168,22 @@ class _Run:
         self, location: CodeLocation, bucket: LandingBucket, select: str, partition: str | None
     ) -> tuple[list[RunOutcome], set[str]]:
         """Makes the selected assets: file feeds' first, a run a day, then the others. Returns their feeds too."""
+        from dagster import DagsterInvalidConfigError
+
         from data_platform.cli.selection import requested_runs
 
         requests, feeds = requested_runs(location, bucket, select, partition)
         task = self.progress.add_task("runs", total=len(requests))
         runs: list[RunOutcome] = []
         for wanted in requests:
-            runs.append(location.execute(assets=wanted.assets, partition=wanted.partition, landing_only=wanted.landing))
+            try:
+                outcome = location.execute(
+                    assets=wanted.assets, partition=wanted.partition, landing_only=wanted.landing
+                )
+            except DagsterInvalidConfigError as error:
+                hint = "An asset that a sensor gives its configuration can't be selected: `and not group:operations`."
+                raise click.BadParameter(f"{error}\n{hint}", param_hint="--select") from None
+            runs.append(outcome)
             self.progress.advance(task)
             if not runs[-1].success:
                 break

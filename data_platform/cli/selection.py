@@ -37,7 +37,7 @@ def requested_runs(
     if not keys:
         raise click.BadParameter(
             f"{selection!r} selects no asset that can be made; for example 'raw/harbor_water/*',"
-            " 'key:\"marts/city_daily\"+' or 'group:clear_air'",
+            " 'marts/city_daily' or 'group:clear_air'",
             param_hint="--select",
         )
     feeds = [rules for rules in location.feeds if keys & {lake_key(rules), raw_key(rules)}]
