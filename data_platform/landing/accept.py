@@ -1,11 +1,13 @@
 """One delivery to one extract: read, hold against the contract, the limit and the manifest; or say why not.
 
-Nothing is committed here that can't be done again: the extract's id is the delivery's, so that a retry finds what an
-earlier try has committed. What becomes of the rows in the warehouse is decided later, by `warehouse.load`.
+Nothing is committed here that can't be done again: the extract's id follows from the delivery and the contract, so that
+a retry finds what an earlier try has committed, and a contract that was mended meanwhile is given its chance. What
+becomes of the rows in the warehouse is decided later, by `warehouse.load`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ def accept(
 ) -> Accepted:
     """Reads a delivery into an extract. `seen` says whether content of that SHA-256 is loaded already. A delivery that
     can't be accepted comes back with its reason; what is raised is somebody else's fault (network, storage)."""
-    key = ExtractKey(rules.partner, rules.name, delivery.id, partition)
+    key = ExtractKey(rules.partner, rules.name, extract_id(delivery, rules.contract), partition)
     committed = lake.read_manifest(key)
     if committed is not None:
         return _from_manifest(delivery, rules.contract, committed)
@@ -65,6 +67,11 @@ def accept(
             return Accepted(delivery, rules.contract, None, None, 0, 0, reason=str(error))
         reader.drain()
         return Accepted(delivery, rules.contract, None, reader.content_sha256, 0, 0, reason=str(error))
+
+
+def extract_id(delivery: Delivery, contract: Contract) -> str:
+    """32 hex digits, the same for the same delivery read under the same contract."""
+    return hashlib.sha256(f"{delivery.id}\0{contract.hash}".encode()).hexdigest()[:32]
 
 
 def _read(
