@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +19,8 @@ import dagster as dg
 
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
+from data_platform.cli.abandoned import held, report_abandoned
+from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 
 # The names by which Dagster itself knows them: the job of a run that selects assets, and the daemon's tags.
@@ -51,6 +54,7 @@ class CodeLocation:
 
         self.definitions: dg.Definitions = defs()
         self.instance = dg.DagsterInstance.get()
+        report_abandoned(self.instance, _locks())
         self._cursor: str | None = None
 
     def close(self) -> None:
@@ -127,7 +131,7 @@ class CodeLocation:
         `on_materialized` is told, now and then, how many assets are done."""
         run_id = str(uuid4())
         definition = self._landing_job if landing_only else self.repository.get_job(job)
-        with self._watched(run_id, on_materialized):
+        with held(_locks(), run_id), self._watched(run_id, on_materialized):
             result = definition.execute_in_process(
                 instance=self.instance,
                 asset_selection=assets,
@@ -159,6 +163,10 @@ class CodeLocation:
         finally:
             over.set()
             watcher.join()
+
+
+def _locks() -> Path:
+    return settings().state_dir / "runs"
 
 
 def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:

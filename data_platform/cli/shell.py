@@ -77,10 +77,25 @@ def dev(ctx: click.Context, port: int, host: str) -> None:
     """
     if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
         raise click.BadParameter(f"{host} is not this machine only, which `local` is", ctx, param_hint="--host")
-    connected(lambda line: click.echo(line, err=True))
+    wanted = connected(lambda line: click.echo(line, err=True))
+    _end_abandoned(wanted.state_dir)
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(WORKSPACE)]
     command += ["--host", host, "--port", str(port)]
-    command += ["--verbose"] if ctx.meta.get("verbose") else ["--log-level", "warning"]
+    if ctx.meta.get("verbose"):
+        command += ["--verbose"]
+    else:  # its processes warn about Dagster's own beta features
+        command = ["env", "PYTHONWARNINGS=ignore", *command, "--log-level", "warning"]
     click.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)", err=True)
     os.chdir(ROOT)
-    os.execv(command[0], command)  # noqa: S606  no shell is wanted
+    os.execvp(command[0], command)  # noqa: S606  no shell is wanted
+
+
+def _end_abandoned(state_dir: Path) -> None:
+    """What an earlier `dev` or `run` left behind when it was killed counts as failed, and is taken up again."""
+    import dagster as dg
+
+    from data_platform.cli.abandoned import report_abandoned
+
+    with dg.DagsterInstance.get() as instance:
+        for run_id in report_abandoned(instance, state_dir / "runs"):
+            click.echo(f"run {run_id[:8]} was killed: it counts as failed now", err=True)
