@@ -50,7 +50,7 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 
 def test_the_table_of_types_is_the_contracts() -> None:
     page = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
-    rows = list(_TYPE.finditer(page.split("## Types")[1].split("## ")[0].split("|---")[1]))
+    rows = list(_TYPE.finditer(page.split("## Types")[1].split("## ")[0].split("|---|---|---|")[1]))
     assert len(rows) == 14
     arguments = {"p,s": "12,3", "srid": "4326"}
     for row in rows:

@@ -30,11 +30,11 @@ def patience(seconds: float) -> float:
 
 
 def wait_for(look: Callable[[], Found | None], seconds: float, what: str, every: float = 0.5) -> Found:
-    """What `look` finds, as soon as it is neither None nor False. Raises AssertionError after so many seconds."""
+    """What `look` finds, as soon as it is something (not None, False, or empty). Raises AssertionError after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()
-        if found is not None and found is not False:
+        if found:
             return found
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
         time.sleep(every)
