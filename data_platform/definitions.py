@@ -17,9 +17,15 @@ PACKAGE = Path(__file__).parent
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything of this code location, for the environment that the settings name."""
-    loaded = load_components(PACKAGE, tolerant=settings().environment != "local")
+    return compose(PACKAGE)
+
+
+def compose(package: Path) -> dg.Definitions:
+    """What a package's `defs/` declares, with resources, sensors and jobs."""
+    loaded = load_components(package, tolerant=settings().environment != "local")
     return dg.Definitions.merge(
         loaded,
         automation(loaded, settings()),
-        dg.Definitions(resources=all_resources(settings())),
+        # One run is one process: a step a source, its tables side by side in threads.
+        dg.Definitions(resources=all_resources(settings()), executor=dg.in_process_executor),
     )

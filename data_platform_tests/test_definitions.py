@@ -47,11 +47,18 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
                 "type": sensor.sensor_type.value,
                 "seconds": sensor.minimum_interval_seconds,
                 "status": sensor.default_status.value,
+                "assets": _targets(repository, sensor.name),
             }
             for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)
         },
         "resources": sorted(definitions.resources or {}),
     }
+
+
+def _targets(repository: dg.RepositoryDefinition, sensor: str) -> list[str]:
+    """The assets that a sensor's runs may select; Dagster makes a job of them."""
+    jobs = [job for job in repository.get_all_jobs() if job.name == f"__anonymous_asset_job_{sensor}"]
+    return sorted(key.to_user_string() for job in jobs for key in job.asset_layer.executable_asset_keys)
 
 
 def _asset(spec: dg.AssetSpec, node: Any) -> dict[str, Any]:

@@ -162,7 +162,9 @@ def tick(
 
 @dg.sensor(
     name="landing",
-    target=dg.AssetSelection.kind("sftp").downstream(depth=2, include_self=False).materializable(),
+    target=dg.AssetSelection.kind("sftp", include_sources=True)
+    .downstream(depth=2, include_self=False)
+    .materializable(),
     minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Watches every partner's inbound folder; packs ready deliveries into runs, a run a day's files.",
