@@ -153,7 +153,8 @@ def _column_schema(contract: Contract) -> dg.TableSchema:
         )
         for column in contract.columns
     ]
-    return dg.TableSchema([*columns, *_METADATA_COLUMNS])
+    key = [f"One row for each {', '.join(contract.key)}"] if contract.key else []
+    return dg.TableSchema([*columns, *_METADATA_COLUMNS], dg.TableConstraints(other=key))
 
 
 def _partitions(rules: FeedRules) -> dg.PartitionsDefinition[str] | None:
