@@ -21,6 +21,7 @@ from packaging.version import Version
 
 from data_platform.environment import settings
 from data_platform.transform.process import artifacts_dir, dbt_environment, prune_artifacts, reuse_parse
+from data_platform.warehouse.arrow_once import read_one_arrow_result
 
 
 class DbtCli(DbtCliResource):
@@ -57,7 +58,8 @@ class DbtCli(DbtCliResource):
         env["DBT_INDIRECT_SELECTION"] = invocation.indirect_selection or "buildable"
         if context is not None:
             env["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id  # the query comment shows it
-        settings().adopt()  # for dbt's adapter in this process, which counts rows and reads columns
+        settings().adopt()  # for dbt's adapter in this process, which counts rows and reads columns, in threads
+        read_one_arrow_result()
         return DbtCliInvocation.run(
             args=[self.dbt_executable, *self.global_config_flags, *own_args, *invocation.selection_args],
             env=env,

@@ -6,6 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from data_platform.environment import Settings, SnowflakeSettings
+from data_platform.warehouse.arrow_once import read_one_arrow_result
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -54,6 +55,7 @@ def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConne
     import snowflake.connector  # almost a second, which loading definitions doesn't need
 
     arguments = connection_arguments(settings.require_endpoints())
+    read_one_arrow_result()
     arguments["session_parameters"]["QUERY_TAG"] = query_tag
     return snowflake.connector.connect(**arguments, private_key=_private_key(settings.snowflake))
 

@@ -1,0 +1,33 @@
+"""Keeps threads that read their first Snowflake results at the same time from hanging for good.
+
+The connector (seen in 4.8.0) sets up its C++ logger under `std::call_once` when a process reads its first Arrow
+result, and calls Python meanwhile. If the interpreter then switches to another thread that reads a first result too,
+that one waits for the set-up while it holds the GIL, which the set-up needs to go on: the process stands still.
+Reading one result in one thread, before any other, is all that it takes.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import pyarrow as pa
+from snowflake.connector.arrow_context import ArrowConverterContext
+from snowflake.connector.nanoarrow_arrow_iterator import PyArrowRowIterator
+
+_lock = threading.Lock()
+_done = False
+
+
+def read_one_arrow_result() -> None:
+    """Reads a result of one row, made here. Costs about a millisecond, once a process; safe from any thread: others
+    wait at a lock of Python's, which lets the GIL go."""
+    global _done
+    with _lock:
+        if _done:
+            return
+        field = pa.field("ONE", pa.int64(), metadata={"logicalType": "FIXED", "precision": "1", "scale": "0"})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, pa.schema([field])) as writer:
+            writer.write_batch(pa.record_batch([pa.array([1])], schema=pa.schema([field])))
+        next(PyArrowRowIterator(None, sink.getvalue().to_pybytes(), ArrowConverterContext(), False, False, False, True))
+        _done = True
