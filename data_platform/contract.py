@@ -11,7 +11,6 @@ descriptions that Dagster shows, and the SQL of the blocking check. Plain data, 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
 from functools import cache, cached_property, lru_cache
@@ -264,8 +263,8 @@ class Contract(BaseModel):
     @cached_property
     def hash(self) -> str:
         """16 hex digits that change when anything that shapes the data changes (descriptions don't)."""
-        shape = self.model_dump(mode="json", exclude={"columns": {"__all__": {"description"}}})
-        return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
+        shape = self.model_dump_json(exclude={"columns": {"__all__": {"description"}}})
+        return hashlib.sha256(shape.encode()).hexdigest()[:16]
 
     def dbt_columns(self) -> list[dict[str, Any]]:
         """The columns as dbt's sources.yml lists them."""

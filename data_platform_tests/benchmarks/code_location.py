@@ -1,0 +1,157 @@
+"""Loading a code location of 2,000 tables, against the same tables in plain Dagster.
+
+Ours is the way of `data_platform.definitions`: 20 partners' and 2,000 feeds' YAML, each feed three assets (inbound,
+lake, raw) with ten columns and two checks, sensors, jobs and resources. The peers define one asset a table and no
+more: 2,000 components loaded from YAML by Dagster itself, and 2,000 `@asset`s. A third defines as many assets and
+checks as ours, bare and without YAML: what is left to Dagster whatever we do. All are CPU seconds beyond a process
+that imports Dagster and loads definitions with nothing in them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from data_platform_tests.benchmarks.feeds import write_project
+from data_platform_tests.benchmarks.runner import child, measured, result
+
+MODULE = "data_platform_tests.benchmarks.code_location"
+PARTNERS, FEEDS, SECONDS = 20, 100, 1.2
+_COMPONENT = """\
+import dagster as dg
+
+class Table(dg.Component, dg.Model, dg.Resolvable):
+    key: str
+    group: str
+
+    def build_defs(self, context):
+        return dg.Definitions(assets=[dg.AssetSpec(self.key.split("/"), group_name=self.group)])
+"""
+
+
+def written(options: dict[str, Any]) -> None:
+    """Writes the projects into the folder that the loading sides read."""
+    partners, feeds = options["partners"], options["feeds"]
+    write_project(Path(options["folder"]) / "ours", partners, feeds)
+    package = write_project(Path(options["folder"]) / "components", 0, 0)
+    (package / "tables.py").write_text(_COMPONENT)
+    for partner in range(partners):
+        for feed in range(feeds):
+            folder = package / "defs" / f"partner_{partner:02}" / f"feed_{feed:03}"
+            folder.mkdir(parents=True)
+            (folder / "defs.yaml").write_text(
+                f"type: town.tables.Table\nattributes:\n  key: raw/partner_{partner:02}/feed_{feed:03}\n"
+                f"  group: partner_{partner:02}\n"
+            )
+
+
+def control(options: dict[str, Any]) -> None:
+    """Dagster, imported, with definitions of nothing."""
+    import dagster as dg
+
+    dg.Definitions().get_repository_def()
+
+
+def ours(options: dict[str, Any]) -> dict[str, Any]:
+    """The platform's own composition over the project's `defs/`."""
+    sys.path.insert(0, options["folder"] + "/ours")
+    from data_platform.definitions import compose
+
+    repository = compose(Path(options["folder"]) / "ours" / "town").get_repository_def()
+    return {"assets": len(repository.assets_defs_by_key)}
+
+
+def single_assets(options: dict[str, Any]) -> dict[str, Any]:
+    """One `@asset` a table."""
+    import dagster as dg
+
+    assets = []
+    for partner in range(options["partners"]):
+        for feed in range(options["feeds"]):
+
+            @dg.asset(
+                key=["raw", f"partner_{partner:02}", f"feed_{feed:03}"],
+                group_name=f"partner_{partner:02}",
+                partitions_def=dg.DailyPartitionsDefinition("2026-01-01", timezone="America/New_York"),
+            )
+            def table() -> None: ...
+
+            assets.append(table)
+    return {"assets": len(dg.Definitions(assets=assets).get_repository_def().assets_defs_by_key)}
+
+
+def multi_assets(options: dict[str, Any]) -> dict[str, Any]:
+    """As many assets and checks as ours, bare, in one multi-asset a partner: what Dagster itself takes for them."""
+    import dagster as dg
+
+    days = dg.DailyPartitionsDefinition("2026-01-01", timezone="America/New_York")
+    assets: list[Any] = []
+    for partner in range(options["partners"]):
+        specs: list[dg.AssetSpec] = []
+        for feed in range(options["feeds"]):
+            inbound, lake, raw = ([kind, f"partner_{partner:02}", f"{feed:03}"] for kind in ("inbound", "lake", "raw"))
+            assets.append(dg.AssetSpec(inbound, partitions_def=days))
+            specs.append(dg.AssetSpec(lake, deps=[inbound], skippable=True, partitions_def=days))
+            specs.append(dg.AssetSpec(raw, deps=[lake], skippable=True, partitions_def=days))
+        tables = [spec.key for spec in specs if spec.key.path[0] == "raw"]
+        checks = [dg.AssetCheckSpec(name, asset=key) for key in tables for name in ("contract", "deliveries")]
+
+        @dg.multi_asset(name=f"partner_{partner:02}", specs=specs, check_specs=checks, can_subset=True)
+        def land() -> None: ...
+
+        assets.append(land)
+    return {"assets": len(dg.Definitions(assets=assets).get_repository_def().assets_defs_by_key)}
+
+
+def components(options: dict[str, Any]) -> dict[str, Any]:
+    """One component a table, loaded as `dg` projects are."""
+    import dagster as dg
+
+    sys.path.insert(0, options["folder"] + "/components")
+    loaded = dg.load_from_defs_folder(path_within_project=Path(options["folder"]) / "components" / "town")
+    return {"assets": len(loaded.get_repository_def().assets_defs_by_key)}
+
+
+def own_location(options: dict[str, Any]) -> None:
+    """This repository's own code location, dbt models and all."""
+    from data_platform.definitions import defs
+
+    defs().get_repository_def()
+
+
+SIDES = {side.__name__: side for side in (written, control, ours, single_assets, multi_assets, components, own_location)}
+
+
+def run(options: dict[str, Any]) -> dict[str, Any]:
+    """Options: `folder` to work in, `quick`."""
+    partners, feeds = (2, 10) if options.get("quick") else (PARTNERS, FEEDS)
+    given = {"folder": str(options["folder"]), "partners": partners, "feeds": feeds}
+    written(given)
+    times = 1 if options.get("quick") else 3
+    bare = measured(MODULE, "control", given, times=times)
+    sides = {
+        "ours": measured(MODULE, "ours", given, times=times),
+        "single_assets": measured(MODULE, "single_assets", given, times=times),
+        "multi_assets": measured(MODULE, "multi_assets", given, times=times),
+        "components": measured(MODULE, "components", given),
+    }
+    cpu = {name: side["cpu"] - bare["cpu"] for name, side in sides.items()}
+    tables = partners * feeds
+    own = sides["ours"]
+    return result(
+        "code_location",
+        f"Load a code location of {tables:,} tables ({own['assets']:,} assets), CPU beyond importing Dagster",
+        ours=f"{cpu['ours']:.2f} s",
+        peer=f"Dagster components {cpu['components']:.2f} s; bare @assets {cpu['single_assets']:.2f} s; as many bare"
+        f" assets and checks as ours {cpu['multi_assets']:.2f} s",
+        ratio=cpu["components"] / cpu["ours"],
+        peak_mb=own["peak_mb"],
+        target=f"<= {SECONDS} s",
+        met=cpu["ours"] <= SECONDS and own["assets"] >= 3 * tables,
+        measured={"tables": tables, "importing_dagster": bare, "cpu_beyond_it": cpu, **sides},
+    )
+
+
+if __name__ == "__main__":
+    child(SIDES)

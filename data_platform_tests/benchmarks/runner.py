@@ -1,0 +1,87 @@
+"""Measures sides of a benchmark, each in a process of its own, and says what a benchmark came to.
+
+What is measured is in the benchmarks' modules; how results are shown is in `__main__.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+class SideFailed(Exception):
+    """A side's process failed; the message has the end of what it wrote."""
+
+
+def measured(module: str, side: str, options: Mapping[str, Any], *, times: int = 1, by: str = "cpu") -> dict[str, Any]:
+    """Runs `sides[side](options)` of a module in a fresh process, `times` times, and gives the run that was best `by`
+    a figure: what the side returned, with `cpu` (seconds, user and system, of the whole process) and `peak_mb`."""
+    runs = [_once(module, side, options) for _ in range(times)]
+    return min(runs, key=lambda run: float(run[by]))
+
+
+def _once(module: str, side: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        child = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", module, side, json.dumps(dict(options))],
+            cwd=folder,
+            env=_environment(Path(folder)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if child.returncode:
+        raise SideFailed(f"{module} {side}:\n{child.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
+    return found
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The platform's defaults, whatever this shell or a running local cloud says."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    return {**kept, "PYTHONPATH": str(ROOT), "DATA_PLATFORM_STATE_DIR": str(folder), "DAGSTER_HOME": str(folder)}
+
+
+def child(sides: Mapping[str, Any]) -> None:
+    """The `__main__` of a benchmark's module: runs one side and prints its figures as the last line."""
+    import resource
+    import time
+
+    found = sides[sys.argv[1]](json.loads(sys.argv[2])) or {}
+    cpu = {"cpu": time.process_time(), "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+    print("\n" + json.dumps({**cpu, **found}))
+
+
+def result(
+    name: str, what: str, *, ours: str, peer: str, ratio: float | None, peak_mb: float | None, target: str, met: bool,
+    measured: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """What a benchmark came to. `ours` and `peer` are figures with their units; `ratio` says how many times less ours
+    costs; `measured` is everything that was taken."""
+    return {
+        "name": name,
+        "what": what,
+        "ours": ours,
+        "peer": peer,
+        "ratio": None if ratio is None else round(ratio, 1),
+        "peak_mb": None if peak_mb is None else round(peak_mb),
+        "target": target,
+        "met": met,
+        "measured": _rounded(measured),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value
