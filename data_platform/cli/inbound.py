@@ -13,6 +13,7 @@ from data_platform.landing.inbox import FeedIndex, Scan, scan
 
 _ALL = 1_000_000
 _LONGEST_WAIT = 2.0
+_LONGEST_SETTLE = 15.0
 
 
 @dataclass
@@ -46,24 +47,29 @@ def drain(
     number of files of each run that has ended. After a failed run it stops, as the sensor's next attempts are minutes
     apart: the daemon, or the next call, makes them.
     """
-    done = Drained()
+    done = Drained(look(bucket, location))
+    on_wait(len(done.left.ready) + len(_settling(done.left)))
     while True:
+        if settling := _settling(done.left):  # all of them together make fewer runs than each as it gets ready
+            _sleep_until(max(settling))
         requests = location.landing_requests()
         for request in requests:
             run = location.execute_landing(request)
             done.runs.append(run)
             on_run(int(request.tags.get("data_platform/deliveries", "0")), run)
+        if done.left.ready and not requests:
+            time.sleep(_LONGEST_WAIT)  # a run of the daemon's has them, or they back off
         done.left = look(bucket, location)
-        settling = [waiting.until for waiting in done.left.waiting if waiting.until]
-        on_wait(len(done.left.ready) + len(settling))
-        if done.failed or not (done.left.ready or settling):
+        on_their_way = len(done.left.ready) + len(_settling(done.left))
+        on_wait(on_their_way)
+        if done.failed or not on_their_way:
             return done
-        if done.left.ready:
-            time.sleep(0 if requests else _LONGEST_WAIT)  # without requests: a run of the daemon's has them
-        else:
-            _sleep_until(min(settling))
+
+
+def _settling(found: Scan) -> list[datetime]:
+    return [waiting.until for waiting in found.waiting if waiting.until]
 
 
 def _sleep_until(instant: datetime) -> None:
     seconds = (instant - datetime.now(UTC)).total_seconds()
-    time.sleep(min(max(seconds, 0.1), _LONGEST_WAIT))
+    time.sleep(min(max(seconds, 0.1), _LONGEST_SETTLE))

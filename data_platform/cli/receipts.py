@@ -46,7 +46,12 @@ def read_rejects(wanted: Settings, row: DeliveryRow, *, limit: int, offset: int)
     from data_platform.lake.store import open_bucket
 
     lake = Lake(open_bucket(wanted, wanted.lake_bucket))
-    manifest = lake.read_manifest(ExtractKey(row.partner, row.feed, row.delivery_id, row.partition))
+    if row.extract_id is not None:
+        manifest = lake.read_manifest(ExtractKey(row.partner, row.feed, row.extract_id, row.partition))
+    else:  # the ledger names no extract of what it did not load: the last try's is found by the delivery
+        extracts = lake.list_manifests(row.partner, row.feed, row.partition)
+        tries = [each for each in extracts if each.origin.get("delivery_id") == row.delivery_id]
+        manifest = max(tries, key=lambda each: each.committed_at, default=None)
     rejects = lake.read_rejects(manifest) if manifest is not None else None
     if rejects is None:
         return [], 0

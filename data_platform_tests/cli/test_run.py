@@ -1,0 +1,164 @@
+"""The commands against a local cloud of their own: the demo's day twice, then a look at what came of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from data_platform_tests.servers.local_cloud import private_cloud
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+
+Ran = subprocess.CompletedProcess[str]
+Cli = Callable[..., Ran]
+CLI = Path(sys.executable).with_name("data-platform")
+ROOT = Path(__file__).parents[2]
+NOT_TAKEN_IN = {
+    "inbound/harbor_water/notes_for_the_city.txt": "unmatched",
+    "inbound/harbor_water/readings_20260230T01-0500.csv": "unmatched",
+    "inbound/meridian_parking/sessions_20260310.csv": "unmatched",
+    "inbound/meridian_parking/sessions_20261102_late.csv.gz": "waiting",
+}
+
+
+@pytest.fixture(scope="module")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    state = tmp_path_factory.mktemp("cloud")
+    cloud = private_cloud(state)
+    environment = {**_inherited(), "DATA_PLATFORM_STATE_DIR": str(state)}
+
+    def call(*arguments: str) -> Ran:
+        return subprocess.run(
+            [str(CLI), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+        )
+
+    cloud.up()
+    try:
+        yield call
+    finally:
+        cloud.down()
+
+
+def _inherited() -> Mapping[str, str]:
+    from data_platform.environment import machine_environment
+
+    return machine_environment()
+
+
+@pytest.fixture(scope="module")
+def day(cli: Cli) -> Ran:
+    """The demo's day, once."""
+    return cli("run")
+
+
+def _feeds(ran: Ran) -> dict[str, list[str]]:
+    """The accounts: {feed: cells}."""
+    return {line.split()[0]: line.split()[1:] for line in ran.stdout.splitlines() if line.endswith("ok        ")}
+
+
+def test_the_demos_day_comes_to_what_the_answer_key_says(day: Ran) -> None:
+    assert day.returncode == 0, day.stdout + day.stderr
+    assert "Everything is as the answer key says." in day.stdout
+    assert len(_feeds(day)) == 4
+    for name in ("city_daily", "2026-11-01"):
+        assert name in day.stdout.lower()
+
+
+def test_a_second_run_drops_and_loads_nothing_and_ends_with_the_same_accounts(cli: Cli, day: Ran) -> None:
+    again = cli("run")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert _feeds(again) == _feeds(day)
+    assert " 0 rows loaded" in again.stdout
+
+
+def test_another_size_on_the_same_cloud_is_refused(cli: Cli, day: Ran) -> None:
+    ran = cli("run", "--size", "200")
+    assert ran.returncode == 2
+    assert "holds the demo with 150 meters" in ran.stderr
+
+
+def test_what_was_refused_is_listed_with_its_reason(cli: Cli, day: Ran) -> None:
+    listed = json.loads(cli("deliveries", "list", "--status", "quarantined", "--json").stdout)
+    assert len(listed) == 9
+    assert all(each["reason"] and each["rows_loaded"] == 0 for each in listed)
+
+
+def test_a_deliverys_rejects_are_shown_with_record_column_reason_and_text(cli: Cli, day: Ran) -> None:
+    shown = json.loads(cli("deliveries", "show", "readings_20260307T07-0500.csv", "--json").stdout)
+    assert (shown["rows_read"], shown["rows_loaded"], shown["rows_rejected"]) == (150, 146, 4)
+    assert [(reject["record_number"], reject["column_name"]) for reject in shown["rejects"]] == [
+        (3, "battery_mv"),
+        (40, "litres"),
+        (41, "meter_id"),
+        (42, "read_at"),
+    ]
+    page = cli("deliveries", "show", shown["delivery_id"][:10], "--rejects", "1", "--offset", "3")
+    assert "Rejects 4 to 4 of 4" in page.stdout
+    assert "yesterday" in page.stdout
+
+
+def test_what_waits_in_inbound_is_shown_with_the_cause(cli: Cli, day: Ran) -> None:
+    waiting = json.loads(cli("deliveries", "pending", "--json").stdout)
+    assert {each["key"]: each["state"] for each in waiting} == NOT_TAKEN_IN
+    assert all(each["why"] for each in waiting)
+
+
+def test_the_tables_follow_their_contracts(cli: Cli, day: Ran) -> None:
+    planned = cli("schema", "plan")
+    assert planned.returncode == 0
+    assert planned.stdout.count("is as its contract says") == 4
+    assert cli("schema", "plan", "no/such").returncode == 2
+
+
+def test_the_doctor_finds_nothing_that_failed(cli: Cli, day: Ran) -> None:
+    ran = cli("doctor", "--json")
+    findings = json.loads(ran.stdout)["findings"]
+    assert [each for each in findings if each["state"] == "failed"] == []
+    assert ran.returncode == 0
+    subjects = {each["subject"].split()[0] for each in findings}
+    assert {"packages", "lake", "landing", "Snowflake", "SFTP", "Dagster", "dbt"} <= subjects
+
+
+def test_a_replay_of_a_refused_file_is_taken_in_by_a_selected_run(cli: Cli, day: Ran) -> None:
+    (refused,) = json.loads(
+        cli("deliveries", "list", "--status", "quarantined", "--feed", "clear_air/stations", "--json").stdout
+    )
+    put_back = cli("deliveries", "replay", refused["delivery_id"], "--yes")
+    assert put_back.returncode == 0, put_back.stderr
+    taken = cli("deliveries", "replay", refused["delivery_id"], "--yes")
+    assert taken.returncode == 1 and "is taken" in taken.stderr
+    ran = cli("run", "--select", "raw/clear_air/*")
+    assert ran.returncode == 3, "it is refused again, for the same reason"
+    assert "stations_draft.xlsx is quarantined" in ran.stderr
+    assert ran.stdout.startswith("feed") and "harbor_water/meter_readings" not in ran.stdout
+
+
+def test_selecting_nothing_or_a_day_before_the_first_is_wrong_usage(cli: Cli, day: Ran) -> None:
+    assert cli("run", "--select", "raw/nobody/*").returncode == 2
+    before = cli("run", "--select", "raw/harbor_water/*", "--partition", "2020-01-01")
+    assert before.returncode == 2
+    assert "before the first day" in before.stderr
+
+
+def test_runs_bear_the_tags_that_the_daemon_gives(cli: Cli, day: Ran) -> None:
+    code = (
+        "import dagster as dg, json\n"
+        "from data_platform.environment import settings\n"
+        "settings().adopt()\n"
+        "runs = dg.DagsterInstance.get().get_run_records(dg.RunsFilter(tags={'data_platform/landing': 'true'}))\n"
+        "print(json.dumps([[r.dagster_run.status.value, r.dagster_run.tags] for r in runs]))\n"
+    )
+    state = cli("env").stdout.split("DATA_PLATFORM_STATE_DIR=")[1].split()[0]
+    environment = {**_inherited(), "DATA_PLATFORM_STATE_DIR": state}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    runs = json.loads(ran.stdout)
+    assert len(runs) >= 7
+    for status, tags in runs:
+        assert status == "SUCCESS"
+        assert tags["dagster/sensor_name"] == "landing"
+        assert tags["dagster/run_key"].endswith("#1")
