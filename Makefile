@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help run dev test test-servers check bench install clean
+.PHONY: help run dev test test-servers check bench install requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -41,6 +41,15 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(STAMP)
+
+COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command "make requirements"
+
+requirements: $(STAMP) ## Compile requirements/*.txt anew from pyproject.toml: production, `local`, `dev`, `bench`.
+	$(COMPILE) --extra local --extra dev --output-file requirements/dev.txt
+	$(COMPILE) --extra local --constraint requirements/dev.txt --output-file requirements/local.txt
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt
+	$(COMPILE) --extra local --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt
 
 clean: ## Stop the local cloud and remove everything that was made, .venv included.
 	-test -x $(BIN)/data-platform && $(BIN)/data-platform reset --yes

@@ -55,7 +55,7 @@ def test_every_endpoint_is_known_to_these_tests() -> None:
         "example.org",
         "10.0.0.5",
         "169.254.169.254",
-        "0.0.0.0",  # noqa: S104
+        "0.0.0.0",
         "127.0.0.1.example.org",
         "localhost.example.org",
         "[2001:db8::1]",

@@ -58,7 +58,7 @@ def one_file() -> Bucket:
 
 
 def test_a_days_files_go_in_one_run_with_the_checks_that_it_evaluates() -> None:
-    found = look(Bucket({key: 99 for key in WEEK}))
+    found = look(Bucket(dict.fromkeys(WEEK, 99)))
     assert [request.partition_key for request in found.requests] == [f"2026-03-0{day}" for day in range(1, 8)]
     request = found.requests[0]
     assert request.asset_selection == [dg.AssetKey(["lake", "p", "f"]), dg.AssetKey(["raw", "p", "f"])]
