@@ -18,7 +18,7 @@ from data_platform_tests.end_to_end.platform import patience, wait_for
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--window-size=1600,1100", "--force-device-scale-factor=1", "--no-proxy-server"),
+    *("--window-size=1600,2000", "--force-device-scale-factor=1", "--no-proxy-server"),
 )
 _SECONDS = 30
 

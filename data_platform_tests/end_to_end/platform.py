@@ -30,7 +30,7 @@ def patience(seconds: float) -> float:
 
 
 def wait_for(look: Callable[[], Found | None], seconds: float, what: str, every: float = 0.5) -> Found:
-    """What `look` finds, as soon as it is something (not None, False, or empty). Raises AssertionError after so many seconds."""
+    """What `look` finds, as soon as that is not empty, False or None. Raises AssertionError after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 TICKS = """
 import os, signal, sys
 from datetime import timedelta
-from data_platform.automation import landing_sensor
+from data_platform.automation import landing_history
 from data_platform.cli.inbound import drain
 from data_platform.cli.location import CodeLocation
 from data_platform.cli.project import landing_bucket
@@ -51,7 +51,7 @@ def tick(point):
         LandingBucket.delete = die
     elif point == "after one of the moves":
         LandingBucket.move = then_die(LandingBucket.move)
-    landing_sensor.BACK_OFF = timedelta(0)  # a killed run counts as failed: its files rest for 30 s otherwise
+    landing_history.BACK_OFF = timedelta(0)  # a killed run counts as failed: its files rest for 30 s otherwise
     location = CodeLocation()
     done = drain(location, landing_bucket(settings()), on_wait=lambda files: None, on_run=lambda files, run: None)
     assert not done.failed, [run.failures for run in done.failed]
@@ -119,7 +119,7 @@ POINTS = [
     "within the move",
     "after one of the moves",
 ]
-FILES, ROWS = 3, 4
+FILES, ROWS = 3, 40
 
 
 def _files(folder: Path, day: str) -> list[Path]:
@@ -127,7 +127,7 @@ def _files(folder: Path, day: str) -> list[Path]:
     made = []
     for hour in range(FILES):
         file = folder / f"readings_{day.replace('-', '')}T{hour:02}-0400.csv"
-        rows = [f"M-{meter:07},{day}T{hour:02}:30:00-04:00,1.{meter}50,3600,ok," for meter in range(1, ROWS + 1)]
+        rows = [f"M-{meter:07},{day}T{hour:02}:30:00-04:00,1.{meter:03},3600,ok," for meter in range(1, ROWS + 1)]
         text = "\n".join(["meter_id,read_at,litres,battery_mv,status,comment", *rows, "M-9,never,1,1,ok,"])
         file.write_text(text + "\n")
         made.append(file)

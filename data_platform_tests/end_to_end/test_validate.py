@@ -1,0 +1,25 @@
+"""Dagster's own commands, as CI and code servers use them, take the project as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from data_platform_tests.end_to_end.platform import Platform
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["dagster definitions validate -w workspace.yaml", "dg check yaml", "dg check defs", "dg list defs --json"],
+)
+def test_dagsters_own_commands_take_the_project(platform: Platform, command: str) -> None:
+    done = platform.command(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_dg_knows_the_components(platform: Platform) -> None:
+    listed = platform.command("dg", "list", "components")
+    shown = "".join(listed.stdout.split())
+    for name in ("SftpPartner", "FileFeed", "DbtModels"):
+        assert f"data_platform.components.{name}" in shown, listed.stdout + listed.stderr
