@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.cli.location import CodeLocation
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.feed import FeedRules
-from data_platform.landing.inbox import pending_of
+from data_platform.landing.inbox import FeedIndex, pending_of, scan
 
 
 class Wanted(NamedTuple):
@@ -54,7 +55,17 @@ def requested_runs(
     return runs, {rules.feed for rules in feeds}
 
 
+def _let_settle(feeds: list[FeedRules], bucket: LandingBucket) -> None:
+    """A file that has only just come is taken in too: waits until those that are here now may be read."""
+    now = datetime.now(UTC)
+    found = scan(bucket, FeedIndex(feeds), now=now) if feeds else None
+    until = [waiting.until for waiting in found.waiting if waiting.until] if found else []
+    if until:
+        time.sleep((max(until) - now).total_seconds() + 0.1)
+
+
 def _days(feeds: list[FeedRules], bucket: LandingBucket, partition: str | None) -> list[str | None]:
+    _let_settle(feeds, bucket)
     if partition is None:
         ready = pending_of(bucket, feeds, now=datetime.now(UTC))
         return sorted({item.partition for item in ready}, key=lambda day: day or "")
