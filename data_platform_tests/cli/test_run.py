@@ -102,6 +102,11 @@ def test_a_deliverys_rejects_are_shown_with_record_column_reason_and_text(cli: C
     assert "yesterday" in page.stdout
 
 
+def test_a_refused_deliverys_rejects_are_kept_too(cli: Cli, day: Ran) -> None:
+    refused = cli("deliveries", "show", "readings_20260307T09-0500.csv", "--rejects", "100", "--json")
+    assert len(json.loads(refused.stdout)["rejects"]) == 50
+
+
 def test_what_waits_in_inbound_is_shown_with_the_cause(cli: Cli, day: Ran) -> None:
     waiting = json.loads(cli("deliveries", "pending", "--json").stdout)
     assert {each["key"]: each["state"] for each in waiting} == NOT_TAKEN_IN

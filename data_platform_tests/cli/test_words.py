@@ -1,0 +1,110 @@
+"""How numbers, sizes and times are written, and what the options' words mean."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import pytest
+
+from data_platform.cli.accounting import FeedAccount
+from data_platform.cli.deliveries import since
+from data_platform.cli.demo import scale_of
+from data_platform.cli.errors import explained
+from data_platform.cli.location import _BARE_KEY
+from data_platform.cli.output import duration, local_time, size
+from data_platform.cli.pending import _described
+from data_platform.environment import Settings, SettingsError, settings
+from data_platform.landing.bucket import Pending
+from data_platform.landing.inbox import Scan, Waiting
+
+NOW = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (4_100, "4.1 kB"), (12_900_000, "12.9 MB"), (5 * 10**12, "5,000.0 GB")],
+)
+def test_sizes_are_written_as_people_say_them(number: int, text: str) -> None:
+    assert size(number) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.82, "0.8 s"), (42, "42 s"), (200, "3 min 20 s")])
+def test_durations_too(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_times_are_the_citys_and_name_their_offset() -> None:
+    zone = Settings.from_environment({}).zone
+    assert local_time(datetime(2026, 11, 1, 5, 30, tzinfo=UTC), zone) == "2026-11-01 01:30:00 EDT"
+    assert local_time(NOW, zone) == "2026-11-01 01:30:00 EST"
+
+
+def test_since_takes_spans_days_and_times(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings.cache_clear()
+    assert since("36h", NOW) == NOW - timedelta(hours=36)
+    assert since("2w", NOW) == NOW - timedelta(days=14)
+    assert since("2026-03-08") == datetime(2026, 3, 8, 5, tzinfo=UTC), "midnight in the city"
+    assert since("2026-03-08T06:00Z") == datetime(2026, 3, 8, 6, tzinfo=UTC)
+    assert since(None) is None
+    with pytest.raises(click.BadParameter, match="expected 36h"):
+        since("yesterday")
+
+
+def test_a_size_is_a_name_or_a_number_of_meters() -> None:
+    assert scale_of("small").meters == 150
+    assert scale_of("3000").sessions_a_day == 4000
+    for wrong in ("tiny", "12"):
+        with pytest.raises(click.BadParameter, match="number of meters from 150 on"):
+            scale_of(wrong)
+
+
+@pytest.mark.parametrize("text", ["raw/harbor_water/*", "+marts/city_daily", "raw/clear_air/stations++"])
+def test_a_bare_key_may_be_selected(text: str) -> None:
+    assert _BARE_KEY.fullmatch(text)
+
+
+@pytest.mark.parametrize("text", ["*", "group:clear_air", 'key:"raw/*" and not kind:dbt', "raw/a or raw/b"])
+def test_other_selections_are_dagsters_own(text: str) -> None:
+    assert not _BARE_KEY.fullmatch(text)
+
+
+COUNTS = {"landed": 5, "loaded": 2, "duplicate": 1, "superseded": 1, "quarantined": 1}
+ROWS = {"rows_read": 10, "rows_loaded": 9, "rejects": 1}
+
+
+def test_an_account_that_adds_up_has_no_problem() -> None:
+    assert FeedAccount("a/b", COUNTS | ROWS, 9).problems == []
+
+
+def test_a_lost_file_and_a_lost_row_are_told() -> None:
+    lost = FeedAccount("a/b", COUNTS | ROWS | {"landed": 6, "rows_loaded": 8}, 9)
+    assert lost.problems == [
+        "a/b: 6 files landed, 5 have an outcome",
+        "a/b: 10 rows read, 8 loaded and 1 rejected",
+    ]
+
+
+def test_differences_name_what_was_expected() -> None:
+    account = FeedAccount("a/b", COUNTS | ROWS, 9)
+    assert account.differences(COUNTS | ROWS, 9) == []
+    assert account.differences(COUNTS | ROWS | {"landed": 1_200}, 7) == [
+        "landed 5, expected 1,200",
+        "table has 9 rows, expected 7",
+    ]
+
+
+def test_a_waiting_file_says_how_long() -> None:
+    from data_platform.automation.landing_sensor import History
+
+    pending = Pending("inbound/a/x.csv", '"e"', 3, NOW)
+    left = Scan(waiting=[Waiting(pending, "its size must be stable for 10 s", NOW + timedelta(seconds=7))])
+    (file,) = _described(left, History(), NOW)
+    assert (file.state, file.why) == ("waiting", "its size must be stable for 10 s; ready in 7 s")
+
+
+def test_errors_of_the_platform_are_said_as_they_are_and_others_by_their_class() -> None:
+    assert explained(SettingsError("SFTP_HOST is missing")).message == "SFTP_HOST is missing"
+    assert explained(ValueError("odd")).message.startswith("ValueError: odd\n`data-platform doctor`")
