@@ -27,6 +27,8 @@ check: $(STAMP) ## Formatting, lints, types, import rules, and every defs.yaml.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/data-platform check
+	$(BIN)/data-platform dbt-sources --check
+	$(BIN)/sqlfluff lint dbt_project
 
 bench: $(STAMP) ## The benchmarks, each a ratio within one run.
 	$(BIN)/pytest data_platform_tests/benchmarks -s $(ARGS)

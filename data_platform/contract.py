@@ -273,7 +273,6 @@ class Contract(BaseModel):
                 "name": column.name,
                 "data_type": column.snowflake_type.lower(),
                 "description": column.description,
-                **({"data_tests": ["not_null"]} if not column.nullable else {}),
             }
             for column in self.columns
         ]

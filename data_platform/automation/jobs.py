@@ -1,7 +1,5 @@
 """The jobs and schedules that people know by name. Landing runs, and marts that follow raw tables, need none."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import dagster as dg
@@ -20,10 +18,20 @@ def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg
         description="All dbt models with their tests, and whether every expected file has come.",
         tags={"data_platform/daily": "true"},
     )
-    return dg.ScheduleDefinition(
+
+    @dg.schedule(
         name="daily",
         job=job,
         cron_schedule=DAILY_AT,
         execution_timezone=loaded.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
+    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        # A run that names its assets counts as asked for; after one that doesn't, the automation conditions of the
+        # models that it updated would ask for them once more.
+        assets = context.repository_def.get_job("daily").asset_layer
+        models = assets.selected_asset_keys
+        checks = assets.asset_graph.get_check_keys_for_assets(models) | set(arrivals)
+        return dg.RunRequest(asset_selection=sorted(models), asset_check_keys=sorted(checks))
+
+    return daily

@@ -12,7 +12,7 @@ import click
 from pydantic import SecretStr
 
 from data_platform.cli.project import DBT_PROJECT, ROOT, WORKSPACE, connected
-from data_platform.environment import each_setting, machine_environment, settings
+from data_platform.environment import each_setting, settings
 
 
 @click.command()
@@ -55,9 +55,11 @@ def dbt(arguments: tuple[str, ...]) -> None:
       data-platform dbt show --inline "select * from {{ ref('city_daily') }}"
       data-platform dbt --help
     """
+    from data_platform.transform.process import artifacts_dir, dbt_environment
+
     wanted = settings().require_endpoints()
     program = Path(sys.executable).with_name("dbt")
-    child = {**machine_environment(), **wanted.process_environment()}
+    child = dbt_environment(wanted, DBT_PROJECT, artifacts_dir(wanted) / "by-hand")
     sys.exit(subprocess.run([str(program), *arguments], cwd=DBT_PROJECT, env=child, check=False).returncode)
 
 

@@ -66,6 +66,9 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         settings().require_endpoints()
         from dagster_snowflake import SnowflakeResource
 
+        from data_platform.warehouse.arrow_once import read_one_arrow_result
+
+        read_one_arrow_result()
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         with SnowflakeResource(**fields).get_connection(raw_conn=raw_conn) as connection:
             yield connection
