@@ -57,6 +57,8 @@ class Commands(click.Group):
             if (error.name or "").startswith("data_platform") and not module.startswith(_LOCAL):
                 raise
             raise MissingExtra(cmd_name, error.name or str(error)) from error
+        if VERBOSE not in command.params and cmd_name != "dbt":  # dbt's arguments are dbt's own
+            command.params.append(VERBOSE)  # so that `data-platform run -v` works as `data-platform -v run` does
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -83,14 +85,20 @@ def _be_verbose(ctx: click.Context, parameter: click.Parameter, value: bool) -> 
         ctx.meta["verbose"] = True
 
 
+VERBOSE = click.Option(
+    ["-v", "--verbose"],
+    is_flag=True,
+    expose_value=False,
+    callback=_be_verbose,
+    help="Show all logs and tracebacks.",
+)
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but the data has a problem: files quarantined or rows"
     " rejected beyond what is allowed, files that did not come, failed checks, or (status) parts that are not up.",
-)
-@click.option(
-    "-v", "--verbose", is_flag=True, expose_value=False, callback=_be_verbose, help="Show all logs and tracebacks."
 )
 @click.version_option(package_name="data-platform", message="%(package)s %(version)s")
 def main() -> None:
@@ -102,3 +110,6 @@ def main() -> None:
       data-platform dev        Dagster's UI on the same data
       data-platform doctor     when something does not work
     """
+
+
+main.params.append(VERBOSE)

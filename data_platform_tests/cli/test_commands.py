@@ -67,9 +67,10 @@ def test_settings_that_are_wrong_are_said_in_one_message(monkeypatch: pytest.Mon
     assert "SettingsError" not in result.output
 
 
-def test_verbose_shows_where_a_failure_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("arguments", [["-v", "env"], ["env", "-v"]])
+def test_verbose_shows_where_a_failure_came_from(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_PLATFORM_ENVIRONMENT", "dev")
-    assert "Traceback" in CliRunner().invoke(main, ["-v", "env"]).output
+    assert "Traceback" in CliRunner().invoke(main, arguments).output
 
 
 def test_a_command_whose_extra_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
