@@ -8,6 +8,7 @@ each has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministac
   (`aws_sftp`).
 - Transfer users' session policies are dropped, so that a partner could write into its receipts.
 - A kill between writing an object's bytes and its metadata mixes two versions; a write that fails is a warning.
+- Where SFTP's port is taken it goes on without SFTP.
 - Its state (buckets' versioning, secrets, Transfer users) is saved at a clean stop only.
 - Each page of a listing sorts the whole bucket; each version keeps its bytes in memory.
 
@@ -21,6 +22,7 @@ import asyncio
 import bisect
 import json
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,10 +135,11 @@ def close_gaps() -> None:
     """Puts our parts into ministack's modules. Called once, before it serves."""
     aws_sftp.install(transfer, s3)
 
-    find_bucket, create_user, describe_user = (
+    find_bucket, create_user, describe_user, start_sftp = (
         s3._ensure_bucket,
         transfer._create_user,
         transfer._describe_user,
+        transfer.sftp_start,
     )
 
     def ensure_bucket(name: str) -> dict[str, Any] | None:
@@ -171,6 +174,14 @@ def close_gaps() -> None:
             body = json.dumps(described).encode()
         return status, headers, body
 
+    async def start_sftp_or_end() -> None:
+        await start_sftp()
+        if transfer._sftp_shared_acceptor is None:
+            # Partners would meet whoever has the port: another local cloud, started in the same moment.
+            print(f"port {transfer._shared_port()} is not to be had for SFTP", flush=True)  # noqa: T201
+            os._exit(1)
+
+    transfer.sftp_start = start_sftp_or_end
     s3._ensure_bucket = ensure_bucket
     s3._persist_object = persist_object
     s3._collect_list_entries = list_page
