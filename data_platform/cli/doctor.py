@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -90,18 +90,22 @@ def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
     from data_platform.cli.connections import CONNECTIONS
     from data_platform.cli.probes import MACHINE, PARTS
 
-    probes: list[tuple[str, Probe]] = list(MACHINE)
-    if wanted.environment == "local":
-        probes += PARTS
-    if not offline:
-        try:
-            wanted.require_endpoints()
-            probes += CONNECTIONS
-        except SettingsError as error:
-            yield Finding("connections", "failed", str(error), "data-platform up")
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe") as pool:
-        for findings in pool.map(lambda probe: _tried(probe[0], probe[1], wanted), probes):
-            yield from findings
+
+        def tried(probes: Iterable[tuple[str, Probe]]) -> Iterator[Finding]:
+            for findings in pool.map(lambda probe: _tried(probe[0], probe[1], wanted), probes):
+                yield from findings
+
+        yield from tried(MACHINE)
+        parts = list(tried(PARTS)) if wanted.environment == "local" else []
+        yield from parts
+        if offline:
+            return
+        if any(part.state == "failed" for part in parts):
+            yield Finding("connections", "failed", "not tried, as the local cloud is not up", "data-platform up")
+            return
+        wanted.require_endpoints()
+        yield from tried(CONNECTIONS)
 
 
 def _tried(subject: str, probe: Probe, wanted: Settings) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -139,3 +140,11 @@ def test_unset_endpoints_say_to_bring_the_local_cloud_up() -> None:
     result = CliRunner().invoke(main, ["deliveries", "list"])
     assert result.exit_code == 1
     assert "data-platform up" in result.output
+
+
+def test_doctor_tries_no_connection_while_the_local_cloud_is_down() -> None:
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    assert result.exit_code == 1
+    failed = [each for each in json.loads(result.output)["findings"] if each["state"] == "failed"]
+    assert {each["subject"] for each in failed} == {"local cloud", "connections"}
+    assert {each["fix"] for each in failed} == {"data-platform up"}
