@@ -110,11 +110,12 @@ def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
 
 def _tried(subject: str, probe: Probe, wanted: Settings) -> list[Finding]:
     began = time.monotonic()
+    findings: list[Finding] = []
     try:
-        findings = list(probe(wanted))
+        findings.extend(probe(wanted))  # what it finds before it fails is kept
     except Exception as error:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        findings = [Finding(subject, "failed", f"{type(error).__name__}: {text}", "see `data-platform -v doctor`")]
+        findings.append(Finding(subject, "failed", f"{type(error).__name__}: {text}", "check its settings, above"))
     took = round(time.monotonic() - began, 2)
     return [replace(finding, seconds=took) for finding in findings]
 
