@@ -43,6 +43,12 @@ def feed_check_specs(rules: FeedRules) -> list[dg.AssetCheckSpec]:
     ]
 
 
+def feed_check_keys(rules: FeedRules) -> list[dg.AssetCheckKey]:
+    """Their keys."""
+    table = dg.AssetKey(["raw", rules.partner, rules.name])
+    return [dg.AssetCheckKey(table, CONTRACT), dg.AssetCheckKey(table, DELIVERIES)]
+
+
 def feed_check_results(
     rules: FeedRules, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
 ) -> Iterator[dg.AssetCheckResult]:

