@@ -20,6 +20,8 @@ nux:
 run_coordinator:
   module: dagster
   class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: 1
 run_launcher:
   module: dagster
   class: DefaultRunLauncher

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from data_platform_tests.end_to_end.conftest import Demo
 from data_platform_tests.end_to_end.platform import ROOT, Platform
 from data_platform_tests.end_to_end.project import blocks, copy_project, environment
 
@@ -17,7 +18,7 @@ PARTNER = "harbor_ferries"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("newcomer"))
 
 
