@@ -153,7 +153,7 @@ def _column_schema(contract: Contract) -> dg.TableSchema:
         )
         for column in contract.columns
     ]
-    key = [f"One row for each {', '.join(contract.key)}"] if contract.key else []
+    key = [f"key {', '.join(contract.key)}"] if contract.key else []
     return dg.TableSchema([*columns, *_METADATA_COLUMNS], dg.TableConstraints(other=key))
 
 
