@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -13,16 +14,19 @@ from data_platform.resources import WarehouseResource
 from data_platform.warehouse.feed_history import file_names
 
 ARRIVALS = "arrivals"
-LOOK_BACK = timedelta(days=35)
+LOOK_BACK = timedelta(days=400)
+"""How far back gaps are looked for: a year and some, so that nothing is forgotten before somebody has seen it."""
+_GAPS_NAMED = 10
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """`missing`: hours or days (UTC starts) without a file though later ones came. `silent_since`: the latest that
-    came, where at least one due since then has not."""
+    """`gaps`: spans of hours or days (UTC starts, first and last of each) without a file though later ones came;
+    `missing` is how many that are. `silent_since`: the latest that came, where one due since then has not."""
 
     expected: int
-    missing: tuple[datetime, ...]
+    missing: int
+    gaps: tuple[tuple[datetime, datetime], ...]
     silent_since: datetime | None
 
 
@@ -51,35 +55,28 @@ def due_slots(rules: FeedRules, first: datetime, now: datetime) -> Iterator[date
 
 def arrivals(rules: FeedRules, file_names: Iterable[str], now: datetime) -> Arrivals:
     """Holds the files that came (of the last LOOK_BACK, or since the first that came) against what is due."""
-    came = sorted({slot for name in file_names if (slot := rules.slot(name)) is not None})
-    came = [slot for slot in came if slot >= now - LOOK_BACK]
+    came = {slot for name in file_names if (slot := rules.slot(name)) is not None and slot >= now - LOOK_BACK}
     if not came:
-        return Arrivals(0, (), None)
-    due = list(due_slots(rules, came[0], now))
-    missing = set(due) - set(came)
-    gaps = tuple(slot for slot in due if slot in missing and slot < came[-1])
-    silent = any(slot > came[-1] for slot in due)
-    return Arrivals(len(due), gaps, came[-1] if silent else None)
+        return Arrivals(0, 0, (), None)
+    last = max(came)
+    due = list(due_slots(rules, min(came), now))
+    gaps = [
+        list(span) for absent, span in groupby((slot for slot in due if slot < last), lambda s: s not in came) if absent
+    ]
+    silent = any(slot > last for slot in due)
+    spans = tuple((gap[0], gap[-1]) for gap in gaps)
+    return Arrivals(len(due), sum(len(gap) for gap in gaps), spans, last if silent else None)
 
 
 def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | None:
     """One op that checks the arrivals of a partner's feeds; None where no feed says when its files are due."""
-    watched = {
-        dg.AssetKey(["raw", rules.partner, rules.name]): rules
-        for rules in feeds
-        if rules.expected is not None
-    }
+    watched = {dg.AssetKey(["raw", rules.partner, rules.name]): rules for rules in feeds if rules.expected is not None}
     if not watched:
         return None
-    specs = [
-        dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every file that is due has come.")
-        for key in watched
-    ]
+    specs = [dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every file that is due has come.") for key in watched]
 
     @dg.multi_asset_check(name=f"{feeds[0].partner}_arrivals", specs=specs, can_subset=True)
-    def check(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
-    ) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
         now = datetime.now(UTC)
         with warehouse.open(query_tag=f"dagster run={context.run.run_id} check=arrivals") as connection:
             for key in sorted(selected.asset_key for selected in context.selected_asset_check_keys):
@@ -91,21 +88,26 @@ def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | Non
 
 
 def _result(key: dg.AssetKey, rules: FeedRules, found: Arrivals) -> dg.AssetCheckResult:
-    zone = ZoneInfo(rules.time_zone)
     problems = []
-    if found.missing:
-        first = ", ".join(slot.astimezone(zone).strftime("%Y-%m-%d %H:%M%z") for slot in found.missing[:10])
-        more = f" and {len(found.missing) - 10} more" if len(found.missing) > 10 else ""
-        problems.append(f"missing: {first}{more}")
+    if found.gaps:
+        named = ", ".join(_span(rules, *gap) for gap in found.gaps[:_GAPS_NAMED])
+        more = f" and {len(found.gaps) - _GAPS_NAMED} more gaps" if len(found.gaps) > _GAPS_NAMED else ""
+        problems.append(f"no file of {named}{more}")
     if found.silent_since:
-        problems.append(f"nothing since the file of {found.silent_since.astimezone(zone):%Y-%m-%d %H:%M%z}")
+        problems.append(f"nothing since the file of {_span(rules, found.silent_since, found.silent_since)}")
     return dg.AssetCheckResult(
         passed=not problems,
         check_name=ARRIVALS,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{rules.feed}: {'; '.join(problems)}. Ask {rules.partner} to send them."
-        if problems
-        else None,
-        metadata={"due": found.expected, "missing": len(found.missing)},
+        description=f"{rules.feed}: {'; '.join(problems)}. Ask {rules.partner} to send them." if problems else None,
+        metadata={"due": found.expected, "missing": found.missing},
     )
+
+
+def _span(rules: FeedRules, first: datetime, last: datetime) -> str:
+    """The hours or days from `first` to `last` as the partner would say them."""
+    hourly = rules.expected is not None and rules.expected.every == "hour"
+    form = "%Y-%m-%d %H:%M%z" if hourly else "%Y-%m-%d"
+    begin, end = (slot.astimezone(ZoneInfo(rules.time_zone)).strftime(form) for slot in (first, last))
+    return begin if first == last else f"{begin} to {end}"

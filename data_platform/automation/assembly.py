@@ -14,9 +14,7 @@ from data_platform.environment import Settings
 
 def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
     """The automation of what was loaded. Raises RegistryError."""
-    arrivals = [
-        key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS
-    ]
+    arrivals = [key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS]
     daily = daily_schedule(settings, arrivals)
     sensors = {sensor.name: sensor for sensor in (landing, _marts_follow_raw(), city_daily_digest_sensor)}
     schedules = {daily.name: daily}

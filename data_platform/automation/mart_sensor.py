@@ -20,10 +20,10 @@ that young wait for the next tick."""
 
 
 class BuiltEvent(dg.Config):
-    """The materialization that a digest is of."""
+    """The materialization that a digest is of. Left out, as by hand, it is the mart's latest."""
 
-    storage_id: int
-    run_id: str
+    storage_id: int | None = None
+    run_id: str = ""
 
 
 @dg.asset(
@@ -36,12 +36,18 @@ class BuiltEvent(dg.Config):
     " the lake. Run by its sensor, once an event.",
 )
 def city_daily_digest(
-    config: BuiltEvent, warehouse: WarehouseResource, lake: LakeResource
+    context: dg.AssetExecutionContext, config: BuiltEvent, warehouse: WarehouseResource, lake: LakeResource
 ) -> dg.MaterializeResult[None]:
     """Reads the mart as it is now; where it was built again meanwhile, the digest says when it was read."""
+    storage_id, run_id = config.storage_id, config.run_id
+    if storage_id is None:
+        latest = context.instance.fetch_materializations(MART, limit=1).records
+        if not latest:
+            raise dg.Failure("marts/city_daily has not been built yet: build it first, its sensor does the rest")
+        storage_id, run_id = latest[0].storage_id, latest[0].run_id
     with warehouse.open() as connection:
         digest = read_digest(connection)
-    key = write_digest(lake.lake().store, config.storage_id, config.run_id, digest)
+    key = write_digest(lake.lake().store, storage_id, run_id, digest)
     return dg.MaterializeResult(
         metadata={
             "days": digest.days,
@@ -52,8 +58,8 @@ def city_daily_digest(
             "parking revenue": digest.parking_revenue,
             "query id": digest.query_id,
             "object": key,
-            "of event": config.storage_id,
-            "built by": dg.MetadataValue.dagster_run(config.run_id),
+            "of event": storage_id,
+            "built by": dg.MetadataValue.dagster_run(run_id),
         }
     )
 

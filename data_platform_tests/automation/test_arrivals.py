@@ -44,22 +44,22 @@ def test_a_gap_is_named_and_silence_is_told_apart() -> None:
     names = hours_of(datetime(2026, 11, 1))
     missing = names.pop(7)
     found = arrivals(HOURLY, names, datetime(2026, 11, 2, 6, 30, tzinfo=UTC))
-    assert [name_of(slot) for slot in found.missing] == [missing]
-    assert found.silent_since is None
+    assert [name_of(slot) for gap in found.gaps for slot in gap] == [missing, missing]
+    assert (found.missing, found.silent_since) == (1, None)
     later = arrivals(HOURLY, names, datetime(2026, 11, 3, tzinfo=UTC))
-    assert later.missing == found.missing
+    assert later.gaps == found.gaps
     assert later.silent_since == HOURLY.slot(names[-1])
 
 
 def test_a_day_that_never_came_is_a_gap_once_a_later_one_has_come() -> None:
     names = ["r_20261030T00-0400.csv", "r_20261101T00-0400.csv"]
     found = arrivals(DAILY, names, datetime(2026, 11, 2, 5, 30, tzinfo=UTC))
-    assert found.missing == (datetime(2026, 10, 31, 4, tzinfo=UTC),)
+    assert found.gaps == ((datetime(2026, 10, 31, 4, tzinfo=UTC),) * 2,)
 
 
 def test_nothing_is_expected_of_a_feed_that_never_delivered_or_that_ended_long_ago() -> None:
     now = datetime(2026, 11, 2, tzinfo=UTC)
-    assert arrivals(HOURLY, [], now).missing == ()
+    assert arrivals(HOURLY, [], now).gaps == ()
     old = name_of(now - LOOK_BACK - timedelta(days=1))
     assert arrivals(HOURLY, [old], now).expected == 0
 
@@ -78,4 +78,6 @@ def test_what_came_and_what_is_missing_make_up_what_was_due(hours: list[int], no
     came = [first + timedelta(hours=hour) for hour in hours]
     found = arrivals(HOURLY, [name_of(slot) for slot in came], first + timedelta(hours=now_hour))
     span = round((max(came) - min(came)) / timedelta(hours=1)) + 1
-    assert len(found.missing) == span - len(came)
+    assert found.missing == span - len(came)
+    assert all(first <= last for first, last in found.gaps)
+    assert not {slot for gap in found.gaps for slot in gap} & set(came)
