@@ -92,7 +92,7 @@ def _result(key: dg.AssetKey, rules: FeedRules, found: Arrivals) -> dg.AssetChec
     if found.gaps:
         named = ", ".join(_span(rules, *gap) for gap in found.gaps[:_GAPS_NAMED])
         more = f" and {len(found.gaps) - _GAPS_NAMED} more gaps" if len(found.gaps) > _GAPS_NAMED else ""
-        problems.append(f"no file of {named}{more}")
+        problems.append(f"no usable file of {named}{more}")
     if found.silent_since:
         problems.append(f"nothing since the file of {_span(rules, found.silent_since, found.silent_since)}")
     return dg.AssetCheckResult(
