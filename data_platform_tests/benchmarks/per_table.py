@@ -1,0 +1,199 @@
+"""What orchestration adds to a table's own work within a run: materializations with all their metadata, checks, logs.
+
+Ours is a partner's landing step as it runs in production, with an intake that finds everything done: no file is
+read, no statement sent. The peers are one `@asset` a table that does nothing: in one process, and with a process a
+step as Dagster's default executor has it. On all sides events go to PostgreSQL, as
+in the local cloud and in production; Dagster's SQLite takes several times as long.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from data_platform_tests.benchmarks.feeds import write_project
+from data_platform_tests.benchmarks.runner import child, measured, result
+from data_platform_tests.servers.local_cloud import private_cloud
+
+MODULE = "data_platform_tests.benchmarks.per_table"
+TABLES, MULTIPROCESS_TABLES, MILLISECONDS = 100, 4, 60
+DAY = "2026-03-08"
+
+
+class _Done:
+    """Stands for Intake: everything was loaded already."""
+
+    def __init__(self, rules: Any, *, database: str, run_id: str, **_: Any) -> None:
+        from data_platform.warehouse.table import raw_table
+
+        self.rules, self.run_id = rules, run_id
+        self.target = raw_table(database, rules.partner, rules.name)
+
+    def take_in(self, requested: Any) -> Any:
+        from data_platform.lake.manifest import FileEntry, Manifest
+        from data_platform.landing.intake import IntakeResult
+        from data_platform.warehouse.load import LoadResult
+
+        extract, now = "0" * 32, datetime(2026, 3, 8, tzinfo=UTC)
+        manifest = Manifest(
+            extract_id=extract, source=self.rules.partner, table=self.rules.name, partition=DAY, contract_hash="0",
+            columns=(), files=(FileEntry("part", 10, 1000, "0"),), rows=10, rejects=0, rejects_file=None,
+            position_from=None, position_to={"file_name": "f"}, started_at=now, committed_at=now, run_id=self.run_id,
+        )  # fmt: skip
+        load = LoadResult(rows_loaded=10, loaded=(extract,), query_ids=("a", "b", "c"))
+        return IntakeResult(self.target, manifests=[manifest], loads=[load])
+
+
+class _Session:
+    """Stands for a Snowflake session: no table has rows."""
+
+    def __enter__(self) -> _Session:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def cursor(self) -> _Session:
+        return self
+
+    def execute(self, sql: str, *_: Any, **__: Any) -> None:
+        names = re.findall(r"AS (\w+)", sql)
+        self.description = [SimpleNamespace(name=name) for name in names]
+        self.rows = [(0,) * len(names)] if names else []
+
+    def fetchall(self) -> list[tuple[int, ...]]:
+        return self.rows
+
+
+def ours(options: dict[str, Any]) -> dict[str, Any]:
+    """The landing step of one partner, all feeds asked for."""
+    import dagster as dg
+
+    package = write_project(Path.cwd() / "project", 1, options["tables"])
+    sys.path.insert(0, str(package.parent))
+    from data_platform.definitions import compose
+    from data_platform.resources import LakeResource, LandingResource, WarehouseResource
+
+    repository = compose(package).get_repository_def()
+    asked = [{"feed": f"partner_00/feed_{feed:03}", "key": "inbound/x"} for feed in range(options["tables"])]
+    instance = _instance(options)
+    with (
+        patch("data_platform.landing.intake.Intake", _Done),
+        patch.object(WarehouseResource, "open", lambda *_, **__: _Session()),
+        patch.object(LakeResource, "lake", lambda _: None),
+        patch.object(LandingResource, "bucket", lambda _: None),
+    ):
+        began, cpu = time.perf_counter(), time.process_time()
+        done = repository.get_job("__ASSET_JOB").execute_in_process(
+            instance=instance,
+            asset_selection=[key for key in repository.assets_defs_by_key if key.path[0] in ("lake", "raw")],
+            partition_key=DAY,
+            run_config={"ops": {"partner_00": {"config": {"deliveries": asked}}}},
+        )
+        took = _took(began, cpu, options)
+    assert len(done.get_asset_check_evaluations()) == 2 * options["tables"]
+    return {**took, "materializations": len(done.get_asset_materialization_events())}
+
+
+def single_assets(options: dict[str, Any]) -> dict[str, Any]:
+    """One `@asset` a table, in this process."""
+    import dagster as dg
+
+    instance = _instance(options)
+    job = assets_of(options["tables"])
+    began, cpu = time.perf_counter(), time.process_time()
+    done = job.execute_in_process(instance=instance)
+    return {**_took(began, cpu, options), "materializations": len(done.get_asset_materialization_events())}
+
+
+def multiprocess(options: dict[str, Any]) -> dict[str, Any]:
+    """One `@asset` a table, a process each, one after the other: what one of them waits for."""
+    import dagster as dg
+
+    instance = _instance(options)
+    os.environ["BENCH_TABLES"] = str(options["tables"])
+    began, cpu = time.perf_counter(), time.process_time()
+    config = {"execution": {"config": {"multiprocess": {"max_concurrent": 1}}}}
+    with dg.execute_job(dg.reconstructable(asset_job), instance=instance, run_config=config) as done:
+        assert done.success
+    return _took(began, cpu, options)
+
+
+def asset_job() -> Any:
+    """The job that step processes build again."""
+    return assets_of(int(os.environ["BENCH_TABLES"]))
+
+
+def assets_of(tables: int) -> Any:
+    """A job of so many assets that do nothing."""
+    import dagster as dg
+
+    def of(number: int) -> dg.AssetsDefinition:
+        @dg.asset(key=["raw", f"table_{number}"])
+        def table():  # type: ignore[no-untyped-def]  # Dagster reads annotations, and can't see a local import
+            return dg.MaterializeResult(metadata={"rows": 10, "bytes": 1000})
+
+        return table
+
+    assets = [of(number) for number in range(tables)]
+    return dg.Definitions(assets=assets, jobs=[dg.define_asset_job("all_tables")]).resolve_job_def("all_tables")
+
+
+def _instance(options: dict[str, Any]) -> Any:
+    """The local cloud's own: Dagster's storage is PostgreSQL."""
+    import dagster as dg
+
+    os.environ |= options["environment"]
+    return dg.DagsterInstance.get()
+
+
+def _took(began: float, cpu: float, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "ms_a_table": (time.perf_counter() - began) * 1000 / options["tables"],
+        "cpu_ms_a_table": (time.process_time() - cpu) * 1000 / options["tables"],
+    }
+
+
+SIDES = {side.__name__: side for side in (ours, single_assets, multiprocess)}
+
+
+def run(options: dict[str, Any]) -> dict[str, Any]:
+    """Options: `folder` to work in, `quick`."""
+    cloud = private_cloud(Path(options["folder"]) / "cloud")
+    try:
+        variables = cloud.up()
+        names = ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL")
+        return _run({"environment": {name: variables[name] for name in names}}, quick=bool(options.get("quick")))
+    finally:
+        cloud.down()
+
+
+def _run(given: dict[str, Any], *, quick: bool) -> dict[str, Any]:
+    many = {**given, "tables": 5 if quick else TABLES}
+    few = {**given, "tables": 1 if quick else MULTIPROCESS_TABLES}
+    times = 1 if quick else 3
+    own = measured(MODULE, "ours", many, times=times, by="ms_a_table")
+    single = measured(MODULE, "single_assets", many, times=times, by="ms_a_table")
+    apart = measured(MODULE, "multiprocess", few, by="ms_a_table")
+    return result(
+        "per_table",
+        f"Orchestration of a table within a run of {many['tables']} tables (2 materializations, 2 checks each)",
+        ours=f"{own['ms_a_table']:.0f} ms",
+        peer=f"@asset a table, one process {single['ms_a_table']:.0f} ms (1 materialization); a process a step"
+        f" {apart['ms_a_table']:,.0f} ms",
+        ratio=apart["ms_a_table"] / own["ms_a_table"],
+        peak_mb=own["peak_mb"],
+        target=f"<= {MILLISECONDS} ms",
+        met=own["ms_a_table"] <= MILLISECONDS and own["materializations"] == 2 * many["tables"],
+        measured={"tables": many["tables"], "ours": own, "single_assets": single, "multiprocess": apart},
+    )
+
+
+if __name__ == "__main__":
+    child(SIDES)
