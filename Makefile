@@ -30,8 +30,9 @@ check: $(STAMP) ## Formatting, lints, types, import rules, and every defs.yaml.
 	$(BIN)/data-platform dbt-sources --check
 	$(BIN)/sqlfluff lint dbt_project
 
-bench: $(STAMP) ## The benchmarks, each a ratio within one run.
-	$(BIN)/pytest data_platform_tests/benchmarks -s $(ARGS)
+bench: $(STAMP) ## The benchmarks, beside their peers, which it installs; writes docs/benchmarks.md.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	$(BIN)/python -m data_platform_tests.benchmarks $(ARGS)
 
 install: $(STAMP) ## Make .venv with exactly the packages of requirements/dev.txt.
 

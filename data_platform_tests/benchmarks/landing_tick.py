@@ -55,7 +55,7 @@ def serve(options: dict[str, Any]) -> None:
     class Answers(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802  the base class's name
+        def do_GET(self) -> None:
             query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             after = query.get("continuation-token") or query.get("start-after")
             start = places[after] + 1 if after else 0
@@ -105,7 +105,7 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
     ]  # fmt: skip
     _use(options["port"])
     bucket = LandingResource(bucket_name="landing").bucket()
-    instance = dg.DagsterInstance.local_temp(os.getcwd())
+    instance = dg.DagsterInstance.local_temp(str(Path.cwd()))
     under_way = 0
     for number, tokens in enumerate(_under_way(options["objects"])):
         under_way += len(tokens)

@@ -73,16 +73,16 @@ class _Session:
 
 def ours(options: dict[str, Any]) -> dict[str, Any]:
     """The landing step of one partner, all feeds asked for."""
-    import dagster as dg
 
     package = write_project(Path.cwd() / "project", 1, options["tables"])
     sys.path.insert(0, str(package.parent))
+    from data_platform.automation.storage import keep_connections
     from data_platform.definitions import compose
     from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 
     repository = compose(package).get_repository_def()
+    keep_connections(instance := _instance(options))  # as `data-platform run` does
     asked = [{"feed": f"partner_00/feed_{feed:03}", "key": "inbound/x"} for feed in range(options["tables"])]
-    instance = _instance(options)
     with (
         patch("data_platform.landing.intake.Intake", _Done),
         patch.object(WarehouseResource, "open", lambda *_, **__: _Session()),
@@ -103,7 +103,6 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 
 def single_assets(options: dict[str, Any]) -> dict[str, Any]:
     """One `@asset` a table, in this process."""
-    import dagster as dg
 
     instance = _instance(options)
     job = assets_of(options["tables"])

@@ -1,0 +1,145 @@
+"""Runs the benchmarks and writes what they came to: `python -m data_platform_tests.benchmarks [--only NAME] [--quick] [--whole]`.
+
+A full run writes docs/benchmarks.json, and docs/benchmarks.md from it; `--quick` and `--only` only print. The demo's
+whole day with 2 million rows is run by `--whole`: it takes longer than all the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_platform_tests.benchmarks import code_location, csv_to_parquet, landing_tick, per_table, whole_path
+from data_platform_tests.benchmarks.runner import ROOT, result
+
+QUICK_CSV_ROWS = 20_000
+_PACKAGES = ("dagster", "dlt", "duckdb", "pyarrow", "pydantic", "obstore", "boto3")
+_PAGE = """\
+# Benchmarks
+
+What the platform costs, each measured beside a peer within one run. Made by `make bench`; nothing below is edited by
+hand.
+
+{table}
+
+`less` is how many times less ours costs than the first peer named: CPU seconds, except for orchestration, where it is
+wall time. Peak memory is of our own process. Measured on {machine}, {date}.
+
+What is measured exactly is said at the top of each module in `data_platform_tests/benchmarks/`; every figure that was
+taken is in [benchmarks.json](benchmarks.json).
+
+To repeat it on a quiet machine (some minutes):
+
+```
+make bench                                                  # writes this page
+make bench ARGS=--whole                                     # with the demo's whole day, from SFTP to marts
+.venv/bin/python -m data_platform_tests.benchmarks --only landing_tick
+.venv/bin/python -m data_platform_tests.benchmarks --quick  # seconds; small sizes, so no figures to quote
+```
+"""
+
+
+def csv(options: dict[str, Any]) -> dict[str, Any]:
+    """The CSV benchmark, in the form of the others."""
+    rows = QUICK_CSV_ROWS if options.get("quick") else csv_to_parquet.ROWS
+    found = csv_to_parquet.run({"rows": rows})
+    measured, own = found["measured"], found["measured"]["ours"]
+    other = measured.get("peer")
+    peer = f"dlt filesystem + duckdb {other['cpu_seconds']:.1f} CPU s" if other else found["skipped"]
+    return result(
+        "csv_to_parquet",
+        f"{measured['file_mb']:.0f} MB of CSV to Parquet and every reject ({own['rejected']:,})",
+        ours=f"{own['mb_per_second']} MB/s, {own['cpu_seconds']:.1f} CPU s",
+        peer=peer,
+        ratio=measured.get("cpu_ratio"),
+        peak_mb=own["peak_mb"],
+        target=found["target"],
+        met=found["met"],
+        measured=measured,
+    )
+
+
+BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "csv_to_parquet": csv,
+    "code_location": code_location.run,
+    "per_table": per_table.run,
+    "landing_tick": landing_tick.run,
+    "whole_path": whole_path.run,
+}
+ON_REQUEST = frozenset(("whole_path",))
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    lines = ["| what | ours | peer | less | peak | target | met |", "|---|---|---|---|---|---|---|"]
+    for one in results:
+        ratio = f"{one['ratio']}x" if one["ratio"] is not None else ""
+        peak = f"{one['peak_mb']} MB" if one["peak_mb"] is not None else ""
+        met = ("yes" if one["met"] else "**no**") if one["target"] else ""
+        cells = (one["what"], one["ours"], one["peer"], ratio, peak, one["target"], met)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return None
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m data_platform_tests.benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--quick", action="store_true", help="small sizes: whether they run, not what they come to")
+    parser.add_argument("--whole", action="store_true", help="also the demo's whole day, from SFTP to marts")
+    given = parser.parse_args()
+    results = []
+    for name in given.only or [name for name in BENCHMARKS if given.whole or name not in ON_REQUEST]:
+        with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+            results.append(BENCHMARKS[name]({"folder": folder, "quick": given.quick}))
+        print(json.dumps({key: value for key, value in results[-1].items() if key != "measured"}, indent=1), flush=True)
+    print("\n" + table(results))
+    if given.quick or given.only:
+        return
+    here, today = machine(), datetime.now(UTC).date().isoformat()
+    docs = ROOT / "docs"
+    docs.mkdir(exist_ok=True)
+    report = {"date": today, "machine": here, "results": results}
+    (docs / "benchmarks.json").write_text(json.dumps(report, indent=1) + "\n")
+    told = f"{here['cores']} cores ({here['processor']}), {here['memory_gib']} GiB, Python {here['python']}"
+    (docs / "benchmarks.md").write_text(_PAGE.format(table=table(results), machine=told, date=today))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Each benchmark runs, at sizes that say nothing of its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, table
+from data_platform_tests.benchmarks.runner import SideFailed, measured
+
+KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "measured"}
+SERVERS = {"per_table"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.server if name in SERVERS else ())
+        for name in BENCHMARKS
+        if name not in ON_REQUEST
+    ],
+)
+def test_a_benchmark_runs_and_says_what_it_came_to(name: str, tmp_path: Path) -> None:
+    found = BENCHMARKS[name]({"folder": str(tmp_path), "quick": True})
+    assert set(found) == KEYS
+    assert found["name"] == name
+    assert found["what"] in table([found])
+
+
+def test_a_side_that_fails_is_told_with_what_it_wrote() -> None:
+    with pytest.raises(SideFailed, match="KeyError: 'folder'"):
+        measured("data_platform_tests.benchmarks.code_location", "ours", {})
+
+
+def test_a_target_that_is_missed_stands_out() -> None:
+    missed: dict[str, Any] = dict.fromkeys(KEYS, "") | {"ratio": 0.5, "peak_mb": 100, "target": "1 s", "met": False}
+    assert "**no**" in table([missed])
