@@ -1,4 +1,6 @@
-"""Runs the benchmarks and writes what they came to: `python -m data_platform_tests.benchmarks [--only NAME] [--quick] [--whole]`.
+"""Runs the benchmarks and writes what they came to.
+
+    python -m data_platform_tests.benchmarks [--only NAME] [--quick] [--whole]
 
 A full run writes docs/benchmarks.json, and docs/benchmarks.md from it; `--quick` and `--only` only print. The demo's
 whole day with 2 million rows is run by `--whole`: it takes longer than all the others.
