@@ -56,7 +56,10 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
 
 
 def _targets(repository: dg.RepositoryDefinition, sensor: str) -> list[str]:
-    """The assets that a sensor's runs may select; Dagster makes a job of them."""
+    """The assets that a sensor's runs may select; Dagster makes a job of them, or keeps the selection as it is."""
+    defined = repository.get_sensor_def(sensor)
+    if defined.asset_selection is not None and not isinstance(defined, dg.AutomationConditionSensorDefinition):
+        return sorted(key.to_user_string() for key in defined.asset_selection.resolve(repository.asset_graph))
     jobs = [job for job in repository.get_all_jobs() if job.name == f"__anonymous_asset_job_{sensor}"]
     return sorted(key.to_user_string() for job in jobs for key in job.asset_layer.executable_asset_keys)
 

@@ -34,15 +34,20 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def requests(ready: Sequence[Ready], history: History) -> Iterator[dg.RunRequest]:
-    """Packs ready files into runs, a run a day (partition) whatever the feeds; the more often a file has failed, the
-    fewer others go with it."""
-    packs: dict[tuple[str, int], list[Ready]] = defaultdict(list)
+    """Packs ready files into runs, a run a day (partition) whatever the feeds, as long as their days are the same to
+    Dagster; the more often a file has failed, the fewer others go with it."""
+    packs: dict[tuple[str, str, int], list[Ready]] = defaultdict(list)
     for item in ready:
         failures = min(history.failed[item.pending.token], len(PACKS) - 1)
-        packs[item.partition or "", failures].append(item)
-    for (_, failures), items in sorted(packs.items(), key=lambda pack: pack[0]):
+        packs[item.partition or "", _days(item.rules), failures].append(item)
+    for (_, _, failures), items in sorted(packs.items(), key=lambda pack: pack[0]):
         for start in range(0, len(items), PACKS[failures]):
             yield _request(items[start : start + PACKS[failures]], history)
+
+
+def _days(rules: FeedRules) -> str:
+    """What tells a feed's days from another's: Dagster refuses a run of assets whose partitions differ."""
+    return f"{rules.partition.start} {rules.time_zone}" if rules.partition else ""
 
 
 def _request(items: Sequence[Ready], history: History) -> dg.RunRequest:
@@ -157,7 +162,8 @@ def tick(
 
 @dg.sensor(
     name="landing",
-    target=dg.AssetSelection.kind("sftp", include_sources=True)
+    # Not `target`: that makes a job of all of them, which can't be where feeds' partitions differ.
+    asset_selection=dg.AssetSelection.kind("sftp", include_sources=True)
     .downstream(depth=2, include_self=False)
     .materializable(),
     minimum_interval_seconds=TICK_SECONDS,

@@ -210,7 +210,10 @@ class FeedRules(FeedDeclaration):
         match = self.regex.fullmatch(file_name)
         if match is None:
             raise ValueError(f"{file_name!r} doesn't match the pattern of {self.feed}: {self.pattern}")
-        day = _day(match[self.partition.group], self.partition.format)
+        text = match[self.partition.group]
+        if text is None:  # the group is in a part of the pattern that need not be there
+            raise ValueError(f"{file_name!r} names no day of {self.feed}, in the group {self.partition.group!r}")
+        day = _day(text, self.partition.format)
         if day < self.partition.start:
             raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.feed} ({self.partition.start})")
         return day.isoformat()
@@ -218,14 +221,14 @@ class FeedRules(FeedDeclaration):
     def slot(self, file_name: str) -> datetime | None:
         """The start (UTC) of the hour or day that a file is of, or None where its name doesn't say."""
         match = self.regex.fullmatch(file_name)
-        if self.expected is None or match is None:
+        if self.expected is None or match is None or match[self.slot_group] is None:
             return None
         form = self.expected.format or (self.partition.format if self.partition else "%Y%m%d")
         try:
             read = datetime.strptime(match[self.slot_group], form)
-        except ValueError:
+            return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(self.time_zone))).astimezone(UTC)
+        except (ValueError, OverflowError):  # the first and last hours there are have no counterpart in UTC
             return None
-        return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(self.time_zone))).astimezone(UTC)
 
     @classmethod
     def of(cls, attributes: dict[str, Any]) -> FeedRules:

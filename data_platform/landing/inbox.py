@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.feed import FeedRules
@@ -145,6 +146,11 @@ def _sort(
         partition = rules.partition_key(file_name)
     except ValueError as error:
         found.unmatched.append((pending, str(error)))
+        return
+    if partition is not None and partition > (today := now.astimezone(ZoneInfo(rules.time_zone)).date().isoformat()):
+        # There is no such partition yet, and a run of it would be refused.
+        reason = f"it is of {partition}, which has not begun: in {rules.time_zone} it is {today}"
+        found.unmatched.append((pending, reason))
         return
     companion = rules.readiness.companion(file_name)
     companion_key = f"inbound/{partner}/{companion}" if companion else None

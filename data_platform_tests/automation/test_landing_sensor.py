@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import dagster as dg
 import pytest
 
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, History, read_history
-from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, requests, tick
+from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
+from data_platform.components.landing_assets import Feed, landing_definitions
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import Ready
 from data_platform_tests.landing.test_inbox import NOW, Objects, feed
@@ -63,6 +66,31 @@ def test_a_days_files_go_in_one_run_with_the_checks_that_it_evaluates() -> None:
     request = found.requests[0]
     assert request.asset_selection == [dg.AssetKey(["lake", "p", "f"]), dg.AssetKey(["raw", "p", "f"])]
     assert {key.name for key in request.asset_check_keys or []} == {"contract", "deliveries"}
+
+
+def test_days_that_dagster_tells_apart_go_in_runs_of_their_own() -> None:
+    feeds = [feed(), feed("g", partition={"start": "2026-02-01"}), feed("h", time_zone="Asia/Tokyo")]
+    bucket = Bucket({f"inbound/p/{name}_20260306.csv": 99.0 for name in "fgh"})
+    found = tick(cast(LandingBucket, bucket), feeds, History, Cursor(), NOW)
+    runs = [[delivery["feed"] for delivery in asked_for(request)] for request in found.requests]
+    assert sorted(runs) == [["p/f"], ["p/g"], ["p/h"]]
+
+
+def test_the_sensor_asks_for_runs_of_feeds_whose_partitions_differ() -> None:
+    feeds = [feed(), feed("g", partition={"start": "2026-02-01"}, time_zone="Asia/Tokyo")]
+    defs = dg.Definitions.merge(
+        landing_definitions("p", "", [Feed(rules, "", (), {}, Path("/p/defs.yaml"), Path("/p")) for rules in feeds]),
+        dg.Definitions(sensors=[landing], resources={"lake": None, "warehouse": None, "landing": None}),
+    )
+    bucket = Bucket({"inbound/p/f_20260306.csv": 99, "inbound/p/g_20260306.csv": 99, "inbound/p/f_29990101.csv": 99})
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(
+            instance=instance,
+            repository_def=defs.get_repository_def(),
+            resources={"landing": SimpleNamespace(bucket=lambda: bucket)},
+        )
+        asked = landing.evaluate_tick(context).run_requests or []
+    assert [request.partition_key for request in asked] == ["2026-03-06", "2026-03-06"]
 
 
 def test_what_a_run_has_is_not_asked_for_again(one_file: Bucket) -> None:

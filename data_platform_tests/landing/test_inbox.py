@@ -77,6 +77,21 @@ def test_what_no_feed_takes_is_told_with_the_reason() -> None:
     assert not found.ready
 
 
+def test_a_file_of_a_day_that_has_not_begun_is_told_and_taken_when_it_has() -> None:
+    night = datetime(2026, 3, 8, 3, tzinfo=UTC)  # still the 7th in New York
+    rules = feed(time_zone="America/New_York")
+    objects = cast(LandingBucket, Objects({"inbound/p/f_20260308.csv": 99}))
+    early = scan(objects, FeedIndex([rules]), now=night)
+    assert "has not begun" in early.unmatched[0][1]
+    assert not early.ready
+    assert scan(objects, FeedIndex([rules]), now=night + timedelta(hours=2)).ready
+
+
+def test_a_name_without_the_day_that_its_pattern_allows_for_is_told() -> None:
+    found = look(Objects({"inbound/p/f.csv": 99}), feed(pattern=r"f(?:_(?P<day>\d{8}))?\.csv"))
+    assert "names no day" in found.unmatched[0][1]
+
+
 def test_two_feeds_that_want_the_same_file_get_neither() -> None:
     found = look(Objects({"inbound/p/f_20260307.csv": 99}), feed(), feed("g", pattern=r"f_(?P<day>\d{8})\.csv"))
     assert "p/f, p/g" in found.unmatched[0][1]
