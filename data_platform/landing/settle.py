@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from data_platform.landing.bucket import LandingBucket, Pending
@@ -17,6 +18,9 @@ from data_platform.warehouse.settlement import DeliveryRow
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_KEY_BYTES = 1_024
+"""The longest key that S3 takes, in UTF-8 (docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html)."""
+
 
 def settle(
     receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore, *, companion: str | None = None
@@ -25,7 +29,7 @@ def settle(
     trigger) to archive, or to quarantine with the reason in the receipt beside it."""
     body = receipt_json(receipt)
     lake_store.put(f"receipts/{receipt.partner}/{receipt.delivery_id}.json", body)
-    bucket.put(f"receipts/{receipt.partner}/{receipt.file_name}.{receipt.delivery_id[:8]}.json", body)
+    bucket.put(_key(f"receipts/{receipt.partner}/", receipt.file_name, f".{receipt.delivery_id[:8]}.json"), body)
     bucket.move(_delivery(receipt), settled_key(receipt))
     if companion is not None:
         _move_companion(receipt, bucket, companion)
@@ -39,7 +43,7 @@ def receipt_json(receipt: DeliveryRow) -> bytes:
 def settled_key(receipt: DeliveryRow) -> str:
     """Where a settled delivery's file is kept."""
     room = "quarantine" if receipt.status == "quarantined" else "archive"
-    return f"{room}/{receipt.partner}/{receipt.feed}/{receipt.delivery_id}/{receipt.file_name}"
+    return _key(f"{room}/{receipt.partner}/{receipt.feed}/{receipt.delivery_id}/", receipt.file_name)
 
 
 def report_unmatched(bucket: LandingBucket, pending: Pending, reason: str) -> bool:
@@ -47,8 +51,8 @@ def report_unmatched(bucket: LandingBucket, pending: Pending, reason: str) -> bo
     Returns whether this was the first time (False too for a file outside every partner's folder)."""
     if pending.key.count("/") < 2:
         return False
-    name = f"{pending.file_name}.{pending.etag.strip(chr(34))[:8]}.unmatched.json"
-    receipt_key = f"receipts/{pending.partner}/{name}"
+    upload = pending.etag.strip(chr(34))[:8]
+    receipt_key = _key(f"receipts/{pending.partner}/", pending.file_name, f".{upload}.unmatched.json")
     if bucket.exists(receipt_key):
         return False
     bucket.put(receipt_key, _unmatched(pending.file_name, reason))
@@ -70,4 +74,15 @@ def _move_companion(receipt: DeliveryRow, bucket: LandingBucket, companion: str)
     current = bucket.current(companion)
     if current is not None:
         folder = settled_key(receipt).rsplit("/", 1)[0]
-        bucket.move(current, f"{folder}/{companion.rsplit('/', 1)[-1]}")
+        bucket.move(current, _key(f"{folder}/", companion.rsplit("/", 1)[-1]))
+
+
+def _key(folder: str, file_name: str, ending: str = "") -> str:
+    """The key of a file in a folder. A partner's name may be as long as a key of inbound can be; where another folder's
+    leaves it no room, its middle is cut out."""
+    room = _KEY_BYTES - len(f"{folder}{ending}".encode())
+    name = file_name.encode()
+    if len(name) <= room:
+        return f"{folder}{file_name}{ending}"
+    start, end = name[: room - 48].decode(errors="ignore"), name[-32:].decode(errors="ignore")
+    return f"{folder}{start}~{sha256(name).hexdigest()[:8]}{end}{ending}"

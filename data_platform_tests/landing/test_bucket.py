@@ -1,0 +1,40 @@
+"""The landing bucket on the local S3: what partners may call their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from data_platform.environment import Settings
+from data_platform.lake.store import open_bucket
+from data_platform.landing.bucket import LandingBucket
+from data_platform.resources.lake import s3_client
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def bucket(local_cloud: Mapping[str, str]) -> Iterator[LandingBucket]:
+    settings = Settings.from_environment(local_cloud)
+    name = settings.landing_bucket
+    bucket = LandingBucket(open_bucket(settings, name), s3_client(settings), name)
+    yield bucket
+    for page in bucket.pages(prefix="inbound/odd/"):
+        for pending in page:
+            if (current := bucket.current(pending.key)) is not None:
+                bucket.delete(current)
+
+
+@pytest.mark.parametrize("odd", ["m//m.csv", "m\nm.csv", "m\tm.csv", "../m.csv", "m/./m.csv"])
+def test_a_name_that_obstore_refuses_hides_no_other_file(bucket: LandingBucket, odd: str) -> None:
+    names = sorted(["a.csv", odd, "z.csv"])
+    for name in names:
+        bucket.put(f"inbound/odd/{name}", b"x")
+    listed = [pending for page in bucket.pages(prefix="inbound/odd/") for pending in page]
+    assert [pending.file_name for pending in listed] == names
+    assert {pending.size for pending in listed} == {1}
+    after = [
+        pending for page in bucket.pages(start_after=f"inbound/odd/{odd}", prefix="inbound/odd/") for pending in page
+    ]
+    assert [pending.file_name for pending in after] == names[names.index(odd) + 1 :]
