@@ -6,7 +6,6 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from data_platform.environment import Settings, SnowflakeSettings
-from data_platform.warehouse.arrow_once import read_one_arrow_result
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -52,7 +51,10 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
 def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
     """A session, which the caller closes. Raises SettingsError in `local` when the local cloud isn't up, and
     the connector's errors."""
-    import snowflake.connector  # almost a second, which loading definitions doesn't need
+    # The connector takes almost a second to import, which every process that loads definitions would pay.
+    import snowflake.connector
+
+    from data_platform.warehouse.arrow_once import read_one_arrow_result
 
     arguments = connection_arguments(settings.require_endpoints())
     read_one_arrow_result()
