@@ -16,10 +16,11 @@ dev: $(STAMP) ## Dagster's UI on the same data, with sensors and schedules at wo
 	$(BIN)/data-platform dev
 
 test: $(STAMP) ## The tests that need no server.
-	$(BIN)/pytest -m "not server and not end_to_end" $(ARGS)
+	$(BIN)/pytest -m "not server and not end_to_end" -n 2 $(ARGS)
 
 test-servers: $(STAMP) ## The tests that start real servers, and those of the whole platform (Chromium, sftp).
-	$(BIN)/pytest -m "server or end_to_end" $(ARGS)
+	$(BIN)/pytest -m "server and not end_to_end" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m end_to_end $(ARGS)
 
 check: $(STAMP) ## Formatting, lints, types, import rules, and every defs.yaml.
 	$(BIN)/ruff check data_platform data_platform_tests

@@ -67,6 +67,7 @@ def test_the_projects_own_partners_are_read() -> None:
         ("{public_keys: ['ssh-dss AAAAB3NzaC1kc3MAAACBAP']}", "expected a line such as"),
         ("{public_keys: [", "not YAML"),
     ],
+    ids=["text", "number", "kind only", "too short", "not base64", "another kind's", "dss", "not YAML"],
 )
 def test_a_key_that_could_not_sign_in_is_refused_with_the_file(tmp_path: Path, attributes: str, expected: str) -> None:
     declare(tmp_path, "partner", attributes)
