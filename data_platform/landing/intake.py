@@ -138,6 +138,7 @@ class Intake:
                 [str(manifest.origin["delivery_id"]) for manifest in extracts.values()],
             )
             again = [row for row in rows.values() if row.status == "loaded" and row.extract_id in extracts]
+            again.sort(key=lambda row: row.landed_at)
             for start in range(0, len(again), DELIVERIES_A_LOAD):
                 part = again[start : start + DELIVERIES_A_LOAD]
                 manifests = [extracts[str(row.extract_id)] for row in part]

@@ -179,6 +179,19 @@ def related_deliveries(
     return list(_select(cursor, database, where, bound))
 
 
+def lands_late(cursor: SnowflakeCursor, database: str, chosen: Sequence[Settlement]) -> bool:
+    """Whether the ledger has loaded deliveries of the feed that landed after the first of these: none, where files are
+    loaded in the order in which they land."""
+    first = min(chosen, key=lambda each: each.landed_at)
+    cursor.execute(
+        f"SELECT COUNT(*) FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s AND STATUS = 'loaded'"
+        " AND LANDED_AT > %s::TIMESTAMP_TZ",
+        [first.partner, first.feed, first.landed_at.isoformat()],
+    )
+    ((later,),) = cursor.fetchall()
+    return bool(later)
+
+
 def write_deliveries(
     cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow], *, again: Collection[str]
 ) -> None:

@@ -88,7 +88,7 @@ def load_extracts(
     manifests, or `duplicate` or `quarantined` without (a manifest whose `origin` names a quarantined delivery
     brings only rejects). `replace` takes out the rows of the manifests' partitions (all rows, for a feed
     without partitions), and of several extracts of one partition keeps the last; `merge` lets the row of the
-    last delivery, then record, win for each key.
+    delivery that landed last, then of the last record, win for each key, whichever is loaded first.
 
     Raises LoadRefused, LedgerChanged, RowCountMismatch, and the connector's errors; nothing is changed then.
     """
@@ -110,7 +110,18 @@ def load_extracts(
         files = [file for manifest in chosen for file in manifest.files]
         rows = copy_rows(run.execute, staging or table, columns, files)
         if staging is not None:
-            merge_rows(run.execute, table, staging, columns, contract.key, decision.load)
+            loading = [each for each in settlements if each.extract_id in decision.load]
+            merge_rows(
+                run.execute,
+                table,
+                staging,
+                columns,
+                contract.key,
+                decision.load,
+                landed={str(each.extract_id): each.landed_at for each in loading}
+                if loading and ledger.lands_late(cursor, table.database, loading)
+                else {},
+            )
         rejected = _load_rejects(run, table, chosen + _quarantined(manifests, decision), decision.remove, again)
         now = datetime.now(UTC)
         ledger.write_loads(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, RECORD_NUMBER, Column, quoted
 from data_platform.warehouse.copy import Execute
+from data_platform.warehouse.platform import deliveries
 from data_platform.warehouse.table import TableRef, literal
 
 if TYPE_CHECKING:
@@ -30,10 +32,15 @@ def merge_rows(
     columns: Sequence[Column],
     key: Sequence[str],
     extract_ids: Sequence[str],
+    landed: Mapping[str, datetime],
 ) -> None:
     """Merges what is staged, in the open transaction. Of several rows with one key, that of the last extract
     in `extract_ids`, then of the last record, wins: MERGE would refuse two
-    (https://docs.snowflake.com/en/sql-reference/sql/merge#duplicate-join-behavior)."""
+    (https://docs.snowflake.com/en/sql-reference/sql/merge#duplicate-join-behavior).
+
+    A row in the table stays where it landed after the new one: a file that is tried again, or loaded again, hours
+    later brings nothing back that was replaced meanwhile. `landed` says when the new ones did; empty, where the ledger
+    has nothing that landed later."""
     if not extract_ids:
         return
     names = [column.snowflake_name for column in columns]
@@ -42,9 +49,24 @@ def merge_rows(
     order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
     if quoted(RECORD_NUMBER) in names:
         order.append(f"{quoted(RECORD_NUMBER)} DESC")
+    source = (
+        f"SELECT {', '.join(names)} FROM {staging.sql}"
+        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
+    )
+    if landed:
+        times = " ".join(
+            f"WHEN {literal(each)} THEN {literal(at.isoformat())}::TIMESTAMP_TZ" for each, at in landed.items()
+        )
+        source = (
+            f"SELECT {', '.join(f'STAGED.{name}' for name in names)} FROM ({source}) AS STAGED"
+            f" LEFT JOIN (SELECT {', '.join(f'OLD.{name}' for name in keys)}, LEDGER.LANDED_AT FROM {table.sql} AS OLD"
+            f" JOIN {deliveries(table.database).sql} AS LEDGER ON LEDGER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}"
+            f" WHERE LEDGER.STATUS = 'loaded' AND LEDGER.LANDED_AT > {literal(min(landed.values()).isoformat())}"
+            f"::TIMESTAMP_TZ) AS THERE ON {' AND '.join(f'STAGED.{name} = THERE.{name}' for name in keys)}"
+            f" WHERE THERE.LANDED_AT IS NULL OR THERE.LANDED_AT <= CASE STAGED.{quoted(EXTRACT_ID)} {times} END"
+        )
     execute(
-        f"MERGE INTO {table.sql} AS TARGET USING (SELECT {', '.join(names)} FROM {staging.sql}"
-        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1) AS NEW"
+        f"MERGE INTO {table.sql} AS TARGET USING ({source}) AS NEW"
         f" ON {' AND '.join(f'TARGET.{name} = NEW.{name}' for name in keys)}"
         f" WHEN MATCHED THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
         f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"

@@ -126,6 +126,21 @@ def test_merge_keeps_the_last_row_of_each_key(feed: Feed) -> None:
     assert feed.rows() == {"m1": 1, "m2": 2, "m3": 3}
 
 
+def test_merge_keeps_what_landed_later_whichever_is_loaded_first(feed: Feed) -> None:
+    feed.mode = "merge"
+    feed.prepare()
+    early = feed.deliver("a.csv", {"m1": 1, "m2": 1, "m3": 1, "m4": 1})
+    between = feed.deliver("b.csv", {"m1": 2, "m3": 2})
+    late = feed.deliver("c.csv", {"m1": 3, "m2": 3})
+    feed.load(late)
+    feed.load(between, early)  # failed at first, and tried again
+    assert feed.rows() == {"m1": 3, "m2": 3, "m3": 2, "m4": 1}
+    feed.load(early, reload=True)
+    assert feed.rows() == {"m1": 3, "m2": 3, "m3": 2, "m4": 1}
+    feed.load(feed.deliver("d.csv", {"m1": 4}))
+    assert feed.rows()["m1"] == 4
+
+
 def test_merge_takes_out_rows_that_a_new_version_no_longer_has(feed: Feed) -> None:
     feed.mode = "merge"
     feed.prepare()
