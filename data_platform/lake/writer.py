@@ -75,6 +75,7 @@ class ExtractWriter:
         self._run_id = run_id
         self._origin = dict(origin)
         self._attempt = secrets.token_hex(4)
+        self._offered = False
         self._uploads = Uploads(store)
         self._row_parts = Parts(self._uploads, self._part_path, self.schema, part_bytes=part_bytes)
         self._reject_parts = Parts(self._uploads, self._rejects_path, REJECTS_FILE_SCHEMA, part_bytes=None)
@@ -135,6 +136,7 @@ class ExtractWriter:
             origin=self._origin,
         )
         text = manifest.to_json().encode()
+        self._offered = True
         try:
             obstore.put(self._store, self.key.manifest_path, text, mode="create")
         except AlreadyExistsError:
@@ -148,11 +150,12 @@ class ExtractWriter:
         return manifest
 
     def abort(self) -> None:
-        """Deletes this attempt's parts; a no-op after a commit. Leaving the `with` block does it."""
+        """Deletes this attempt's parts; a no-op after a commit. Leaving the `with` block does it. Parts whose manifest
+        was put without a clear answer stay, as they may be committed; if not, they are orphans."""
         self._uploads.close()
         self._row_parts.discard()
         self._reject_parts.discard()
-        if self.committed is None:
+        if self.committed is None and not self._offered:
             mine = [path for path in self._paths() if attempt_of(path) == self._attempt]
             if mine:
                 obstore.delete(self._store, mine)

@@ -198,3 +198,21 @@ def test_only_what_no_manifest_commits_is_an_orphan() -> None:
     assert list(lake.orphans(older_than=timedelta(0), source="s")) == [left[1]]
     lake.delete(lake.orphans(older_than=timedelta(0)))
     assert paths(lake) == sorted([KEY.manifest_path, committed.files[0].path])
+
+
+def test_a_manifest_whose_answer_is_lost_keeps_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = lake_in_memory()
+    put = obstore.put
+
+    def lost(store: object, path: str, *args: object, **options: object) -> object:
+        done = put(store, path, *args, **options)  # type: ignore[arg-type]
+        if path.endswith("manifest.json"):
+            raise TimeoutError("no answer")
+        return done
+
+    monkeypatch.setattr(obstore, "put", lost)
+    with pytest.raises(TimeoutError):
+        lake.write_extract(KEY, SCHEMA, [batch(1, 2)], contract_hash="h")
+    monkeypatch.undo()
+    again = lake.write_extract(KEY, SCHEMA, [batch(3)], contract_hash="h")
+    assert lake.read_rows(again).num_rows == 2
