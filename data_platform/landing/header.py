@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data_platform.contract import Contract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
+
+_MOST_FOUND = 10_000
+"""A first line of more columns is no header, but data, or of another format."""
+_MOST_ADDED = 2_000
+"""More new columns than that are data: the members of an object that is a dictionary, for example."""
+_NAMED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,18 @@ def match_header(found: Sequence[str], contract: Contract, subject: str) -> Head
     names = [name.strip() for name in found]
     if not any(names):
         raise DeliveryUnreadable(f"{subject}: there is no header row; expected {_listed(contract)}")
+    if len(names) > _MOST_FOUND:
+        raise DeliveryUnreadable(
+            f"{subject}: the header row has {len(names)} columns, which are data, or another format; expected"
+            f" {_listed(contract)}. Ask the partner, or change the feed's format"
+        )
     _refuse_repeated(names, subject)
     matched = _matched(names, contract)
     _refuse_missing(names, matched, contract, subject)
     unknown = [name for place, name in enumerate(names) if place not in matched.values()]
     if unknown and contract.drift == "reject":
         raise ContractViolation(
-            f"{subject}: the contract doesn't know the columns {', '.join(map(repr, unknown))}; expected"
+            f"{subject}: the contract doesn't know the columns {_shown(unknown)}; expected"
             f" {_listed(contract)}. Add them to the feed's contract, or set its drift to evolve or ignore."
         )
     if unknown and contract.drift == "evolve":
@@ -44,7 +56,13 @@ def match_header(found: Sequence[str], contract: Contract, subject: str) -> Head
 
 
 def evolved(contract: Contract, headers: Sequence[str], subject: str) -> Contract:
-    """The contract with text columns of these headers. Raises ContractViolation where a header can't be named."""
+    """The contract with text columns of these headers. Raises ContractViolation where a header can't be named, or where
+    they are so many that they must be data."""
+    if len(headers) > _MOST_ADDED:
+        raise ContractViolation(
+            f"{subject}: {len(headers)} new columns must be data; expected at most {_MOST_ADDED}. Ask the partner, or"
+            " set the feed's drift to ignore or reject."
+        )
     try:
         return contract.evolved(tuple(headers))
     except ValueError as error:
@@ -64,12 +82,9 @@ def _matched(names: Sequence[str], contract: Contract) -> dict[str, int]:
 
 
 def _refuse_repeated(names: Sequence[str], subject: str) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
-        raise ContractViolation(
-            f"{subject}: the header names {', '.join(map(repr, repeated))} more than once:"
-            f" {', '.join(map(repr, names))}"
-        )
+        raise ContractViolation(f"{subject}: the header names {_shown(repeated)} more than once: {_shown(names)}")
 
 
 def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Contract, subject: str) -> None:
@@ -87,8 +102,14 @@ def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Con
         told.append(f"{column.header!r}" + (f" (the nearest is {near[0]!r})" if near else ""))
     raise ContractViolation(
         f"{subject}: the file has no column {', '.join(told)}; expected {_listed(contract)}; found"
-        f" {', '.join(map(repr, names))}. Ask the partner, or change source_name in the feed's contract."
+        f" {_shown(names)}. Ask the partner, or change source_name in the feed's contract."
     )
+
+
+def _shown(names: Sequence[str]) -> str:
+    """The first of them, as a reason goes into a receipt and a ledger."""
+    told = ", ".join(repr(name if len(name) <= 100 else f"{name[:100]}…") for name in names[:_NAMED])
+    return f"{told} and {len(names) - _NAMED} more" if len(names) > _NAMED else told
 
 
 def _listed(contract: Contract) -> str:

@@ -71,3 +71,20 @@ def test_a_repeated_column_is_a_violation() -> None:
 def test_a_header_without_names_is_unreadable() -> None:
     with pytest.raises(DeliveryUnreadable, match="there is no header row"):
         match_header(["", " "], contract(), "f")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("drift", ["reject", "evolve", "ignore"])
+def test_a_line_of_data_in_a_headers_place_is_told_at_once_and_in_few_words(drift: str) -> None:
+    with pytest.raises(DeliveryUnreadable, match="300003 columns") as raised:
+        match_header([*contract().arrow_schema.names, *map(str, range(300_000))], contract(drift), "f")
+    assert len(str(raised.value)) < 1_000
+
+
+@pytest.mark.timeout(10)
+def test_thousands_of_new_columns_are_data() -> None:
+    with pytest.raises(ContractViolation, match="3000 new columns must be data"):
+        match_header(["Meter ID", "flow", "status", *(f"c{n}" for n in range(3_000))], contract("evolve"), "f")
+    with pytest.raises(ContractViolation, match="and 2950 more") as raised:
+        match_header(["Meter ID", "flow", "status", *(f"c{n}" * 50 for n in range(3_000))], contract("reject"), "f")
+    assert len(str(raised.value)) < 10_000
