@@ -16,7 +16,8 @@ ATTEMPTS = 4
 BACK_OFF = timedelta(seconds=30)
 LONGEST_BACK_OFF = timedelta(hours=1)
 _LOOK_BACK = timedelta(days=2)
-_ENDED_SEEN = 300
+_FAILED_SEEN = 300
+_SUCCEEDED_SEEN = 50
 _IN_PROGRESS = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -24,7 +25,7 @@ _IN_PROGRESS = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -77,10 +78,19 @@ def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
     """Reads the landing runs that are under way, and the latest that ended."""
     history = History()
     tags = {LANDING_TAG: "true"}
-    ended = dg.RunsFilter(tags=tags, statuses=_ENDED, updated_after=now - _LOOK_BACK)
     for record in (
         *instance.get_run_records(dg.RunsFilter(tags=tags, statuses=_IN_PROGRESS)),
-        *instance.get_run_records(ended, limit=_ENDED_SEEN, order_by="update_timestamp"),
+        # Apart: where hundreds of runs an hour succeed, the few that failed would be out of sight before their files
+        # are tried again.
+        *(
+            record
+            for statuses, limit in ((_FAILED, _FAILED_SEEN), ([dg.DagsterRunStatus.SUCCESS], _SUCCEEDED_SEEN))
+            for record in instance.get_run_records(
+                dg.RunsFilter(tags=tags, statuses=statuses, updated_after=now - _LOOK_BACK),
+                limit=limit,
+                order_by="update_timestamp",
+            )
+        ),
     ):
         history.add(record.dagster_run, record.update_timestamp.replace(tzinfo=UTC))
     return history

@@ -33,7 +33,7 @@ PACKS = (500, 64, 8, 1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def requests(ready: Sequence[Ready], history: History) -> Iterator[dg.RunRequest]:
+def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterator[dg.RunRequest]:
     """Packs ready files into runs, a run a day (partition) whatever the feeds, as long as their days are the same to
     Dagster; the more often a file has failed, the fewer others go with it."""
     packs: dict[tuple[str, str, int], list[Ready]] = defaultdict(list)
@@ -42,7 +42,7 @@ def requests(ready: Sequence[Ready], history: History) -> Iterator[dg.RunRequest
         packs[item.partition or "", _days(item.rules), failures].append(item)
     for (_, _, failures), items in sorted(packs.items(), key=lambda pack: pack[0]):
         for start in range(0, len(items), PACKS[failures]):
-            yield _request(items[start : start + PACKS[failures]], history)
+            yield _request(items[start : start + PACKS[failures]], history, now)
 
 
 def _days(rules: FeedRules) -> str:
@@ -50,7 +50,7 @@ def _days(rules: FeedRules) -> str:
     return f"{rules.partition.start} {rules.time_zone}" if rules.partition else ""
 
 
-def _request(items: Sequence[Ready], history: History) -> dg.RunRequest:
+def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunRequest:
     attempts = max(history.ended[item.pending.token] for item in items) + 1
     tokens = sorted(item.pending.token for item in items)
     name = tokens[0] if len(tokens) == 1 else hashlib.sha256("\n".join(tokens).encode()).hexdigest()[:24]
@@ -59,7 +59,9 @@ def _request(items: Sequence[Ready], history: History) -> dg.RunRequest:
         by_partner[item.rules.partner].append(_delivery(item, history))
     feeds = list({item.rules.feed: item.rules for item in items}.values())
     return dg.RunRequest(
-        run_key=f"{name}#{attempts}",
+        # Dagster launches no run whose key it has seen, ever, and the history forgets: the hour keeps a file that has
+        # failed for days, or in between hundreds of runs, from getting a key of long ago.
+        run_key=f"{name}#{attempts}@{now:%Y%m%dT%H}",
         partition_key=items[0].partition,
         asset_selection=[key for rules in feeds for key in (lake_key(rules), raw_key(rules))],
         asset_check_keys=[key for rules in feeds for key in feed_check_keys(rules)],
@@ -153,7 +155,7 @@ def tick(
         if pending.modified >= cursor.reported and report_unmatched(bucket, pending, reason)
     ]
     return Tick(
-        requests=list(requests(found.ready, history())) if found.ready else [],
+        requests=list(requests(found.ready, history(), now)) if found.ready else [],
         cursor=cursor.following(found),
         unmatched=reported,
         summary=f"{found.listed} listed, {len(found.ready)} ready, {len(found.waiting)} waiting",

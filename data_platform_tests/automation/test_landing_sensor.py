@@ -105,6 +105,13 @@ def test_a_replay_or_a_file_left_by_a_successful_run_gets_a_run_key_of_its_own(o
     assert first.run_key != second.run_key
 
 
+def test_a_file_that_the_history_has_forgotten_gets_a_run_key_that_dagster_has_not_seen(one_file: Bucket) -> None:
+    (first,) = look(one_file).requests
+    feeds, later = [feed()], NOW + timedelta(days=3)
+    (again,) = tick(cast(LandingBucket, one_file), feeds, History, Cursor(), later).requests
+    assert first.run_key != again.run_key
+
+
 def test_the_same_tick_twice_asks_for_the_same_run(one_file: Bucket) -> None:
     assert [r.run_key for r in look(one_file).requests] == [r.run_key for r in look(one_file).requests]
 
@@ -140,7 +147,7 @@ def test_a_poisonous_file_is_closed_in_on() -> None:
     history = History()
     sizes = []
     for _ in range(len(PACKS) + 1):
-        asked = list(requests(items, history))
+        asked = list(requests(items, history, NOW))
         sizes.append(max(len(asked_for(request)) for request in asked))
         for request in asked:
             history.add(run_of(request, dg.DagsterRunStatus.FAILURE), NOW)
@@ -200,6 +207,23 @@ def test_history_is_read_from_the_runs_of_an_instance(one_file: Bucket) -> None:
     assert history.under_way == {token}
     assert (history.ended[token], history.failed[token]) == (2, 1)
     assert history.last_success.year >= 2026
+
+
+def test_failures_are_remembered_however_many_runs_succeed(one_file: Bucket) -> None:
+    (request,) = look(one_file).requests
+    with dg.DagsterInstance.ephemeral() as instance:
+        for number in range(400):
+            failed = number == 0
+            instance.add_run(
+                dg.DagsterRun(
+                    job_name="j",
+                    run_id=f"00000000-0000-0000-0000-{number:012}",
+                    run_config=request.run_config if failed else {},
+                    status=dg.DagsterRunStatus.FAILURE if failed else dg.DagsterRunStatus.SUCCESS,
+                    tags={LANDING_TAG: "true"},
+                )
+            )
+        assert read_history(instance, datetime.now(UTC)).failed[one_file.objects[0].token] == 1
 
 
 def _runs() -> Iterator[tuple[str, dg.DagsterRunStatus]]:
