@@ -17,6 +17,7 @@ import dagster as dg
 from data_platform.automation.checks import feed_check_results
 from data_platform.automation.storage import keep_connections
 from data_platform.environment import settings
+from data_platform.landing.bucket import landed_at
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import pending_of
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
@@ -138,7 +139,8 @@ def _work(
         return work
     for delivery in config.deliveries:
         if delivery.feed in work:
-            work[delivery.feed].append(Requested(delivery.key, delivery.companion, delivery.give_up))
+            until = landed_at(delivery.token) if delivery.give_up and delivery.token else None
+            work[delivery.feed].append(Requested(delivery.key, delivery.companion, delivery.give_up, until))
     return work
 
 

@@ -49,11 +49,12 @@ def accept(
     bucket: LandingBucket,
     lake: Lake,
     run_id: str | None,
-    companion: str | None = None,
+    companion: Delivery | None = None,
     seen: Callable[[str], bool] = lambda sha256: False,
 ) -> Accepted:
     """Reads a delivery into an extract. `seen` says whether content of that SHA-256 is loaded already. A delivery that
-    can't be accepted comes back with its reason; what is raised is somebody else's fault (network, storage)."""
+    can't be accepted comes back with its reason; what is raised is somebody else's fault (network, storage), or
+    DeliveryGone."""
     key = ExtractKey(rules.partner, rules.name, extract_id(delivery, rules.contract), partition)
     committed = lake.read_manifest(key)
     if committed is not None:
@@ -82,7 +83,7 @@ def _read(
     bucket: LandingBucket,
     lake: Lake,
     run_id: str | None,
-    companion: str | None,
+    companion: Delivery | None,
     seen: Callable[[str], bool],
 ) -> Accepted:
     contract = reader.contract  # the header is read: columns that a drifting file adds are known
@@ -101,7 +102,7 @@ def _read(
                     kept_rows += chunk.rejects.num_rows
         problem = rules.reject_limit.exceeded(reader.rows_rejected, reader.rows_read)
         if problem is None and companion is not None and rules.readiness.manifest:
-            problem = _disagreement(bucket.read(companion), companion, reader)
+            problem = _disagreement(bucket.open(companion).read(), companion.file_name, reader)
         repeated = problem is None and seen(reader.content_sha256)
         position = _position(delivery, reader, problem)
         manifest = None if problem or repeated else writer.commit(position_to=position)
@@ -166,16 +167,16 @@ def _renamed(rejects: pa.RecordBatch) -> pa.RecordBatch:
     return rejects.rename_columns(["record_number", "column_name", "reason", "raw_text"])
 
 
-def _disagreement(body: bytes | None, name: str, reader: DeliveryReader) -> str | None:
+def _disagreement(body: bytes, name: str, reader: DeliveryReader) -> str | None:
     """Where the file differs from what its manifest states. Raises ContractViolation for a manifest that is none."""
     try:
-        stated = json.loads(body or b"")
-        stated = {field: stated[field] for field in ("rows", "bytes", "sha256") if field in stated}
-    except (ValueError, TypeError):
+        given = json.loads(body).items()
+    except (ValueError, AttributeError, RecursionError):
         raise ContractViolation(
             f"the manifest {name} is not a JSON object; expected for example"
             ' {"rows": 1200, "sha256": "…"}; send the file and a correct manifest again'
         ) from None
+    stated = {field: value for field, value in given if field in ("rows", "bytes", "sha256")}
     found = {"rows": reader.rows_read, "bytes": reader.content_bytes, "sha256": reader.content_sha256}
     wrong = [f"{field} {stated[field]}, found {found[field]}" for field in stated if stated[field] != found[field]]
     return f"the manifest states {'; '.join(wrong)}; send the file again" if wrong else None

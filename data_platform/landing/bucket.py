@@ -8,13 +8,13 @@ would hide bytes that the partner put there in the meantime.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from botocore.exceptions import ClientError
 from obstore.exceptions import InvalidPathError
 
-from data_platform.landing.delivery import Delivery
+from data_platform.landing.delivery import Delivery, DeliveryGone
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,6 +46,11 @@ class Pending(NamedTuple):
     def token(self) -> str:
         """Tells this upload from any other, one of the same bytes under the same name included."""
         return f"{self.key}@{self.etag.strip(chr(34))}-{int(self.modified.timestamp() * 1000):x}"
+
+
+def landed_at(token: str) -> datetime:
+    """When the upload landed that a `Pending.token` tells from others, to the millisecond."""
+    return datetime.fromtimestamp(int(token.rpartition("-")[2], 16) / 1000, UTC)
 
 
 class LandingBucket:
@@ -94,30 +99,33 @@ class LandingBucket:
         return Delivery(key, head.get("VersionId", "null"), head["ETag"], head["ContentLength"], head["LastModified"])
 
     def older_versions(self, delivery: Delivery) -> list[Delivery]:
-        """Versions of the same key that were overwritten before they were settled, oldest first."""
+        """Versions of the same key that were overwritten before they were settled, oldest first.
+
+        Which is older is S3's word, which lists a key's versions from the newest on, not a clock's: an upload in parts
+        bears the time when it began. They count as landed no later than what took their place.
+        """
         found: list[Delivery] = []
+        reached = False
         paginator = self._client.get_paginator("list_object_versions")
         for page in paginator.paginate(Bucket=self.name, Prefix=delivery.key):
             for item in page.get("Versions", []):
-                if item["Key"] == delivery.key and item["VersionId"] != delivery.version_id:
-                    version = Delivery(item["Key"], item["VersionId"], item["ETag"], item["Size"], item["LastModified"])
-                    if version.landed_at <= delivery.landed_at:
-                        found.append(version)
-        return sorted(found, key=lambda version: version.landed_at)
+                if item["Key"] != delivery.key:
+                    continue
+                if reached:
+                    landed = min(item["LastModified"], delivery.landed_at)
+                    found.append(Delivery(item["Key"], item["VersionId"], item["ETag"], item["Size"], landed))
+                reached = reached or item["VersionId"] == delivery.version_id
+        return found[::-1]
 
     def open(self, delivery: Delivery) -> BinaryIO:
-        """The bytes of exactly that version, to be read once from start to end."""
-        response = self._client.get_object(Bucket=self.name, Key=delivery.key, VersionId=delivery.version_id)
-        return cast(BinaryIO, response["Body"])
-
-    def read(self, key: str) -> bytes | None:
-        """The whole of a small current object, or None where there is none."""
+        """The bytes of exactly that version, to be read once from start to end. Raises DeliveryGone."""
         try:
-            return self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+            response = self._client.get_object(Bucket=self.name, Key=delivery.key, VersionId=delivery.version_id)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return None
+                raise DeliveryGone(f"{delivery.key}, version {delivery.version_id}, is gone") from None
             raise
+        return cast(BinaryIO, response["Body"])
 
     def put(self, key: str, body: bytes) -> None:
         """Writes a small object, of JSON."""

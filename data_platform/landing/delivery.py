@@ -14,6 +14,10 @@ class LandingError(Exception):
     """A delivery can't be accepted; the message names feed, file, what was expected and what to do."""
 
 
+class DeliveryGone(Exception):
+    """That version is no longer in inbound: another run has settled it."""
+
+
 class DeliveryUnreadable(LandingError):
     """The bytes are not what the feed's format, encoding or compression says."""
 

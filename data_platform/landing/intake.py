@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import Contract
@@ -18,7 +19,7 @@ from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.landing.accept import Accepted, accept, evolved_contract
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.delivery import Delivery
+from data_platform.landing.delivery import Delivery, DeliveryGone
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.settle import settle
 from data_platform.warehouse import feed_history, ledger
@@ -39,11 +40,21 @@ _USUAL = 100
 @dataclass(frozen=True)
 class Requested:
     """A file in inbound to take in. `companion`: the key of its manifest or trigger. `give_up`: quarantine it unread,
-    with that reason."""
+    with that reason; not what has landed after `given_up_until`, which nobody has tried yet."""
 
     key: str
     companion: str | None = None
     give_up: str | None = None
+    given_up_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A version to take in, with the version of its manifest or trigger."""
+
+    delivery: Delivery
+    companion: Delivery | None
+    give_up: str | None
 
 
 @dataclass
@@ -154,7 +165,10 @@ class Intake:
         work = list(self._versions(requested))
         if not work:
             return
-        accepted = self._accept_all(connection, work)
+        read = self._accept_all(connection, work)
+        accepted = [one for one in read if one is not None]
+        if not accepted:
+            return
         self._progress(
             f"{self.rules.feed}: read {len(accepted)} files, {sum(one.rows_read for one in accepted)} rows,"
             f" {sum(one.rows_rejected for one in accepted)} rejects"
@@ -164,49 +178,58 @@ class Intake:
         result.manifests += [
             one.manifest for one in accepted if one.manifest and one.manifest.extract_id in load.loaded
         ]
-        companions = {delivery.id: asked.companion for delivery, asked in work}
-        receipts = [load.outcomes[delivery.id] for delivery, _ in work]
+        companions = {item.delivery.id: item.companion for item in work}
+        receipts = [load.outcomes[one.delivery.id] for one in accepted]
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
             for _ in pool.map(lambda row: self._settle(row, companions[row.delivery_id]), receipts):
                 pass
         result.receipts += receipts
         self._progress(f"{self.rules.feed}: settled {len(receipts)} files, {load.rows_loaded} rows loaded")
 
-    def _versions(self, requested: Sequence[Requested]) -> Iterator[tuple[Delivery, Requested]]:
+    def _versions(self, requested: Sequence[Requested]) -> Iterator[_Work]:
         """The deliveries asked for. A file that was overwritten before it was taken in is as many deliveries as it has
         versions; the older ones come first, and go without the companion, which is the newest one's."""
         for asked in requested:
+            # Before the file, so that a newer file's manifest is never taken for this one's.
+            companion = self._bucket.current(asked.companion) if asked.companion else None
             current = self._bucket.current(asked.key)
             if current is None:
                 self._progress(f"{self.rules.feed}: {asked.key} is gone: settled by another run")
                 continue
-            for older in self._bucket.older_versions(current):
-                yield older, Requested(older.key, None, asked.give_up)
-            yield current, asked
+            if asked.companion and companion is None and self.rules.readiness.manifest and not asked.give_up:
+                self._progress(f"{self.rules.feed}: {asked.key} waits: {asked.companion} is gone")
+                continue
+            until = asked.given_up_until
+            for version in (*self._bucket.older_versions(current), current):
+                give_up = asked.give_up if until is None or version.landed_at <= until else None
+                yield _Work(version, companion if version is current else None, give_up)
 
-    def _accept_all(
-        self, connection: SnowflakeConnection, work: Sequence[tuple[Delivery, Requested]]
-    ) -> list[Accepted]:
-        partitions = {delivery.id: self.rules.partition_key(delivery.file_name) for delivery, _ in work}
+    def _accept_all(self, connection: SnowflakeConnection, work: Sequence[_Work]) -> list[Accepted | None]:
+        """What reading each came to; None for one that another run has settled meanwhile."""
+        partitions = {item.delivery.id: self.rules.partition_key(item.delivery.file_name) for item in work}
         loaded = feed_history.loaded_contents(
             connection, self._database, self.rules.partner, self.rules.name, set(partitions.values())
         )
 
-        def one(item: tuple[Delivery, Requested]) -> Accepted:
-            delivery, asked = item
-            if asked.give_up is not None:
-                return Accepted(delivery, self.rules.contract, None, None, 0, 0, reason=asked.give_up)
+        def one(item: _Work) -> Accepted | None:
+            delivery = item.delivery
+            if item.give_up is not None:
+                return Accepted(delivery, self.rules.contract, None, None, 0, 0, reason=item.give_up)
             partition = partitions[delivery.id]
-            return accept(
-                delivery,
-                self.rules,
-                partition,
-                bucket=self._bucket,
-                lake=self._lake,
-                run_id=self._run_id,
-                companion=asked.companion,
-                seen=lambda sha256: loaded.get((partition, sha256), delivery.id) != delivery.id,
-            )
+            try:
+                return accept(
+                    delivery,
+                    self.rules,
+                    partition,
+                    bucket=self._bucket,
+                    lake=self._lake,
+                    run_id=self._run_id,
+                    companion=item.companion,
+                    seen=lambda sha256: loaded.get((partition, sha256), delivery.id) != delivery.id,
+                )
+            except DeliveryGone as gone:
+                self._progress(f"{self.rules.feed}: {gone}: settled by another run")
+                return None
 
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
             return list(pool.map(one, work))
@@ -278,7 +301,7 @@ class Intake:
             extract_id=one.manifest.extract_id if one.manifest and status == "loaded" else None,
         )
 
-    def _settle(self, receipt: DeliveryRow, companion: str | None) -> None:
+    def _settle(self, receipt: DeliveryRow, companion: Delivery | None) -> None:
         settle(receipt, self._bucket, self._lake.store, companion=companion)
 
 

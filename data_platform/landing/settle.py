@@ -23,16 +23,19 @@ _KEY_BYTES = 1_024
 
 
 def settle(
-    receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore, *, companion: str | None = None
+    receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore, *, companion: Delivery | None = None
 ) -> None:
     """Writes the receipt to the lake and to the partner's receipts, and moves the file (and its manifest or
-    trigger) to archive, or to quarantine with the reason in the receipt beside it."""
+    trigger) to archive, or to quarantine with the reason in the receipt beside it. Of the manifest exactly the version
+    that was read goes, with those before it: a newer one is that of a newer file."""
     body = receipt_json(receipt)
     lake_store.put(f"receipts/{receipt.partner}/{receipt.delivery_id}.json", body)
     bucket.put(_key(f"receipts/{receipt.partner}/", receipt.file_name, f".{receipt.delivery_id[:8]}.json"), body)
     bucket.move(_delivery(receipt), settled_key(receipt))
     if companion is not None:
-        _move_companion(receipt, bucket, companion)
+        folder = settled_key(receipt).rsplit("/", 1)[0]
+        for version in (*bucket.older_versions(companion), companion):
+            bucket.move(version, _key(f"{folder}/", companion.key.rsplit("/", 1)[-1]))
 
 
 def receipt_json(receipt: DeliveryRow) -> bytes:
@@ -68,13 +71,6 @@ def _unmatched(file_name: str, reason: str) -> bytes:
 
 def _delivery(receipt: DeliveryRow) -> Delivery:
     return Delivery(receipt.object_key, receipt.version_id, receipt.etag, receipt.size_bytes, receipt.landed_at)
-
-
-def _move_companion(receipt: DeliveryRow, bucket: LandingBucket, companion: str) -> None:
-    current = bucket.current(companion)
-    if current is not None:
-        folder = settled_key(receipt).rsplit("/", 1)[0]
-        bucket.move(current, _key(f"{folder}/", companion.rsplit("/", 1)[-1]))
 
 
 def _key(folder: str, file_name: str, ending: str = "") -> str:

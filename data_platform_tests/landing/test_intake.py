@@ -1,0 +1,138 @@
+"""From inbound to settled on the local cloud: which versions of files and of their manifests are taken, and go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from data_platform.environment import Settings
+from data_platform.lake.extracts import Lake
+from data_platform.lake.store import open_bucket
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.feed import FeedRules
+from data_platform.landing.intake import Intake, IntakeResult, Requested
+from data_platform.resources.lake import s3_client
+from data_platform.warehouse.connection import connect
+from data_platform.warehouse.platform import ensure_platform
+
+pytestmark = pytest.mark.server
+CONTRACT = {"columns": [{"name": "id", "type": "string", "nullable": False}], "key": ["id"]}
+
+
+@dataclass
+class Partner:
+    """A partner of a test's own, whose files come with a manifest."""
+
+    settings: Settings
+    bucket: LandingBucket
+    rules: FeedRules
+
+    @property
+    def key(self) -> str:
+        return f"inbound/{self.rules.partner}/f.csv"
+
+    def drop(self, *ids: str) -> None:
+        body = "\n".join(("id", *ids)).encode()
+        self.bucket.put(self.key, body)
+        stated = {"rows": len(ids), "sha256": hashlib.sha256(body).hexdigest()}
+        self.bucket.put(f"{self.key}.json", json.dumps(stated).encode())
+
+    def take_in(self, progress: Callable[[str], None] = lambda message: None, **asked: Any) -> IntakeResult:
+        intake = Intake(
+            self.rules,
+            bucket=self.bucket,
+            lake=Lake(open_bucket(self.settings, self.settings.lake_bucket)),
+            connect=lambda: connect(self.settings),
+            database=self.settings.snowflake.database,
+            run_id=None,
+            progress=progress,
+        )
+        return intake.take_in([Requested(self.key, f"{self.key}.json", **asked)])
+
+    def pending(self) -> list[str]:
+        pages = self.bucket.pages(prefix=f"inbound/{self.rules.partner}/")
+        return [pending.file_name for page in pages for pending in page]
+
+
+@pytest.fixture
+def partner(local_cloud: Mapping[str, str]) -> Partner:
+    settings = Settings.from_environment(local_cloud)
+    with connect(settings) as connection:
+        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket)
+    name = settings.landing_bucket
+    rules = FeedRules.of(
+        {
+            "partner": f"p{uuid.uuid4().hex[:12]}",
+            "name": "f",
+            "pattern": r"f\.csv",
+            "contract": CONTRACT,
+            "readiness": {"manifest": "{name}.json"},
+        }
+    )
+    return Partner(settings, LandingBucket(open_bucket(settings, name), s3_client(settings), name), rules)
+
+
+def test_a_newer_file_and_manifest_that_come_meanwhile_stay_together(partner: Partner) -> None:
+    partner.drop("1", "2")
+    drops = iter([lambda: partner.drop("1", "2", "3")])
+    first = partner.take_in(progress=lambda message: next(drops, lambda: None)())
+    assert first.outcomes == {"loaded": 1, "duplicate": 0, "superseded": 0, "quarantined": 0}
+    assert partner.pending() == ["f.csv", "f.csv.json"]
+    second = partner.take_in()
+    assert [(row.status, row.rows_loaded) for row in second.receipts] == [("loaded", 3)]
+    assert partner.pending() == []
+
+
+def test_a_manifest_that_was_overwritten_does_not_come_back(partner: Partner) -> None:
+    partner.drop("1")
+    partner.drop("1", "2")
+    assert partner.take_in().outcomes["loaded"] == 1
+    assert partner.pending() == []
+
+
+def test_a_file_is_not_taken_without_the_manifest_that_it_was_ready_with(partner: Partner) -> None:
+    partner.drop("1")
+    manifest = partner.bucket.current(f"{partner.key}.json")
+    assert manifest is not None
+    partner.bucket.delete(manifest)
+    assert partner.take_in().receipts == []
+    assert partner.pending() == ["f.csv"]
+
+
+def test_what_comes_after_a_file_was_given_up_is_read(partner: Partner) -> None:
+    partner.drop("1", "2")
+    current = partner.bucket.current(partner.key)
+    assert current is not None
+    result = partner.take_in(give_up="it failed", given_up_until=current.landed_at - timedelta(seconds=1))
+    assert [row.status for row in result.receipts] == ["loaded"]
+    partner.drop("3")
+    current = partner.bucket.current(partner.key)
+    assert current is not None
+    result = partner.take_in(give_up="it failed", given_up_until=current.landed_at)
+    assert [(row.status, row.reason) for row in result.receipts] == [("quarantined", "it failed")]
+
+
+def test_a_file_that_another_run_settles_meanwhile_fails_nothing(partner: Partner) -> None:
+    partner.drop("1")
+    current = partner.bucket.current(partner.key)
+    assert current is not None
+    partner.bucket.older_versions = lambda delivery: partner.bucket.delete(current) or []  # type: ignore[method-assign,func-returns-value]
+    told: list[str] = []
+    assert partner.take_in(told.append).receipts == []
+    assert "settled by another run" in told[-1]
+
+
+@pytest.mark.parametrize("manifest", [b"[]", b'"rows"', b"3", b"{", b""])
+def test_a_manifest_that_is_no_object_is_refused(partner: Partner, manifest: bytes) -> None:
+    partner.drop("1")
+    partner.bucket.put(f"{partner.key}.json", manifest)
+    (row,) = partner.take_in().receipts
+    assert row.status == "quarantined"
+    assert "is not a JSON object" in str(row.reason)
