@@ -53,9 +53,7 @@ class AwsSettings(_Group):
         None, alias="AWS_ENDPOINT_URL", description="an http(s) URL", examples=["http://127.0.0.1:4566"]
     )
     access_key_id: SecretStr | None = Field(None, alias="AWS_ACCESS_KEY_ID", description="an access key id")
-    secret_access_key: SecretStr | None = Field(
-        None, alias="AWS_SECRET_ACCESS_KEY", description="a secret access key"
-    )
+    secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY", description="a secret access key")
 
 
 class SnowflakeSettings(_Group):
@@ -234,7 +232,11 @@ def machine_environment() -> dict[str, str]:
 
 
 _MACHINE = frozenset(
-    ("PATH", "HOME", "USER", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+    (
+        *("PATH", "HOME", "USER", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    )
 )
 
 

@@ -104,9 +104,7 @@ class Lake:
             if path.endswith("/" + MANIFEST_NAME):
                 yield Manifest.from_json(bytes(obstore.get(self.store, path).bytes()))
 
-    def read_rows(
-        self, manifest: Manifest, *, columns: list[str] | None = None, limit: int | None = None
-    ) -> pa.Table:
+    def read_rows(self, manifest: Manifest, *, columns: list[str] | None = None, limit: int | None = None) -> pa.Table:
         """The extract's rows, in memory: for previews and tests. Checks each file against its SHA-256 and
         raises ManifestError where they differ."""
         tables = []
@@ -119,9 +117,7 @@ class Lake:
             tables.append(table)
         if tables:
             return pa.concat_tables(tables)
-        return pa.table(
-            {column.name: [] for column in manifest.columns if not columns or column.name in columns}
-        )
+        return pa.table({column.name: [] for column in manifest.columns if not columns or column.name in columns})
 
     def read_rejects(self, manifest: Manifest) -> pa.Table | None:
         """The rows that broke the contract (`writer.REJECTS_FILE_SCHEMA`), or None where there are none."""
@@ -158,9 +154,7 @@ class Lake:
     def _table(self, path: str, sha256: str, columns: list[str] | None) -> pa.Table:
         content = bytes(obstore.get(self.store, path).bytes())
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise ManifestError(
-                f"{path} is not the file that its manifest commits (SHA-256 differs); extract again"
-            )
+            raise ManifestError(f"{path} is not the file that its manifest commits (SHA-256 differs); extract again")
         return pq.read_table(BytesIO(content), columns=columns)
 
 

@@ -42,6 +42,4 @@ def open_bucket(settings: Settings, bucket: str) -> S3Store:
     # botocore renews a task role's keys 10 to 15 minutes before they end, so asking it again every 5 minutes
     # never signs with keys that have ended; the provider's own default of 30 minutes could.
     provider = Boto3CredentialProvider(ttl=timedelta(minutes=5))
-    return S3Store(
-        bucket, config=config, client_options=client, retry_config=_RETRIES, credential_provider=provider
-    )
+    return S3Store(bucket, config=config, client_options=client, retry_config=_RETRIES, credential_provider=provider)

@@ -103,9 +103,7 @@ class ExtractWriter:
             return
         self.rejects += batch.num_rows
         constants = (self.key.extract_id, self._origin.get("delivery_id"), self.key.source, self.key.table)
-        columns: list[pa.Array[Any]] = [
-            pa.repeat(pa.scalar(value, pa.string()), batch.num_rows) for value in constants
-        ]
+        columns: list[pa.Array[Any]] = [pa.repeat(pa.scalar(value, pa.string()), batch.num_rows) for value in constants]
         columns += [batch.column(field.name).cast(field.type) for field in REJECTS_SCHEMA]
         self._reject_parts.add(pa.RecordBatch.from_arrays(columns, schema=REJECTS_FILE_SCHEMA))
 
