@@ -127,10 +127,11 @@ def ensure_platform(
         for statement in (sql for name, sql in _tables(database).items() if name not in there):
             cursor.execute(statement)
         # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: without it Snowflake takes Parquet's
-        # times for numbers (https://docs.snowflake.com/en/sql-reference/sql/create-file-format).
+        # times for numbers. NULL_IF empty: its default makes NULL of the text `\N`
+        # (https://docs.snowflake.com/en/sql-reference/sql/create-file-format).
         cursor.execute(
             f"CREATE FILE FORMAT IF NOT EXISTS {file_format(database).sql} TYPE = PARQUET"
-            " USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE USE_VECTORIZED_SCANNER = TRUE"
+            " USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE USE_VECTORIZED_SCANNER = TRUE NULL_IF = ()"
         )
         url = literal(f"s3://{lake_bucket}/")
         cursor.execute(f"CREATE STAGE IF NOT EXISTS {stage(database).sql} URL = {url}{integration}")
