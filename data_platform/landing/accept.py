@@ -23,7 +23,8 @@ from data_platform.landing.feed import FeedRules
 from data_platform.landing.read import DeliveryReader
 
 _REJECTS_KEPT = 100_000
-"""Of a delivery that is past its limit: enough to see what is wrong with it."""
+_REJECT_BYTES_KEPT = 32 * 2**20
+"""Of a delivery that is past its limit: enough to see what is wrong with it, in memory until that is known."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,17 @@ def _read(
     origin = {"delivery_id": delivery.id, "file_name": delivery.file_name, "version_id": delivery.version_id}
     schema = reader.schema.append(pa.field(DELIVERY_ID, pa.string(), False))
     kept: list[pa.RecordBatch] = []
-    kept_rows = 0
+    kept_rows = kept_bytes = 0
     with lake.extract(key, schema, contract_hash=contract.hash, run_id=run_id, origin=origin) as writer:
         for chunk in reader:
             if chunk.batch.num_rows:
                 writer.write(_stamped(chunk.batch, schema, delivery))
             if chunk.rejects.num_rows:
                 writer.reject(_renamed(chunk.rejects))
-                if kept_rows < _REJECTS_KEPT:
+                if kept_rows < _REJECTS_KEPT and kept_bytes < _REJECT_BYTES_KEPT:
                     kept.append(_renamed(chunk.rejects))
                     kept_rows += chunk.rejects.num_rows
+                    kept_bytes += chunk.rejects.nbytes
         problem = rules.reject_limit.exceeded(reader.rows_rejected, reader.rows_read)
         if problem is None and companion is not None and rules.readiness.manifest:
             problem = _disagreement(bucket.open(companion).read(), companion.file_name, reader)
