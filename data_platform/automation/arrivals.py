@@ -59,6 +59,10 @@ def arrivals(rules: FeedRules, file_names: Iterable[str], now: datetime) -> Arri
     if not came:
         return Arrivals(0, 0, (), None)
     last = max(came)
+    if rules.expected is not None and "%z" not in (rules.expected.format or ""):
+        # A wall time that occurs twice when clocks go back names both hours.
+        zone = ZoneInfo(rules.time_zone)
+        came |= {slot.astimezone(zone).replace(fold=1).astimezone(UTC) for slot in came}
     due = list(due_slots(rules, min(came), now))
     gaps = [
         list(span) for absent, span in groupby((slot for slot in due if slot < last), lambda s: s not in came) if absent

@@ -112,6 +112,12 @@ class Readiness(_Rules):
     def _one_companion(self) -> Readiness:
         if self.manifest and self.trigger:
             raise ValueError("readiness takes `manifest` or `trigger`, not both")
+        template = self.manifest or self.trigger
+        if template and "{name}" not in template and "{stem}" not in template:
+            raise ValueError(
+                f"{template!r} would be the companion of every file, and go with the first that is settled; write"
+                " {name} or {stem} in it"
+            )
         return self
 
     def companion(self, file_name: str) -> str | None:

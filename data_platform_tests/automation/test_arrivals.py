@@ -57,6 +57,13 @@ def test_a_day_that_never_came_is_a_gap_once_a_later_one_has_come() -> None:
     assert found.gaps == ((datetime(2026, 10, 31, 4, tzinfo=UTC),) * 2,)
 
 
+def test_a_name_without_offset_stands_for_both_of_the_hours_that_it_may_mean() -> None:
+    plain = rules(expected={"every": "hour", "group": "hour", "format": "%Y%m%dT%H"})
+    names = [f"r_20261101T{hour:02}.csv" for hour in range(24)]
+    found = arrivals(plain, names, datetime(2026, 11, 2, 6, 30, tzinfo=UTC))
+    assert (found.expected, found.missing) == (25, 0)
+
+
 def test_nothing_is_expected_of_a_feed_that_never_delivered_or_that_ended_long_ago() -> None:
     now = datetime(2026, 11, 2, tzinfo=UTC)
     assert arrivals(HOURLY, [], now).gaps == ()
