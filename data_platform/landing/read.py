@@ -85,11 +85,6 @@ class DeliveryReader:
         self._delivered.drain()
 
 
-def read_delivery(stream: BinaryIO, rules: FeedRules, *, file_name: str) -> Iterator[Chunk]:
-    """The chunks of a delivery, for a caller that needs nothing else of it. See DeliveryReader."""
-    yield from DeliveryReader(stream, rules, file_name=file_name)
-
-
 def _open(delivered: Delivered, rules: FeedRules, subject: str) -> _FormatReader:
     content = decoded(delivered, rules, subject)
     if isinstance(rules.format, CsvFormat):
