@@ -235,16 +235,16 @@ class Intake:
             return list(pool.map(one, work))
 
     def _load_accepted(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:
-        manifests = [one.manifest for one in accepted if one.manifest is not None]
-        contract = self._contract(one.contract for one in accepted)
         try:
-            return self._load(connection, contract, manifests, [self._settlement(one) for one in accepted])
+            return self._load_as_read(connection, accepted)
         except LedgerChanged:
             # What one of them repeats was superseded meanwhile: read those after all.
-            again = [self._reread(one) if one.repeated else one for one in accepted]
-            contract = self._contract(one.contract for one in again)
-            manifests = [one.manifest for one in again if one.manifest is not None]
-            return self._load(connection, contract, manifests, [self._settlement(one) for one in again])
+            return self._load_as_read(connection, [self._reread(one) if one.repeated else one for one in accepted])
+
+    def _load_as_read(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:
+        manifests = [one.manifest for one in accepted if one.manifest is not None]
+        contract = self._contract(one.contract for one in accepted)
+        return self._load(connection, contract, manifests, [self._settlement(one) for one in accepted])
 
     def _reread(self, one: Accepted) -> Accepted:
         partition = self.rules.partition_key(one.delivery.file_name)
