@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.environment import (
+from data_platform.environment import Settings, SettingsError
+from data_platform.environment.groups import (
     AwsSettings,
+    CodeSettings,
+    DbtCodeSettings,
+    EcsSettings,
     Endpoint,
-    Settings,
-    SettingsError,
     SftpSettings,
     SnowflakeSettings,
 )
@@ -32,9 +34,14 @@ LOCAL_ENDPOINTS = {
     "SFTP_HOST": "localhost",
     "DAGSTER_POSTGRES_URL": "postgresql://dagster:secret@127.0.0.1:5433/dagster",
 }
+OPTIONAL_ENDPOINTS = {
+    "DATA_PLATFORM_CODE_URL": "file:///srv/git/data-platform.git",
+    "DATA_PLATFORM_DBT_URL": "http://127.0.0.1:8080/dbt.git",
+}
+GROUPS = (Settings, AwsSettings, SnowflakeSettings, SftpSettings, EcsSettings, CodeSettings, DbtCodeSettings)
 ENDPOINT_VARIABLES = [
     str(field.alias)
-    for group in (Settings, AwsSettings, SnowflakeSettings, SftpSettings)
+    for group in GROUPS
     for field in group.model_fields.values()
     if any(isinstance(mark, Endpoint) for mark in field.metadata)
 ]
@@ -45,7 +52,7 @@ def test_local_needs_no_variable_to_load_definitions() -> None:
 
 
 def test_every_endpoint_is_known_to_these_tests() -> None:
-    assert set(ENDPOINT_VARIABLES) == set(LOCAL_ENDPOINTS)
+    assert set(ENDPOINT_VARIABLES) == {*LOCAL_ENDPOINTS, *OPTIONAL_ENDPOINTS}
 
 
 @pytest.mark.parametrize("variable", ENDPOINT_VARIABLES)
@@ -62,14 +69,15 @@ def test_every_endpoint_is_known_to_these_tests() -> None:
     ],
 )
 def test_local_refuses_an_endpoint_that_is_not_loopback(variable: str, host: str) -> None:
-    value = LOCAL_ENDPOINTS[variable].replace("127.0.0.1", host).replace("localhost", host)
-    if value == LOCAL_ENDPOINTS[variable]:
+    known = {**LOCAL_ENDPOINTS, **OPTIONAL_ENDPOINTS}[variable].replace("file:///", "https://localhost/")
+    value = known.replace("127.0.0.1", host).replace("localhost", host)
+    if value == known:
         value = host
     with pytest.raises(SettingsError, match=f"{variable} is not a loopback address"):
         Settings.from_environment({**LOCAL_ENDPOINTS, variable: value})
 
 
-@pytest.mark.parametrize("variable", ENDPOINT_VARIABLES)
+@pytest.mark.parametrize("variable", LOCAL_ENDPOINTS)
 def test_local_refuses_to_connect_while_an_endpoint_is_unknown(variable: str) -> None:
     known = {name: value for name, value in LOCAL_ENDPOINTS.items() if name != variable}
     with pytest.raises(SettingsError, match=rf"(?s){variable}.*data-platform up"):
@@ -151,3 +159,14 @@ def test_a_child_process_sees_the_same_settings() -> None:
     child = Settings.from_environment(loaded.process_environment())
     assert child.process_environment() == loaded.process_environment()
     assert child.aws == loaded.aws
+
+
+def test_names_are_listed_with_commas_and_reach_a_child_that_way() -> None:
+    loaded = Settings.from_environment({**LOCAL_ENDPOINTS, "DATA_PLATFORM_ECS_SUBNETS": " subnet-a, subnet-b,"})
+    assert loaded.ecs.subnets == ("subnet-a", "subnet-b")
+    assert loaded.process_environment()["DATA_PLATFORM_ECS_SUBNETS"] == "subnet-a,subnet-b"
+
+
+def test_runs_are_processes_on_a_laptop_and_tasks_elsewhere() -> None:
+    assert Settings.from_environment({}).runs_on == "process"
+    assert Settings.from_environment(PRODUCTION).runs_on == "ecs"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from data_platform.environment import Settings, SnowflakeSettings
+from data_platform.environment import Settings
+from data_platform.environment.groups import SnowflakeSettings
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
