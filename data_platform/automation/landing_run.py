@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from data_platform.automation.checks import feed_check_results
-from data_platform.automation.storage import keep_connections
 from data_platform.environment import settings
 from data_platform.landing.bucket import landed_at
 from data_platform.landing.feed import FeedRules
@@ -78,7 +77,6 @@ def run_landing(
     a feed failed, naming each with its error."""
     from data_platform.landing.intake import Intake  # the readers, which loading definitions doesn't need
 
-    keep_connections(context.instance)
     wanted = set(context.selected_asset_keys)
     selected = [rules for rules in feeds if lake_key(rules) in wanted or raw_key(rules) in wanted]
     partition = context.partition_key if context.has_partition_key else None

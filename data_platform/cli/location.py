@@ -19,7 +19,6 @@ import dagster as dg
 
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
-from data_platform.automation.storage import keep_connections
 from data_platform.cli.abandoned import held, report_abandoned
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
@@ -55,7 +54,6 @@ class CodeLocation:
 
         self.definitions: dg.Definitions = defs()
         self.instance = dg.DagsterInstance.get()
-        keep_connections(self.instance)
         report_abandoned(self.instance, _locks())
         self._cursor: str | None = None
 

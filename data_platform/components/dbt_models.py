@@ -60,7 +60,6 @@ class DbtModels(dg.Component):
         from dagster_dbt import DbtProject, dbt_assets
 
         from data_platform.automation.freshness import freshness_checks
-        from data_platform.automation.storage import keep_connections
         from data_platform.components.dbt_translator import ModelTranslator, described
         from data_platform.resources.dbt import DbtCli, dbt_resource
         from data_platform.transform.manifest import load_manifest
@@ -77,7 +76,6 @@ class DbtModels(dg.Component):
             dagster_dbt_translator=ModelTranslator(settings().repository_url),
         )
         def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli) -> Iterator[Any]:
-            keep_connections(context.instance)
             events = dbt.cli(BUILD, context=context).stream().fetch_column_metadata().fetch_row_counts()
             yield from described(events, manifest)
 

@@ -106,6 +106,16 @@ class Settings(Group):
         description="what a run is: `ecs`, a Fargate task; or `process`, a process beside the code server",
         examples=["ecs"],
     )
+    max_runs: int = Field(
+        25, alias="DATA_PLATFORM_MAX_RUNS", description="how many runs at a time", examples=["25"], ge=1
+    )
+    max_landing_runs: int = Field(
+        10,
+        alias="DATA_PLATFORM_MAX_LANDING_RUNS",
+        description="how many of them may be landing runs, or of one backfill",
+        examples=["10"],
+        ge=1,
+    )
     aws: AwsSettings
     snowflake: SnowflakeSettings
     sftp: SftpSettings
@@ -161,6 +171,8 @@ class Settings(Group):
 
 LOCAL_DEFAULTS: Mapping[str, str] = {
     "DATA_PLATFORM_RUNS_ON": "process",
+    "DATA_PLATFORM_MAX_RUNS": "4",
+    "DATA_PLATFORM_MAX_LANDING_RUNS": "3",
     "DATA_PLATFORM_LAKE_BUCKET": "port-meridian-lake",
     "DATA_PLATFORM_LANDING_BUCKET": "port-meridian-landing",
     "SNOWFLAKE_ACCOUNT": "local",

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
+from data_platform import instance
+from data_platform.environment import Settings
 from data_platform.landing.partners import PartnerAccess, partner_declarations
-from data_platform.local_cloud import aws, dagster_home, postgres, warehouse
+from data_platform.local_cloud import aws, postgres, warehouse
 from data_platform.local_cloud.layout import Layout, write_atomically
 from data_platform.local_cloud.plan import cloud_plan
 from data_platform.local_cloud.ports import accepts, choose, is_free
@@ -81,7 +83,7 @@ class LocalCloud:
             if not accepts(ports["sftp"]):
                 raise self._failure("aws", "SFTP does not listen")
             environment = cloud_environment(self.layout, ports, self.spec)
-            dagster_home.write(self.layout.dagster_home)
+            instance.write(self.layout.dagster_home, Settings.from_environment(environment))
             write_atomically(self.layout.environment, dotenv_text(environment))
         took = time.monotonic() - began
         report(f"{'up' if started else 'already up'}, in {took:.1f} s")

@@ -76,12 +76,11 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 
     package = write_project(Path.cwd() / "project", 1, options["tables"])
     sys.path.insert(0, str(package.parent))
-    from data_platform.automation.storage import keep_connections
     from data_platform.definitions import compose
     from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 
     repository = compose(package).get_repository_def()
-    keep_connections(instance := _instance(options))  # as `data-platform run` does
+    instance = _instance(options)
     asked = [{"feed": f"partner_00/feed_{feed:03}", "key": "inbound/x"} for feed in range(options["tables"])]
     with (
         patch("data_platform.landing.intake.Intake", _Done),

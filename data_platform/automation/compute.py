@@ -1,0 +1,101 @@
+"""How large a run's task is: what assets declare, the largest of them, and what Fargate has.
+
+Sizes of tasks: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SIZES: Mapping[int, tuple[int, ...]] = {
+    256: (512, 1024, 2048),
+    512: tuple(range(1024, 4096 + 1, 1024)),
+    1024: tuple(range(2048, 8192 + 1, 1024)),
+    2048: tuple(range(4096, 16384 + 1, 1024)),
+    4096: tuple(range(8192, 30720 + 1, 1024)),
+    8192: tuple(range(16384, 61440 + 1, 4096)),
+    16384: tuple(range(32768, 122880 + 1, 8192)),
+}
+"""Fargate's, on Linux: for each number of CPU units (1024 are a vCPU) the MiB of memory that go with it."""
+
+_LARGEST = max(memory for memories in SIZES.values() for memory in memories)
+_PREFIX = "data_platform/"
+
+
+class Compute(BaseModel):
+    """What a run with an asset needs. `cpu`: CPU units, 1024 a vCPU; `memory`: MiB; `ephemeral_storage`: GiB of disk,
+    where Fargate's 20 are too few; `spot`: whether the run may be interrupted, for a third of the price."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: int | None = Field(None, ge=256, le=max(SIZES))
+    memory: int | None = Field(None, ge=512, le=_LARGEST)
+    ephemeral_storage: int | None = Field(None, ge=21, le=200)
+    spot: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_size(self) -> Compute:
+        if self.cpu is not None and self.cpu not in SIZES:
+            raise ValueError(f"Fargate has no tasks of {self.cpu} CPU units: expected one of {_list(SIZES)}")
+        if self.cpu is not None and self.memory is not None and self.memory not in SIZES[self.cpu]:
+            raise ValueError(
+                f"Fargate has no tasks of {self.cpu} CPU units and {self.memory} MiB: with {self.cpu} go"
+                f" {_list(SIZES[self.cpu])} MiB"
+            )
+        if self.memory is not None and fit(0, self.memory)[1] != self.memory:
+            raise ValueError(f"Fargate has no tasks of {self.memory} MiB: expected {fit(0, self.memory)[1]}")
+        return self
+
+    def tags(self) -> dict[str, str]:
+        """The asset tags that say so."""
+        said = {name: value for name, value in self if value is not None and value is not False}
+        return {_PREFIX + name: str(value).lower() for name, value in said.items()}
+
+    @classmethod
+    def of_tags(cls, tags: Mapping[str, str]) -> Compute:
+        """What an asset's tags say. Values that are none count as unsaid: tags can be written by hand."""
+        numbers = {name: tags.get(_PREFIX + name, "") for name in ("cpu", "memory", "ephemeral_storage")}
+        found: dict[str, Any] = {name: int(text) for name, text in numbers.items() if text.isdecimal()}
+        return cls.model_construct(None, **found, spot=tags.get(_PREFIX + "spot") == "true")
+
+
+def largest(declared: Iterable[Compute]) -> Compute:
+    """The size of a run: of each kind the most that one of its assets needs, on Spot if all of them may be interrupted.
+    Where no asset says, DEFAULT's."""
+    all_of_them = list(declared) or [DEFAULT]
+    cpu = max(each.cpu or 0 for each in all_of_them) or DEFAULT.cpu or 0
+    memory = max(each.memory or 0 for each in all_of_them) or DEFAULT.memory or 0
+    cpu, memory = fit(cpu, memory)
+    return Compute(
+        cpu=cpu,
+        memory=memory,
+        ephemeral_storage=max(each.ephemeral_storage or 0 for each in all_of_them) or None,
+        spot=all(each.spot for each in all_of_them),
+    )
+
+
+def fit(cpu: int, memory: int) -> tuple[int, int]:
+    """The smallest size that has at least both, in CPU units and MiB; the largest there is where none has."""
+    for units, memories in SIZES.items():
+        if units >= cpu:
+            for mebibytes in memories:
+                if mebibytes >= memory:
+                    return units, mebibytes
+    return max(SIZES), _LARGEST
+
+
+def one_up(cpu: int, memory: int) -> tuple[int, int] | None:
+    """The size after one whose memory was not enough: twice the memory, and the CPU units that it takes. None where
+    there is no larger one."""
+    return fit(cpu, min(memory * 2, _LARGEST)) if memory < _LARGEST else None
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ", ".join(str(number) for number in numbers)
+
+
+DEFAULT = Compute(cpu=1024, memory=2048)
+"""Of assets that declare nothing: Python, a driver and dbt fit in, and start in seconds."""

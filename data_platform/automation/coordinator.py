@@ -1,0 +1,80 @@
+"""What every run is given on its way into the queue: the size of its task, how it is retried, the commit it runs."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from data_platform.automation.compute import Compute, fit, largest, one_up
+
+COMMIT_TAG = "data_platform/commit"
+DBT_COMMIT_TAG = "data_platform/dbt_commit"
+SPOT_TAG = "data_platform/spot"
+OUT_OF_MEMORY_TAG = "data_platform/out_of_memory_at"
+"""On a run that was killed for memory: the MiB it had. A retry has its parent's tags."""
+INTERRUPTED_TAG = "data_platform/spot_interrupted"
+RETRY_STRATEGY_TAG = "dagster/retry_strategy"
+
+_log = logging.getLogger(__name__)
+
+
+class PlatformRunCoordinator(dg.QueuedRunCoordinator):
+    """Dagster's queue. Runs come in from the UI, from schedules and sensors, and as retries; here they all pass."""
+
+    def submit_run(self, context: Any) -> dg.DagsterRun:
+        """Tags the run, then puts it in the queue. A run whose assets can't be looked up gets the default size."""
+        run = context.dagster_run
+        try:
+            declared = list(_declared(run, context.workspace))
+        except Exception:
+            _log.exception("run %s gets the default size: its assets can't be looked up", run.run_id)
+            declared = []
+        context.workspace.instance.add_run_tags(run.run_id, {**_size(run.tags, declared), **_record(run, declared)})
+        return super().submit_run(context)
+
+
+def _declared(run: dg.DagsterRun, workspace: Any) -> Iterator[Compute]:
+    """What each of the run's assets declares."""
+    origin = run.remote_job_origin
+    if origin is None:
+        return
+    location = workspace.get_code_location(origin.location_name)
+    repository = location.get_repository(origin.repository_origin.repository_name)
+    for asset in repository.get_asset_node_snaps(run.job_name):
+        if run.asset_selection is None or asset.asset_key in run.asset_selection:
+            yield Compute.of_tags(asset.tags)
+
+
+def _size(tags: Mapping[str, str], declared: Sequence[Compute]) -> dict[str, str]:
+    """The tags of a run's size. What someone asked for by hand stands, made a size that Fargate has. A run that was
+    killed for memory gets the next size; one that Spot took back goes on demand."""
+    size = largest(declared)
+    cpu, memory = fit(_number(tags, "ecs/cpu") or size.cpu or 0, _number(tags, "ecs/memory") or size.memory or 0)
+    if killed_at := _number(tags, OUT_OF_MEMORY_TAG):
+        cpu, memory = one_up(cpu, killed_at) or (cpu, memory)
+    found = {"ecs/cpu": str(cpu), "ecs/memory": str(memory)}
+    if storage := _number(tags, "ecs/ephemeral_storage") or size.ephemeral_storage:
+        found["ecs/ephemeral_storage"] = str(storage)
+    spot = (tags.get(SPOT_TAG) == "true" or size.spot) and INTERRUPTED_TAG not in tags
+    return found | {SPOT_TAG: str(spot).lower()}
+
+
+def _number(tags: Mapping[str, str], name: str) -> int:
+    text = tags.get(name, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _record(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
+    """What tells later which code a run ran, and how it is to be retried: only the assets that are missing."""
+    tags = {}
+    if declared and RETRY_STRATEGY_TAG not in run.tags:
+        tags[RETRY_STRATEGY_TAG] = "FROM_ASSET_FAILURE"
+    origin = run.job_code_origin
+    context = (origin.repository_origin.container_context if origin else None) or {}
+    for entry in (*context.get("env_vars", ()), *context.get("ecs", {}).get("env_vars", ())):
+        name, _, value = entry.partition("=")
+        for variable, tag in (("DATA_PLATFORM_CODE_COMMIT", COMMIT_TAG), ("DATA_PLATFORM_DBT_COMMIT", DBT_COMMIT_TAG)):
+            if name == variable and value:
+                tags[tag] = value
+    return tags

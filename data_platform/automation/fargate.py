@@ -1,0 +1,196 @@
+"""Runs as Fargate tasks: Dagster's own launcher, made to wait out shortages, to find a task whose launch it didn't see
+the end of, and to tell why a task ended."""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import dagster as dg
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from dagster_aws.ecs import EcsRunLauncher
+from dagster_aws.ecs.utils import get_task_logs
+
+from data_platform.automation.compute import one_up
+from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
+
+ARN_TAG, CLUSTER_TAG = "ecs/task_arn", "ecs/cluster"
+SHORTAGE_SECONDS = 480.0
+"""How long a launch waits for capacity, or for calls to be let through, before the run fails and is tried again. Run
+monitoring's start timeout (deploy/dagster.yaml) is longer."""
+LOG_LINES = 20
+
+_SHORTAGES = (
+    *("Capacity is unavailable", "RESOURCE:", "No Container Instances", "Throttl", "Rate exceeded", "TooManyRequests"),
+    *("You've reached the limit on the number of", "ServerException", "Service Unavailable", "try again later"),
+)
+_OUT_OF_MEMORY = "OutOfMemory"
+_SPOT = "SpotInterruption"
+_KWARGS_TAG = "ecs/run_task_kwargs"
+_log = logging.getLogger(__name__)
+
+
+class FargateRunLauncher(EcsRunLauncher[Any]):
+    """What EcsRunLauncher leaves to its operator: RunTask that is throttled or finds no capacity is waited for; a task
+    launched by a daemon that died before it could write that down is found again; Spot, memory and silent exits are
+    told apart, and tagged so that a retry does better. Configured as EcsRunLauncher."""
+
+    def get_boto_client_config(self) -> Config:
+        """More patience with throttling than botocore's three attempts."""
+        return Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
+
+    def launch_run(self, context: Any) -> None:
+        """Launches the run's task. Waits up to SHORTAGE_SECONDS while there is no capacity; raises what RunTask raised
+        last, or at once where waiting doesn't help."""
+        run = context.dagster_run
+        spot = run.tags.get(SPOT_TAG) == "true" and not self._was_interrupted(run)
+        pauses = _pauses()
+        began = time.monotonic()
+        while True:
+            try:
+                super().launch_run(context._replace(dagster_run=_with_task_kwargs(run, spot)))
+                return
+            except Exception as error:
+                if not is_shortage(error) or time.monotonic() - began > SHORTAGE_SECONDS:
+                    raise
+                pause = 0.0 if spot else next(pauses)
+                then = "on demand instead of Spot, now" if spot else f"again in {pause:.0f} s"
+                spot = False
+                self._instance.report_engine_event(f"No task yet, {then}: {error}", run)
+            time.sleep(pause)
+            now = self._instance.get_run_by_id(run.run_id)
+            if now is None or now.is_finished or now.status == dg.DagsterRunStatus.CANCELING:
+                return
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> Any:
+        """What has become of the run's task. One that ended before its run did counts as failed, whatever its exit code
+        says, and the reason is said in words."""
+        executed_here = run.remote_job_origin is None  # by `data-platform run`, in its own process
+        if not executed_here:
+            self._find_task(run)
+        result = super().check_run_worker_health(run)
+        status = type(result.status)
+        if executed_here:
+            return result._replace(status=status.RUNNING)
+        if result.status == status.RUNNING:
+            return result
+        now = self._instance.get_run_by_id(run.run_id)
+        if now is None or now.is_finished:
+            return result
+        task = self._task(now)
+        if task is None:
+            return result._replace(msg="ECS knows no task of this run")
+        ended = why_it_ended(task, now.tags)
+        if ended.tags:
+            self._instance.add_run_tags(run.run_id, ended.tags)
+        lines = self._last_lines(now)
+        said = [ended.text, f"Task {task['taskArn']}", *(["Its last lines:", *lines] if lines else [])]
+        return result._replace(status=status.FAILED, msg="\n".join(said))
+
+    def terminate(self, run_id: str) -> bool:
+        """Stops the run's task."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            self._find_task(run)
+        return bool(super().terminate(run_id))
+
+    def _was_interrupted(self, run: dg.DagsterRun) -> bool:
+        """Whether this run is tried again because Spot took its task back: a retry comes with its parent's tags. They
+        are taken off, so that the parent's task isn't held for this run's."""
+        before = self._task(run)
+        if before is not None:
+            self._instance.add_run_tags(run.run_id, {ARN_TAG: "", CLUSTER_TAG: ""})
+        return before is not None and before.get("stopCode") == _SPOT
+
+    def _find_task(self, run: dg.DagsterRun) -> None:
+        """Writes down the task of a run whose launch was cut short: tasks are started in the name of their run."""
+        if run.tags.get(ARN_TAG):
+            return
+        cluster = self.run_task_kwargs.get("cluster", "default")
+        for status in ("RUNNING", "STOPPED"):
+            found = self.ecs.list_tasks(cluster=cluster, startedBy=run.run_id, desiredStatus=status)["taskArns"]
+            if found:
+                _log.warning("run %s: its task is %s", run.run_id, found[0])
+                self._instance.add_run_tags(run.run_id, {ARN_TAG: found[0], CLUSTER_TAG: cluster})
+                return
+
+    def _task(self, run: dg.DagsterRun) -> Mapping[str, Any] | None:
+        arn, cluster = run.tags.get(ARN_TAG), run.tags.get(CLUSTER_TAG)
+        tasks = self.ecs.describe_tasks(tasks=[arn], cluster=cluster)["tasks"] if arn and cluster else []
+        return tasks[0] if tasks else None
+
+    def _last_lines(self, run: dg.DagsterRun) -> Sequence[str]:
+        try:
+            return list(
+                get_task_logs(  # type: ignore[no-untyped-call]
+                    self.ecs,
+                    logs_client=self.logs,
+                    cluster=run.tags[CLUSTER_TAG],
+                    task_arn=run.tags[ARN_TAG],
+                    container_name=self.container_name,
+                    limit=LOG_LINES,
+                )
+            )
+        except ClientError as error:
+            return [f"(the log can't be read: {error})"]
+
+
+class Ended(NamedTuple):
+    """Why a task ended: in words, and the tags by which a retry does better."""
+
+    text: str
+    tags: Mapping[str, str] = {}
+
+
+def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
+    """Reads ECS's description of a stopped task.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html"""
+    reason, code = str(task.get("stoppedReason") or ""), task.get("stopCode")
+    containers = task.get("containers") or [{}]
+    reasons = " ".join(str(each.get("reason") or "") for each in containers)
+    exit_code = max((each["exitCode"] for each in containers if each.get("exitCode") is not None), default=None)
+    if _OUT_OF_MEMORY in reasons or _OUT_OF_MEMORY in reason:
+        return _out_of_memory(int(run_tags.get("ecs/memory") or task.get("memory") or 0))
+    if code == _SPOT:
+        return Ended("Fargate Spot took the task back. A retry runs on demand.", {INTERRUPTED_TAG: "true"})
+    if code == "TaskFailedToStart" or exit_code is None:
+        return Ended(f"The task did not start: {reason} {reasons}".rstrip())
+    if code == "UserInitiated":
+        return Ended(f"The task was stopped from outside (exit code {exit_code}): {reason}")
+    if exit_code == 0:
+        return Ended("The task's process ended with exit code 0 in the middle of the run: something in it ended it.")
+    signal_name = f", signal {exit_code - 128}" if exit_code > 128 else ""
+    return Ended(f"The task's process ended with exit code {exit_code}{signal_name}. {reason} {reasons}".rstrip())
+
+
+def _out_of_memory(had: int) -> Ended:
+    larger = one_up(0, had)
+    then = f"A retry gets {larger[1]} MiB" if larger else "There is no larger task: give it less to do at a time"
+    text = f"Killed for memory: the task had {had} MiB. {then}; `compute.memory` in its defs.yaml sets the size."
+    return Ended(text, {OUT_OF_MEMORY_TAG: str(had)})
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether RunTask may succeed later: calls are throttled, there is no capacity now, or a quota is used up."""
+    text = str(error)
+    return any(sign in text for sign in _SHORTAGES)
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds: 2, 4, 8 .. 60, each up to a quarter longer or shorter, so that many runs don't ask at once."""
+    pause = 2.0
+    while True:
+        yield pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
+        pause = min(pause * 2, 60.0)
+
+
+def _with_task_kwargs(run: dg.DagsterRun, spot: bool) -> dg.DagsterRun:
+    """The run as EcsRunLauncher is to see it: with what RunTask is told for this run alone."""
+    asked = json.loads(run.tags.get(_KWARGS_TAG, "{}"))
+    told = {"startedBy": run.run_id, **asked}
+    if spot:
+        told.setdefault("capacityProviderStrategy", [{"capacityProvider": "FARGATE_SPOT", "weight": 1}])
+    return run.with_tags({**run.tags, _KWARGS_TAG: json.dumps(told)})

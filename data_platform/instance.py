@@ -1,0 +1,71 @@
+"""Dagster's instance configuration: `deploy/dagster.yaml` with this process's settings put in.
+
+The one template serves AWS, compose and the local cloud. Where runs aren't tasks, what speaks of ECS is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_platform.environment import Settings, SettingsError, settings
+from data_platform.environment.groups import fields_of
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "deploy" / "dagster.yaml"
+_ONLY_WITH_TASKS = ("run_launcher", "compute_logs")
+_WHOLE = re.compile(r"\$\{(\w+)\}")
+
+
+def render(template: str, given: Settings) -> str:
+    """`dagster.yaml` as Dagster reads it. A `${VARIABLE}` that is a whole value becomes the setting with its type (a
+    number, a list), one within a text becomes text. Raises SettingsError naming every setting that is missing, with an
+    example of each."""
+    document = yaml.safe_load(template)
+    if given.runs_on != "ecs":
+        for part in _ONLY_WITH_TASKS:
+            document.pop(part, None)
+    values = {variable: (field, value) for variable, field, value in fields_of(given)}
+    missing: dict[str, str] = {}
+
+    def setting(variable: str) -> Any:
+        field, value = values[variable]
+        if value is None or value == ():
+            missing[variable] = f"{field.description}, for example {variable}={(field.examples or ['...'])[0]}"
+        return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+
+    filled = _filled(document, setting)
+    if missing:
+        lines = "".join(f"\n  {variable} is missing: expected {what}" for variable, what in missing.items())
+        raise SettingsError(
+            f"Runs are to be Fargate tasks (DATA_PLATFORM_RUNS_ON=ecs); that takes more settings.{lines}"
+        )
+    return yaml.safe_dump(filled, sort_keys=False, width=120)
+
+
+def write(home: Path, given: Settings | None = None) -> Path:
+    """Renders the template to `home`/dagster.yaml, in one piece: a process that reads it meanwhile sees the old text or
+    the new. Returns the file. Raises SettingsError."""
+    text = "# Made of deploy/dagster.yaml and the settings; changes are overwritten.\n"
+    text += render(TEMPLATE.read_text(encoding="utf-8"), given or settings())
+    home.mkdir(parents=True, exist_ok=True)
+    path, aside = home / "dagster.yaml", home / ".dagster.yaml.new"
+    aside.write_text(
+        f"# Made of deploy/dagster.yaml and the settings; changes are overwritten.\n{text}", encoding="utf-8"
+    )
+    return aside.replace(path)
+
+
+def _filled(node: Any, setting: Callable[[str], Any]) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _filled(value, setting) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, setting) for value in node]
+    if isinstance(node, str):
+        if whole := _WHOLE.fullmatch(node):
+            return setting(whole[1])
+        return _WHOLE.sub(lambda found: str(setting(found[1])), node)
+    return node
