@@ -1,26 +1,85 @@
-# One image for webserver, daemon, code server and runs. It carries no `local` and no `dev` extra: no test servers.
-#   docker build -t data-platform .
-FROM python:3.11-slim-bookworm AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
-RUN python -m venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH
-COPY requirements/base.txt /build/requirements/base.txt
-RUN pip install --require-hashes --no-deps -r /build/requirements/base.txt
-COPY pyproject.toml README.md /build/
-COPY data_platform /build/data_platform
-RUN pip install hatchling==1.27.0 && pip install --no-deps --no-build-isolation /build && pip uninstall -y hatchling
+# One image for webserver, daemon, code server and runs; docs/image.md tells how to build and run it.
+#
+#   docker build --build-arg REVISION=$(git rev-parse HEAD) --tag data-platform .
+#   docker build --target local --tag data-platform-local .     with the local cloud's servers: for demonstration only
+#
+# /app is laid out as a checkout of the repository is, so that code from the image and code from git are found alike. It
+# stands in its own layer: new code is a few megabytes to pull, not the packages.
 
-FROM python:3.11-slim-bookworm
-RUN groupadd --gid 10001 platform && useradd --uid 10001 --gid platform --no-create-home --home-dir /app platform
-ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    DATA_PLATFORM_STATE_DIR=/tmp/data-platform DAGSTER_HOME=/app/dagster
-COPY --from=build /opt/venv /opt/venv
+FROM python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3 AS base
+
+# -- What is built -----------------------------------------------------------------------------------------------------
+FROM base AS packages
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+COPY requirements/build.txt /build/requirements/build.txt
+RUN pip install --require-hashes --no-deps -r /build/requirements/build.txt
+# What is installed is compiled here: a read-only file system keeps no bytecode, and every run would compile Dagster anew.
+COPY requirements/base.txt /build/requirements/base.txt
+RUN python -m venv --without-pip /opt/venv \
+ && pip --python /opt/venv/bin/python install --require-hashes --no-deps --compile -r /build/requirements/base.txt
+# Of ourselves the environment has the name, the version, the commands and the path /app: an editable wheel.
 WORKDIR /app
-COPY workspace.yaml pyproject.toml /app/
+COPY pyproject.toml README.md /app/
+COPY data_platform/__init__.py /app/data_platform/__init__.py
+RUN python -m hatchling build --target wheel:editable --directory /build/wheel \
+ && pip --python /opt/venv/bin/python install --no-index --no-deps /build/wheel/data_platform-*.whl
+
+FROM packages AS packages-local
+COPY requirements/local.txt /build/requirements/local.txt
+RUN pip --python /opt/venv/bin/python install --require-hashes --no-deps --compile -r /build/requirements/local.txt
+
+FROM packages AS app
+ENV PATH=/opt/venv/bin:$PATH
+COPY pyproject.toml README.md workspace.yaml /app/
+COPY deploy/dagster.yaml deploy/workspace.yaml /app/deploy/
 COPY data_platform /app/data_platform
 COPY dbt_project /app/dbt_project
-# dbt's manifest is parsed here, once: in `dev` and `prod` a code location never parses it.
-RUN mkdir -p /app/dagster && data-platform dbt-manifest && chown -R platform:platform /app/dagster
-USER platform
+# dbt's manifest is parsed here, once: in `dev` and `prod` a code location never parses it. Dagster has no state of its own
+# to build in: no component of this project is state-backed (a test holds it to that).
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app/data_platform \
+ && data-platform dbt-manifest
+
+# -- What runs ---------------------------------------------------------------------------------------------------------
+FROM base AS runtime
+# git: code from git. tini: hands signals on and buries orphans, as process 1 should.
+# The versions are those of the Debian release: a version named here would be gone from its mirrors with the next fix.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates git tini \
+ && rm -rf /var/lib/apt/lists/* \
+ && groupadd --gid 10001 platform \
+ && useradd --uid 10001 --gid platform --no-create-home --home-dir /tmp --shell /usr/sbin/nologin platform \
+ && install --directory --owner platform --group platform /var/lib/data-platform
+# The root file system may be read-only: what is written goes below /tmp, or where a volume is mounted.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    DAGSTER_HOME=/tmp/dagster \
+    DATA_PLATFORM_STATE_DIR=/tmp/data-platform
+WORKDIR /app
+USER 10001:10001
+# With a read-only root a volume for /tmp is made even where nobody names one; on Fargate one that isn't root's.
+VOLUME ["/tmp"]
 EXPOSE 4000
-CMD ["dagster", "api", "grpc", "--module-name", "data_platform.definitions", "--host", "0.0.0.0", "--port", "4000"]
+STOPSIGNAL SIGTERM
+# Of the code server. Webserver and daemon have their own in deploy/compose.yaml; ECS takes the task definition's.
+HEALTHCHECK --interval=20s --timeout=10s --start-period=60s --retries=3 \
+    CMD ["dagster", "api", "grpc-health-check", "--port", "4000"]
+ENTRYPOINT ["/usr/bin/tini", "-s", "--", "python", "-m", "data_platform.code.start"]
+CMD ["dagster", "api", "grpc", "--module-name", "data_platform.definitions", "--location-name", "data_platform", \
+     "--host", "0.0.0.0", "--port", "4000"]
+
+FROM runtime AS local
+COPY --from=packages-local /opt/venv /opt/venv
+COPY --from=app /app /app
+
+# The last is what is built where no target is named.
+FROM runtime AS platform
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=app /app /app
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="data-platform" \
+      org.opencontainers.image.description="Webserver, daemon, code server and runs of the data platform" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}"
