@@ -1,0 +1,171 @@
+"""Commits of one repository on this machine's disk: a bare mirror, and a folder a commit that nobody changes. Only the
+standard library is imported.
+
+    <root>/mirror.git        what was fetched; made anew when it is damaged
+    <root>/commits/<hash>/   the commit's files; there is no half of one: it comes by a rename
+    <root>/locks/<hash>      held by every process that uses the commit, so that it is not pruned
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_platform.code.git import FETCH_SECONDS, GitFailed, RefMissing, Remote
+
+KEEP_SECONDS = 24 * 3600.0
+"""How long a commit that nobody uses is kept: a way back costs no fetch."""
+
+
+class _MirrorDamaged(GitFailed):
+    """The mirror has the commit, but not all of its files: git was killed, or the disk was full."""
+
+
+class Checkouts:
+    """The commits of a repository below `root`."""
+
+    def __init__(self, root: Path, remote: Remote) -> None:
+        self._remote = remote
+        # Another URL is another repository: its commits go to another folder.
+        self._root = root / hashlib.sha256(remote.url.encode()).hexdigest()[:12]
+        self._commits = self._root / "commits"
+        self._locks = self._root / "locks"
+        self._mirror = self._root / "mirror.git"
+
+    def folder(self, commit: str) -> Path:
+        """Where a commit's files are, or would be."""
+        return self._commits / commit
+
+    def has(self, commit: str) -> bool:
+        """Whether the commit is here, whole."""
+        return self.folder(commit).is_dir()
+
+    def hold(self, commit: str) -> int:
+        """A descriptor which, while it is open in any process, keeps the commit from being pruned. It is inheritable,
+        so that it survives an exec."""
+        self._locks.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._locks / commit, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.utime(descriptor)
+        os.set_inheritable(descriptor, True)
+        return descriptor
+
+    def check_out(self, commit: str, ref: str | None = None) -> Path:
+        """The folder of the commit's files, fetched if they are not here yet; hold it first. `ref`: the full ref that
+        the commit is the head of, for servers that give out no commit by its hash. Raises GitFailed."""
+        if self.has(commit):
+            return self.folder(commit)
+        with self._alone():
+            self._clear_unfinished()
+            if self.has(commit):  # while this waited for another
+                return self.folder(commit)
+            try:
+                self._fetch(commit, ref)
+                return self._put(commit)
+            except _MirrorDamaged:
+                shutil.rmtree(self._mirror)
+            self._fetch(commit, ref)
+            return self._put(commit)
+
+    def prune(self, keep: Collection[str], older_than: float = KEEP_SECONDS) -> list[str]:
+        """Removes the commits that no process holds, that are not in `keep` and that were last taken up more than
+        `older_than` seconds ago. Returns them."""
+        pruned = []
+        self._locks.mkdir(parents=True, exist_ok=True)
+        for folder in sorted(self._commits.glob("[0-9a-f]*")):
+            if folder.name in keep:
+                continue
+            descriptor = os.open(self._locks / folder.name, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(descriptor).st_mtime > older_than:
+                    gone = self._commits / f".gone-{folder.name}"
+                    folder.rename(gone)  # at once: who comes now finds nothing, not half of it
+                    shutil.rmtree(gone, ignore_errors=True)
+                    pruned.append(folder.name)
+            except OSError:
+                pass  # in use
+            finally:
+                os.close(descriptor)
+        return pruned
+
+    def _fetch(self, commit: str, ref: str | None) -> None:
+        if not (self._mirror / "HEAD").exists():
+            self._init()
+        for lock in self._mirror.rglob("*.lock"):  # of a git that was killed: nobody else is here
+            lock.unlink(missing_ok=True)
+        if self._in_mirror(commit):
+            return
+        fetch = ["--git-dir", str(self._mirror), "fetch", "--quiet", "--depth", "1", "--no-tags", self._remote.url]
+        try:
+            # The ref makes git tell the remote what is here already.
+            self._remote.run([*fetch, f"+{commit}:refs/served/latest"], seconds=FETCH_SECONDS)
+        except RefMissing:
+            if ref is None:
+                raise
+            self._remote.run([*fetch, f"+{ref}:refs/served/latest"], seconds=FETCH_SECONDS)
+        if not self._in_mirror(commit):
+            raise GitFailed(f"{self._remote.url} did not give commit {commit}: has it moved on, or lost it?")
+
+    def _init(self) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._mirror, ignore_errors=True)
+        made = tempfile.mkdtemp(prefix=".new-", dir=self._root)
+        self._remote.run(["init", "--quiet", "--bare", "--template=", made])
+        Path(made).rename(self._mirror)
+
+    def _in_mirror(self, commit: str) -> bool:
+        try:
+            self._remote.run(["--git-dir", str(self._mirror), "cat-file", "-e", f"{commit}^{{tree}}"])
+        except GitFailed:
+            return False
+        return True
+
+    def _put(self, commit: str) -> Path:
+        self._commits.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".new-", dir=self._commits))
+        try:
+            at = ["--git-dir", str(self._mirror), "--work-tree", str(made)]
+            index = {"GIT_INDEX_FILE": str(made / ".git-index")}
+            try:
+                self._remote.run([*at, "read-tree", commit], environment=index)
+                self._remote.run([*at, "checkout-index", "--all", f"--prefix={made}/"], environment=index, seconds=300)
+            except GitFailed as error:
+                raise _MirrorDamaged(str(error)) from error
+            (made / ".git-index").unlink()
+            made.chmod(0o755)
+            made.rename(self.folder(commit))
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        return self.folder(commit)
+
+    def _clear_unfinished(self) -> None:
+        """What a process left that was killed; called alone."""
+        for left in (*self._root.glob(".new-*"), *self._commits.glob(".new-*"), *self._commits.glob(".gone-*")):
+            shutil.rmtree(left, ignore_errors=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+@contextmanager
+def held(checkouts: Checkouts, commit: str) -> Iterator[int]:
+    """Holds a commit within the block."""
+    descriptor = checkouts.hold(commit)
+    try:
+        yield descriptor
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
