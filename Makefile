@@ -22,7 +22,7 @@ test-servers: $(STAMP) ## The tests that start real servers, and those of the wh
 	$(BIN)/pytest -m "server and not end_to_end" -n 2 --dist loadfile $(ARGS)
 	$(BIN)/pytest -m end_to_end $(ARGS)
 
-check: $(STAMP) ## Formatting, lints, types, import rules, and every defs.yaml.
+check: $(STAMP) ## Formatting, lints, types, import rules, every defs.yaml, Dockerfile and compose.yaml.
 	$(BIN)/ruff check data_platform data_platform_tests
 	$(BIN)/ruff format --check data_platform data_platform_tests
 	$(BIN)/mypy
@@ -30,6 +30,8 @@ check: $(STAMP) ## Formatting, lints, types, import rules, and every defs.yaml.
 	$(BIN)/data-platform check
 	$(BIN)/data-platform dbt-sources --check
 	$(BIN)/sqlfluff lint dbt_project
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 
 bench: $(STAMP) ## The benchmarks, beside their peers, which it installs; writes docs/benchmarks.md.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
@@ -46,14 +48,16 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(STAMP)
 
-COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url \
+HASHED := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make requirements"
+COMPILE := $(HASHED) pyproject.toml
 
-requirements: $(STAMP) ## Compile requirements/*.txt anew from pyproject.toml: production, `local`, `dev`, `bench`.
+requirements: $(STAMP) ## Compile requirements/*.txt anew from pyproject.toml: production, `local`, `dev`, `bench`, the build.
 	$(COMPILE) --extra local --extra dev --output-file requirements/dev.txt
 	$(COMPILE) --extra local --constraint requirements/dev.txt --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt
 	$(COMPILE) --extra local --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+	$(HASHED) --group build --output-file requirements/build.txt
 
 clean: ## Stop the local cloud and remove everything that was made, .venv included.
 	-test -x $(BIN)/data-platform && $(BIN)/data-platform reset --yes
