@@ -30,8 +30,13 @@ class PlatformRunCoordinator(dg.QueuedRunCoordinator):
         except Exception:
             _log.exception("run %s gets the default size: its assets can't be looked up", run.run_id)
             declared = []
-        context.workspace.instance.add_run_tags(run.run_id, {**_size(run.tags, declared), **_record(run, declared)})
+        context.workspace.instance.add_run_tags(run.run_id, tags_of(run, declared))
         return super().submit_run(context)
+
+
+def tags_of(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
+    """The tags of a run whose assets declare this."""
+    return {**_size(run.tags, declared), **_record(run, declared)}
 
 
 def _declared(run: dg.DagsterRun, workspace: Any) -> Iterator[Compute]:
@@ -50,9 +55,10 @@ def _size(tags: Mapping[str, str], declared: Sequence[Compute]) -> dict[str, str
     """The tags of a run's size. What someone asked for by hand stands, made a size that Fargate has. A run that was
     killed for memory gets the next size; one that Spot took back goes on demand."""
     size = largest(declared)
-    cpu, memory = fit(_number(tags, "ecs/cpu") or size.cpu or 0, _number(tags, "ecs/memory") or size.memory or 0)
+    asked = _number(tags, "ecs/cpu"), _number(tags, "ecs/memory")
+    cpu, memory = fit(*asked) if any(asked) else (size.cpu or 0, size.memory or 0)
     if killed_at := _number(tags, OUT_OF_MEMORY_TAG):
-        cpu, memory = one_up(cpu, killed_at) or (cpu, memory)
+        cpu, memory = one_up(cpu, killed_at) or fit(cpu, killed_at)
     found = {"ecs/cpu": str(cpu), "ecs/memory": str(memory)}
     if storage := _number(tags, "ecs/ephemeral_storage") or size.ephemeral_storage:
         found["ecs/ephemeral_storage"] = str(storage)

@@ -1,13 +1,14 @@
 """What the landing runs there were say of the files that are pending: their own memory, as the sensor keeps none."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from data_platform.automation.coordinator import OUT_OF_MEMORY_TAG
 from data_platform.landing.bucket import Pending
 
 LANDING_TAG = "data_platform/landing"
@@ -32,7 +33,8 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 @dataclass
 class History:
     """What runs say of pending files, by token: which are under way, how many runs have ended with each and how many
-    of these failed, from when to when; and when a landing run last succeeded."""
+    of these failed, from when to when, and with how much memory (MiB) one was killed for it; and when a landing run
+    last succeeded."""
 
     under_way: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
@@ -40,6 +42,12 @@ class History:
     first_failure: dict[str, datetime] = field(default_factory=dict)
     last_failure: dict[str, datetime] = field(default_factory=dict)
     last_success: datetime = _NEVER
+    out_of_memory_at: Counter[str] = field(default_factory=Counter)
+
+    def retry_tags(self, tokens: Iterable[str]) -> dict[str, str]:
+        """What a run of these files is to know of failed ones: how much memory was too little."""
+        too_little = max((self.out_of_memory_at[token] for token in tokens), default=0)
+        return {OUT_OF_MEMORY_TAG: str(too_little)} if too_little else {}
 
     def resting(self, pending: Pending, now: datetime) -> bool:
         """Whether a file is to be left alone this tick: a run has it, or it backs off after a failed one."""
@@ -69,9 +77,11 @@ class History:
             self.last_success = max(self.last_success, ended_at)
             return
         self.failed.update(tokens)
+        too_little = int(run.tags.get(OUT_OF_MEMORY_TAG, "0"))
         for token in tokens:
             self.first_failure[token] = min(ended_at, self.first_failure.get(token, ended_at))
             self.last_failure[token] = max(ended_at, self.last_failure.get(token, ended_at))
+            self.out_of_memory_at[token] = max(too_little, self.out_of_memory_at[token])
 
 
 def read_history(instance: dg.DagsterInstance, now: datetime) -> History:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from data_platform.automation.checks import feed_check_results
+from data_platform.automation.usage import usage_metadata
 from data_platform.environment import settings
 from data_platform.landing.bucket import landed_at
 from data_platform.landing.feed import FeedRules
@@ -159,16 +160,15 @@ def _events(
         if receipt.status != "loaded":
             context.log.warning(f"{rules.feed}: {receipt.file_name} is {receipt.status}: {receipt.reason}")
     if lake_key(rules) in context.selected_asset_keys and result.manifests:
-        yield dg.MaterializeResult(asset_key=lake_key(rules), metadata=_lake_metadata(result))
+        yield dg.MaterializeResult(asset_key=lake_key(rules), metadata=_lake_metadata(result) | usage_metadata())
     table = raw_key(rules)
     if table not in context.selected_asset_keys or not result.loads:
         return
     tag = _query_tag(context, rules)
     with warehouse.open(query_tag=tag) as connection:
         checks = list(feed_check_results(rules, result, connection, table))
-        metadata = _raw_metadata(result, tag) | {
-            "preview": dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
-        }
+        shown = dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
+        metadata = _raw_metadata(result, tag) | usage_metadata() | {"preview": shown}
     if result.manifests:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:

@@ -66,7 +66,12 @@ def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunR
         asset_selection=[key for rules in feeds for key in (lake_key(rules), raw_key(rules))],
         asset_check_keys=[key for rules in feeds for key in feed_check_keys(rules)],
         run_config={"ops": {partner: {"config": {"deliveries": asked}} for partner, asked in by_partner.items()}},
-        tags={LANDING_TAG: "true", "data_platform/deliveries": str(len(items))},
+        tags={
+            LANDING_TAG: "true",
+            "data_platform/deliveries": str(len(items)),
+            "dagster/max_retries": "0",  # this sensor tries again, with what is pending then
+            **history.retry_tags(tokens),
+        },
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
+from data_platform.automation.compute import Compute
 from data_platform.environment import settings
 
 # Unit tests prove the SQL before it is merged; they say nothing of the data.
@@ -15,13 +16,14 @@ BUILD = ("build", "--exclude-resource-type", "unit_test")
 
 class DbtModelsAttributes(BaseModel):
     """The attributes of a DbtModels' `defs.yaml`. `project` is the project's folder, seen from the file's; `select` and
-    `exclude` say which models, as dbt selects."""
+    `exclude` say which models, as dbt selects; `compute` what a run that builds some needs as a Fargate task."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     project: str
     select: str = "fqn:*"
     exclude: str = ""
+    compute: Compute = Compute()
 
 
 @dataclass
@@ -38,6 +40,7 @@ class DbtModels(dg.Component):
     attributes:
       project: ../../../dbt_project
       exclude: tag:draft
+      compute: {cpu: 1024, memory: 4096}
     ```
     """
 
@@ -73,7 +76,7 @@ class DbtModels(dg.Component):
             project=DbtProject(project_dir),
             select=self.attributes.select,
             exclude=self.attributes.exclude or None,
-            dagster_dbt_translator=ModelTranslator(settings().repository_url),
+            dagster_dbt_translator=ModelTranslator(settings().repository_url, self.attributes.compute),
         )
         def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli) -> Iterator[Any]:
             events = dbt.cli(BUILD, context=context).stream().fetch_column_metadata().fetch_row_counts()

@@ -9,7 +9,9 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
+from data_platform.automation.compute import Compute
 from data_platform.automation.conditions import follows_its_tables
+from data_platform.automation.usage import usage_metadata
 
 
 class ModelTranslator(DagsterDbtTranslator):
@@ -17,10 +19,11 @@ class ModelTranslator(DagsterDbtTranslator):
     `meta.dagster.asset_key`. With `repository_url` the links to the SQL, and to the YAML that describes it, lead
     there, else to this machine's files."""
 
-    def __init__(self, repository_url: str | None = None) -> None:
+    def __init__(self, repository_url: str | None = None, compute: Compute | None = None) -> None:
         # Code references are set below: dagster-dbt knows local files only.
         super().__init__(DagsterDbtTranslatorSettings(enable_asset_checks=True))
         self._repository_url = repository_url
+        self._compute = compute or Compute()
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """Folder and name; a source's is its raw asset's."""
@@ -35,6 +38,10 @@ class ModelTranslator(DagsterDbtTranslator):
     def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The description alone: the SQL is a link away."""
         return str(dbt_resource_props["description"])
+
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        """The model's tags in dbt, and what a run with it needs."""
+        return {**super().get_tags(dbt_resource_props), **self._compute.tags()}
 
     def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition[Any]:
         """Models follow what they read."""
@@ -81,8 +88,8 @@ class ModelTranslator(DagsterDbtTranslator):
 
 
 def described(events: Iterable[Any], manifest: Mapping[str, Any]) -> Iterator[Any]:
-    """The events, with the columns of built tables spelled as in the project and with their descriptions. Snowflake
-    spells them in upper case, which the UI doesn't match with column lineage."""
+    """The events, with what the run has used, and with the columns of built tables spelled as in the project and with
+    their descriptions. Snowflake spells them in upper case, which the UI doesn't match with column lineage."""
     for event in events:
         metadata = getattr(event, "metadata", None) or {}
         schema = metadata.get("dagster/column_schema")
@@ -94,6 +101,8 @@ def described(events: Iterable[Any], manifest: Mapping[str, Any]) -> Iterator[An
                 for column in schema.value.columns
             ]
             event = event.with_metadata({**metadata, "dagster/column_schema": dg.TableSchema(columns)})
+        if isinstance(event, dg.AssetMaterialization | dg.Output):
+            event = event.with_metadata({**(event.metadata or {}), **usage_metadata()})
         yield event
 
 

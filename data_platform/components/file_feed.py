@@ -7,16 +7,18 @@ from dataclasses import dataclass
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from data_platform.automation.compute import Compute
 from data_platform.components.scaffolds import FileFeedScaffolder
 from data_platform.landing.feed import FeedDeclaration, FeedRules
 
 
 class FileFeedAttributes(FeedDeclaration):
-    """The attributes of a FileFeed's `defs.yaml`. Owners are the partner's unless given."""
+    """The attributes of a FileFeed's `defs.yaml`. Owners and `compute` are the partner's unless given."""
 
     description: str
     owners: tuple[str, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
+    compute: Compute | None = None
 
 
 @dg.scaffold_with(FileFeedScaffolder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
+from data_platform.automation.compute import Compute
 from data_platform.components.defs_yaml import DefinitionInvalid, load_attributes
 from data_platform.components.file_feed import FileFeed, FileFeedAttributes
 from data_platform.components.landing_assets import Feed, landing_definitions
@@ -28,6 +29,7 @@ class SftpPartnerAttributes(BaseModel):
     owners: tuple[str, ...]
     public_keys: tuple[str, ...] = ()
     contacts: tuple[str, ...] = ()
+    compute: Compute = Compute()
 
 
 @dg.scaffold_with(SftpPartnerScaffolder)
@@ -38,6 +40,7 @@ class SftpPartner(dg.Component):
     The folder's name is the partner's: its SFTP user, its inbound prefix, and the source of its assets.
     `public_keys` are OpenSSH lines; whoever holds one of the private keys may deliver. Days in file names and
     expected arrivals are meant in `time_zone`. `owners` are emails or `team:<name>`; they own the feeds' assets.
+    `compute` is what a run with one of its feeds needs as a Fargate task, unless the feed says otherwise.
 
     ```yaml
     type: data_platform.components.SftpPartner
@@ -48,6 +51,7 @@ class SftpPartner(dg.Component):
       public_keys:
         - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjN5v4o6s0mO0bE8cQmV0v1eXr1ZtX2Yh3w0pQn7abc telemetry@harbor-water
       contacts: [telemetry@harbor-water.example]
+      compute: {cpu: 1024, memory: 4096, spot: true}
     ```
     """
 
@@ -87,7 +91,7 @@ class SftpPartner(dg.Component):
             rules=rules,
             description=attributes.description,
             owners=attributes.owners or self.attributes.owners,
-            tags=attributes.tags,
+            tags={**attributes.tags, **(attributes.compute or self.attributes.compute).tags()},
             declared_in=path,
             project_root=project_root,
         )

@@ -12,6 +12,7 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
+from data_platform.automation.coordinator import OUT_OF_MEMORY_TAG
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, History, read_history
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
 from data_platform.components.landing_assets import Feed, landing_definitions
@@ -40,8 +41,8 @@ def look(bucket: Bucket, history: History | None = None, cursor: Cursor | None =
     return tick(cast(LandingBucket, bucket), [feed()], lambda: history or History(), cursor or Cursor(), NOW)
 
 
-def run_of(request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
-    return dg.DagsterRun(job_name="j", run_id="r", run_config=request.run_config, status=status)
+def run_of(request: dg.RunRequest, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+    return dg.DagsterRun(job_name="j", run_id="r", run_config=request.run_config, status=status, tags=tags)
 
 
 def history_after(*ends: tuple[dg.RunRequest, dg.DagsterRunStatus, datetime]) -> History:
@@ -124,6 +125,20 @@ def test_a_failed_run_is_tried_again_after_a_while_that_doubles(one_file: Bucket
         assert not look(one_file, history_after(*ends)).requests
         ends = [(request, dg.DagsterRunStatus.FAILURE, NOW - timedelta(seconds=seconds))] * failures
         assert look(one_file, history_after(*ends)).requests
+
+
+def test_after_a_run_that_was_killed_for_memory_the_next_one_knows_how_little_was_too_little(one_file: Bucket) -> None:
+    request = look(one_file).requests[0]
+    assert OUT_OF_MEMORY_TAG not in request.tags
+    history = History()
+    killed = run_of(request, dg.DagsterRunStatus.FAILURE, **{OUT_OF_MEMORY_TAG: "2048"})
+    history.add(killed, NOW - timedelta(hours=2))
+    history.add(run_of(request, dg.DagsterRunStatus.FAILURE), NOW - timedelta(hours=1))
+    assert look(one_file, history).requests[0].tags[OUT_OF_MEMORY_TAG] == "2048"
+
+
+def test_dagster_does_not_retry_what_the_sensor_retries(one_file: Bucket) -> None:
+    assert look(one_file).requests[0].tags["dagster/max_retries"] == "0"
 
 
 def test_it_is_given_up_only_where_others_succeed(one_file: Bucket) -> None:

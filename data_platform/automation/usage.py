@@ -1,0 +1,39 @@
+"""What a run has used so far: the metadata from which to see whether its task is of the right size."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def usage_metadata() -> dict[str, float]:
+    """MiB of memory at the most, and seconds of CPU, of this process (on ECS: the run's) and all that it has started
+    (dbt). Where it and a child were at their peaks at different times, it never had that much at once."""
+    own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    alive = [_child(child) for child in _descendants(os.getpid())]
+    peak = own.ru_maxrss + max([ended.ru_maxrss, sum(kibibytes for kibibytes, _ in alive)])  # KiB, on Linux
+    seconds = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime + sum(used for _, used in alive)
+    return {"process_peak_memory_mib": round(peak / 1024, 1), "process_cpu_seconds": round(seconds, 2)}
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in _text(children).split():
+            yield int(child)
+            yield from _descendants(int(child))
+
+
+def _child(pid: int) -> tuple[int, float]:
+    """(KiB at its peak, seconds of CPU) of a process that lives; nothing of one that has ended meanwhile."""
+    peak = [line.split()[1] for line in _text(Path(f"/proc/{pid}/status")).splitlines() if line.startswith("VmHWM:")]
+    times = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[11:13]
+    return int(peak[0]) if peak else 0, sum(int(ticks) for ticks in times) / os.sysconf("SC_CLK_TCK")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -1,0 +1,59 @@
+"""What the queue puts on a run: size, retries, commit. That runs pass here is seen in `end_to_end/`."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import dagster as dg
+
+from data_platform.automation.compute import Compute
+from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, tags_of
+
+SMALL, LARGE, SILENT = Compute(cpu=512, memory=4096, spot=True), Compute(memory=16384, ephemeral_storage=50), Compute()
+COMMIT = "3b9c" * 10
+
+
+def tags_after(declared: list[Compute], tags: dict[str, str] | None = None) -> dict[str, str]:
+    """All tags of a run of such assets, once it is in the queue."""
+    context = {"env_vars": ["A=1"], "ecs": {"env_vars": [f"DATA_PLATFORM_CODE_COMMIT={COMMIT}"]}}
+    origin = SimpleNamespace(repository_origin=SimpleNamespace(container_context=context))
+    run = SimpleNamespace(tags=tags or {}, job_code_origin=origin)
+    return {**(tags or {}), **tags_of(cast(dg.DagsterRun, run), declared)}
+
+
+def test_the_largest_of_a_runs_assets_wins_and_all_must_allow_spot() -> None:
+    alone = tags_after([SMALL])
+    assert (alone["ecs/cpu"], alone["ecs/memory"], alone["data_platform/spot"]) == ("512", "4096", "true")
+    assert "ecs/ephemeral_storage" not in alone
+    both = tags_after([SMALL, LARGE, SILENT])
+    assert (both["ecs/cpu"], both["ecs/memory"], both["ecs/ephemeral_storage"]) == ("2048", "16384", "50")
+    assert both["data_platform/spot"] == "false"
+
+
+def test_what_nobody_sized_gets_the_default() -> None:
+    tags = tags_after([SILENT])
+    assert (tags["ecs/cpu"], tags["ecs/memory"]) == ("1024", "2048")
+
+
+def test_what_someone_asked_for_by_hand_stands_as_a_size_that_there_is() -> None:
+    tags = tags_after([LARGE], {"ecs/memory": "3000"})
+    assert (tags["ecs/cpu"], tags["ecs/memory"]) == ("512", "3072")
+
+
+def test_a_run_killed_for_memory_is_retried_one_size_up() -> None:
+    first = tags_after([SMALL])
+    retry = tags_after([SMALL], {**first, OUT_OF_MEMORY_TAG: "4096"})
+    assert (retry["ecs/cpu"], retry["ecs/memory"]) == ("1024", "8192")
+    assert tags_after([SILENT], {OUT_OF_MEMORY_TAG: "122880"})["ecs/memory"] == "122880", "there is no larger one"
+
+
+def test_a_run_that_spot_took_back_is_retried_on_demand() -> None:
+    first = tags_after([SMALL])
+    assert tags_after([SMALL], {**first, INTERRUPTED_TAG: "true"})["data_platform/spot"] == "false"
+
+
+def test_a_run_says_which_commit_it_runs_and_is_retried_from_what_is_missing() -> None:
+    tags = tags_after([SILENT])
+    assert tags["data_platform/commit"] == COMMIT
+    assert tags["dagster/retry_strategy"] == "FROM_ASSET_FAILURE"
