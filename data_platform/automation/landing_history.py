@@ -16,16 +16,15 @@ ATTEMPTS = 4
 """Failed runs, the last one alone, after which a delivery is given up, if other runs succeed meanwhile."""
 BACK_OFF = timedelta(seconds=30)
 LONGEST_BACK_OFF = timedelta(hours=1)
+_PARTITION_TAG = "dagster/partition"
 _LOOK_BACK = timedelta(days=2)
 _FAILED_SEEN = 300
 _SUCCEEDED_SEEN = 50
-_IN_PROGRESS = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+PACK_WHILE = timedelta(seconds=90)
+"""How long files wait for the start of the run before theirs, so that one more run takes them all: while it has no
+task yet, theirs would be no sooner. A cold start takes less."""
+_COMING_UP = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
+_IN_PROGRESS = [*_COMING_UP, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -33,8 +32,8 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 @dataclass
 class History:
     """What runs say of pending files, by token: which are under way, how many runs have ended with each and how many
-    of these failed, from when to when, and with how much memory (MiB) one was killed for it; and when a landing run
-    last succeeded."""
+    of these failed, from when to when, and with how much memory (MiB) one was killed for it; when a landing run
+    last succeeded; and by day (partition, or "") when the latest run that has not started was asked for."""
 
     under_way: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
@@ -43,6 +42,7 @@ class History:
     last_failure: dict[str, datetime] = field(default_factory=dict)
     last_success: datetime = _NEVER
     out_of_memory_at: Counter[str] = field(default_factory=Counter)
+    coming_up: dict[str, datetime] = field(default_factory=dict)
 
     def retry_tags(self, tokens: Iterable[str]) -> dict[str, str]:
         """What a run of these files is to know of failed ones: how much memory was too little."""
@@ -66,11 +66,18 @@ class History:
         """Whether a file fails where others don't. While every run fails, it is not the file's fault."""
         return self.failed[token] >= ATTEMPTS and self.last_success > self.first_failure[token]
 
-    def add(self, run: dg.DagsterRun, ended_at: datetime) -> None:
+    def packing(self, partition: str, now: datetime) -> bool:
+        """Whether a day's new files are to wait for a moment: a run of that day is about to start."""
+        return now < self.coming_up.get(partition, _NEVER) + PACK_WHILE
+
+    def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER) -> None:
         """Takes a run into account."""
         tokens = list(_tokens(run.run_config))
         if run.status in _IN_PROGRESS:
             self.under_way.update(tokens)
+            if run.status in _COMING_UP:
+                partition = run.tags.get(_PARTITION_TAG, "")
+                self.coming_up[partition] = max(asked_at, self.coming_up.get(partition, _NEVER))
             return
         self.ended.update(tokens)
         if run.status == dg.DagsterRunStatus.SUCCESS:
@@ -102,7 +109,8 @@ def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
             )
         ),
     ):
-        history.add(record.dagster_run, record.update_timestamp.replace(tzinfo=UTC))
+        times = (record.update_timestamp.replace(tzinfo=UTC), record.create_timestamp.replace(tzinfo=UTC))
+        history.add(record.dagster_run, *times)
     return history
 
 

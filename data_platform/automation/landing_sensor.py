@@ -35,12 +35,15 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterator[dg.RunRequest]:
     """Packs ready files into runs, a run a day (partition) whatever the feeds, as long as their days are the same to
-    Dagster; the more often a file has failed, the fewer others go with it."""
+    Dagster; the more often a file has failed, the fewer others go with it. New files wait while an earlier run of their
+    day has not started, so that those of a cold start's length go in one run."""
     packs: dict[tuple[str, str, int], list[Ready]] = defaultdict(list)
     for item in ready:
         failures = min(history.failed[item.pending.token], len(PACKS) - 1)
         packs[item.partition or "", _days(item.rules), failures].append(item)
-    for (_, _, failures), items in sorted(packs.items(), key=lambda pack: pack[0]):
+    for (partition, _, failures), items in sorted(packs.items(), key=lambda pack: pack[0]):
+        if failures == 0 and len(items) < PACKS[0] and history.packing(partition, now):
+            continue
         for start in range(0, len(items), PACKS[failures]):
             yield _request(items[start : start + PACKS[failures]], history, now)
 

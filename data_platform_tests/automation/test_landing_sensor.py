@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from data_platform.automation.coordinator import OUT_OF_MEMORY_TAG
-from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, History, read_history
+from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
 from data_platform.components.landing_assets import Feed, landing_definitions
 from data_platform.landing.bucket import LandingBucket
@@ -98,6 +98,36 @@ def test_what_a_run_has_is_not_asked_for_again(one_file: Bucket) -> None:
     (request,) = look(one_file).requests
     history = history_after((request, dg.DagsterRunStatus.STARTED, NOW))
     assert look(one_file, history).requests == []
+
+
+def test_files_that_come_while_a_run_of_their_day_has_not_started_go_together_in_the_next() -> None:
+    bucket = Bucket({WEEK[0]: 99})
+    (request,) = look(bucket).requests
+    starting = run_of(request, dg.DagsterRunStatus.STARTING, **{"dagster/partition": "2026-03-01"})
+    history = History()
+    history.add(starting, NOW, asked_at=NOW - PACK_WHILE / 2)
+    more = Bucket({WEEK[0]: 50, WEEK[1]: 99})
+    assert [request.partition_key for request in look(more, history).requests] == ["2026-03-02"], "another day's go"
+
+    history.coming_up["2026-03-01"] = NOW - PACK_WHILE
+    assert len(look(more, history).requests) == 2, "not for long"
+    history = History()
+    history.add(run_of(request, dg.DagsterRunStatus.STARTED, **{"dagster/partition": "2026-03-01"}), NOW, asked_at=NOW)
+    assert len(look(more, history).requests) == 2, "it has started"
+
+
+def test_a_full_pack_and_a_file_that_has_failed_wait_for_nothing() -> None:
+    history = History()
+    history.coming_up["2026-03-01"] = NOW
+    items = [
+        Ready(pending=item, rules=feed(), partition="2026-03-01", companion=None)
+        for item in Objects({f"inbound/p/{number:04}.csv": 99 for number in range(PACKS[0])}).objects
+    ]
+    assert len(list(requests(items, history, NOW))) == 1
+    assert list(requests(items[1:], history, NOW)) == []
+    history.failed[items[1].pending.token] = 1
+    (alone,) = requests(items[1:], history, NOW)
+    assert len(asked_for(alone)) == 1
 
 
 def test_a_replay_or_a_file_left_by_a_successful_run_gets_a_run_key_of_its_own(one_file: Bucket) -> None:
