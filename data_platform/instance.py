@@ -41,7 +41,7 @@ def render(template: str, given: Settings) -> str:
     if missing:
         lines = "".join(f"\n  {variable} is missing: expected {what}" for variable, what in missing.items())
         raise SettingsError(
-            f"Runs are to be Fargate tasks (DATA_PLATFORM_RUNS_ON=ecs); that takes more settings.{lines}"
+            f"Runs are to be Fargate tasks (DATA_PLATFORM_RUNS_ON=ecs), which takes more settings.{lines}"
         )
     return yaml.safe_dump(filled, sort_keys=False, width=120)
 
