@@ -16,7 +16,8 @@ INSTALLED = Path(__file__).parents[2]
 MANIFEST_SECONDS = 300.0
 _PARSED = ("manifest.json", "partial_parse.msgpack", "fingerprint")
 _READY = "ready"
-"""In the project's `target`: the manifest is of exactly this commit. A project in a checkout never changes."""
+"""In the project's `target`: the manifest is of exactly this commit, by the version of dbt that the file holds. A
+project in a checkout never changes."""
 
 
 class TreeUnusable(Exception):
@@ -54,8 +55,11 @@ def bring_manifest(project: Path, tree: Path, environment: Mapping[str, str], se
     """Sees to it that the project's manifest is there, by the tools of the code in `tree`. One of the projects `seeds`
     is taken over where it is of the same files, which the tool finds by its fingerprint: parsing takes seconds. Raises
     TreeUnusable with dbt's words."""
+    from importlib.metadata import version  # takes longer than all else that a start imports
+
     target = project / "target"
-    if (target / _READY).exists():
+    ready, dbt = target / _READY, version("dbt-core")
+    if ready.exists() and ready.read_text() == dbt:
         return
     for seed in seeds:
         if not (target / "fingerprint").exists() and all((seed / "target" / name).is_file() for name in _PARSED):
@@ -63,7 +67,7 @@ def bring_manifest(project: Path, tree: Path, environment: Mapping[str, str], se
             for name in _PARSED:  # the fingerprint last, which makes the others count
                 _copy(seed / "target" / name, target / name)
     run_tool(tree, environment, "dbt-manifest", "--project-dir", str(project), seconds=MANIFEST_SECONDS)
-    (target / _READY).touch()
+    ready.write_text(dbt)
 
 
 def run_tool(tree: Path, environment: Mapping[str, str], *arguments: str, seconds: float) -> str:

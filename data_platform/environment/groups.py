@@ -133,6 +133,9 @@ class CodeSettings(Group):
     commit: str | None = Field(
         None, alias="DATA_PLATFORM_CODE_COMMIT", description="a commit's hash", pattern=r"^[0-9a-f]{40,64}$"
     )
+    webhook_secret: SecretStr | None = Field(
+        None, alias="DATA_PLATFORM_CODE_WEBHOOK_SECRET", description="the secret that a git server signs its calls with"
+    )
 
 
 class DbtCodeSettings(Group):

@@ -1,0 +1,82 @@
+"""`data-platform code-server`: the code of a branch's head, or of a tag, served to Dagster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+
+from data_platform.environment import Settings, SettingsError, settings
+
+
+@click.command("code-server")
+@click.option("--git", "url", metavar="URL", help="The repository. Default: DATA_PLATFORM_CODE_URL, or none.")
+@click.option("--ref", metavar="BRANCH|TAG|COMMIT", help="A branch is followed, a tag or a commit's full hash pins.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=4000, show_default=True, help="Dagster's; 0: a free one."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address; 0.0.0.0 in a container.")
+@click.option("--poll", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds between two looks.")
+@click.option("--webhook-port", type=click.IntRange(0, 65535), help="Shows the state at /, and takes git's webhooks.")
+@click.option("--webhook-host", default="127.0.0.1", show_default=True, help="The address of that port.")
+@click.pass_context
+def code_server(
+    ctx: click.Context,
+    url: str | None,
+    ref: str | None,
+    port: int,
+    host: str,
+    poll: float,
+    webhook_port: int | None,
+    webhook_host: str,
+) -> None:
+    """Serve the code of a repository's branch or tag to Dagster's webserver and daemon, until SIGTERM or Ctrl-C.
+
+    A new commit is fetched, checked and loaded beside the one that is served, and takes over when it is good; a bad one
+    is refused, and what was served stays. Without a repository the code that is installed here is served. The token
+    comes from DATA_PLATFORM_CODE_TOKEN, and the dbt project from DATA_PLATFORM_DBT_URL where that is set.
+
+    \b
+    Examples:
+      data-platform code-server
+      data-platform code-server --git https://git.example.org/team/data-platform.git --ref main --host 0.0.0.0
+      data-platform code-server --git /srv/git/data-platform.git --ref v1.4 --webhook-port 4001
+    """
+    from data_platform.code.git import Remote
+    from data_platform.code.server import CodeServer, Wanted
+
+    given = _with(settings(), {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
+    if given.environment == "local":
+        for name, address in (("--host", host), ("--webhook-host", webhook_host)):
+            if address not in ("127.0.0.1", "localhost", "::1"):
+                raise click.BadParameter(f"{address} is not this machine only, which `local` is", ctx, param_hint=name)
+    remotes = []
+    for group, prefix in ((given.code, "DATA_PLATFORM_CODE"), (given.dbt_code, "DATA_PLATFORM_DBT")):
+        token = group.token.get_secret_value() if group.token else None
+        if group.url and not group.ref:
+            raise SettingsError(f"{prefix}_REF is missing: expected a branch or tag of {group.url}, for example main")
+        remotes.append(Remote(group.url, group.ref, token, prefix) if group.url and group.ref else None)
+    secret = given.code.webhook_secret
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    CodeServer(
+        Wanted(
+            # What the settings don't know, a proxy or Dagster's own variables, reaches the backends too.
+            environment={**os.environ, **given.process_environment()},
+            code=remotes[0],
+            dbt=remotes[1],
+            host=host,
+            port=port,
+            poll=poll,
+            webhook_host=webhook_host,
+            webhook_port=webhook_port,
+            webhook_secret=secret.get_secret_value() if secret else None,
+        )
+    ).run()
+
+
+def _with(given: Settings, options: dict[str, str | None]) -> Settings:
+    """The settings with what the command line says instead, checked as they are. Raises SettingsError."""
+    said = {name: value for name, value in options.items() if value is not None}
+    return Settings.from_environment({**given.process_environment(), **said}) if said else given

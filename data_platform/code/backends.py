@@ -1,0 +1,123 @@
+"""Which backend calls go to, and the older ones that still have calls or runs. A backend that dies is started again; an
+older one is ended when nothing needs it. Switching and watching only: releases come from `server`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from data_platform.code.backend import HEARTBEAT_SECONDS, Backend
+from data_platform.code.proxy import Proxy
+from data_platform.code.release import Release
+
+TICK_SECONDS = 0.2
+DRAIN_SECONDS = 300.0
+"""How long an older backend's calls may take: Dagster's own limit for a sensor's tick is less."""
+LONGEST_PAUSE = 30.0
+_STEADY_SECONDS = 60.0
+"""A backend that lived so long and dies is started at once."""
+
+
+class Backends:
+    """The backend that is served, and those that are ending. `start` makes a loaded one of a release that was served
+    before."""
+
+    def __init__(self, proxy: Proxy, start: Callable[[Release], Backend], log: Callable[[str], None]) -> None:
+        self._proxy, self._start, self._log = proxy, start, log
+        self._lock = threading.RLock()
+        self._current: tuple[Release, Backend, float] | None = None
+        self._older: list[tuple[Backend, float]] = []
+        self._stopped = threading.Event()
+        self._deaths = 0
+        self._watcher = threading.Thread(target=self._watch, name="backends", daemon=True)
+        self._watcher.start()
+
+    def serve(self, release: Release, backend: Backend) -> None:
+        """From now on calls go to this backend."""
+        with self._lock:
+            old, self._current = self._current, (release, backend, time.monotonic())
+            self._proxy.use(backend.upstream)
+            if old is not None:
+                self._older.append((old[1], time.monotonic()))
+
+    @property
+    def served(self) -> Release | None:
+        """The release that calls go to."""
+        with self._lock:
+            return self._current[0] if self._current else None
+
+    def processes(self) -> list[int]:
+        """The process ids of the served backend and the older ones."""
+        with self._lock:
+            current = [self._current[1].pid] if self._current else []
+            return current + [backend.pid for backend, _ in self._older]
+
+    def stop(self, grace: float) -> None:
+        """Ends every backend, and the runs that are their children."""
+        self._stopped.set()
+        self._watcher.join(grace + 5)
+        with self._lock:
+            left = [backend for backend, _ in self._older] + ([self._current[1]] if self._current else [])
+        threads = [threading.Thread(target=backend.kill, args=(grace,)) for backend in left]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(grace + 5)
+        for backend in left:
+            backend.close()
+
+    def _watch(self) -> None:
+        beat = time.monotonic()
+        while not self._stopped.wait(TICK_SECONDS):
+            with self._lock:
+                current = self._current
+            if current is not None and current[1].exit_code is not None:
+                self._start_again(*current)
+            self._end_older()
+            if time.monotonic() - beat > HEARTBEAT_SECONDS / 12:
+                beat = time.monotonic()
+                with self._lock:
+                    alive = [backend for backend, _ in self._older] + ([self._current[1]] if self._current else [])
+                for backend in alive:
+                    backend.beat()
+
+    def _start_again(self, release: Release, dead: Backend, since: float) -> None:
+        self._deaths = 0 if time.monotonic() - since > _STEADY_SECONDS else self._deaths + 1
+        pause = min(0.25 * 2**self._deaths, LONGEST_PAUSE) if self._deaths else 0.0
+        self._log(f"the backend of {release} ended (exit code {dead.exit_code}), and is started again")
+        self._proxy.use(None, f"the backend of {release} ended and is being started again")
+        self._proxy.forget(dead.upstream)
+        dead.close()
+        if self._stopped.wait(pause):
+            return
+        try:
+            fresh = self._start(release)
+        except Exception as error:
+            self._log(f"the backend of {release} could not be started: {error}")
+            self._proxy.use(None, f"the backend of {release} could not be started: {error}")
+            with self._lock:  # looked at again in the next tick, with a longer pause
+                if self._current is not None and self._current[1] is dead:
+                    self._current = (release, dead, time.monotonic())
+            return
+        with self._lock:
+            replaced = self._current is None or self._current[1] is not dead  # a new release came meanwhile
+            if not replaced and not self._stopped.is_set():
+                self._current = (release, fresh, time.monotonic())
+                self._proxy.use(fresh.upstream)
+                return
+        fresh.kill()
+        fresh.close()
+
+    def _end_older(self) -> None:
+        with self._lock:
+            older = list(self._older)
+        for backend, since in older:
+            if backend.exit_code is not None:
+                self._log(f"the backend of {backend.release} (process {backend.pid}) has ended")
+                self._proxy.forget(backend.upstream)
+                backend.close()
+                with self._lock:
+                    self._older = [one for one in self._older if one[0] is not backend]
+            elif not backend.asked_to_end and (backend.upstream.calls == 0 or time.monotonic() - since > DRAIN_SECONDS):
+                backend.ask_to_end()

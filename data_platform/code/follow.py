@@ -1,0 +1,104 @@
+"""What is followed: a branch's head, or the commit that a tag or a hash pins, and which heads were refused. Asking the
+remote and minding when to ask again; what becomes of a new head is the server's business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from data_platform.code.git import GitFailed, Resolved
+from data_platform.code.prepare import Repository
+
+TAG_SECONDS = 300.0
+"""How often a pinned tag is looked at, only to warn when it was moved."""
+LONGEST_PAUSE = 60.0
+
+
+@dataclass
+class Followed:
+    """One repository's ref. `served` is the commit of the backend that calls go to, `head` the newest that is wanted;
+    `refused` says what was wrong with a head that isn't served."""
+
+    name: str
+    repository: Repository
+    log: Callable[[str], None]
+    poll: float
+    served: str | None = None
+    kind: str | None = None
+    head: str | None = None
+    refused: dict[str, Any] | None = None
+    unreachable: str | None = None
+    warning: str | None = None
+    _due: float = field(default=0.0, repr=False)
+    _failures: int = field(default=0, repr=False)
+
+    @property
+    def due(self) -> float:
+        """When to look again, on the monotonic clock; 0 at first."""
+        return self._due
+
+    @property
+    def wanted(self) -> str | None:
+        """A commit that is to be served and is not yet."""
+        refused = self.refused and self.refused["commit"]
+        return self.head if self.head not in (None, self.served, refused) else None
+
+    def look(self) -> None:
+        """Asks the remote what the ref is, and fetches it. A remote that can't be reached is asked later, with growing
+        pauses: what is served stays."""
+        remote = self.repository.remote
+        try:
+            found = remote.resolve()
+            ref = {"branch": f"refs/heads/{remote.ref}", "tag": f"refs/tags/{remote.ref}"}.get(found.kind)
+            commit = self._followed(found)
+            if commit not in (self.head, self.served):
+                self.repository.checkouts.check_out(commit, ref)
+        except GitFailed as error:
+            if self.unreachable is None or self._failures % 20 == 0:
+                keeps = f"{self.served[:12]} stays served" if self.served else "nothing is served yet"
+                self.log(f"{self.name}: {error}\n  ({keeps}; tried again with growing pauses)")
+            self.unreachable = str(error)
+            self._failures += 1
+            self._due = time.monotonic() + min(max(self.poll, 1.0) * 2 ** min(self._failures - 1, 10), LONGEST_PAUSE)
+            return
+        if self.unreachable is not None:
+            self.log(f"{self.name}: {remote.url} answers again")
+        self.unreachable, self._failures = None, 0
+        if commit != self.head:
+            self.log(f"{self.name}: {found.kind} {remote.ref} is {commit[:12]}")
+            self.refused = None  # the ref moved
+        self.head, self.kind = commit, found.kind
+        pause = {"branch": self.poll, "tag": TAG_SECONDS, "commit": float("inf")}[found.kind]
+        self._due = time.monotonic() + pause
+
+    def refuse(self, commit: str, why: str) -> None:
+        """The commit is not tried again until the ref moves."""
+        self.refused = {"commit": commit, "why": why, "at": now()}
+        keeps = f"{self.served[:12]} stays served" if self.served else "nothing is served"
+        self.log(f"{self.name}: commit {commit} is refused, and {keeps}: {why}")
+
+    def state(self) -> dict[str, Any]:
+        """What an operator wants to know of it. Holds no secret."""
+        remote = self.repository.remote
+        known = {"url": remote.url, "ref": remote.ref, "kind": self.kind, "served": self.served, "head": self.head}
+        return known | {"refused": self.refused, "unreachable": self.unreachable, "warning": self.warning}
+
+    def _followed(self, found: Resolved) -> str:
+        if found.kind != "tag" or self.served is None or found.commit == self.served or self.kind != "tag":
+            return found.commit
+        text = (
+            f"tag {self.repository.remote.ref} was moved to {found.commit[:12]}; {self.served[:12]} stays served, as a"
+            " tag pins. Serve a new tag to follow"
+        )
+        if text != self.warning:
+            self.log(f"{self.name}: warning: {text}")
+            self.warning = text
+        return self.served
+
+
+def now() -> str:
+    """This moment, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,215 @@
+"""The code server's public port: passes gRPC calls, as bytes, to the backend of the commit that is served now.
+
+A switch loses no call: those under way end where they began, later ones go to the new backend, and while there is none
+(it died and is being started) they wait, within their deadlines. What a call means is not known here, but for ending a
+run, which is asked of every backend: the run may be an older one's child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+
+WAIT_SECONDS = 30.0
+"""How long a call without a deadline of its own waits for a backend."""
+OF_EVERY_BACKEND = ("/api.DagsterApi/CancelExecution", "/api.DagsterApi/CanCancelExecution")
+_RELOAD = "/api.DagsterApi/ReloadCode"
+# Dagster's own limit, and the variables that move it.
+_LARGEST = 100 * 10**6
+_OPTIONS = (
+    ("grpc.max_receive_message_length", int(os.environ.get("DAGSTER_GRPC_MAX_RX_BYTES") or _LARGEST)),
+    ("grpc.max_send_message_length", int(os.environ.get("DAGSTER_GRPC_MAX_SEND_BYTES") or _LARGEST)),
+)
+_HOP_BY_HOP = ("user-agent", "content-type", "te", "connection")
+
+
+class PortTaken(Exception):
+    """The port can't be listened on."""
+
+
+class Upstream:
+    """A backend as calls see it: its socket, and how many calls are under way there."""
+
+    def __init__(self, socket: str) -> None:
+        self.socket = socket
+        self.calls = 0
+        self.channel: grpc.aio.Channel | None = None
+
+    def open_channel(self) -> grpc.aio.Channel:
+        """The channel; called on the proxy's thread."""
+        if self.channel is None:
+            self.channel = grpc.aio.insecure_channel(f"unix:{self.socket}", options=_OPTIONS)
+        return self.channel
+
+
+class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Listens on `host`:`port` in a thread of its own. `on_reload` is told when a user asks for a reload."""
+
+    def __init__(self, host: str, port: int, on_reload: Callable[[], None] = lambda: None) -> None:
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._on_reload = on_reload
+        self._current: Upstream | None = None
+        self._older: list[Upstream] = []
+        self._why = "no code is served yet"
+        self._loop = asyncio.new_event_loop()
+        self._arrived = asyncio.Event()
+        self._server: Any = None
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the port answers. Raises PortTaken."""
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
+
+    def use(self, upstream: Upstream | None, why: str = "") -> None:
+        """From now on calls go to `upstream`. With None they wait, and those that can't are told `why`."""
+
+        def change() -> None:
+            if self._current is not None and self._current is not upstream:
+                self._older.append(self._current)
+            self._current, self._why = upstream, why or self._why
+            self._arrived.set()
+            self._arrived = asyncio.Event()
+
+        self._on_thread(change)
+
+    def forget(self, upstream: Upstream) -> None:
+        """The backend has ended."""
+
+        def change() -> None:
+            self._older = [one for one in self._older if one is not upstream]
+            if upstream.channel is not None:
+                self._loop.create_task(upstream.channel.close())
+
+        self._on_thread(change)
+
+    def stop(self, grace: float) -> None:
+        """Takes no more calls, and lets those under way end within `grace` seconds."""
+        asyncio.run_coroutine_threadsafe(self._server.stop(grace), self._loop).result(grace + 10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        """A handler for any method: on the wire, one message is a stream of one."""
+        method = details.method
+        serve = self._ask_every if method in OF_EVERY_BACKEND else self._pass
+
+        async def handle(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+            if method == _RELOAD:
+                self._on_reload()
+            async for reply in serve(method, requests, context):
+                yield reply
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    async def _start(self) -> None:
+        options = (*_OPTIONS, ("grpc.so_reuseport", 0))
+        self._server = grpc.aio.server(handlers=(self,), options=options, compression=grpc.Compression.Gzip)
+        try:
+            bound = self._server.add_insecure_port(self._address)
+        except RuntimeError:
+            bound = 0
+        if bound == 0:
+            raise PortTaken(f"{self._address} can't be listened on: is another code server there? --port takes another")
+        self.port = bound
+        await self._server.start()
+
+    async def _pass(self, method: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        request = [message async for message in requests]  # one, in all methods there are
+        until = self._loop.time() + WAIT_SECONDS
+        while True:
+            upstream = await self._upstream(context)
+            upstream.calls += 1
+            try:
+                async for reply in self._answer(upstream, method, request, context):
+                    yield reply
+                return
+            except grpc.aio.AioRpcError as error:
+                if not (_never_sent(error) and self._loop.time() < until):
+                    await context.abort(error.code(), error.details() or "", _plain(error.trailing_metadata()))
+            finally:
+                upstream.calls -= 1
+            await asyncio.sleep(0.1)  # it died: until that is noticed, and another is up
+
+    async def _answer(
+        self, upstream: Upstream, method: str, request: list[bytes], context: Any
+    ) -> AsyncIterator[bytes]:
+        metadata = _passed_on(context.invocation_metadata())
+        ask = upstream.open_channel().stream_stream(method)
+        call = ask(iter(request), timeout=context.time_remaining(), metadata=metadata)
+        try:
+            first = True
+            async for reply in call:
+                if first:
+                    await context.send_initial_metadata(_plain(await call.initial_metadata()))
+                    first = False
+                yield reply
+            context.set_trailing_metadata(_plain(await call.trailing_metadata()))
+        finally:
+            call.cancel()  # where the client went away
+
+    async def _ask_every(self, method: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        """The first reply that says yes, else the newest backend's. Replies hold a result as JSON."""
+        newest = await self._upstream(context)
+        request = [message async for message in requests]
+        replies: list[bytes] = []
+        for upstream in (newest, *reversed(self._older)):
+            upstream.calls += 1
+            try:
+                ask = upstream.open_channel().stream_stream(method)
+                call = ask(iter(request), timeout=context.time_remaining())
+                replies.append(b"".join([message async for message in call]))
+            except grpc.aio.AioRpcError:
+                continue  # it is ending: no run of its is left to be ended
+            finally:
+                upstream.calls -= 1
+            if _says_yes(replies[-1]):
+                break
+        if not replies:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "no backend answered")
+        yield replies[-1] if _says_yes(replies[-1]) else replies[0]
+
+    async def _upstream(self, context: Any) -> Upstream:
+        until = min(context.time_remaining() or WAIT_SECONDS, WAIT_SECONDS)
+        deadline = self._loop.time() + until * 0.9  # the answer must still get through
+        while (upstream := self._current) is None:
+            try:
+                await asyncio.wait_for(self._arrived.wait(), max(deadline - self._loop.time(), 0.001))
+            except TimeoutError:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, self._why)
+        return upstream
+
+    def _on_thread(self, change: Callable[[], None]) -> None:
+        done = threading.Event()
+
+        def run() -> None:
+            change()
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        done.wait(10)
+
+
+def _never_sent(error: Any) -> bool:
+    """Whether there was no connection to send the request by, so that sending it again does nothing twice."""
+    return error.code() == grpc.StatusCode.UNAVAILABLE and "connect" in (error.details() or "").lower()
+
+
+def _says_yes(reply: bytes) -> bool:
+    return b'"success": true' in reply or b'"can_cancel": true' in reply
+
+
+def _passed_on(metadata: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (key, value) for key, value in metadata or () if key not in _HOP_BY_HOP and not key.startswith((":", "grpc-"))
+    )
+
+
+def _plain(metadata: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((key, value) for key, value in metadata or () if not key.startswith("grpc-"))

@@ -1,0 +1,64 @@
+"""A release: the commits that a backend runs, and what its process and its runs see of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_platform.code.git import Remote
+from data_platform.code.tree import environment_of
+
+_OWN_SECRETS = ("DATA_PLATFORM_CODE_TOKEN", "DATA_PLATFORM_DBT_TOKEN", "DATA_PLATFORM_CODE_WEBHOOK_SECRET")
+CONTEXT = "DAGSTER_CONTAINER_CONTEXT"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The commit of the code, None for the code that is installed here; and of the dbt project, None where that is
+    part of the code."""
+
+    code: str | None
+    dbt: str | None = None
+
+    def __str__(self) -> str:
+        code = self.code[:12] if self.code else "installed code"
+        return f"{code}, dbt {self.dbt[:12]}" if self.dbt else code
+
+
+def backend_environment(
+    inherited: Mapping[str, str],
+    tree: Path,
+    release: Release,
+    code: Remote | None,
+    dbt: Remote | None = None,
+    dbt_project: Path | None = None,
+) -> dict[str, str]:
+    """The environment of a release's processes: the code server's own without the secrets that only it needs, and the
+    release. `DAGSTER_CONTAINER_CONTEXT` goes on to each run that is created: see `container_context`."""
+    told: dict[str, str] = {}
+    if code is not None and release.code:
+        told |= {"DATA_PLATFORM_CODE_URL": code.url, "DATA_PLATFORM_CODE_COMMIT": release.code}
+    if dbt is not None and release.dbt:
+        told |= {"DATA_PLATFORM_DBT_URL": dbt.url, "DATA_PLATFORM_DBT_REF": dbt.ref}
+        told |= {"DATA_PLATFORM_DBT_COMMIT": release.dbt}
+    wanted = {name: value for name, value in environment_of(tree, inherited).items() if name not in _OWN_SECRETS}
+    if told:
+        wanted[CONTEXT] = container_context(inherited.get(CONTEXT), told)
+    if dbt_project is not None:
+        told = told | {"DATA_PLATFORM_DBT_PROJECT_DIR": str(dbt_project)}  # a run finds its own
+    return wanted | told
+
+
+def container_context(base: str | None, told: Mapping[str, str]) -> str:
+    """Dagster's container context as JSON, with the release among the variables of ECS tasks. Dagster records it with
+    a run when the run is created, so that a queued run, and a retry, is of that release. Raises ValueError where `base`
+    is no JSON object."""
+    context: Any = json.loads(base) if base and base.strip() else {}
+    if not isinstance(context, dict) or not isinstance(context.setdefault("ecs", {}), dict):
+        raise ValueError(f'{CONTEXT} is not what Dagster takes: expected for example {{"ecs": {{"env_vars": []}}}}')
+    kept = [one for one in context["ecs"].get("env_vars", ()) if one.partition("=")[0] not in told]
+    context["ecs"]["env_vars"] = kept + [f"{name}={value}" for name, value in told.items()]
+    return json.dumps(context)

@@ -1,0 +1,237 @@
+"""The code server: follows refs, has new commits prepared, and switches the public port to those that are good. What
+was served is remembered on disk, for a start while the remote is down or its head is bad."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_platform.code.backend import Backend, end_left_behind
+from data_platform.code.backends import Backends
+from data_platform.code.checkouts import KEEP_SECONDS
+from data_platform.code.follow import Followed, now
+from data_platform.code.git import GitFailed, Remote, scrub
+from data_platform.code.prepare import Preparation, Repository
+from data_platform.code.proxy import Proxy
+from data_platform.code.release import Release
+from data_platform.code.tree import TreeUnusable, checkouts_root
+from data_platform.code.webhook import Webhook
+
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to serve and where. `environment` is what backends inherit, tokens and all: what they needn't see is taken
+    out. `code` None: the installed code. `poll` in seconds."""
+
+    environment: Mapping[str, str]
+    code: Remote | None = None
+    dbt: Remote | None = None
+    host: str = "127.0.0.1"
+    port: int = 4000
+    poll: float = 5.0
+    webhook_host: str = "127.0.0.1"
+    webhook_port: int | None = None
+    webhook_secret: str | None = None
+
+
+class CodeServer:
+    """Runs until it is told to end: see `run`."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._secrets = [one for one in (_token(wanted.code), _token(wanted.dbt), wanted.webhook_secret) if one]
+        self._root = checkouts_root(wanted.environment)
+        self._memory = self._root / "served.json"
+        self._awake = threading.Event()
+        self._since: str | None = None
+        code = self._followed("code", wanted.code)
+        dbt = self._followed("dbt", wanted.dbt)
+        self._code, self._dbt = code, dbt
+        # Below /tmp, as a socket's path may have 107 bytes at most.
+        name = hashlib.sha256(str(self._root).encode()).hexdigest()[:12]
+        self._sockets = Path(tempfile.gettempdir()) / f"dp-{os.getuid()}-{name}"
+        self._preparation = Preparation(
+            code.repository if code else None,
+            dbt.repository if dbt else None,
+            wanted.environment,
+            self._sockets,
+            self.log,
+        )
+        self._proxy = Proxy(wanted.host, wanted.port, on_reload=self.look)
+        self._backends = Backends(
+            self._proxy, lambda release: self._preparation.backend(release, validate=False), self.log
+        )
+
+    def run(self) -> None:
+        """Serves until SystemExit or KeyboardInterrupt is raised in this thread by a signal. Raises PortTaken, and
+        OSError, where a port can't be listened on."""
+        webhook = None
+        try:
+            self._sockets.mkdir(mode=0o700, exist_ok=True)
+            if self._sockets.stat().st_uid != os.getuid():
+                raise PermissionError(f"{self._sockets} belongs to another user: remove it")
+            self._proxy.start()
+            if self._wanted.webhook_port is not None:
+                webhook = Webhook(
+                    self._wanted.webhook_host,
+                    self._wanted.webhook_port,
+                    self._wanted.webhook_secret,
+                    self.state,
+                    self.look,
+                )
+            self.log(f"listening on {self._wanted.host}:{self._proxy.port}")
+            end_left_behind(self._sockets)
+            self._restore()
+            while True:
+                self._turn()
+        finally:
+            if webhook is not None:
+                webhook.stop()
+            self._backends.stop(STOP_SECONDS)
+            self._proxy.stop(1.0)
+            self.log("ended")
+
+    def look(self) -> None:
+        """Has the remotes asked at once."""
+        self._awake.set()
+
+    def state(self) -> dict[str, Any]:
+        """What is served, since when, and what was refused and why. Holds no secret."""
+        served = self._backends.served
+        state: dict[str, Any] = {"serving": str(served) if served else None, "since": self._since}
+        state["processes"] = self._backends.processes()
+        for followed in self._sources():
+            state[followed.name] = followed.state()
+        clean: dict[str, Any] = json.loads(self._scrubbed(json.dumps(state)))
+        return clean
+
+    def log(self, text: str) -> None:
+        """A message, or a backend's line, to stderr."""
+        print(f"{now()} {self._scrubbed(text)}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def _turn(self) -> None:
+        """Looks where it is due, serves what is new, and waits."""
+        woken = self._awake.is_set()
+        self._awake.clear()
+        for followed in self._sources():
+            if woken or followed.due <= time.monotonic():
+                followed.look()
+        if self._sources():
+            self._serve_wanted()
+        elif self._backends.served is None:
+            self._try([Release(None)])
+        due = min((followed.due for followed in self._sources()), default=time.monotonic() + 1.0)
+        self._awake.wait(max(min(due - time.monotonic(), 3600.0), 0.05))
+
+    def _serve_wanted(self) -> None:
+        code, dbt = self._code, self._dbt
+        new_code, new_dbt = code.wanted if code else None, dbt.wanted if dbt else None
+        if not new_code and not new_dbt:
+            return
+        old_code, old_dbt = code.served if code else None, dbt.served if dbt else None
+        tries = [Release(new_code or old_code, new_dbt or old_dbt)]
+        if new_code and new_dbt:  # if one of them is bad, the other is still served
+            tries += [Release(new_code, old_dbt)] if old_dbt else []
+            tries += [Release(old_code, new_dbt)] if old_code else []
+        complete = [one for one in tries if bool(one.code) == bool(code) and bool(one.dbt) == bool(dbt)]
+        self._try(complete)
+
+    def _try(self, releases: list[Release]) -> None:
+        """Serves the first release that is good, and refuses the commits that it leaves out."""
+        why = ""
+        for release in releases:
+            began = time.monotonic()
+            try:
+                backend = self._preparation.backend(release, validate=True)
+            except TreeUnusable as error:
+                why = why or str(error)
+                continue
+            except GitFailed as error:  # not its fault: tried again
+                self.log(str(error))
+                return
+            self._serve(release, backend)
+            self.log(f"{release} is served, {time.monotonic() - began:.1f} s after it was fetched")
+            break
+        for followed, served in self._of(self._backends.served):
+            if followed.wanted and followed.wanted != served:
+                followed.refuse(followed.wanted, why)
+        if self._backends.served is None and why:
+            self._proxy.use(None, f"no code is served, as the newest commit is refused: {why}")
+        if not self._sources() and why:
+            raise TreeUnusable(f"the installed code can't be served: {why}")
+
+    def _serve(self, release: Release, backend: Backend) -> None:
+        self._backends.serve(release, backend)
+        self._since = now()
+        for followed, commit in self._of(release):
+            followed.served = commit
+        known = {followed.name: _memory_of(followed) for followed in self._sources()}
+        self._root.mkdir(parents=True, exist_ok=True)
+        aside = self._memory.with_suffix(".new")
+        aside.write_text(json.dumps(known))
+        aside.replace(self._memory)
+        for followed, commit in self._of(release):
+            pruned = followed.repository.checkouts.prune({commit or ""}, KEEP_SECONDS)
+            if pruned:
+                self.log(f"{followed.name}: removed the checkouts of {len(pruned)} old commits")
+
+    def _restore(self) -> None:
+        """Serves what was served last, where that was of the same refs; whether there is something newer is asked
+        next."""
+        try:
+            known = json.loads(self._memory.read_text())
+        except (OSError, ValueError):
+            return
+        for followed in self._sources():
+            was = known.get(followed.name) or {}
+            if (was.get("url"), was.get("ref")) == (followed.repository.remote.url, followed.repository.remote.ref):
+                followed.served, followed.kind = was.get("served"), was.get("kind")
+        release = Release(*(one.served if one else None for one in (self._code, self._dbt)))
+        if not self._sources() or not all(followed.served for followed in self._sources()):
+            return
+        try:
+            self._serve(release, self._preparation.backend(release, validate=False))
+            self.log(f"{release} is served, as before")
+        except (GitFailed, TreeUnusable) as error:
+            self.log(f"{release}, which was served before, can't be: {error}")
+            for followed in self._sources():
+                followed.served = None
+
+    def _sources(self) -> list[Followed]:
+        return [one for one in (self._code, self._dbt) if one is not None]
+
+    def _of(self, release: Release | None) -> Iterator[tuple[Followed, str | None]]:
+        if self._code is not None:
+            yield self._code, release.code if release else None
+        if self._dbt is not None:
+            yield self._dbt, release.dbt if release else None
+
+    def _followed(self, name: str, remote: Remote | None) -> Followed | None:
+        if remote is None:
+            return None
+        return Followed(name, Repository(remote, self._root), self.log, self._wanted.poll)
+
+    def _scrubbed(self, text: str) -> str:
+        for secret in self._secrets:
+            text = scrub(text, secret)
+        return text
+
+
+def _token(remote: Remote | None) -> str | None:
+    return remote.token if remote else None
+
+
+def _memory_of(followed: Followed) -> dict[str, Any]:
+    remote = followed.repository.remote
+    return {"url": remote.url, "ref": remote.ref, "kind": followed.kind, "served": followed.served}

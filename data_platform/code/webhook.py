@@ -1,0 +1,82 @@
+"""The port for people and for git servers: `GET /` shows what is served, a signed `POST /` means "look now"."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+LARGEST = 25 * 2**20
+"""Bytes; GitHub sends no larger payload."""
+
+
+class Webhook:
+    """Listens on `host`:`port` in a thread. Raises OSError where it can't."""
+
+    def __init__(
+        self, host: str, port: int, secret: str | None, state: Callable[[], Any], look: Callable[[], None]
+    ) -> None:
+        class Handler(_Handler):
+            told = staticmethod(state)
+            wake = staticmethod(look)
+            key = secret
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, args=(0.2,), name="webhook", daemon=True).start()
+
+    def stop(self) -> None:
+        """Listens no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def signed(body: bytes, headers: Mapping[str, str], secret: str) -> bool:
+    """Whether GitHub's HMAC of the body (X-Hub-Signature-256) or GitLab's token (X-Gitlab-Token) proves the secret."""
+    wanted = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    by_github = hmac.compare_digest(headers.get("X-Hub-Signature-256", "").encode(), wanted.encode())
+    by_gitlab = hmac.compare_digest(headers.get("X-Gitlab-Token", "").encode(), secret.encode())
+    return by_github or by_gitlab
+
+
+class _Handler(BaseHTTPRequestHandler):
+    told: Callable[[], Any]
+    wake: Callable[[], None]
+    key: str | None
+    timeout = 20  # seconds, of a client that sends nothing
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] == "/":
+            self._answer(200, self.told())
+        else:
+            self._answer(404, {"error": "only / is here"})
+
+    def do_POST(self) -> None:
+        if self.key is None:
+            return self._answer(403, {"error": "DATA_PLATFORM_CODE_WEBHOOK_SECRET is not set, so no one is believed"})
+        try:
+            length = int(self.headers.get("Content-Length", "0"))
+        except ValueError:
+            length = -1
+        if not 0 <= length <= LARGEST:
+            return self._answer(413, {"error": f"expected at most {LARGEST} bytes"})
+        if not signed(self.rfile.read(length), dict(self.headers), self.key):
+            return self._answer(401, {"error": "the signature is not of DATA_PLATFORM_CODE_WEBHOOK_SECRET"})
+        self.wake()
+        return self._answer(202, {"looking": True})
+
+    def _answer(self, status: int, body: Any) -> None:
+        text = json.dumps(body, indent=2).encode() + b"\n"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:  # the health check of a load balancer comes often
+        return
