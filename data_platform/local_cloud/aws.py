@@ -42,6 +42,7 @@ def part(layout: Layout, port: int, sftp_port: int) -> Part:
             "-m",
             "data_platform.local_cloud.aws_server",
             *("--port", str(port)),
+            *("--state", str(layout.root)),
             *("--data", str(data)),
         ),
         environment={

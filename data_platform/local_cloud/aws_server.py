@@ -1,7 +1,7 @@
-"""Runs `ministack` as the local cloud's AWS: `python -m data_platform.local_cloud.aws_server --port N --data
-DIR`.
+"""Runs `ministack` as the local cloud's AWS: `python -m data_platform.local_cloud.aws_server --port N --state DIR
+--data DIR`.
 
-Where ministack falls short of what AWS documents, the gap is closed here and in `aws_sftp`, and nowhere else;
+Where ministack falls short of what AWS documents, the gap is closed here, in `aws_sftp` and in `ecs`, and nowhere else;
 each has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministack 1.5.33:
 
 - SFTP writes go round S3: no versions, nothing on disk, and a file that is on disk reads as empty
@@ -10,6 +10,7 @@ each has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministac
 - A kill between writing an object's bytes and its metadata mixes two versions; a write that fails is a warning.
 - Where SFTP's port is taken it goes on without SFTP.
 - Its state (buckets' versioning, secrets, Transfer users) is saved at a clean stop only.
+- ECS's containers need Docker (`ecs.gaps`).
 - Each page of a listing sorts the whole bucket; each version keeps its bytes in memory.
 
 It is configured by environment variables, which `aws.part` sets.
@@ -37,12 +38,13 @@ from ministack.services import s3, transfer
 
 from data_platform.local_cloud import aws_sftp
 from data_platform.local_cloud.aws import BODY_WRITTEN, FACTS_WRITTEN
+from data_platform.local_cloud.ecs import gaps as ecs_gaps
 from data_platform.local_cloud.ports import LOOPBACK
 
 SAVED_EVERY = 2.0
 """Seconds between saves of what changed in the services whose state people and provisioning make by hand."""
 
-SAVED_SERVICES = ("s3", "transfer", "ssm", "secretsmanager", "iam", "kms")
+SAVED_SERVICES = ("s3", "transfer", "ssm", "secretsmanager", "iam", "kms", "ecs")
 
 
 class SortedObjects(dict[str, Any]):
@@ -231,11 +233,13 @@ async def run(port: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="the local cloud's folder")
+    parser.add_argument("--data", type=Path, required=True, help="this part's folder in it")
     arguments = parser.parse_args()
     arguments.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     close_gaps()
+    ecs_gaps.close(arguments.state, arguments.data)
     asyncio.run(run(arguments.port))
 
 

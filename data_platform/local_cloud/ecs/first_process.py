@@ -1,0 +1,130 @@
+"""A container's first process, as `tini` is in an image: starts the command, hands signals on, and ends all that the
+container started when the command ends or when the AWS server does.
+
+Started as a bare script with the standard library only, so that a container costs some milliseconds and megabytes.
+Standard input is the lifeline: first a line of JSON `{"command", "environment", "folder", "nice"}`, then one letter an
+order: `T` asks the command to end, `K` kills the container. Its end of file means that the server is gone. Standard
+output is the container's. The exit code is the command's, or 128 and the signal that ended it.
+"""
+
+# Importing pathlib would take as long as the rest of the start.
+# ruff: noqa: PTH112, PTH123, PTH208
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+NOT_FOUND, NOT_EXECUTABLE, KILLED = 127, 126, 128 + signal.SIGKILL
+
+
+def main() -> int:
+    spec = json.loads(_first_line())
+    linux = sys.platform.startswith("linux")
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if linux else lambda *_: 0
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # processes that leave their session are still found, and ended
+    me = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _become(spec, prctl, me)
+    wake, woken = os.pipe()
+    for end in (wake, woken):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        code = _reap(child)
+        if code is not None:
+            _end_all()
+            return code
+        ready, _, _ = select.select([0, wake], [], [])
+        if wake in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 512)
+        if 0 in ready:
+            orders = os.read(0, 64)
+            if not orders or b"K" in orders:
+                _end_all()
+                return KILLED
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+
+
+def _first_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        read = os.read(0, 1)
+        if not read:
+            sys.exit(KILLED)
+        line += read
+    return line
+
+
+def _become(spec: dict, prctl, parent: int) -> None:  # type: ignore[no-untyped-def, type-arg]
+    """Turns this fork into the container's command."""
+    code = NOT_FOUND
+    try:
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # this process has one thread, so it dies only as a whole
+        if os.getppid() != parent:
+            os._exit(KILLED)
+        os.nice(spec["nice"])
+        os.chdir(spec["folder"])
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what is ignored is inherited
+            signal.signal(ignored, signal.SIG_DFL)
+        os.execvpe(spec["command"][0], spec["command"], spec["environment"])
+    except PermissionError as error:
+        code = NOT_EXECUTABLE
+        print(error, file=sys.stderr, flush=True)  # noqa: T201
+    except OSError as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201
+    finally:
+        os._exit(code)
+
+
+def _reap(child: int) -> "int | None":
+    """Takes note of every process that ended. The exit code of the command, if it is one of them."""
+    code = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return code
+        if pid == 0:
+            return code
+        if pid == child:
+            ended = os.waitstatus_to_exitcode(status)
+            code = ended if ended >= 0 else 128 - ended
+
+
+def _end_all() -> None:
+    """Kills whatever is left of the container. What it starts meanwhile is found in the next round."""
+    while True:
+        for pid in _descendants():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _descendants() -> "list[int]":
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc/self") else []):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+    found = [os.getpid()]
+    for known in found:
+        found += [pid for pid, parent in parents.items() if parent == known]
+    return found[1:]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""A task's life, from PROVISIONING to STOPPED, in place of ministack's, which reports exit code 0 at once for a task
+that is asked to stop.
+
+A task has one thread, its worker, which starts the containers, waits for their end or for the order to stop, and is the
+only one to say STOPPED. Others only ask, by `Tasks.stop`.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ministack.core.concurrency import resource_lock
+from ministack.core.responses import request_scope
+from ministack.services import ecs, ecs_metadata
+
+from data_platform.local_cloud.ecs import faults, network
+from data_platform.local_cloud.ecs.container import Container
+from data_platform.local_cloud.ecs.containers import CannotStart, Containers
+from data_platform.local_cloud.ecs.images import ImageMissing
+from data_platform.local_cloud.ecs.journal import Journal
+
+Task = dict[str, Any]
+
+STOP_SECONDS, MOST_STOP_SECONDS = 30.0, 120.0
+"""What a container has between SIGTERM and SIGKILL unless its definition says otherwise, and at most."""
+
+LOGS_SECONDS = 5.0
+"""How long a task that ended waits for the last of its output to reach CloudWatch."""
+
+ESSENTIAL_EXITED = "Essential container in task exited"
+HOST_LOST = "ECS is performing maintenance on the underlying infrastructure hosting the task."
+
+
+def names_of(task: Mapping[str, Any]) -> set[str]:
+    """By what a fault may name a task: its ARN, id, family, startedBy, and the values of its tags."""
+    arn = str(task["taskArn"])
+    family = str(task["taskDefinitionArn"]).rsplit("/", 1)[-1].rsplit(":", 1)[0]
+    return {arn, arn.rsplit("/", 1)[-1], family, str(task.get("startedBy")), *(tag["value"] for tag in task["tags"])}
+
+
+class Worker:
+    """How a task's worker is spoken to: it may begin; something has changed."""
+
+    def __init__(self) -> None:
+        self.admitted, self.changed = threading.Event(), threading.Event()
+
+
+class Tasks:
+    """The tasks that run."""
+
+    def __init__(self, journal: Journal, broken: faults.Faults) -> None:
+        self.journal = journal
+        self.faults = broken
+        self._workers: dict[str, Worker] = {}
+        self._lock = threading.Lock()
+
+    def admit(self, task_arn: str) -> None:
+        """Lets a worker begin: its task is as RunTask has answered, and written down."""
+        self._worker(task_arn).admitted.set()
+
+    def wake(self, task_arn: str) -> None:
+        """Has a worker look at its task again."""
+        with self._lock:
+            worker = self._workers.get(task_arn)
+        if worker is not None:
+            worker.changed.set()
+
+    def _worker(self, task_arn: str) -> Worker:
+        with self._lock:
+            return self._workers.setdefault(task_arn, Worker())
+
+    def stop(self, task: Task, reason: str, code: str) -> bool:
+        """Asks for the end of a task. False if it ends already. Returns at once."""
+        with resource_lock("ecs-task", task["taskArn"]):
+            if task["desiredStatus"] == "STOPPED":
+                return False
+            task.update(desiredStatus="STOPPED", stoppedReason=reason, stopCode=code, stoppingAt=ecs._iso())
+            ecs._bump_task_version(task)
+        ecs_metadata.set_task_status(task["taskArn"], desired_status="STOPPED")
+        self.wake(task["taskArn"])
+        return True
+
+    def work(
+        self, task: Task, definition: Task, overrides: list[Task], client: Any, account_id: str, region: str
+    ) -> None:
+        """A task's worker, in ministack's place."""
+        containers: Containers = client.containers
+        worker = self._worker(task["taskArn"])
+        worker.admitted.wait()
+        with request_scope(account_id, region):
+            try:
+                self._hold_back(task, worker)
+                _require_log_groups(task, definition)
+                ecs._start_task_worker(task, definition, overrides, client)
+            except (ImageMissing, CannotStart) as error:
+                self._fail_start(task, str(error))
+            except ecs._SecretResolutionError as error:
+                self._fail_start(
+                    task,
+                    "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval"
+                    f" failed: {error}",
+                )
+            except Exception as error:
+                self._fail_start(task, f"ResourceInitializationError: {error}")
+            self._follow(task, definition, containers, worker)
+            self._end(task, definition, containers)
+
+    def _fail_start(self, task: Task, reason: str) -> None:
+        if self.stop(task, reason, "TaskFailedToStart"):
+            task["containers"][0]["reason"] = reason
+
+    def _hold_back(self, task: Task, worker: Worker) -> None:
+        """What a fault says of the start. Raises CannotStart."""
+        fault = self.faults.take(faults.STARTED, names_of(task))
+        if fault is None:
+            return
+        ecs._mark_task_pending(task["taskArn"], task)
+        if fault.kind == "start_failure":
+            raise CannotStart(
+                fault.reason or f"CannotPullContainerError: {task['containers'][0]['image']}: dial tcp: i/o timeout"
+            )
+        worker.changed.wait(fault.seconds)
+
+    def _follow(self, task: Task, definition: Task, containers: Containers, worker: Worker) -> None:
+        """Waits until the task is to stop, for whatever reason."""
+        essential = {c["name"] for c in definition["containerDefinitions"] if c.get("essential", True)}
+        while task["desiredStatus"] != "STOPPED":
+            ended = [container for container in containers.of_task(task["taskArn"]) if container.exit_code is not None]
+            _show_ended(task, ended)
+            if essential & {container.name for container in ended} or len(ended) == len(task["containers"]):
+                self.stop(task, ESSENTIAL_EXITED, "EssentialContainerExited")
+                return
+            worker.changed.wait()
+            worker.changed.clear()
+
+    def _end(self, task: Task, definition: Task, containers: Containers) -> None:
+        """Ends what still runs, as `docker stop` does, and says STOPPED when nothing of the task is left."""
+        arn = task["taskArn"]
+        seconds = {c["name"]: float(c.get("stopTimeout") or STOP_SECONDS) for c in definition["containerDefinitions"]}
+        with resource_lock("ecs-task", arn):
+            task["lastStatus"] = "STOPPING"
+        ecs_metadata.set_task_status(arn, known_status="STOPPING")
+        running = [container for container in containers.of_task(arn) if container.exit_code is None]
+        for container in running:
+            container.terminate()
+        began = time.monotonic()
+        for container in running:
+            allowed = min(seconds[container.name], MOST_STOP_SECONDS)
+            if container.wait(max(0.0, began + allowed - time.monotonic()))["StatusCode"] is None:
+                container.kill()
+        for container in containers.of_task(arn):
+            container.wait()
+        logged = {c["name"] for c in definition["containerDefinitions"] if ecs._awslogs_config(c, "", "")}
+        for container in containers.of_task(arn):
+            if container.name in logged:
+                container.read_out.wait(LOGS_SECONDS)
+        self._report_end(task, containers.of_task(arn))
+        ecs._cleanup_task_resources(task, None)
+        containers.forget(arn)
+        network.detach(task)
+        with self._lock:
+            del self._workers[arn]
+
+    def _report_end(self, task: Task, ended: list[Container]) -> None:
+        now = ecs._iso()
+        with resource_lock("ecs-task", task["taskArn"]):
+            _show_ended(task, ended)
+            for container in task["containers"]:
+                container["lastStatus"] = "STOPPED"
+            ecs._bump_task_version(task)  # DEPROVISIONING, which takes no time here
+            ecs._bump_task_version(task)
+            task.update(lastStatus="STOPPED", stoppedAt=now, executionStoppedAt=now)
+        ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
+        ecs._recount_cluster(task["clusterArn"].rsplit("/", 1)[-1])
+        self.journal.save(task)
+
+    def restore(self, put: Callable[[Task], None]) -> None:
+        """Brings back the tasks of the server before this one; those that ran then have lost their host."""
+        for task in self.journal.tasks():
+            if task["lastStatus"] != "STOPPED":
+                now = ecs._iso()
+                task.setdefault("executionStoppedAt", now)
+                task.update(
+                    lastStatus="STOPPED",
+                    desiredStatus="STOPPED",
+                    stopCode=task.get("stopCode") or "TerminationNotice",
+                    stoppedReason=task.get("stoppedReason") or HOST_LOST,
+                    stoppedAt=now,
+                    containers=[{**container, "lastStatus": "STOPPED"} for container in task["containers"]],
+                )
+                self.journal.save(task)
+            put(task)
+
+
+def _show_ended(task: Task, ended: list[Container]) -> None:
+    for container in ended:
+        shown = next(shown for shown in task["containers"] if shown["name"] == container.name)
+        shown.update(lastStatus="STOPPED", exitCode=container.exit_code)
+        if container.killed_for:
+            shown["reason"] = container.killed_for
+
+
+def _require_log_groups(task: Task, definition: Task) -> None:
+    """Fargate starts no container that can't log. Raises CannotStart."""
+    for container in definition["containerDefinitions"]:
+        config = ecs._awslogs_config(container, task["taskArn"].rsplit("/", 1)[-1], "")
+        if config and not ecs._ensure_awslogs_stream(config):
+            raise CannotStart(
+                "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times:"
+                " failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not"
+                " exist. : exit status 1"
+            )

@@ -1,0 +1,111 @@
+"""One thread that looks at the tasks that run: over its memory, a container is killed; a fault interrupts a Spot task.
+
+Memory is what Linux would count against a container's limit and can't take back: anonymous and shared pages, a page
+that several processes share counted once (`Pss_Anon`, `Pss_Shmem`). As that is slow to ask for, it is asked only of
+tasks whose resident sizes add up to more than the limit.
+"""
+
+# pathlib would cost as much as the rest of a look.
+# ruff: noqa: PTH112, PTH123, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ministack.core.responses import request_scope
+from ministack.services import ecs
+
+from data_platform.local_cloud.ecs import faults
+from data_platform.local_cloud.ecs.container import Container
+from data_platform.local_cloud.ecs.containers import Containers
+from data_platform.local_cloud.ecs.lifecycle import Tasks, names_of
+
+EVERY = 0.25
+"""Seconds between looks. A container can take more than its limit for that long."""
+
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+INTERRUPTED = "Your Spot Task was interrupted."
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def start(tasks: Tasks, containers: Containers) -> None:
+    """Looks until the process ends; costs nothing while no container runs."""
+    threading.Thread(target=_look, args=(tasks, containers), name="ecs-watch", daemon=True).start()
+
+
+def _look(tasks: Tasks, containers: Containers) -> None:
+    while True:
+        running = containers.running()
+        if not running:
+            containers.started.wait()
+            containers.started.clear()
+            continue
+        _limit_memory(running)
+        if tasks.faults.path.exists():
+            _interrupt(tasks, running)
+        time.sleep(EVERY)
+
+
+def _limit_memory(running: Iterable[Container]) -> None:
+    processes = Processes()
+    by_task: dict[str, list[tuple[int, Container]]] = defaultdict(list)
+    for container in running:
+        used = processes.used(container.pid, container.memory or container.task_memory)
+        if container.memory is not None and used > container.memory:
+            container.kill(OUT_OF_MEMORY)
+        elif container.task_memory is not None:
+            by_task[container.task_arn].append((used, container))
+    for uses in by_task.values():
+        if sum(used for used, _ in uses) > (uses[0][1].task_memory or 0):
+            max(uses, key=lambda use: use[0])[1].kill(OUT_OF_MEMORY)
+
+
+def _interrupt(tasks: Tasks, running: Iterable[Container]) -> None:
+    for container in running:
+        parts = container.task_arn.split(":")
+        account, region = parts[4], parts[3]
+        task = ecs._tasks.get_scoped(account, region, container.task_arn)
+        if task is None or task.get("capacityProviderName") != "FARGATE_SPOT" or task["desiredStatus"] == "STOPPED":
+            continue
+        ran = time.monotonic() - container.started
+        with contextlib.suppress(faults.FaultsUnreadable):  # RunTask says so
+            if tasks.faults.take(faults.RUNNING, names_of(task), after=ran):
+                with request_scope(account, region):
+                    tasks.stop(task, INTERRUPTED, "SpotInterruption")
+
+
+class Processes:
+    """The processes of this machine at one moment."""
+
+    def __init__(self) -> None:
+        self._children: dict[int, list[int]] = defaultdict(list)
+        self._resident: dict[int, int] = {}
+        for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+            if name.isdigit():
+                with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+                    self._children[int(fields[1])].append(int(name))
+                    self._resident[int(name)] = int(fields[21]) * _PAGE
+
+    def used(self, pid: int, limit: int | None) -> int:
+        """Bytes that all that descends from a process uses; exact only above the limit, else at most that."""
+        found = list(self._children[pid])
+        for process in found:
+            found += self._children[process]
+        resident = sum(self._resident[process] for process in found)
+        return resident if limit is None or resident <= limit else sum(map(_own_bytes, found))
+
+
+def _own_bytes(pid: int) -> int:
+    total = 0
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        for line in file:
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                total += int(line.split()[1]) * 1024
+    return total
