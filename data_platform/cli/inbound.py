@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from data_platform.cli.location import CodeLocation, RunOutcome
+from data_platform.cli.location import CodeLocation
+from data_platform.cli.outcome import RunOutcome
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, Scan, scan
 
@@ -52,17 +53,17 @@ def drain(
     while True:
         if settling := _settling(done.left):  # all of them together make fewer runs than each as it gets ready
             _sleep_until(max(settling))
-        requests = location.landing_requests()
-        for request in requests:
-            run = location.execute_landing(request)
+        ended = 0
+        for files, run in location.take_in():
+            ended += 1
             done.runs.append(run)
-            on_run(int(request.tags.get("data_platform/deliveries", "0")), run)
-        if done.left.ready and not requests:
+            on_run(files, run)
+        if (done.left.ready or location.busy) and not ended:
             time.sleep(_LONGEST_WAIT)  # a run of the daemon's has them, or they back off
         done.left = look(bucket, location)
         on_their_way = len(done.left.ready) + len(_settling(done.left))
         on_wait(on_their_way)
-        if done.failed or not on_their_way:
+        if done.failed or not (on_their_way or location.busy):
             return done
 
 

@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import dagster as dg
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
 from data_platform.cli.abandoned import held, report_abandoned
+from data_platform.cli.outcome import RunOutcome, outcome_of
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 
@@ -29,21 +29,6 @@ SENSOR_TAG = "dagster/sensor_name"
 RUN_KEY_TAG = "dagster/run_key"
 _POLL_SECONDS = 0.5
 _BARE_KEY = re.compile(r"(\+*)([\w*.-]+(?:/[\w*.-]+)+)(\+*)")
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """What came of a run. `rows` were put into tables; `warnings` and `errors` are the checks that did not pass, by
-    severity; `failures` says why steps failed."""
-
-    run_id: str
-    success: bool
-    materialized: tuple[str, ...] = ()
-    rows: int = 0
-    checks: int = 0
-    warnings: Mapping[str, str] = field(default_factory=dict)
-    errors: Mapping[str, str] = field(default_factory=dict)
-    failures: tuple[str, ...] = ()
 
 
 class CodeLocation:
@@ -102,6 +87,20 @@ class CodeLocation:
         self._cursor = result.cursor
         return list(result.run_requests or ())
 
+    def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
+        """What the landing sensor asks for now, executed: (files, outcome) of each run as it ends."""
+        for request in self.landing_requests():
+            yield int(request.tags.get("data_platform/deliveries", "0")), self.execute_landing(request)
+
+    @property
+    def busy(self) -> bool:
+        """Whether runs are under way that take something in: none is, between two calls."""
+        return False
+
+    def build(self, job: str, on_materialized: Callable[[int], None]) -> RunOutcome:
+        """Executes a job, as `execute` does."""
+        return self.execute(job=job, on_materialized=on_materialized)
+
     def execute_landing(self, request: dg.RunRequest) -> RunOutcome:
         """Executes what the landing sensor asked for, with the tags that the daemon would give the run."""
         tags = {**request.tags, SENSOR_TAG: landing.name}
@@ -141,7 +140,7 @@ class CodeLocation:
                 run_id=run_id,
                 raise_on_error=False,
             )
-        return _outcome(result)
+        return outcome_of(run_id, result.success, result.all_events)
 
     @contextmanager
     def _watched(self, run_id: str, tell: Callable[[int], None] | None) -> Iterator[None]:
@@ -167,46 +166,3 @@ class CodeLocation:
 
 def _locks() -> Path:
     return settings().state_dir / "runs"
-
-
-def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
-    materialized = [
-        event.step_materialization_data.materialization for event in result.get_asset_materialization_events()
-    ]
-    warnings: dict[str, str] = {}
-    errors: dict[str, str] = {}
-    evaluations = result.get_asset_check_evaluations()
-    for check in evaluations:
-        if not check.passed:
-            room = warnings if check.severity == dg.AssetCheckSeverity.WARN else errors
-            room[f"{check.asset_key.to_user_string()}: {check.check_name}"] = check.description or ""
-    return RunOutcome(
-        run_id=result.run_id,
-        success=result.success,
-        materialized=tuple(one.asset_key.to_user_string() for one in materialized),
-        rows=sum(_number(one.metadata.get("rows")) for one in materialized if one.asset_key.path[0] == "raw"),
-        checks=len(evaluations),
-        warnings=warnings,
-        errors=errors,
-        failures=tuple(_failures(result)),
-    )
-
-
-def _number(value: Any) -> int:
-    number = getattr(value, "value", 0)
-    return number if isinstance(number, int) else 0
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    for event in result.get_step_failure_events():
-        data = event.step_failure_data
-        described = data.user_failure_data.description if data.user_failure_data else None
-        yield f"{event.step_key}: {described or _innermost(data.error)}"
-    if not result.success and not result.get_step_failure_events():
-        yield "the run did not start: see its log"
-
-
-def _innermost(error: Any) -> str:
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return str(error.message).strip() if error is not None else "no message"

@@ -17,7 +17,7 @@ from data_platform.cli.accounting import (
     rows_table,
 )
 from data_platform.cli.errors import DataProblem
-from data_platform.cli.location import RunOutcome
+from data_platform.cli.outcome import RunOutcome
 from data_platform.cli.output import console, count, duration, show
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Scan

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from data_platform.cli.demo import Demo
-    from data_platform.cli.location import CodeLocation, RunOutcome
+    from data_platform.cli.location import CodeLocation
+    from data_platform.cli.outcome import RunOutcome
     from data_platform.cli.report import Report
     from data_platform.environment import Settings
     from data_platform.landing.bucket import LandingBucket
@@ -47,7 +48,9 @@ def run(
     With --select, these assets are made, of whatever environment the settings name. File feeds take in what is
     pending for them (of --partition, or of all days); models are built from what the tables hold.
 
-    Runs are Dagster's own and show in its UI. Their logs go to .local/logs/run.log, with -v to the terminal.
+    Runs are Dagster's own and show in its UI. After `data-platform up --ecs` those of the day are tasks of the local
+    ECS, launched by Dagster's daemon, which is started if none is at work; else they are executed here. Logs go to
+    .local/logs/run.log, with -v to the terminal.
 
     \b
     Examples:
@@ -92,9 +95,7 @@ class _Run:
             wanted = connected(lambda line: self.progress.console.print(f"  {line}", markup=False))
         demo = self._demo(wanted, size) if size is not None else None
         with self._step("definitions"):
-            from data_platform.cli.location import CodeLocation
-
-            location = CodeLocation()
+            location = self._location(wanted, select)
         try:
             bucket = landing_bucket(wanted)
             if wanted.environment == "local":
@@ -109,6 +110,16 @@ class _Run:
             return self._report(wanted, location, bucket, runs, demo=demo)
         finally:
             location.close()
+
+    def _location(self, wanted: Settings, select: str | None) -> CodeLocation:
+        """Where runs are executed: in this process, or, where the local cloud's are tasks, by the daemon."""
+        from data_platform.cli.location import CodeLocation
+
+        if wanted.environment != "local" or wanted.runs_on != "ecs" or select is not None:
+            return CodeLocation()
+        from data_platform.cli.daemon import DaemonLocation
+
+        return DaemonLocation(lambda line: self.progress.console.print(f"  {line}", markup=False))
 
     def _demo(self, wanted: Settings, size: str) -> Demo:
         from data_platform.cli.demo import Demo, scale_of
@@ -160,7 +171,7 @@ class _Run:
     def _daily(self, location: CodeLocation) -> RunOutcome:
         models = len(location.select("kind:dbt"))
         task = self.progress.add_task("models built", total=models)
-        outcome = location.execute(job="daily", on_materialized=lambda done: self.progress.update(task, completed=done))
+        outcome = location.build("daily", lambda done: self.progress.update(task, completed=done))
         self.progress.update(task, completed=len(outcome.materialized))
         return outcome
 

@@ -33,7 +33,8 @@ class DbtModels(dg.Component):
 
     One step builds what is selected with `dbt build`, so a model waits for its parents' tests, and a test of severity
     `error` keeps everything that follows from being built. Models follow the raw tables on their own
-    (`automation/conditions.py`). Owners stand in a model's `config.meta.dagster.owners`.
+    (`automation/conditions.py`). Owners stand in a model's `config.meta.dagster.owners`. Where the project has a
+    repository of its own (DATA_PLATFORM_DBT_URL), its checkout takes the place of `project`.
 
     ```yaml
     type: data_platform.components.DbtModels
@@ -67,11 +68,12 @@ class DbtModels(dg.Component):
         from data_platform.resources.dbt import DbtCli, dbt_resource
         from data_platform.transform.manifest import load_manifest
 
-        project_dir = (context.path / self.attributes.project).resolve()
+        project_dir = settings().dbt_code.project_dir or (context.path / self.attributes.project).resolve()
         manifest = load_manifest(project_dir, settings())
 
         @dbt_assets(
             name="dbt_models",
+            pool="dbt",  # two builds of the same models at a time would be in each other's way
             manifest=manifest,
             project=DbtProject(project_dir),
             select=self.attributes.select,
