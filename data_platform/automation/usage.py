@@ -6,16 +6,19 @@ import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from data_platform.automation.provenance import commits
 
 
-def usage_metadata() -> dict[str, float]:
-    """MiB of memory at the most, and seconds of CPU, of this process (on ECS: the run's) and all that it has started
+def usage_metadata() -> dict[str, Any]:
+    """The commits that a run is of; MiB of memory at the most, and seconds of CPU, of this process (on ECS: the run's) and all that it has started
     (dbt). Where it and a child were at their peaks at different times, it never had that much at once."""
     own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     alive = [_child(child) for child in _descendants(os.getpid())]
     peak = own.ru_maxrss + max([ended.ru_maxrss, sum(kibibytes for kibibytes, _ in alive)])  # KiB, on Linux
     seconds = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime + sum(used for _, used in alive)
-    return {"process_peak_memory_mib": round(peak / 1024, 1), "process_cpu_seconds": round(seconds, 2)}
+    return {"process_peak_memory_mib": round(peak / 1024, 1), "process_cpu_seconds": round(seconds, 2), **commits()}
 
 
 def _descendants(pid: int) -> Iterator[int]:

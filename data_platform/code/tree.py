@@ -82,8 +82,9 @@ def run_tool(tree: Path, environment: Mapping[str, str], *arguments: str, second
     return printed
 
 
-def excerpt(text: str, lines: int = 40) -> str:
-    """The end of what a tool said."""
+def excerpt(text: str, lines: int = 30) -> str:
+    """What tells most of what a tool said: its end, or that of the first exception where others followed from it."""
+    text = text.partition("\nThe above exception was the direct cause of")[0]
     kept = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(([f"({len(kept) - lines} lines before)"] if len(kept) > lines else []) + kept[-lines:])
 
