@@ -12,8 +12,9 @@ from data_platform.automation.provenance import commits
 
 
 def usage_metadata() -> dict[str, Any]:
-    """The commits that a run is of; MiB of memory at the most, and seconds of CPU, of this process (on ECS: the run's) and all that it has started
-    (dbt). Where it and a child were at their peaks at different times, it never had that much at once."""
+    """The commits that a run is of; MiB of memory at the most, and seconds of CPU, of this process (on ECS: the run's)
+    and all that it has started (dbt). Where it and a child were at their peaks at different times, it never had that
+    much at once."""
     own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     alive = [_child(child) for child in _descendants(os.getpid())]
     peak = own.ru_maxrss + max([ended.ru_maxrss, sum(kibibytes for kibibytes, _ in alive)])  # KiB, on Linux
