@@ -106,6 +106,18 @@ class Settings(Group):
         description="what a run is: `ecs`, a Fargate task; or `process`, a process beside the code server",
         examples=["ecs"],
     )
+    run_image: str | None = Field(
+        None,
+        alias="DAGSTER_CURRENT_IMAGE",
+        description="the image of runs that are tasks, which the code server says to Dagster",
+        examples=["123456789012.dkr.ecr.us-east-1.amazonaws.com/data-platform:4f2c9aa"],
+    )
+    container_context: str | None = Field(
+        None,
+        alias="DAGSTER_CONTAINER_CONTEXT",
+        description="JSON: the variables and secrets that runs are given, likewise",
+        examples=['{"ecs":{"env_vars":["AWS_REGION=us-east-1"]}}'],
+    )
     max_runs: int = Field(
         25, alias="DATA_PLATFORM_MAX_RUNS", description="how many runs at a time", examples=["25"], ge=1
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 import data_platform
-from data_platform.environment import SettingsError, settings
+from data_platform.environment import RunsOn, SettingsError, settings
 from data_platform.landing.partners import PartnerDeclarationError
+from data_platform.local_cloud.ecs.plan import CLUSTER
 from data_platform.local_cloud.spec import CloudSpec
 from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
 
@@ -28,6 +30,12 @@ _state_dir = click.option(
 )
 
 
+RUNS: Mapping[RunsOn, str] = {
+    "process": "processes of the code server",
+    "ecs": f"tasks of the local ECS, cluster {CLUSTER}",
+}
+
+
 @click.group()
 def local_cloud() -> None:
     """The local cloud: AWS, Snowflake and PostgreSQL on this machine, without an account."""
@@ -35,7 +43,13 @@ def local_cloud() -> None:
 
 @local_cloud.command()
 @_state_dir
-def up(state_dir: Path | None) -> None:
+@click.option(
+    "--ecs/--no-ecs",
+    "ecs",
+    default=None,
+    help="Whether runs are tasks of the local ECS, or processes of the code server. Default: as before.",
+)
+def up(state_dir: Path | None, ecs: bool | None) -> None:
     """Start the local cloud and wait until it answers.
 
     Starts only what does not run, and brings buckets, SFTP users and databases up to date with what is
@@ -44,10 +58,11 @@ def up(state_dir: Path | None) -> None:
     \b
     Examples:
       data-platform up
+      data-platform up --ecs
       data-platform status
       sftp -P 12222 -i .local/keys/partners/harbor_water harbor_water@127.0.0.1
     """
-    cloud = declared_cloud(state_dir)
+    cloud = declared_cloud(state_dir, None if ecs is None else "ecs" if ecs else "process")
     try:
         environment = cloud.up(click.echo)
     except (LocalCloudError, PartnerDeclarationError) as error:
@@ -58,6 +73,7 @@ def up(state_dir: Path | None) -> None:
     click.echo(f"Snowflake                 {environment['SNOWFLAKE_PROTOCOL']}://{snowflake}")
     postgres = environment["DAGSTER_POSTGRES_URL"].rsplit("@", 1)[1]
     click.echo(f"PostgreSQL                {postgres}")
+    click.echo(f"Runs                      {RUNS[cloud.runs_on]}")
     click.echo(f"Settings                  {cloud.layout.environment}")
 
 
@@ -92,7 +108,12 @@ def status(state_dir: Path | None, as_json: bool) -> None:
     parts = cloud.status()
     all_up = bool(parts) and all(part.state == "up" for part in parts)
     if as_json:
-        described = {"up": all_up, "state_dir": str(cloud.layout.root), "parts": [asdict(p) for p in parts]}
+        described = {
+            "up": all_up,
+            "state_dir": str(cloud.layout.root),
+            "runs_on": cloud.runs_on,
+            "parts": [asdict(p) for p in parts],
+        }
         click.echo(json.dumps(described, indent=2))
     else:
         table = Table("part", "state", "pid", "ports", "uptime", "log", box=None, pad_edge=False)
@@ -103,6 +124,7 @@ def status(state_dir: Path | None, as_json: bool) -> None:
             table.add_row(part.part, part.state, str(part.pid or ""), ports, uptime, log)
         # Without a terminal rich would cut the lines at 80 columns.
         Console(width=None if sys.stdout.isatty() else 200).print(table)
+        click.echo(f"Runs are {RUNS[cloud.runs_on]}.")
         if not all_up:
             click.echo("Not all parts are up: run `data-platform up`.")
     if not all_up:
@@ -129,8 +151,9 @@ def reset(state_dir: Path | None, yes: bool) -> None:
     click.echo("the local cloud is empty")
 
 
-def declared_cloud(state_dir: Path | None) -> LocalCloud:
-    """The local cloud that the settings name. Raises click.ClickException outside `local`."""
+def declared_cloud(state_dir: Path | None, runs_on: RunsOn | None = None) -> LocalCloud:
+    """The local cloud that the settings name. `runs_on`: what runs are to be; None as the settings say. Raises
+    click.ClickException outside `local`."""
     try:
         wanted = settings()
     except SettingsError as error:
@@ -141,6 +164,8 @@ def declared_cloud(state_dir: Path | None) -> LocalCloud:
             " it, here or in .env."
         )
     snowflake = wanted.snowflake
+    if runs_on is None and state_dir in (None, wanted.state_dir):
+        runs_on = wanted.runs_on
     return LocalCloud(
         CloudSpec(
             state_dir=state_dir or wanted.state_dir,
@@ -154,6 +179,8 @@ def declared_cloud(state_dir: Path | None) -> LocalCloud:
                 "warehouse": snowflake.warehouse,
                 "database": snowflake.database,
             },
+            runs_on=runs_on,
+            own=wanted.process_environment(),
         )
     )
 

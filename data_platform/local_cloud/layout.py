@@ -45,6 +45,11 @@ class Layout:
         return self.root / "dagster"
 
     @property
+    def images(self) -> Path:
+        """What images the local ECS has."""
+        return self.root / "images"
+
+    @property
     def home(self) -> Path:
         """The home folder of the parts' processes: an empty one, so that no developer's dot files are
         read."""
@@ -62,7 +67,7 @@ class Layout:
 
     def everything(self) -> list[Path]:
         """What `reset` removes: all that is made here except the lock, which is held meanwhile."""
-        folders = ("data", "dagster", "home", "keys", "logs", "run")
+        folders = ("data", "dagster", "home", "images", "keys", "logs", "run")
         return [self.environment, *(self.root / folder for folder in folders)]
 
     def make(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from data_platform.landing.partners import PartnerAccess
 from data_platform.local_cloud import aws, keys
+from data_platform.local_cloud.ecs.plan import LOGS_BUCKET, EcsPlan
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK
 from data_platform.local_cloud.spec import CloudSpec
@@ -83,6 +84,7 @@ class Plan:
     postgres_password: str
     databases: tuple[PostgresDatabase, ...]
     snowflake: SnowflakeAccess | None
+    ecs: EcsPlan | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -95,11 +97,20 @@ class Plan:
         fields["partners"] = tuple(PartnerAccess(p["name"], tuple(p["public_keys"])) for p in partners)
         fields["databases"] = tuple(PostgresDatabase(**database) for database in fields["databases"])
         fields["snowflake"] = SnowflakeAccess(**fields["snowflake"]) if fields["snowflake"] else None
+        if fields["ecs"]:
+            fields["ecs"] = EcsPlan(**{**fields["ecs"], "roles": tuple(fields["ecs"]["roles"])})
         return cls(**fields)
 
 
-def cloud_plan(layout: Layout, ports: Mapping[str, int], spec: CloudSpec, partners: tuple[PartnerAccess, ...]) -> Plan:
-    """The plan of a local cloud. To each partner's declared keys it adds the developer's own (see `keys`)."""
+def cloud_plan(
+    layout: Layout,
+    ports: Mapping[str, int],
+    spec: CloudSpec,
+    partners: tuple[PartnerAccess, ...],
+    ecs: EcsPlan | None = None,
+) -> Plan:
+    """The plan of a local cloud, with `ecs` where runs are tasks. To each partner's declared keys it adds the
+    developer's own (see `keys`)."""
     private_key, _ = keys.snowflake_key_pair(layout)
     return Plan(
         host=LOOPBACK,
@@ -107,7 +118,11 @@ def cloud_plan(layout: Layout, ports: Mapping[str, int], spec: CloudSpec, partne
         region=aws.REGION,
         access_key_id=aws.CREDENTIALS["AWS_ACCESS_KEY_ID"],
         secret_access_key=aws.CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        buckets=(Bucket(spec.lake_bucket), Bucket(spec.landing_bucket, versioned=True)),
+        buckets=(
+            Bucket(spec.lake_bucket),
+            Bucket(spec.landing_bucket, versioned=True),
+            *((Bucket(LOGS_BUCKET),) if ecs else ()),
+        ),
         landing_bucket=spec.landing_bucket,
         partners=tuple(
             replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name))) for p in partners
@@ -116,4 +131,5 @@ def cloud_plan(layout: Layout, ports: Mapping[str, int], spec: CloudSpec, partne
         postgres_password=keys.password(layout, "postgres"),
         databases=tuple(PostgresDatabase(name, keys.password(layout, name)) for name in spec.postgres_databases),
         snowflake=SnowflakeAccess(port=ports["snowflake"], private_key_file=str(private_key), **spec.snowflake),
+        ecs=ecs,
     )

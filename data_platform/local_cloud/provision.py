@@ -19,6 +19,7 @@ from botocore.config import Config
 from psycopg2 import sql
 
 from data_platform.landing.partners import PartnerAccess, home_directory_mappings, session_policy
+from data_platform.local_cloud.ecs import provision as ecs_provision
 from data_platform.local_cloud.plan import Bucket, Plan, PostgresDatabase, SnowflakeAccess
 
 if TYPE_CHECKING:
@@ -129,6 +130,9 @@ def apply(plan: Plan) -> None:
     buckets(session.client("s3", endpoint_url=endpoint, config=config), plan.buckets)
     transfer = session.client("transfer", endpoint_url=endpoint, config=config)
     sftp_users(transfer, plan.partners, plan.landing_bucket)
+    if plan.ecs is not None:
+        client: Any = session.client
+        ecs_provision.make(lambda service: client(service, endpoint_url=endpoint, config=config), plan.ecs)
     postgres_databases(plan.host, plan.postgres_port, plan.postgres_password, plan.databases)
     if plan.snowflake is not None:
         snowflake_database(plan.host, plan.snowflake)

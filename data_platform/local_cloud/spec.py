@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_platform.environment import LOCAL_DEFAULTS
+from data_platform.environment import LOCAL_DEFAULTS, RunsOn
 from data_platform.local_cloud import aws, keys
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK, PREFERRED
@@ -14,7 +14,8 @@ from data_platform.local_cloud.ports import LOOPBACK, PREFERRED
 
 @dataclass(frozen=True)
 class CloudSpec:
-    """Where a local cloud lives, and the names it must serve."""
+    """Where a local cloud lives, and the names it must serve. `runs_on`: what runs are; None as before. `own`: the
+    developer's settings, of which runs that are tasks are given what the cloud doesn't say itself."""
 
     state_dir: Path
     defs_dir: Path
@@ -28,6 +29,8 @@ class CloudSpec:
     )
     postgres_databases: tuple[str, ...] = ("dagster",)
     preferred_ports: Mapping[str, int] = field(default_factory=lambda: PREFERRED)
+    runs_on: RunsOn | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec) -> dict[str, str]:
@@ -37,6 +40,7 @@ def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec)
     return {
         "DATA_PLATFORM_ENVIRONMENT": "local",
         "DATA_PLATFORM_STATE_DIR": str(layout.root),
+        "DATA_PLATFORM_RUNS_ON": "process",
         "DATA_PLATFORM_LAKE_BUCKET": spec.lake_bucket,
         "DATA_PLATFORM_LANDING_BUCKET": spec.landing_bucket,
         "AWS_REGION": aws.REGION,

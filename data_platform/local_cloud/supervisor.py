@@ -10,17 +10,19 @@ import contextlib
 import fcntl
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
+from dotenv import dotenv_values
+
 from data_platform import instance
-from data_platform.environment import Settings
-from data_platform.landing.partners import PartnerAccess, partner_declarations
-from data_platform.local_cloud import aws, postgres, warehouse
+from data_platform.environment import RunsOn, Settings
+from data_platform.landing.partners import partner_declarations
+from data_platform.local_cloud import aws, postgres, provisioning, warehouse
+from data_platform.local_cloud.ecs import images
+from data_platform.local_cloud.ecs.plan import IMAGE, checkout_image, ecs_environment, ecs_plan
 from data_platform.local_cloud.layout import Layout, write_atomically
 from data_platform.local_cloud.plan import cloud_plan
 from data_platform.local_cloud.ports import accepts, choose, is_free
@@ -28,7 +30,6 @@ from data_platform.local_cloud.processes import (
     Part,
     PartNotReady,
     Record,
-    hermetic_environment,
     log_tail,
     start,
     stop,
@@ -41,7 +42,6 @@ from data_platform.local_cloud.status import PartStatus, part_status
 READY_SECONDS = 90.0
 UNRESPONSIVE_SECONDS = 8.0
 LOCK_SECONDS = 240.0
-PROVISION_SECONDS = 120.0
 
 Report = Callable[[str], None]
 
@@ -72,18 +72,23 @@ class LocalCloud:
             alive = {name: record for name, record in self._records().items() if record.process() is not None}
             ports = self._ports(alive, report)
             parts = self._parts(ports)
-            provisioning = self._begin_provisioning()
-            try:
+            runs_on = self.spec.runs_on or self.runs_on
+            cloud = cloud_environment(self.layout, ports, self.spec)
+            ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
+            plan = cloud_plan(self.layout, ports, self.spec, partners, ecs)
+            with provisioning.begun(self.layout) as process:
                 started = self._bring_up(parts, alive, report)
-                self._finish_provisioning(provisioning, ports, partners)
-            finally:
-                if provisioning.poll() is None:
-                    provisioning.kill()
-                provisioning.wait()
+                try:
+                    provisioning.finish(process, plan)
+                except provisioning.ProvisioningFailed as error:
+                    raise self._failure("provision", str(error)) from None
             if not accepts(ports["sftp"]):
                 raise self._failure("aws", "SFTP does not listen")
-            environment = cloud_environment(self.layout, ports, self.spec)
-            instance.write(self.layout.dagster_home, Settings.from_environment(environment))
+            environment = dict(cloud)
+            if runs_on == "ecs":
+                environment |= ecs_environment(cloud, self.spec.own)
+                images.register(self.layout.images, IMAGE, checkout_image())
+            instance.write(self.layout.dagster_home, Settings.from_environment({**self.spec.own, **environment}))
             write_atomically(self.layout.environment, dotenv_text(environment))
         took = time.monotonic() - began
         report(f"{'up' if started else 'already up'}, in {took:.1f} s")
@@ -155,36 +160,6 @@ class LocalCloud:
         tail = "\n".join(f"    {line}" for line in log_tail(log).splitlines())
         return LocalCloudError(f"{name} did not come up: {reason}. The end of {log}:\n{tail}")
 
-    # Provisioning
-
-    def _begin_provisioning(self) -> subprocess.Popen[bytes]:
-        """Starts the process that provisions. It loads its libraries while the parts start, then waits."""
-        with self.layout.log("provision").open("wb") as output:
-            output.write(b"--- starting provision\n")
-            output.flush()
-            return subprocess.Popen(
-                (sys.executable, "-m", "data_platform.local_cloud.provision"),
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=hermetic_environment(self.layout),
-                cwd=self.layout.root,
-            )
-
-    def _finish_provisioning(
-        self, process: subprocess.Popen[bytes], ports: Mapping[str, int], partners: tuple[PartnerAccess, ...]
-    ) -> None:
-        plan = cloud_plan(self.layout, ports, self.spec, partners)
-        try:
-            process.communicate(plan.to_json().encode(), timeout=PROVISION_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise self._failure("provision", f"not done within {PROVISION_SECONDS:.0f} s") from None
-        if process.returncode != 0:
-            raise self._failure(
-                "provision",
-                "buckets, SFTP users or databases could not be made (did keys change? run `data-platform down`)",
-            )
-
     # Down, reset, status
 
     def down(self, report: Report = lambda line: None) -> None:
@@ -202,6 +177,12 @@ class LocalCloud:
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
+
+    @property
+    def runs_on(self) -> RunsOn:
+        """What runs are on this cloud, as the latest `up` has left it."""
+        known = dotenv_values(self.layout.environment, interpolate=False)
+        return "ecs" if known.get("DATA_PLATFORM_RUNS_ON") == "ecs" else "process"
 
     def status(self) -> list[PartStatus]:
         """The state of each part, in a fixed order. Changes nothing and waits at most two seconds a part."""

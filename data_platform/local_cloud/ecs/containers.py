@@ -15,6 +15,7 @@ from typing import Any
 
 from data_platform.local_cloud.ecs import images
 from data_platform.local_cloud.ecs.container import NAME_LABEL, TASK_LABEL, Container
+from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK
 
 LOGS_KEPT = 200
@@ -28,7 +29,7 @@ class Containers:
     """The containers that there are, by id. `client()` is what ministack takes for a Docker client."""
 
     def __init__(self, state: Path, data: Path, on_exit: Callable[[str], None]) -> None:
-        self._images = state / "images"
+        self._images = Layout.at(state).images
         self._logs = state / "logs" / "tasks"
         self._homes = data / "ecs" / "homes"
         self._on_exit = on_exit
@@ -87,7 +88,7 @@ class Containers:
             **environment,
         }
         line = [*entrypoint, *(command or ())] if entrypoint else [*found.entrypoint, *(command or found.command)]
-        folder_at = working_dir or found.working_dir
+        folder_at = working_dir or found.working_dir.replace("{home}", str(home))
         if not line or shutil.which(line[0], path=surroundings["PATH"]) is None:
             raise CannotStart(
                 "CannotStartContainerError: failed to create containerd task: runc create failed: exec:"

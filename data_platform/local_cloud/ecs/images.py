@@ -1,8 +1,8 @@
 """Local images: what an image of the local ECS is, in place of layers of a file system.
 
-`<state>/images/<repository>/<tag>.json` holds `{"entrypoint", "command", "working_dir", "env"}`. `{home}` in a value of
-`env` stands for the home folder of the container, which only it has. There is no registry: an image that has no such
-file can't be pulled.
+`<state>/images/<repository>/<tag>.json` holds `{"entrypoint", "command", "working_dir", "env"}`. `{home}` in
+`working_dir` or a value of `env` stands for the home folder of the container, which only it has. There is no registry:
+an image that has no such file can't be pulled.
 """
 
 from __future__ import annotations
