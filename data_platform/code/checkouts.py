@@ -25,6 +25,9 @@ KEEP_SECONDS = 24 * 3600.0
 """How long a commit that nobody uses is kept: a way back costs no fetch."""
 
 
+_DAMAGE = ("missing blob", "missing tree", "bad object", "corrupt", "did not send all", "unable to read", "packfile")
+
+
 class _MirrorDamaged(GitFailed):
     """The mirror has the commit, but not all of its files: git was killed, or the disk was full."""
 
@@ -63,17 +66,17 @@ class Checkouts:
         the commit is the head of, for servers that give out no commit by its hash. Raises GitFailed."""
         if self.has(commit):
             return self.folder(commit)
-        with self._alone():
+        with self._alone() as lock:
             self._clear_unfinished()
             if self.has(commit):  # while this waited for another
                 return self.folder(commit)
             try:
-                self._fetch(commit, ref)
-                return self._put(commit)
+                self._fetch(commit, ref, lock)
+                return self._put(commit, lock)
             except _MirrorDamaged:
                 shutil.rmtree(self._mirror)
-            self._fetch(commit, ref)
-            return self._put(commit)
+            self._fetch(commit, ref, lock)
+            return self._put(commit, lock)
 
     def prune(self, keep: Collection[str], older_than: float = KEEP_SECONDS) -> list[str]:
         """Removes the commits that no process holds, that are not in `keep` and that were last taken up more than
@@ -97,23 +100,31 @@ class Checkouts:
                 os.close(descriptor)
         return pruned
 
-    def _fetch(self, commit: str, ref: str | None) -> None:
+    def _fetch(self, commit: str, ref: str | None, lock: int) -> None:
         if not (self._mirror / "HEAD").exists():
             self._init()
-        for lock in self._mirror.rglob("*.lock"):  # of a git that was killed: nobody else is here
-            lock.unlink(missing_ok=True)
+        for left in self._mirror.rglob("*.lock"):  # by a git that was killed: nobody else is here
+            left.unlink(missing_ok=True)
         if self._in_mirror(commit):
             return
-        fetch = ["--git-dir", str(self._mirror), "fetch", "--quiet", "--depth", "1", "--no-tags", self._remote.url]
         try:
-            # The ref makes git tell the remote what is here already.
-            self._remote.run([*fetch, f"+{commit}:refs/served/latest"], seconds=FETCH_SECONDS)
-        except RefMissing:
+            self._bring(commit, lock)
+        except RefMissing:  # some servers give out no commit by its hash
             if ref is None:
                 raise
-            self._remote.run([*fetch, f"+{ref}:refs/served/latest"], seconds=FETCH_SECONDS)
+            self._bring(ref, lock)
         if not self._in_mirror(commit):
             raise GitFailed(f"{self._remote.url} did not give commit {commit}: has it moved on, or lost it?")
+
+    def _bring(self, wanted: str, lock: int) -> None:
+        fetch = ["--git-dir", str(self._mirror), "fetch", "--quiet", "--depth", "1", "--no-tags", self._remote.url]
+        try:
+            # By the ref, git tells the remote next time what is here already.
+            self._remote.run([*fetch, f"+{wanted}:refs/served/latest"], seconds=FETCH_SECONDS, holds=[lock])
+        except GitFailed as error:
+            if any(sign in str(error) for sign in _DAMAGE):
+                raise _MirrorDamaged(str(error)) from error
+            raise
 
     def _init(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
@@ -129,15 +140,16 @@ class Checkouts:
             return False
         return True
 
-    def _put(self, commit: str) -> Path:
+    def _put(self, commit: str, lock: int) -> Path:
         self._commits.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".new-", dir=self._commits))
         try:
             at = ["--git-dir", str(self._mirror), "--work-tree", str(made)]
             index = {"GIT_INDEX_FILE": str(made / ".git-index")}
             try:
-                self._remote.run([*at, "read-tree", commit], environment=index)
-                self._remote.run([*at, "checkout-index", "--all", f"--prefix={made}/"], environment=index, seconds=300)
+                self._remote.run([*at, "read-tree", commit], environment=index, holds=[lock])
+                write = [*at, "checkout-index", "--all", f"--prefix={made}/"]
+                self._remote.run(write, environment=index, seconds=FETCH_SECONDS, holds=[lock])
             except GitFailed as error:
                 raise _MirrorDamaged(str(error)) from error
             (made / ".git-index").unlink()
@@ -153,11 +165,12 @@ class Checkouts:
             shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[int]:
+        """The lock's descriptor. Git is given it too: a git whose parent was killed ends before another begins."""
         self._root.mkdir(parents=True, exist_ok=True)
         with (self._root / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            yield file.fileno()
 
 
 @contextmanager

@@ -17,10 +17,16 @@ class TimedOut(Exception):
 
 
 def output_of(
-    command: Sequence[str], environment: Mapping[str, str], *, seconds: float, folder: Path | None = None
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    seconds: float,
+    folder: Path | None = None,
+    holds: Sequence[int] = (),
 ) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of a command that sees `environment` only. Its whole process group is killed when it
-    takes longer than `seconds` (TimedOut), and when this process leaves in between. Raises FileNotFoundError."""
+    takes longer than `seconds` (TimedOut), and when this process leaves in between. It keeps the descriptors `holds`: a
+    lock is held while the child lives, also when this process was killed. Raises FileNotFoundError."""
     child = subprocess.Popen(
         command,
         env=dict(environment),
@@ -31,6 +37,7 @@ def output_of(
         text=True,
         errors="replace",
         start_new_session=True,
+        pass_fds=tuple(holds),
     )
     try:
         printed, said = child.communicate(timeout=seconds)

@@ -93,13 +93,21 @@ class Remote:
         raise RefMissing(f"{self.url} has no branch or tag {self.ref!r}: set {self.prefix}_REF to one that it has")
 
     def run(
-        self, arguments: Sequence[str], *, seconds: float = 60.0, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        seconds: float = 60.0,
+        environment: Mapping[str, str] | None = None,
+        holds: Sequence[int] = (),
     ) -> str:
-        """What a git command prints. Raises GitFailed with git's own words, the token taken out, and after `seconds`,
-        when git and what it started are killed."""
+        """What a git command prints. `holds`: descriptors that git keeps open. Raises GitFailed with git's own words,
+        the token taken out, and after `seconds`, when git and what it started are killed."""
         try:
             code, printed, said = output_of(
-                ["git", *arguments], _environment(self.url, self.token) | dict(environment or {}), seconds=seconds
+                ["git", *arguments],
+                _environment(self.url, self.token) | dict(environment or {}),
+                seconds=seconds,
+                holds=holds,
             )
         except FileNotFoundError:
             raise GitFailed("git is not installed here, and code from a repository needs it") from None
