@@ -1,0 +1,321 @@
+"""`data-platform code-server` with real repositories, real Dagster code servers and real kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+import yaml
+
+from data_platform_tests.code.origin import Origin
+from data_platform_tests.code.running import Running, running, start, told_commit
+from data_platform_tests.servers.git_http import serving
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
+TOKEN = "planted-token-7c1f/+x"
+DBT = {"dbt_project.yml": "name: x\n"}
+
+
+def test_a_push_is_served_and_a_bad_one_is_refused(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        assert server.told_commit() == first
+
+        second = origin.push_code("two")
+        server.wait_served(second)
+        assert server.told_commit() == second
+
+        bad = origin.push_code("three", problem="no such component")
+        assert "`data-platform check` failed" in server.wait_refused(bad)
+        assert "no such component" in server.wait_refused(bad)
+        broken = origin.push({"data_platform/cli.py": "def main(): pass\n", "data_platform/definitions.py": "1 +"})
+        assert "SyntaxError" in server.wait_refused(broken)
+        package = origin.push_code("four", extra={"requirements/base.txt": "dagster==0.0.1\n"})
+        assert "build a new image" in server.wait_refused(package)
+        time.sleep(1.5)  # several looks
+        assert server.log.read_text().count(f"commit {package} is refused") == 1
+        assert server.told_commit() == second
+
+        good = origin.push_code("five")
+        server.wait_served(good)
+        assert server.told_commit() == good
+        assert server.state()["code"]["refused"] is None
+    assert server.process.returncode == 0
+
+
+def test_pushes_under_load_lose_no_call(origin: Origin, tmp_path: Path) -> None:
+    commits = [origin.push_code("0")]
+    over = threading.Event()
+
+    def hammer(port: int) -> list[str]:
+        found = []
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            while not over.is_set():
+                found.append(told_commit(channel))
+                time.sleep(0.01)
+        return found
+
+    with running(tmp_path, origin.bare) as server, ThreadPoolExecutor(6) as pool:
+        server.wait_served(commits[0])
+        clients = [pool.submit(hammer, server.port) for _ in range(6)]
+        try:
+            for version in "123":
+                commits.append(origin.push_code(version))
+                server.wait_served(commits[-1])
+                time.sleep(0.3)
+        finally:
+            over.set()
+        answers = [client.result(30) for client in clients]
+        server.until(lambda: len(server.state()["processes"]) == 1)
+    for found in answers:
+        assert [commit for number, commit in enumerate(found) if found[number - 1 : number] != [commit]] == commits
+
+
+def test_a_backend_that_is_killed_comes_back(origin: Origin, tmp_path: Path) -> None:
+    commit = origin.push_code("one")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(commit)
+        for _ in range(2):
+            (pid,) = server.state()["processes"]
+            os.kill(pid, signal.SIGKILL)
+            assert server.told_commit(timeout=30) == commit  # it waits, and isn't lost
+            server.until(lambda before=pid: server.state()["processes"] not in ([], [before]))  # type: ignore[misc]
+
+
+def test_killed_at_any_moment_it_serves_when_it_is_started_again(origin: Origin, tmp_path: Path) -> None:
+    extra = {f"models/{number}.sql": "select 1\n" * 100 for number in range(2000)}
+    first = origin.push_code("one", extra=extra)
+    for delay in (0.5, 0.7, 0.8, 0.9, 1.0, 1.2, 2.0):
+        server = start(tmp_path, origin.bare)
+        time.sleep(delay)
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        tree = next((tmp_path / "state" / "code").glob(f"*/commits/{first}"))
+        assert len(list((tree / "models").iterdir())) == 2000
+        server.until(lambda: len(backends(tmp_path)) == 1)  # what the killed ones left has ended
+    assert backends(tmp_path) == []
+
+
+def test_the_last_good_commit_is_served_while_the_remote_is_down(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+    aside = tmp_path / "aside.git"
+    origin.bare.rename(aside)
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        server.until(lambda: bool(server.state()["code"]["unreachable"]))
+        assert server.told_commit() == first
+        aside.rename(origin.bare)
+        second = origin.push_code("two")
+        server.wait_served(second)
+        assert server.state()["code"]["unreachable"] is None
+
+
+def test_the_last_good_commit_is_served_while_the_head_is_bad(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+    bad = origin.push_code("two", problem="bad")
+    with running(tmp_path, origin.bare) as server:
+        assert "bad" in server.wait_refused(bad)
+        assert server.told_commit() == first
+
+
+def test_with_nothing_good_the_reason_reaches_who_asks(origin: Origin, tmp_path: Path) -> None:
+    bad = origin.push_code("one", problem="the table has no key")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_refused(bad)
+        with pytest.raises(grpc.RpcError) as error:
+            server.told_commit(timeout=1.0)
+        assert "the table has no key" in error.value.details()
+        good = origin.push_code("two")
+        server.wait_served(good)
+
+
+def test_a_tag_pins(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    origin.push_tag("v1")
+    secret = {"DATA_PLATFORM_CODE_WEBHOOK_SECRET": "s3cret"}
+    with running(tmp_path, origin.bare, "v1", **secret) as server:
+        server.wait_served(first)
+        origin.push_code("two")
+        origin.push_tag("v1", move=True)
+        knock(server, "s3cret")
+        server.until(lambda: bool(server.state()["code"]["warning"]))
+        assert "tag v1 was moved" in server.log.read_text()
+        assert server.told_commit() == first
+    with running(tmp_path, origin.bare, "v1") as server:
+        server.wait_served(first)
+        server.until(lambda: bool(server.state()["code"]["warning"]))
+        assert server.told_commit() == first
+
+
+def test_a_commits_hash_pins(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    second = origin.push_code("two")
+    with running(tmp_path, origin.bare, first) as server:
+        server.wait_served(first)
+        assert server.told_commit() == first != second
+
+
+def test_the_webhook_means_look_now(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    with running(tmp_path, origin.bare, poll=600, DATA_PLATFORM_CODE_WEBHOOK_SECRET="s3cret") as server:
+        server.wait_served(first)
+        second = origin.push_code("two")
+        assert knock(server, "wrong") == "401"
+        time.sleep(0.5)
+        assert server.state()["code"]["head"] == first
+        assert knock(server, "s3cret") == "202"
+        server.wait_served(second)
+
+
+def test_the_token_shows_nowhere(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    command_lines: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            for process in psutil.process_iter():
+                try:
+                    command_lines.add(" ".join(process.cmdline()))
+                except psutil.Error:
+                    continue
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    secret = {"DATA_PLATFORM_CODE_TOKEN": TOKEN}
+    with serving(origin.bare.parent, TOKEN) as remote:
+        try:
+            with running(tmp_path, remote.url(origin.bare), **secret) as server:
+                server.wait_served(first)
+                (backend,) = server.state()["processes"]
+                assert TOKEN not in str(psutil.Process(backend).environ())
+                remote.token = "another"
+                remote.down.set()
+                server.until(lambda: bool(server.state()["code"]["unreachable"]))
+                remote.down.clear()
+                second = origin.push_code("two", problem=f"a check that prints {TOKEN}")
+                server.wait_refused(second)
+                shown = str(server.state())
+            wrong = {"DATA_PLATFORM_CODE_TOKEN": TOKEN[:-1]}
+            (tmp_path / "other").mkdir()
+            with running(tmp_path / "other", remote.url(origin.bare), **wrong) as refused:
+                refused.until(lambda: bool(refused.state().get("code", {}).get("unreachable")))
+                assert "is not accepted" in refused.state()["code"]["unreachable"]
+        finally:
+            over.set()
+            watcher.join()
+    assert any("fetch" in line for line in command_lines)
+    checkout = next((tmp_path / "state").rglob(f"commits/{second}"))
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and checkout not in path.parents]
+    kept = [path for path in files if TOKEN[:-1].encode() in path.read_bytes() and "git" not in path.parts[-4:]]
+    assert [path for path in kept if origin.clone not in path.parents] == []
+    assert TOKEN[:-1] not in shown
+    assert not [line for line in command_lines if TOKEN[:-1] in line]
+
+
+def test_a_run_in_flight_keeps_its_commit_and_its_backend(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    seen = tmp_path / "seen"
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        (old,) = server.state()["processes"]
+        launch(tmp_path, server.port)
+        server.until(lambda: seen.exists() and seen.read_text() == "one began")
+        second = origin.push_code("two")
+        server.wait_served(second)
+        time.sleep(2.0)
+        assert old in server.state()["processes"]
+        (tmp_path / "go").touch()
+        server.until(lambda: seen.read_text() == "one ended")
+        server.until(lambda: old not in server.state()["processes"])
+
+
+def test_the_dbt_project_is_followed_in_its_own_repository(origin: Origin, tmp_path: Path) -> None:
+    code, dbt = Origin.at(tmp_path / "code"), origin
+    commit = code.push_code("one")
+    project = dbt.push(DBT | {"models/a.sql": "1"})
+    settings = {"DATA_PLATFORM_DBT_URL": str(dbt.bare), "DATA_PLATFORM_DBT_REF": "main"}
+    with running(tmp_path, code.bare, **settings) as server:
+        server.wait_served(project)
+        assert server.told_commit() == commit
+        assert server.told_commit("DATA_PLATFORM_DBT_COMMIT") == project
+
+        bad = dbt.push({"dbt_project.yml": "nonsense\n"})
+        assert "can't parse it: nonsense" in server.wait_refused(bad)
+        newer = code.push_code("two")
+        server.wait_served(newer)
+        assert server.told_commit("DATA_PLATFORM_DBT_COMMIT") == project
+
+        good = dbt.push(DBT | {"models/a.sql": "2"})
+        server.wait_served(good)
+        assert (server.told_commit(), server.told_commit("DATA_PLATFORM_DBT_COMMIT")) == (newer, good)
+
+
+def test_a_port_that_is_taken_is_an_error_at_once(origin: Origin, tmp_path: Path) -> None:
+    commit = origin.push_code("one")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(commit)
+        (tmp_path / "second").mkdir()
+        command = [str(Path(sys.executable).with_name("data-platform")), "code-server", "--git", str(origin.bare)]
+        second = subprocess.run(
+            [*command, "--ref", "main", "--port", str(server.port)],
+            cwd=tmp_path / "second",
+            env={"PATH": os.environ["PATH"], "DATA_PLATFORM_STATE_DIR": str(tmp_path / "second")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode == 1
+        assert "--port takes another" in second.stderr
+        assert server.told_commit() == commit
+
+
+def knock(server: Running, secret: str) -> str:
+    """The status of a webhook call."""
+    done = subprocess.run(
+        ["curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{http_code}"]
+        + ["--header", f"X-Gitlab-Token: {secret}", "--data", "{}", f"http://127.0.0.1:{server.web}/"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def backends(folder: Path) -> list[int]:
+    """Process ids of Dagster code servers that work for the code server whose state is in `folder`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.environ().get("DATA_PLATFORM_STATE_DIR", "").startswith(str(folder))
+            if ours and "grpc" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def launch(folder: Path, port: int) -> None:
+    """Launches the job through the code server's port, as the daemon does."""
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": {"host": "127.0.0.1", "port": port}}]}))
+    command = [sys.executable, "-m", "dagster", "job", "launch", "--workspace", str(workspace), "--job", "publish"]
+    environment = {"PATH": os.environ["PATH"], "DAGSTER_HOME": str(folder / "home")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,186 @@
+"""The image's entrypoint, as a container runs it: a process that becomes the command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_platform_tests.code.origin import Origin
+
+ROOT = Path(__file__).parents[2]
+SHOW = "import os, sys, data_platform; print(os.getcwd()); print(data_platform.__file__)"
+DBT = {"dbt_project.yml": "name: x\n"}
+
+
+def start(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "data_platform.code.start", *command],
+        env=container(folder, **environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def container(folder: Path, **environment: str) -> dict[str, str]:
+    """All that a container sees."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATA_PLATFORM_STATE_DIR": str(folder)} | environment
+
+
+def test_with_nothing_to_do_it_is_the_command_at_once(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = start(tmp_path, "sh", "-c", "echo $$; exit 7", HOME="/x")
+    assert (done.returncode, done.stderr) == (7, "")
+    assert time.monotonic() - began < 2.0
+
+
+def test_it_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; before = set(sys.modules); from data_platform.code import start, checkouts, git, tree;"
+        "start.prepare(['true'], {}); print(*(set(sys.modules) - before))"
+    )
+    imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pydantic", "dagster", "grpc", "yaml", "click", "importlib.metadata"} & set(imported)
+
+
+def test_a_run_works_in_its_commit(origin: Origin, tmp_path: Path) -> None:
+    commit = origin.push_code("one")
+    origin.push_code("two")
+    settings = {"DATA_PLATFORM_CODE_URL": str(origin.bare), "DATA_PLATFORM_CODE_COMMIT": commit}
+    done = start(tmp_path / "state", "python", "-c", SHOW, **settings)
+    assert done.returncode == 0, done.stderr
+    folder, module = done.stdout.split()
+    assert folder.endswith(commit)
+    assert Path(module) == Path(folder) / "data_platform" / "__init__.py"
+    assert "'one'" in (Path(folder) / "data_platform" / "definitions.py").read_text()
+    assert f"commit {commit[:12]} of {origin.bare}" in done.stderr
+
+
+def test_dagster_is_this_pythons(tmp_path: Path) -> None:
+    done = start(tmp_path, "dagster", "--version", PATH="/usr/bin:/bin")
+    assert done.returncode == 0
+    assert "version" in done.stdout
+
+
+def test_what_is_wrong_stands_in_the_log(origin: Origin, tmp_path: Path) -> None:
+    origin.push_code("one")
+    missing = {"DATA_PLATFORM_CODE_URL": str(origin.bare), "DATA_PLATFORM_CODE_COMMIT": "1" * 40}
+    done = start(tmp_path, "dagster", "api", "execute_run", **missing)
+    assert done.returncode == 1
+    assert "`dagster api execute_run` was not started" in done.stderr
+    assert "not our ref" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert start(tmp_path, "no-such-command").returncode == 127
+    assert "no-such-command" in start(tmp_path, "no-such-command").stderr
+    assert "usage" in start(tmp_path).stderr
+
+
+def test_the_instance_is_rendered_but_for_code_servers(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert start(tmp_path, "dagster", "api", "--help", DAGSTER_HOME=str(home)).returncode == 0
+    assert not home.exists()
+    done = start(tmp_path, "true", DAGSTER_HOME=str(home), DAGSTER_POSTGRES_URL="postgresql://x@127.0.0.1/x")
+    assert done.returncode == 0, done.stderr
+    written = home / "dagster.yaml"
+    assert "run_coordinator" in written.read_text()
+    written.write_text("# mine\n")
+    assert start(tmp_path, "true", DAGSTER_HOME=str(home)).returncode == 0
+    assert written.read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("busy", ["git", "command"])
+def test_sigterm_ends_it_and_what_it_waits_for(tmp_path: Path, busy: str) -> None:
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/git.pid\nexec sleep 60\n")
+    slow.chmod(0o755)
+    settings = {"PATH": f"{slow.parent}:/usr/bin:/bin"}
+    if busy == "git":
+        settings |= {"DATA_PLATFORM_CODE_URL": "/srv/x.git", "DATA_PLATFORM_CODE_COMMIT": "1" * 40}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "data_platform.code.start", "git"], env=container(tmp_path / "state", **settings)
+    )
+    written = tmp_path / "git.pid"
+    deadline = time.monotonic() + 10
+    while not (written.exists() and written.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) in (128 + signal.SIGTERM, -signal.SIGTERM)
+    time.sleep(0.2)
+    assert not Path(f"/proc/{written.read_text().strip()}").exists()
+
+
+def test_each_run_takes_the_head_of_the_dbt_project(origin: Origin, tmp_path: Path) -> None:
+    code, dbt = Origin.at(tmp_path / "code"), origin
+    commit = code.push_code("one")
+    served = dbt.push(DBT | {"models/a.sql": "1"})
+    head = dbt.push({"models/a.sql": "2"})
+    done = start(tmp_path / "state", "sh", "-c", SHOW_DBT, **both(code, commit, dbt, served))
+    assert done.returncode == 0, done.stderr
+    ran, model, manifest = done.stdout.splitlines()
+    assert (ran, model) == (head, "2")
+    assert manifest == "manifest.json"
+    again = start(tmp_path / "state", "sh", "-c", SHOW_DBT, **both(code, commit, dbt, served))
+    project = next((tmp_path / "state").rglob(f"{head}/target/built"))
+    assert again.returncode == 0
+    assert project.read_text() == "once more\n"
+
+
+@pytest.mark.parametrize("broken", ["head", "remote"])
+def test_a_run_falls_back_on_the_dbt_commit_that_is_served(origin: Origin, tmp_path: Path, broken: str) -> None:
+    code, dbt = Origin.at(tmp_path / "code"), origin
+    commit = code.push_code("one")
+    served = dbt.push(DBT | {"models/a.sql": "1"})
+    settings = both(code, commit, dbt, served)
+    assert start(tmp_path / "state", "sh", "-c", SHOW_DBT, **settings).returncode == 0
+    if broken == "head":
+        dbt.push({"dbt_project.yml": "nonsense\n"})
+    else:
+        dbt.bare.rename(tmp_path / "gone")
+    done = start(tmp_path / "state", "sh", "-c", SHOW_DBT, **settings)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == [served, "1"]
+    assert "warning" in done.stderr
+    assert served[:12] in done.stderr
+
+
+def test_a_moved_tag_of_the_dbt_project_is_not_followed(origin: Origin, tmp_path: Path) -> None:
+    code, dbt = Origin.at(tmp_path / "code"), origin
+    commit = code.push_code("one")
+    served = dbt.push(DBT | {"models/a.sql": "1"})
+    dbt.push_tag("v1")
+    dbt.push({"models/a.sql": "2"})
+    dbt.push_tag("v1", move=True)
+    settings = both(code, commit, dbt, served) | {"DATA_PLATFORM_DBT_REF": "v1"}
+    done = start(tmp_path / "state", "sh", "-c", SHOW_DBT, **settings)
+    assert done.stdout.splitlines()[:2] == [served, "1"]
+    assert "was moved" in done.stderr
+
+
+def test_the_webserver_and_the_daemon_need_no_dbt_project(origin: Origin, tmp_path: Path) -> None:
+    gone = {"DATA_PLATFORM_DBT_URL": "/nowhere/dbt.git", "DATA_PLATFORM_DBT_REF": "main"}
+    assert start(tmp_path, "dagster-webserver", "--version", **gone).returncode == 0
+
+
+SHOW_DBT = (
+    'echo $DATA_PLATFORM_DBT_COMMIT; cat "$DATA_PLATFORM_DBT_PROJECT_DIR/models/a.sql"; echo;'
+    ' cat "$DATA_PLATFORM_DBT_PROJECT_DIR/target/manifest.json"'
+)
+
+
+def both(code: Origin, commit: str, dbt: Origin, served: str) -> dict[str, str]:
+    return {
+        "DATA_PLATFORM_CODE_URL": str(code.bare),
+        "DATA_PLATFORM_CODE_COMMIT": commit,
+        "DATA_PLATFORM_DBT_URL": str(dbt.bare),
+        "DATA_PLATFORM_DBT_REF": "main",
+        "DATA_PLATFORM_DBT_COMMIT": served,
+    }
