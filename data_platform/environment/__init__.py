@@ -172,7 +172,9 @@ class Settings(Group):
     def process_environment(self) -> dict[str, str]:
         """The variables that a child process (dbt, a Dagster code server) needs to see the same settings. Paths
         are absolute: a child may work in another folder."""
-        return {name: text_of(value) for name, _, value in fields_of(self) if value is not None}
+        # boto3 knows the region by its other name only, and Dagster's run launcher asks boto3 for nothing else.
+        given = {"AWS_DEFAULT_REGION": self.aws.region}
+        return given | {name: text_of(value) for name, _, value in fields_of(self) if value is not None}
 
     def adopt(self) -> Settings:
         """Puts the settings into this process's environment, for libraries that look nowhere else (Dagster's

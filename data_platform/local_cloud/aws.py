@@ -22,7 +22,7 @@ CREDENTIALS: Mapping[str, str] = {
 
 SERVICES = (
     *("s3", "sts", "iam", "kms", "ssm", "secretsmanager", "transfer", "sns", "sqs"),
-    *("ecs", "ecs-metadata", "ec2", "ecr", "logs", "monitoring", "events", "tagging"),
+    *("ecs", "ecs-metadata", "imds", "ec2", "ecr", "logs", "monitoring", "events", "tagging"),
 )
 
 BODY_WRITTEN, FACTS_WRITTEN = ".tmp", ".meta.json.tmp"

@@ -44,6 +44,7 @@ def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec)
         "DATA_PLATFORM_LAKE_BUCKET": spec.lake_bucket,
         "DATA_PLATFORM_LANDING_BUCKET": spec.landing_bucket,
         "AWS_REGION": aws.REGION,
+        "AWS_DEFAULT_REGION": aws.REGION,
         "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{ports['aws']}",
         **aws.CREDENTIALS,
         "SFTP_HOST": LOOPBACK,
