@@ -61,8 +61,8 @@ class DaemonLocation(CodeLocation):
 
     @property
     def busy(self) -> bool:
-        """Whether any run is under way: those that follow what has landed count too."""
-        return bool(self.instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY), limit=1))
+        """Whether a landing run is under way."""
+        return bool(self.instance.get_runs(dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_UNDER_WAY), limit=1))
 
     def build(self, job: str, on_materialized: Callable[[int], None]) -> RunOutcome:
         """Puts a run of a job into the queue and waits for its end, and for that of its retry."""

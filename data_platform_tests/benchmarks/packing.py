@@ -1,4 +1,4 @@
-"""How many tasks an hour of deliveries takes, and how long each file waits: the sensor's packing, against a task a file.
+"""How many tasks an hour of deliveries takes, and how long each file waits: the sensor's packing against a task a file.
 
 A file comes every five seconds on average. A task takes COLD_START to be there (Fargate: placing it, pulling the image,
 starting Python), which is assumed, and FILE a file. Time is simulated; what is asked for when is the sensor's own code.
