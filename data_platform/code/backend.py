@@ -144,9 +144,17 @@ class Backend:
         return True
 
 
+def socket_of_this(folder: Path, number: int) -> Path:
+    """The socket of this code server's n-th backend."""
+    return folder / f"{os.getpid()}-{number}.sock"
+
+
 def end_left_behind(folder: Path) -> None:
-    """Asks backends that a killed code server left in a socket folder to end when their runs have."""
+    """Asks backends that a killed code server left to end when their runs have. Those of one that lives are known by
+    its process id, in their sockets' names."""
     for socket in folder.glob("*.sock"):
+        if Path(f"/proc/{socket.name.partition('-')[0]}").exists():
+            continue
         with grpc.insecure_channel(f"unix:{socket}") as channel:
             try:
                 channel.unary_unary("/api.DagsterApi/ShutdownServer")(b"", timeout=2.0)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from data_platform.code.backend import HEARTBEAT_SECONDS, Backend
+from data_platform.code.backend import HEARTBEAT_SECONDS, Backend, end_left_behind
 from data_platform.code.proxy import Proxy
 from data_platform.code.release import Release
 
@@ -21,10 +22,12 @@ _STEADY_SECONDS = 60.0
 
 class Backends:
     """The backend that is served, and those that are ending. `start` makes a loaded one of a release that was served
-    before."""
+    before. `sockets`: the folder of backends' sockets, those that a killed code server left among them."""
 
-    def __init__(self, proxy: Proxy, start: Callable[[Release], Backend], log: Callable[[str], None]) -> None:
-        self._proxy, self._start, self._log = proxy, start, log
+    def __init__(
+        self, proxy: Proxy, start: Callable[[Release], Backend], sockets: Path, log: Callable[[str], None]
+    ) -> None:
+        self._proxy, self._start, self._sockets, self._log = proxy, start, sockets, log
         self._lock = threading.RLock()
         self._current: tuple[Release, Backend, float] | None = None
         self._older: list[tuple[Backend, float]] = []
@@ -68,7 +71,7 @@ class Backends:
             backend.close()
 
     def _watch(self) -> None:
-        beat = time.monotonic()
+        beat = 0.0
         while not self._stopped.wait(TICK_SECONDS):
             with self._lock:
                 current = self._current
@@ -81,6 +84,7 @@ class Backends:
                     alive = [backend for backend, _ in self._older] + ([self._current[1]] if self._current else [])
                 for backend in alive:
                     backend.beat()
+                end_left_behind(self._sockets)  # one may still have been loading when its code server was killed
 
     def _start_again(self, release: Release, dead: Backend, since: float) -> None:
         self._deaths = 0 if time.monotonic() - since > _STEADY_SECONDS else self._deaths + 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data_platform.code.backend import Backend
+from data_platform.code.backend import Backend, socket_of_this
 from data_platform.code.checkouts import Checkouts
 from data_platform.code.git import Remote
 from data_platform.code.release import Release, backend_environment
@@ -94,7 +94,7 @@ class Preparation:
         def load() -> Backend:
             if project is not None and (release.code or release.dbt):  # the installed code has its own
                 bring_manifest(project, tree, environment, self._seeds)
-            socket = self._sockets / f"{os.getpid()}-{next(self._numbers)}.sock"
+            socket = socket_of_this(self._sockets, next(self._numbers))
             started = Backend(str(release), tree, environment, socket, holds, self._log)
             try:
                 started.wait_until_loaded(given_up=given_up)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_platform.code.backend import Backend, end_left_behind
+from data_platform.code.backend import Backend
 from data_platform.code.backends import Backends
 from data_platform.code.checkouts import KEEP_SECONDS
 from data_platform.code.follow import Followed, now
@@ -52,7 +52,8 @@ class CodeServer:
         self._wanted = wanted
         self._secrets = [one for one in (_token(wanted.code), _token(wanted.dbt), wanted.webhook_secret) if one]
         self._root = checkouts_root(wanted.environment)
-        self._memory = self._root / "served.json"
+        refs = [f"{one.url} {one.ref}" for one in (wanted.code, wanted.dbt) if one]
+        self._memory = self._root / f"served-{hashlib.sha256(' '.join(refs).encode()).hexdigest()[:12]}.json"
         self._awake = threading.Event()
         self._since: str | None = None
         code = self._followed("code", wanted.code)
@@ -70,7 +71,10 @@ class CodeServer:
         )
         self._proxy = Proxy(wanted.host, wanted.port, on_reload=self.look)
         self._backends = Backends(
-            self._proxy, lambda release: self._preparation.backend(release, validate=False), self.log
+            self._proxy,
+            lambda release: self._preparation.backend(release, validate=False),
+            self._sockets,
+            self.log,
         )
 
     def run(self) -> None:
@@ -91,7 +95,6 @@ class CodeServer:
                     self.look,
                 )
             self.log(f"listening on {self._wanted.host}:{self._proxy.port}")
-            end_left_behind(self._sockets)
             self._restore()
             while True:
                 self._turn()

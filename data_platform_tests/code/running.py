@@ -107,7 +107,9 @@ def start(folder: Path, url: str | Path, ref: str = "main", poll: float = 0.3, *
     port, web = any_free(), any_free()
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    (home / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\nrun_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}\n"
+    )
     command = [str(Path(sys.executable).with_name("data-platform")), "code-server", "--git", str(url), "--ref", ref]
     command += ["--port", str(port), "--webhook-port", str(web), "--poll", str(poll)]
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

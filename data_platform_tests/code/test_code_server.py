@@ -288,13 +288,9 @@ def test_a_port_that_is_taken_is_an_error_at_once(origin: Origin, tmp_path: Path
 
 def knock(server: Running, secret: str) -> str:
     """The status of a webhook call."""
-    done = subprocess.run(
-        ["curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{http_code}"]
-        + ["--header", f"X-Gitlab-Token: {secret}", "--data", "{}", f"http://127.0.0.1:{server.web}/"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = ["curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    command += ["--header", f"X-Gitlab-Token: {secret}", "--data", "{}", f"http://127.0.0.1:{server.web}/"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout
 
 
