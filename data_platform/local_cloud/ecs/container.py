@@ -19,6 +19,9 @@ from data_platform.local_cloud.ecs import first_process
 from data_platform.local_cloud.ports import LOOPBACK
 
 TASK_LABEL, NAME_LABEL = "com.amazonaws.ecs.task-arn", "com.amazonaws.ecs.container-name"
+METADATA = "ECS_CONTAINER_METADATA_URI_V4"
+"""A variable that all processes of a container share with no other's."""
+
 NICER = 5
 """Tasks give way to the servers and to the person at this machine: Fargate's CPU limits are not enforced."""
 
@@ -45,6 +48,7 @@ class Container:
         self.killed_for = ""
         self.read_out = threading.Event()
         self.attrs = {"NetworkSettings": {"Networks": {"loopback": {"IPAddress": LOOPBACK}}}, "State": {}}
+        self.mark = f"{METADATA}={environment.get(METADATA)}".encode()
         self._log = log
         self._on_exit = on_exit
         self._ended = threading.Condition()
@@ -69,6 +73,11 @@ class Container:
     @property
     def name(self) -> str:
         return self.labels[NAME_LABEL]
+
+    @property
+    def headless(self) -> bool:
+        """Whether its first process is gone, killed by somebody, and others are left."""
+        return self._process.poll() is not None and self.exit_code is None
 
     @property
     def pid(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack.core.responses import get_region
-from ministack.services import ecs
+from ministack.services import ecs, ssm
 
 from data_platform.local_cloud.ecs import sizes, watch
 from data_platform.local_cloud.ecs.api import Api
@@ -43,6 +43,9 @@ def close(state: Path, data: Path) -> None:
     ecs._build_run_kwargs = _run_options(ecs._build_run_kwargs)
     ecs._ts_to_epoch = _epoch
     ecs.get_state = _without_tasks(ecs.get_state)
+    resolve = ssm.resolve_parameter_value
+    # A secret that is a SecureString comes decrypted.
+    ssm.resolve_parameter_value = lambda name, version=None, decrypt=True: resolve(name, version, decrypt)
     watch.start(tasks, containers)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -47,6 +48,9 @@ def _look(tasks: Tasks, containers: Containers) -> None:
             containers.started.clear()
             continue
         _limit_memory(running)
+        for container in running:
+            if container.headless:
+                _end_left(container)
         if tasks.faults.path.exists():
             _interrupt(tasks, running)
         time.sleep(EVERY)
@@ -64,6 +68,14 @@ def _limit_memory(running: Iterable[Container]) -> None:
     for uses in by_task.values():
         if sum(used for used, _ in uses) > (uses[0][1].task_memory or 0):
             max(uses, key=lambda use: use[0])[1].kill(OUT_OF_MEMORY)
+
+
+def _end_left(container: Container) -> None:
+    """Kills what a container's first process would have: without it the container is no more."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+            if container.mark in file.read().split(b"\0"):
+                os.kill(int(name), signal.SIGKILL)
 
 
 def _interrupt(tasks: Tasks, running: Iterable[Container]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from data_platform.local_cloud import aws, processes
 from data_platform.local_cloud.ecs.faults import Faults
@@ -54,13 +55,14 @@ class Server:
         self.process.kill()
         self.process.wait(10)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, config: Config | None = None) -> Any:
         return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.endpoint,
             region_name=aws.REGION,
             aws_access_key_id=aws.CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=aws.CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            config=config,
         )
 
     def provision(self) -> None:
