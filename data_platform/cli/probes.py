@@ -102,6 +102,21 @@ def local_parts(settings: Settings) -> Iterator[Finding]:
         yield Finding(f"local cloud: {part.part}", state, f"{part.state} ({ports})", fix)
 
 
+def runs(settings: Settings) -> Iterator[Finding]:
+    """What a run is: a process, or a task and of which image."""
+    if settings.runs_on == "process":
+        yield Finding("runs", "ok", "are processes of the code server")
+        return
+    found = f"are tasks of cluster {settings.ecs.cluster}, of the image that the code server says"
+    if settings.run_image:
+        found = f"are tasks of cluster {settings.ecs.cluster}, image {settings.run_image}"
+    if settings.ecs.cluster is None:
+        fix = "data-platform up --ecs" if settings.environment == "local" else "set DATA_PLATFORM_ECS_CLUSTER"
+        yield Finding("runs", "failed", "are to be tasks, but no cluster is named", fix)
+    else:
+        yield Finding("runs", "ok", found)
+
+
 def dbt_connection(settings: Settings) -> Iterator[Finding]:
     """dbt's own word on its project, profile and connection."""
     from data_platform.transform.process import artifacts_dir, dbt_environment
@@ -124,5 +139,6 @@ MACHINE: tuple[tuple[str, Probe], ...] = (
     ("time zones", time_zone),
     ("disk", disk),
     ("dbt manifest", dbt_manifest),
+    ("runs", runs),
 )
 PARTS: tuple[tuple[str, Probe], ...] = (("local cloud", local_parts),)

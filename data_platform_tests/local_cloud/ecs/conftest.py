@@ -116,11 +116,7 @@ class Server:
         return described[0]
 
     def until(self, arn: str, status: str, seconds: float = SECONDS) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while (task := self.task(arn))["lastStatus"] != status:
-            assert time.monotonic() < deadline, f"still {task['lastStatus']}, not {status}: {task}"
-            time.sleep(0.02)
-        return task
+        return until_status(self.client("ecs"), CLUSTER, arn, status, seconds)
 
     def stopped(self, arn: str, seconds: float = SECONDS) -> dict[str, Any]:
         return self.until(arn, "STOPPED", seconds)
@@ -173,3 +169,14 @@ def gone_within(pids: list[int], seconds: float) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def until_status(ecs: Any, cluster: str, arn: str, status: str, seconds: float = SECONDS) -> dict[str, Any]:
+    """The task as soon as it has that status."""
+    deadline = time.monotonic() + seconds
+    while True:
+        task: dict[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"][0]
+        if task["lastStatus"] == status:
+            return task
+        assert time.monotonic() < deadline, f"still {task['lastStatus']}, not {status}: {task}"
+        time.sleep(0.02)
