@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -74,6 +77,37 @@ def code_server(
             webhook_secret=secret.get_secret_value() if secret else None,
         )
     ).run()
+
+
+def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:
+    """Runs Dagster's UI, which `command` starts, on a code server of its own; its exit code. Both are ended by this
+    process's Ctrl-C or SIGTERM. Raises SettingsError."""
+    from data_platform.local_cloud.ports import any_free
+
+    _with(given, {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
+    port, web = any_free(), any_free()
+    workspace = given.state_dir / "code" / "workspace.yaml"
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    location = f"{{host: 127.0.0.1, port: {port}, location_name: data_platform}}"
+    workspace.write_text(f"load_from: [{{grpc_server: {location}}}]\n", encoding="utf-8")
+    served = [sys.executable, "-c", "from data_platform.cli import main; main()", "code-server", "--git", url]
+    served += ["--ref", ref, "--port", str(port), "--webhook-port", str(web)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs ignore it, children too
+    click.echo(f"What is served of {url}: http://127.0.0.1:{web}", err=True)
+    # In sessions of their own: Ctrl-C at a terminal comes here, and is passed on once.
+    server = subprocess.Popen(served, start_new_session=True)
+    ui = subprocess.Popen([*command, "--workspace", str(workspace)], start_new_session=True)
+    try:
+        return ui.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for child, sign in ((ui, signal.SIGINT), (server, signal.SIGTERM)):
+            if child.poll() is None:
+                child.send_signal(sign)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(30)
 
 
 def _with(given: Settings, options: dict[str, str | None]) -> Settings:

@@ -66,29 +66,37 @@ def dbt(arguments: tuple[str, ...]) -> None:
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The UI's port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The UI's address; loopback only in local.")
+@click.option("--git", "url", metavar="URL", help="Show the code of a repository, instead of this copy.")
+@click.option("--ref", metavar="BRANCH|TAG", default="main", show_default=True, help="With --git: what is shown.")
 @click.pass_context
-def dev(ctx: click.Context, port: int, host: str) -> None:
+def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> None:
     """Open Dagster's UI on this machine, with sensors and schedules at work, until Ctrl-C.
 
     In `local` the local cloud is started first if it is not up; it goes on running afterwards (`data-platform down`).
+    With --git a code server is started beside it, and a push shows in the UI.
 
     \b
     Examples:
       data-platform dev
       data-platform dev --port 3001
+      data-platform dev --git /srv/git/data-platform.git --ref main
     """
     if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
         raise click.BadParameter(f"{host} is not this machine only, which `local` is", ctx, param_hint="--host")
     wanted = connected(lambda line: click.echo(line, err=True))
     _end_abandoned(wanted.state_dir)
-    command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(WORKSPACE)]
-    command += ["--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     if ctx.meta.get("verbose"):
         command += ["--verbose"]
     else:  # its processes warn about Dagster's own beta features
         command = ["env", "PYTHONWARNINGS=ignore", *command, "--log-level", "warning"]
     click.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)", err=True)
     os.chdir(ROOT)
+    if url is not None:
+        from data_platform.cli.code_server import watched
+
+        sys.exit(watched(command, url, ref, wanted))
+    command += ["--workspace", str(WORKSPACE)]
     os.execvp(command[0], command)  # noqa: S606  no shell is wanted
 
 
