@@ -106,8 +106,11 @@ def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:
         for child, sign in ((ui, signal.SIGINT), (server, signal.SIGTERM)):
             if child.poll() is None:
                 child.send_signal(sign)
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 child.wait(30)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
 
 
 def _with(given: Settings, options: dict[str, str | None]) -> Settings:
