@@ -1,4 +1,5 @@
-"""What every run is given on its way into the queue: the size of its task, how it is retried, the commit it runs."""
+"""What every run is given on its way into the queue: the size of its task, how it is retried, what code it
+runs."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ import dagster as dg
 
 from data_platform.automation.compute import Compute, fit, largest, one_up
 
+IMAGE_TAG = "dagster/image"
 COMMIT_TAG = "data_platform/commit"
 DBT_COMMIT_TAG = "data_platform/dbt_commit"
 SPOT_TAG = "data_platform/spot"
@@ -77,6 +79,8 @@ def _record(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
     if declared and RETRY_STRATEGY_TAG not in run.tags:
         tags[RETRY_STRATEGY_TAG] = "FROM_ASSET_FAILURE"
     origin = run.job_code_origin
+    if origin and origin.repository_origin.container_image:
+        tags[IMAGE_TAG] = origin.repository_origin.container_image
     context = (origin.repository_origin.container_context if origin else None) or {}
     for entry in (*context.get("env_vars", ()), *context.get("ecs", {}).get("env_vars", ())):
         name, _, value = entry.partition("=")

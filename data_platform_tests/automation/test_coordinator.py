@@ -17,7 +17,7 @@ COMMIT = "3b9c" * 10
 def tags_after(declared: list[Compute], tags: dict[str, str] | None = None) -> dict[str, str]:
     """All tags of a run of such assets, once it is in the queue."""
     context = {"env_vars": ["A=1"], "ecs": {"env_vars": [f"DATA_PLATFORM_CODE_COMMIT={COMMIT}"]}}
-    origin = SimpleNamespace(repository_origin=SimpleNamespace(container_context=context))
+    origin = SimpleNamespace(repository_origin=SimpleNamespace(container_image="platform:7", container_context=context))
     run = SimpleNamespace(tags=tags or {}, job_code_origin=origin)
     return {**(tags or {}), **tags_of(cast(dg.DagsterRun, run), declared)}
 
@@ -53,7 +53,8 @@ def test_a_run_that_spot_took_back_is_retried_on_demand() -> None:
     assert tags_after([SMALL], {**first, INTERRUPTED_TAG: "true"})["data_platform/spot"] == "false"
 
 
-def test_a_run_says_which_commit_it_runs_and_is_retried_from_what_is_missing() -> None:
+def test_a_run_says_which_code_it_runs_and_is_retried_from_what_is_missing() -> None:
     tags = tags_after([SILENT])
     assert tags["data_platform/commit"] == COMMIT
+    assert tags["dagster/image"] == "platform:7"
     assert tags["dagster/retry_strategy"] == "FROM_ASSET_FAILURE"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import data_platform
+from data_platform.environment import RunsOn
 from data_platform.local_cloud.ports import PREFERRED, any_free
 from data_platform.local_cloud.spec import CloudSpec
 from data_platform.local_cloud.supervisor import LocalCloud
@@ -20,14 +21,14 @@ from data_platform.local_cloud.supervisor import LocalCloud
 DECLARED = Path(data_platform.__file__).parent / "defs"
 
 
-def private_cloud(state_dir: Path, defs_dir: Path = DECLARED) -> LocalCloud:
+def private_cloud(state_dir: Path, defs_dir: Path = DECLARED, runs_on: RunsOn = "process") -> LocalCloud:
     """A local cloud that shares nothing with the developer's, nor with another test's. Not started."""
     ports: dict[str, int] = {}
     for name in PREFERRED:
         while (port := any_free()) in ports.values():
             pass
         ports[name] = port
-    return LocalCloud(replace(CloudSpec(state_dir, defs_dir), preferred_ports=ports))
+    return LocalCloud(replace(CloudSpec(state_dir, defs_dir, runs_on=runs_on), preferred_ports=ports))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,186 @@
+"""Runs that are tasks: launched by the instance's own launcher, and what becomes of them when something goes wrong. The
+operator's side of each is in docs/ecs.md."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+import psutil
+import pytest
+
+from data_platform.local_cloud.ecs.faults import Fault
+from data_platform_tests.end_to_end.fleet import Fleet
+from data_platform_tests.end_to_end.platform import patience, wait_for
+from data_platform_tests.servers.local_cloud import private_cloud
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+
+SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    cloud = private_cloud(tmp_path_factory.mktemp("cloud"), runs_on="ecs")
+    misbehaving = "data_platform_tests.end_to_end.misbehaving"
+    started: Fleet | None = None
+    try:
+        started = Fleet(cloud.up(), tmp_path_factory.mktemp("fleet") / "f", misbehaving)
+        started.start()
+        yield started
+    finally:
+        if started is not None:
+            started.stop()
+        cloud.down()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_wrong_any_more(fleet: Fleet) -> Iterator[None]:
+    yield
+    fleet.faults.clear()
+
+
+def test_a_run_is_a_task_of_its_own_of_the_size_that_its_assets_declare(fleet: Fleet) -> None:
+    run = fleet.ended(fleet.launch("fine"))
+    assert run.status == SUCCESS, fleet.told(run.run_id)
+    ((_, pid),) = fleet.ran("fine")
+    assert pid not in [each.pid for process in fleet.processes.values() for each in process.children(recursive=True)]
+    (task,) = fleet.tasks(run.run_id)
+    assert (task["cpu"], task["memory"], task["launchType"]) == ("256", "512", "FARGATE")
+    wait_for(lambda: fleet.tasks(run.run_id)[0]["lastStatus"] == "STOPPED", patience(10), "its task ends")
+    assert run.tags["dagster/image"] == fleet.image
+
+
+def test_what_a_run_prints_is_in_the_bucket_while_it_runs_and_when_it_has_ended(fleet: Fleet) -> None:
+    bucket, prefix = fleet.cloud["DATA_PLATFORM_LOGS_BUCKET"], "compute-logs/storage/"
+    run = fleet.launch("endless")
+    done = fleet.ended(fleet.launch("fine"))
+    assert [key for key in fleet.keys(bucket, prefix + done.run_id) if key.endswith(".out")]
+    partial = wait_for(lambda: fleet.keys(bucket, prefix + run), patience(40), "what it has printed is uploaded")
+    assert all(key.endswith(".partial") for key in partial)
+    fleet.terminate(run)
+    assert fleet.ended(run).status == CANCELED
+
+
+def test_a_terminated_runs_task_is_stopped_and_nothing_is_retried(fleet: Fleet) -> None:
+    run = fleet.launch("endless")
+    pid = fleet.running("endless", run)
+    fleet.terminate(run)
+    assert fleet.ended(run).status == CANCELED
+    wait_for(lambda: not psutil.pid_exists(pid), patience(20), "the process is gone")
+    with fleet.instance() as instance:
+        assert not instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run}))
+
+
+def test_a_killed_task_fails_its_run_with_its_last_lines_and_only_what_is_missing_is_done_again(fleet: Fleet) -> None:
+    run_id = fleet.launch("first", "waits")
+    os.kill(fleet.running("waits", run_id), signal.SIGKILL)
+    killed = fleet.ended(run_id)
+    assert killed.status == FAILURE
+    said = "\n".join(fleet.told(run_id))
+    assert "exit code 137, signal 9" in said
+    assert "Its last lines:" in said and 'Started execution of step "waits"' in said
+    retry = fleet.retried(killed)
+    assert retry.status == SUCCESS
+    assert [run for run, _ in fleet.ran("first")] == [run_id]
+    assert [run for run, _ in fleet.ran("waits")][-2:] == [run_id, retry.run_id]
+
+
+def test_a_run_killed_for_memory_is_retried_one_size_up_and_says_so(fleet: Fleet) -> None:
+    killed = fleet.ended(fleet.launch("hungry"))
+    assert killed.status == FAILURE
+    assert any("had 512 MiB. A retry gets 1024 MiB" in line for line in fleet.told(killed.run_id))
+    retry = fleet.retried(killed)
+    assert retry.status == SUCCESS and retry.tags["ecs/memory"] == "1024"
+
+
+def test_a_worker_that_ends_with_zero_in_the_middle_of_its_run_is_noticed(fleet: Fleet) -> None:
+    left = fleet.ended(fleet.launch("quits"))
+    assert left.status == FAILURE
+    said = "\n".join(fleet.told(left.run_id))
+    assert "exit code 0 in the middle of the run" in said and "last words of a quitter" in said
+    assert fleet.retried(left).status == SUCCESS
+
+
+def test_a_task_that_spot_takes_back_is_retried_on_demand(fleet: Fleet) -> None:
+    run_id = fleet.launch("waits")
+    fleet.running("waits", run_id)
+    (task,) = fleet.tasks(run_id)
+    assert task["capacityProviderName"] == "FARGATE_SPOT"
+    fleet.suffers(Fault("spot_interruption", task=task["taskArn"]))
+    interrupted = fleet.ended(run_id)
+    assert interrupted.status == FAILURE
+    retry = fleet.retried(interrupted)
+    assert retry.status == SUCCESS
+    assert "capacityProviderName" not in fleet.tasks(retry.run_id)[0]
+
+
+def test_a_task_that_never_starts_is_relaunched_and_its_asset_runs_once(fleet: Fleet) -> None:
+    before = len(fleet.ran("fine"))
+    fleet.suffers(Fault("never_start"))
+    never = fleet.ended(fleet.launch("fine"), 150)
+    assert never.status == FAILURE
+    assert any("taking longer than" in line and "to start" in line for line in fleet.told(never.run_id))
+    assert fleet.retried(never).status == SUCCESS
+    assert len(fleet.ran("fine")) == before + 1
+
+
+def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
+    fleet.suffers(Fault("throttling", times=3), Fault("capacity", times=2), Fault("vcpu_limit"))
+    run = fleet.ended(fleet.launch("fine"), 150)
+    assert run.status == SUCCESS
+    assert any("No task yet, again in" in line for line in fleet.told(run.run_id))
+    assert len(fleet.tasks(run.run_id)) == 1
+    assert fleet.faults.left() == []
+
+
+def test_where_spot_has_no_capacity_a_run_goes_on_demand_at_once(fleet: Fleet) -> None:
+    fleet.suffers(Fault("capacity", times=None))
+    run_id = fleet.launch("waits")
+    wait_for(
+        lambda: any("on demand instead of Spot" in line for line in fleet.told(run_id)), patience(60), "it says so"
+    )
+    fleet.faults.clear()
+    fleet.running("waits", run_id)
+    assert "capacityProviderName" not in fleet.tasks(run_id)[0]
+    fleet.terminate(run_id)
+
+
+def test_a_daemon_that_is_killed_loses_no_run_and_runs_none_twice(fleet: Fleet) -> None:
+    began = datetime.now(UTC)
+    before = len(fleet.ran("slow"))
+    runs = [fleet.launch("slow") for _ in range(6)]  # four have places; two wait
+    wait_for(lambda: len(fleet.ran("slow")) > before, patience(60), "some run")
+    fleet.kill("daemon")
+    fleet.start("daemon")
+    ended = [fleet.ended(run, 180) for run in runs]
+    with fleet.instance() as instance:
+        retries = [
+            run
+            for run in instance.get_runs(dg.RunsFilter(created_after=began))
+            if run.parent_run_id in runs and run.status == SUCCESS
+        ]
+    done = [run.run_id for run in (*ended, *retries) if run.status == SUCCESS]
+    assert len({run.root_run_id or run.run_id for run in (*ended, *retries) if run.status == SUCCESS}) == 6
+    assert sorted(run for run, _ in fleet.ran("slow")[before:]) == sorted(done)
+
+
+def test_a_daemon_that_dies_between_launching_and_writing_it_down_finds_the_task_again(fleet: Fleet) -> None:
+    run_id = fleet.launch("endless")
+    fleet.running("endless", run_id)
+    fleet.kill("daemon")
+    with fleet.instance() as instance:  # as if it had died just before
+        instance.add_run_tags(run_id, {"ecs/task_arn": "", "ecs/cluster": ""})
+    fleet.start("daemon")
+
+    def found() -> bool:
+        with fleet.instance() as instance:
+            run = instance.get_run_by_id(run_id)
+            return run is not None and bool(run.tags["ecs/task_arn"])
+
+    wait_for(found, patience(60), "its task is found")
+    fleet.terminate(run_id)
+    assert fleet.ended(run_id).status == CANCELED
