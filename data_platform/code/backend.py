@@ -145,7 +145,8 @@ class Backend:
 
 
 def socket_of_this(folder: Path, number: int) -> Path:
-    """The socket of this code server's n-th backend."""
+    """The socket of this code server's n-th backend, in a folder that nobody else may enter."""
+    folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{os.getpid()}-{number}.sock"
 
 

@@ -78,6 +78,13 @@ class Checkouts:
             self._fetch(commit, ref, lock)
             return self._put(commit, lock)
 
+    def before(self, commit: str, count: int) -> list[str]:
+        """The first parents of a commit, the nearest first, at most `count`. Raises GitFailed."""
+        with self._alone() as lock:
+            self._bring(commit, lock, depth=count + 1)
+            history = ["rev-list", "--first-parent", "--skip=1", f"--max-count={count}", commit]
+            return self._remote.run(["--git-dir", str(self._mirror), *history]).split()
+
     def prune(self, keep: Collection[str], older_than: float = KEEP_SECONDS) -> list[str]:
         """Removes the commits that no process holds, that are not in `keep` and that were last taken up more than
         `older_than` seconds ago. Returns them."""
@@ -116,8 +123,8 @@ class Checkouts:
         if not self._in_mirror(commit):
             raise GitFailed(f"{self._remote.url} did not give commit {commit}: has it moved on, or lost it?")
 
-    def _bring(self, wanted: str, lock: int) -> None:
-        fetch = ["--git-dir", str(self._mirror), "fetch", "--quiet", "--depth", "1", "--no-tags", self._remote.url]
+    def _bring(self, wanted: str, lock: int, depth: int = 1) -> None:
+        fetch = ["--git-dir", str(self._mirror), "fetch", "--quiet", f"--depth={depth}", "--no-tags", self._remote.url]
         try:
             # By the ref, git tells the remote next time what is here already.
             self._remote.run([*fetch, f"+{wanted}:refs/served/latest"], seconds=FETCH_SECONDS, holds=[lock])

@@ -27,7 +27,7 @@ _USER = "x-access-token"
 _MACHINE = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
-_VERBS = ("ls-remote", "fetch", "init", "cat-file", "read-tree", "checkout-index")
+_VERBS = ("ls-remote", "fetch", "init", "cat-file", "read-tree", "checkout-index", "rev-list")
 _REFUSALS = ("could not read Username", "Authentication failed", "error: 401", "error: 403")
 
 Kind = Literal["branch", "tag", "commit"]

@@ -3,6 +3,7 @@ was served is remembered on disk, for a start while the remote is down or its he
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from data_platform.code.backends import Backends
 from data_platform.code.checkouts import KEEP_SECONDS
 from data_platform.code.follow import Followed, now
 from data_platform.code.git import GitFailed, Remote, scrub
+from data_platform.code.memory import Memory
 from data_platform.code.prepare import Preparation, Repository
 from data_platform.code.proxy import Proxy
 from data_platform.code.release import Release
@@ -27,6 +29,8 @@ from data_platform.code.tree import TreeUnusable, checkouts_root
 from data_platform.code.webhook import Webhook
 
 STOP_SECONDS = 10.0
+EARLIER = 5
+"""How many commits before a bad head are tried when nothing is served."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,12 @@ class CodeServer:
         self._wanted = wanted
         self._secrets = [one for one in (_token(wanted.code), _token(wanted.dbt), wanted.webhook_secret) if one]
         self._root = checkouts_root(wanted.environment)
-        refs = [f"{one.url} {one.ref}" for one in (wanted.code, wanted.dbt) if one]
-        self._memory = self._root / f"served-{hashlib.sha256(' '.join(refs).encode()).hexdigest()[:12]}.json"
         self._awake = threading.Event()
         self._since: str | None = None
         code = self._followed("code", wanted.code)
         dbt = self._followed("dbt", wanted.dbt)
         self._code, self._dbt = code, dbt
+        self._memory = Memory(self._root, self._sources())
         # Below /tmp, as a socket's path may have 107 bytes at most.
         name = hashlib.sha256(str(self._root).encode()).hexdigest()[:12]
         self._sockets = Path(tempfile.gettempdir()) / f"dp-{os.getuid()}-{name}"
@@ -103,6 +106,8 @@ class CodeServer:
                 webhook.stop()
             self._backends.stop(STOP_SECONDS)
             self._proxy.stop(1.0)
+            with contextlib.suppress(OSError):
+                self._sockets.rmdir()
             self.log("ended")
 
     def look(self) -> None:
@@ -169,21 +174,33 @@ class CodeServer:
         for followed, served in self._of(self._backends.served):
             if followed.wanted and followed.wanted != served:
                 followed.refuse(followed.wanted, why)
-        if self._backends.served is None and why:
+        if self._backends.served is None and why and not self._serve_earlier():
             self._proxy.use(None, f"no code is served, as the newest commit is refused: {why}")
         if not self._sources() and why:
             raise TreeUnusable(f"the installed code can't be served: {why}")
+
+    def _serve_earlier(self) -> bool:
+        """Where a branch's head is bad and there is no memory (a container's disk was new): serves the newest commit
+        before it that is good. Returns whether there was one."""
+        heads = Release(*(one.head if one else None for one in (self._code, self._dbt)))
+        for followed in self._sources():
+            if followed.kind != "branch" or followed.head is None:
+                continue
+            with contextlib.suppress(GitFailed):
+                for commit in followed.repository.checkouts.before(followed.head, EARLIER):
+                    release = replace(heads, **{followed.name: commit})
+                    with contextlib.suppress(TreeUnusable):
+                        self._serve(release, self._preparation.backend(release, validate=True))
+                        self.log(f"{release} is served, the newest good commit before the head")
+                        return True
+        return False
 
     def _serve(self, release: Release, backend: Backend) -> None:
         self._backends.serve(release, backend)
         self._since = now()
         for followed, commit in self._of(release):
             followed.served = commit
-        known = {followed.name: _memory_of(followed) for followed in self._sources()}
-        self._root.mkdir(parents=True, exist_ok=True)
-        aside = self._memory.with_suffix(".new")
-        aside.write_text(json.dumps(known))
-        aside.replace(self._memory)
+        self._memory.keep(self._sources())
         for followed, commit in self._of(release):
             pruned = followed.repository.checkouts.prune({commit or ""}, KEEP_SECONDS)
             if pruned:
@@ -192,14 +209,7 @@ class CodeServer:
     def _restore(self) -> None:
         """Serves what was served last, where that was of the same refs; whether there is something newer is asked
         next."""
-        try:
-            known = json.loads(self._memory.read_text())
-        except (OSError, ValueError):
-            return
-        for followed in self._sources():
-            was = known.get(followed.name) or {}
-            if (was.get("url"), was.get("ref")) == (followed.repository.remote.url, followed.repository.remote.ref):
-                followed.served, followed.kind = was.get("served"), was.get("kind")
+        self._memory.recall(self._sources())
         release = Release(*(one.served if one else None for one in (self._code, self._dbt)))
         if not self._sources() or not all(followed.served for followed in self._sources()):
             return
@@ -233,8 +243,3 @@ class CodeServer:
 
 def _token(remote: Remote | None) -> str | None:
     return remote.token if remote else None
-
-
-def _memory_of(followed: Followed) -> dict[str, Any]:
-    remote = followed.repository.remote
-    return {"url": remote.url, "ref": remote.ref, "kind": followed.kind, "served": followed.served}

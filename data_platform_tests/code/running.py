@@ -108,7 +108,8 @@ def start(folder: Path, url: str | Path, ref: str = "main", poll: float = 0.3, *
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(
-        "telemetry: {enabled: false}\nrun_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}\n"
+        "telemetry: {enabled: false}\n"
+        "run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}\n"
     )
     command = [str(Path(sys.executable).with_name("data-platform")), "code-server", "--git", str(url), "--ref", ref]
     command += ["--port", str(port), "--webhook-port", str(web), "--poll", str(poll)]

@@ -133,6 +133,17 @@ def test_the_last_good_commit_is_served_while_the_head_is_bad(origin: Origin, tm
         assert server.told_commit() == first
 
 
+def test_on_a_new_disk_the_newest_good_commit_before_a_bad_head_is_served(origin: Origin, tmp_path: Path) -> None:
+    origin.push_code("one")
+    good = origin.push_code("two")
+    origin.push_code("three", problem="bad")
+    bad = origin.push_code("four", problem="worse")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(good)
+        assert "worse" in server.wait_refused(bad)
+        assert server.told_commit() == good
+
+
 def test_with_nothing_good_the_reason_reaches_who_asks(origin: Origin, tmp_path: Path) -> None:
     bad = origin.push_code("one", problem="the table has no key")
     with running(tmp_path, origin.bare) as server:
@@ -204,7 +215,6 @@ def test_the_token_shows_nowhere(origin: Origin, tmp_path: Path) -> None:
                 server.wait_served(first)
                 (backend,) = server.state()["processes"]
                 assert TOKEN not in str(psutil.Process(backend).environ())
-                remote.token = "another"
                 remote.down.set()
                 server.until(lambda: bool(server.state()["code"]["unreachable"]))
                 remote.down.clear()
