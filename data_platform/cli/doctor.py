@@ -19,6 +19,7 @@ from data_platform.environment import Settings, SettingsError, each_setting, lay
 State = Literal["ok", "warning", "failed"]
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 _AT_ONCE = 6
+_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def doctor(as_json: bool, offline: bool) -> None:
     if not as_json:
         shown = table("setting", "value", "from")
         for variable, value, source in sources:
-            shown.add_row(variable, value, source)
+            shown.add_row(variable, value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ...", source)
         show(shown)
         console().print()
     findings = list(_findings(wanted, offline))

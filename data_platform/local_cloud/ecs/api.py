@@ -11,14 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import ecs
 
 from data_platform.local_cloud.ecs import faults, network, sizes
-from data_platform.local_cloud.ecs.journal import STOPPED_KEPT
 from data_platform.local_cloud.ecs.lifecycle import Task, Tasks
 
 Request = dict[str, Any]
@@ -112,7 +110,6 @@ class Api:
         size = _require_capacity(request, definition, ecs._clusters[cluster])
         if failure := self._failure(request, definition):
             return _answer([], failure)
-        self._forget_old()
         status, headers, body = self._ministack_run_task(request)
         if status != 200:
             return status, headers, body
@@ -154,15 +151,6 @@ class Api:
         if fault.kind == "throttling":
             raise Refused("ThrottlingException", fault.reason or "Rate exceeded")
         return {"capacity": CAPACITY, "vcpu_limit": VCPU_LIMIT}.get(fault.kind) or fault.reason or "RESOURCE:MEMORY"
-
-    def _forget_old(self) -> None:
-        """Tasks that stopped long ago are described no more."""
-        oldest = time.time() - STOPPED_KEPT
-        for arn, task in list(ecs._tasks.items()):
-            stopped = task["stoppedAt"] if task["lastStatus"] == "STOPPED" else None
-            if stopped and datetime.fromisoformat(stopped).timestamp() < oldest:
-                ecs._tasks.pop(arn, None)
-                self._tasks.journal.forget(arn)
 
     def stop_task(self, request: Request) -> Answer:
         """StopTask."""

@@ -62,7 +62,8 @@ class Container:
             start_new_session=True,
         )
         spec = {"command": list(command), "environment": dict(environment), "folder": folder, "nice": NICER}
-        self._send(json.dumps(spec) + "\n")
+        text = json.dumps(spec)  # ASCII, so that its length is that of its bytes
+        self._send(f"{len(text)}\n{text}")
         self._thread = threading.Thread(target=self._keep_output, name=f"ecs-output-{self.id[:8]}", daemon=True)
         self._thread.start()
 

@@ -2,9 +2,10 @@
 container started when the command ends or when the AWS server does.
 
 Started as a bare script with the standard library only, so that a container costs some milliseconds and megabytes.
-Standard input is the lifeline: first a line of JSON `{"command", "environment", "folder", "nice"}`, then one letter an
-order: `T` asks the command to end, `K` kills the container. Its end of file means that the server is gone. Standard
-output is the container's. The exit code is the command's, or 128 and the signal that ended it.
+Standard input is the lifeline: first a line with the length of what follows, then JSON `{"command", "environment",
+"folder", "nice"}`, then one letter an order: `T` asks the command to end, `K` kills the container. Its end of file means
+that the server is gone. Standard output is the container's. The exit code is the command's, or 128 and the signal that
+ended it.
 """
 
 # Importing pathlib would take as long as the rest of the start.
@@ -23,7 +24,7 @@ NOT_FOUND, NOT_EXECUTABLE, KILLED = 127, 126, 128 + signal.SIGKILL
 
 
 def main() -> int:
-    spec = json.loads(_first_line())
+    spec = json.loads(_received())
     linux = sys.platform.startswith("linux")
     prctl = ctypes.CDLL(None, use_errno=True).prctl if linux else lambda *_: 0
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # processes that leave their session are still found, and ended
@@ -54,14 +55,18 @@ def main() -> int:
                 os.kill(child, signal.SIGTERM)
 
 
-def _first_line() -> bytes:
-    line = b""
-    while not line.endswith(b"\n"):
-        read = os.read(0, 1)
+def _received() -> bytes:
+    """What is to be started. Ends here if the server is gone already."""
+    length, received = b"", b""
+    while not length.endswith(b"\n") or len(received) < int(length):
+        read = os.read(0, 1 if not length.endswith(b"\n") else int(length) - len(received))
         if not read:
             sys.exit(KILLED)
-        line += read
-    return line
+        if length.endswith(b"\n"):
+            received += read
+        else:
+            length += read
+    return received
 
 
 def _become(spec: dict, prctl, parent: int) -> None:  # type: ignore[no-untyped-def, type-arg]

@@ -12,17 +12,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from ministack.core.concurrency import resource_lock
 from ministack.core.responses import request_scope
-from ministack.services import ecs, ecs_metadata
+from ministack.services import cloudwatch_logs, ecs, ecs_metadata
 
 from data_platform.local_cloud.ecs import faults, network
 from data_platform.local_cloud.ecs.container import Container
 from data_platform.local_cloud.ecs.containers import CannotStart, Containers
 from data_platform.local_cloud.ecs.images import ImageMissing
-from data_platform.local_cloud.ecs.journal import Journal
+from data_platform.local_cloud.ecs.journal import STOPPED_KEPT, Journal
 
 Task = dict[str, Any]
 
@@ -109,6 +110,7 @@ class Tasks:
                 self._fail_start(task, f"ResourceInitializationError: {error}")
             self._follow(task, definition, containers, worker)
             self._end(task, definition, containers)
+            self._forget_old()
 
     def _fail_start(self, task: Task, reason: str) -> None:
         if self.stop(task, reason, "TaskFailedToStart"):
@@ -178,6 +180,20 @@ class Tasks:
         ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
         ecs._recount_cluster(task["clusterArn"].rsplit("/", 1)[-1])
         self.journal.save(task)
+
+    def _forget_old(self) -> None:
+        """Tasks that stopped long ago are described no more, and their output, which ministack has in memory, goes."""
+        oldest = time.time() - STOPPED_KEPT
+        for arn, task in list(ecs._tasks.items()):
+            stopped = task["stoppedAt"] if task["lastStatus"] == "STOPPED" else None
+            if stopped and datetime.fromisoformat(stopped).timestamp() < oldest:
+                ecs._tasks.pop(arn, None)
+                self.journal.forget(arn)
+                definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
+                for container in definition.get("containerDefinitions", ()):
+                    if config := ecs._awslogs_config(container, arn.rsplit("/", 1)[-1], ""):
+                        stream = {"logGroupName": config["group"], "logStreamName": config["stream"]}
+                        cloudwatch_logs._delete_log_stream(stream)
 
     def restore(self, put: Callable[[Task], None]) -> None:
         """Brings back the tasks of the server before this one; those that ran then have lost their host."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,3 +93,24 @@ def test_a_container_whose_first_process_is_killed_is_gone(mortal: Server, tmp_p
     first.kill()
     assert mortal.stopped(arn)["containers"][0]["exitCode"] == 137
     assert not any(map(alive, pids))
+
+
+def test_a_task_is_described_for_an_hour_after_it_stopped(mortal: Server) -> None:
+    old, kept = (mortal.stopped(mortal.run("print('said')"))["taskArn"] for _ in range(2))
+    assert mortal.lines(old) == ["said"]
+    mortal.kill()
+    written = mortal.layout.data("aws") / "ecs" / "tasks" / f"{old.rsplit('/', 1)[-1]}.json"
+    task = json.loads(written.read_text())
+    written.write_text(json.dumps({**task, "stoppedAt": "2026-01-01T00:00:00.000Z"}))
+    mortal.start()
+    mortal.provision()  # what is declared is saved every two seconds, and the kill may have come before
+    mortal.define()
+    assert mortal.task(old)["lastStatus"] == "STOPPED"
+    mortal.stopped(mortal.run("pass"))
+    deadline = time.monotonic() + 5
+    while written.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    described = mortal.client("ecs").describe_tasks(cluster=CLUSTER, tasks=[old, kept])
+    assert [task["taskArn"] for task in described["tasks"]] == [kept]
+    assert [(failure["arn"], failure["reason"]) for failure in described["failures"]] == [(old, "MISSING")]
