@@ -3,7 +3,7 @@ container started when the command ends or when the AWS server does.
 
 Started as a bare script with the standard library only, so that a container costs some milliseconds and megabytes.
 Standard input is the lifeline: first a line with the length of what follows, then JSON `{"command", "environment",
-"folder", "nice"}`, then one letter an order: `T` asks the command to end, `K` kills the container. Its end of file means
+"folder", "nice"}`, then one letter an order: `T` asks the command to end, `K` kills the container. Its end means
 that the server is gone. Standard output is the container's. The exit code is the command's, or 128 and the signal that
 ended it.
 """
