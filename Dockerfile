@@ -52,6 +52,7 @@ RUN apt-get update \
  && install --directory --owner platform --group platform /var/lib/data-platform
 # The root file system may be read-only: what is written goes below /tmp, or where a volume is mounted.
 ENV PATH=/opt/venv/bin:$PATH \
+    LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \

@@ -41,8 +41,10 @@ set -eu
 python="%s"
 if [ "$1" = --python ]; then python="$2"; shift 2; fi
 shift
-exec %s pip install --quiet --break-system-packages --python "$python" $(echo "$*" | sed s/--compile/--compile-bytecode/)
+words=$(echo "$*" | sed s/--compile/--compile-bytecode/)
+exec %s pip install --quiet --break-system-packages --python "$python" $words
 """
+_MORTAL = ("setpriv", "--pdeathsig=KILL")  # ends with this process, whatever that dies of
 
 
 class StepFailed(Exception):
@@ -60,8 +62,13 @@ class Container:
 
     @property
     def init(self) -> int:
-        """tini's process id on this machine."""
-        return int(psutil.Process(self.process.pid).children()[0].pid)
+        """tini's process id on this machine. Before tini, a shell makes the mounts. Raises AssertionError."""
+        for _ in range(500):
+            for child in psutil.Process(self.process.pid).children():
+                if child.cmdline()[:1] == ["/usr/bin/tini"]:
+                    return int(child.pid)
+            time.sleep(0.02)
+        raise AssertionError(f"{self.name} didn't start:\n{self.output()}")
 
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
@@ -109,12 +116,9 @@ class Builder:
         self.ignored = Ignored.read()
         self.uppers: dict[str, list[Path]] = {}
         self.seconds: dict[str, float] = {}
+        self.containers: list[Container] = []
         self._holder = subprocess.Popen(
-            # It ends with this process, whatever that dies of.
-            [
-                *("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--net", "--propagation", "private"),
-                *("sleep", "infinity"),
-            ],
+            [*_MORTAL, "unshare", "--mount", "--net", "--propagation", "private", "sleep", "infinity"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -129,7 +133,10 @@ class Builder:
             raise
 
     def close(self) -> None:
-        """Ends the namespace, and every mount in it."""
+        """Ends the containers and the namespace, and with it every mount."""
+        for container in self.containers:
+            container.process.kill()
+            container.process.wait()
         self._holder.kill()
         self._holder.wait()
 
@@ -191,6 +198,7 @@ class Builder:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [
+                    *_MORTAL,
                     *self._inside("--net"),
                     *("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-euc"),
                     " && ".join(mounts) + f' && exec chroot {root} "$@"',
@@ -201,7 +209,8 @@ class Builder:
                 start_new_session=True,
                 env={"PATH": PATH},
             )
-        return Container(name, process, log, environment)
+        self.containers.append(Container(name, process, log, environment))
+        return self.containers[-1]
 
     def seen(self, stage: str, path: str) -> Path:
         """A path of a built stage, as this process can open it."""
@@ -289,7 +298,7 @@ class Builder:
 
     def _own_network(self) -> None:
         for _ in range(100):  # until the namespaces are there
-            if os.readlink(f"/proc/{self._holder.pid}/ns/net") != os.readlink("/proc/self/ns/net"):
+            if Path(f"/proc/{self._holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
                 break
             time.sleep(0.02)
         subprocess.run([*self._inside("--net"), "ip", "link", "set", "lo", "up"], check=True)

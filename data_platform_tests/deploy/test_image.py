@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import distribution
 from importlib.util import find_spec
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -154,8 +156,13 @@ def test_every_program_that_is_started_exists() -> None:
         assert_exists(words)
 
 
-def assert_exists(words: list[str]) -> None:
+def assert_exists(words: Sequence[str]) -> None:
     """That a command line's program comes with base.txt, and takes its options."""
+    _exists(tuple(words))
+
+
+@cache
+def _exists(words: tuple[str, ...]) -> None:
     scripts = {
         entry.name: name
         for name in pinned("base.txt")
@@ -173,7 +180,7 @@ def assert_exists(words: list[str]) -> None:
 
 def test_it_serves_the_code_location_that_the_workspace_names() -> None:
     command = command_of(STAGES, IMAGE, "CMD").words
-    given = dict(zip(command, command[1:], strict=False))
+    given = dict(pairwise(command))
     assert given["--module-name"] == PROJECT["tool"]["dg"]["project"]["code_location_target_module"]
     assert given["--location-name"] == PROJECT["tool"]["dg"]["project"]["code_location_name"]
     check = healthcheck(STAGES, IMAGE)
