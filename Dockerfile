@@ -68,8 +68,8 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=20s --timeout=10s --start-period=60s --retries=3 \
     CMD ["dagster", "api", "grpc-health-check", "--port", "4000"]
 ENTRYPOINT ["/usr/bin/tini", "-s", "--", "python", "-m", "data_platform.code.start"]
-CMD ["dagster", "api", "grpc", "--module-name", "data_platform.definitions", "--location-name", "data_platform", \
-     "--host", "0.0.0.0", "--port", "4000"]
+# The image's own code; that of a git repository, and each new commit of it, where DATA_PLATFORM_CODE_URL names one.
+CMD ["data-platform", "code-server", "--host", "0.0.0.0", "--port", "4000"]
 
 FROM runtime AS local
 COPY --from=packages-local /opt/venv /opt/venv
