@@ -15,7 +15,7 @@ _FENCED = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE 
 def copy_project(folder: Path) -> Path:
     """Copies what makes the code location. Run its commands with the copy as PYTHONPATH: see `environment`."""
     project = folder / "copy"
-    for name in ("data_platform", "dbt_project", "docs"):
+    for name in ("data_platform", "dbt_project", "deploy", "docs"):
         shutil.copytree(ROOT / name, project / name, ignore=_LEFT_OUT)
     for name in ("pyproject.toml", "workspace.yaml"):
         shutil.copy(ROOT / name, project / name)

@@ -1,0 +1,176 @@
+"""The platform's day with every run a task of the local ECS: asked for by the landing sensor, by the schedule, by a
+click, and by `data-platform run`. The accounts are the same as without tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import boto3
+import pytest
+from dotenv import dotenv_values
+
+from data_platform.environment import machine_environment
+from data_platform_tests.end_to_end import project
+from data_platform_tests.end_to_end.browser import chromium
+from data_platform_tests.end_to_end.dev_server import DevServer
+from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1500)]
+
+RUNS = """{runsOrError(limit: 200) {... on Runs {results {runId status jobName tags {key value}}}}}"""
+CITY = ZoneInfo("America/New_York")
+
+
+@dataclass(frozen=True)
+class Day:
+    """A platform whose runs are tasks, with Dagster at work on it. The schedule `daily` is due soon."""
+
+    platform: Platform
+    dev: DevServer
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Every run there is, by id."""
+        found = self.dev.graphql(RUNS)["runsOrError"]["results"]
+        return {run["runId"]: {**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found}
+
+    def with_tag(self, name: str, value: str) -> list[dict[str, Any]]:
+        """The runs with a tag, the latest first."""
+        return [run for run in self.runs().values() if run["tags"].get(name) == value]
+
+    @property
+    def ecs(self) -> Any:
+        cloud = self.platform.environment
+        return boto3.client(
+            "ecs",
+            endpoint_url=cloud["AWS_ENDPOINT_URL"],
+            region_name=cloud["AWS_REGION"],
+            aws_access_key_id="any",
+            aws_secret_access_key="any",
+        )
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
+    copy = project.copy_project(tmp_path_factory.mktemp("day"))
+    jobs = copy / "data_platform" / "automation" / "jobs.py"
+    due = datetime.now(CITY) + timedelta(seconds=patience(150))
+    text, changed = re.subn(r'DAILY_AT = ".*"', f'DAILY_AT = "{due.minute} {due.hour} * * *"', jobs.read_text())
+    assert changed == 1
+    jobs.write_text(text)
+
+    state = tmp_path_factory.mktemp("state")
+    here = {**project.environment(copy), "DATA_PLATFORM_STATE_DIR": str(state)}
+    machine = Platform({**machine_environment(), **here}, planted=None)  # type: ignore[arg-type]
+    up = machine.command("data-platform", "up", "--ecs")
+    assert up.returncode == 0, up.stdout + up.stderr
+    try:
+        cloud = {name: value or "" for name, value in dotenv_values(state / "cloud.env", interpolate=False).items()}
+        platform = Platform.on({**cloud, **here})
+        dev = DevServer.start(platform, state / "dev.log")
+        try:
+            dev.wait_until_ready()
+            yield Day(platform, dev)
+        finally:
+            dev.stop()
+    finally:
+        machine.command("data-platform", "down")
+
+
+@pytest.fixture(scope="module")
+def ran(day: Day) -> str:
+    """What `data-platform run` said."""
+    ended = day.platform.command("data-platform", "run", seconds=600)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_accounts_are_as_the_answer_key_says(ran: str) -> None:
+    assert "Everything is as the answer key says." in ran
+    runs = re.search(r"(\d+) of (\d+) runs succeeded", ran)
+    assert runs and runs[1] == runs[2]
+
+
+def test_what_landed_was_taken_in_by_tasks_that_the_sensor_asked_for(day: Day, ran: str) -> None:
+    landing = day.with_tag("dagster/sensor_name", "landing")
+    assert len(landing) >= 6
+    for run in landing:
+        assert run["status"] == "SUCCESS"
+        assert run["tags"]["ecs/task_arn"] and run["tags"]["data_platform/spot"] == "true"
+
+
+def test_the_schedules_tick_starts_the_day_as_a_task(day: Day, ran: str) -> None:
+    def done() -> bool:
+        found = day.with_tag("dagster/schedule_name", "daily")
+        return bool(found) and found[0]["status"] in ("SUCCESS", "FAILURE")
+
+    wait_for(done, patience(300), "the schedule's run ends")
+    (run,) = day.with_tag("dagster/schedule_name", "daily")
+    assert run["status"] == "SUCCESS"
+    assert run["tags"]["ecs/task_arn"] and run["tags"]["ecs/memory"] == "4096"
+
+
+def test_a_click_in_the_ui_starts_the_day_as_a_task(day: Day, ran: str, tmp_path: Path) -> None:
+    def by_hand() -> set[str]:
+        runs = day.with_tag("data_platform/daily", "true")
+        return {run["runId"] for run in runs if "dagster/schedule_name" not in run["tags"]}
+
+    before = by_hand()
+    with chromium(tmp_path) as browser:
+        browser.open(f"{day.dev.url}/locations/data_platform/jobs/daily")
+        browser.click("Materialize all", seconds=60)
+        (run_id,) = wait_for(lambda: by_hand() - before, patience(60), "the UI starts a run")
+        browser.open(f"{day.dev.url}/runs/{run_id}")
+        browser.see("Launching run in ECS task", "Success", seconds=180)
+        browser.picture("daily")
+    assert day.runs()[run_id]["tags"]["ecs/task_arn"]
+
+
+def test_every_run_was_a_task_of_its_own_and_dagster_executed_none(day: Day, ran: str) -> None:
+    wait_for(
+        lambda: all(run["status"] == "SUCCESS" for run in day.runs().values()),
+        patience(300),
+        "what follows is built",
+        2,
+    )
+    arns = [run["tags"]["ecs/task_arn"] for run in day.runs().values()]
+    assert len(set(arns)) == len(arns) >= 9
+    for start in range(0, len(arns), 100):
+        for task in day.ecs.describe_tasks(cluster="data-platform", tasks=arns[start : start + 100])["tasks"]:
+            assert task["containers"][0]["exitCode"] == 0
+    for process in day.dev.family():
+        assert "execute_run" not in process.cmdline()
+
+
+def test_a_materialization_says_what_its_run_used(day: Day, ran: str) -> None:
+    found = day.dev.graphql(
+        """{assetNodes(assetKeys: [{path: ["raw", "clear_air", "stations"]}, {path: ["marts", "city_daily"]}]) {
+        assetMaterializations(limit: 1) {metadataEntries {label ... on FloatMetadataEntry {floatValue}}}}}"""
+    )
+    for node in found["assetNodes"]:
+        (latest,) = node["assetMaterializations"]
+        used = {entry["label"]: entry.get("floatValue") for entry in latest["metadataEntries"]}
+        assert 100 < used["process_peak_memory_mib"] < 4096
+        assert used["process_cpu_seconds"] > 1
+
+
+def test_no_secret_is_in_a_task_definition_a_command_line_or_a_tasks_log(day: Day, ran: str) -> None:
+    planted = day.platform.planted
+    families = day.ecs.list_task_definitions()["taskDefinitionArns"]
+    assert families
+    for family in families:
+        assert planted.found_in(str(day.ecs.describe_task_definition(taskDefinition=family))) == []
+    logs = list((day.platform.state_dir / "logs" / "tasks").glob("*.log"))
+    assert logs
+    for log in (*logs, day.dev.log):
+        assert planted.found_in(log.read_text(errors="replace")) == [], log
+    assert planted.found_in(str(_context(day.platform.environment))) == []
+
+
+def _context(environment: Mapping[str, str]) -> str:
+    return environment["DAGSTER_CONTAINER_CONTEXT"] + environment["DAGSTER_CURRENT_IMAGE"]
