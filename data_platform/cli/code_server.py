@@ -35,11 +35,13 @@ def code_server(
     webhook_port: int | None,
     webhook_host: str,
 ) -> None:
-    """Serve the code of a repository's branch or tag to Dagster's webserver and daemon, until SIGTERM or Ctrl-C.
+    """Serve the code of a repository's branch or tag to Dagster's webserver and daemon.
 
     A new commit is fetched, checked and loaded beside the one that is served, and takes over when it is good; a bad one
     is refused, and what was served stays. Without a repository the code that is installed here is served. The token
     comes from DATA_PLATFORM_CODE_TOKEN, and the dbt project from DATA_PLATFORM_DBT_URL where that is set.
+
+    SIGTERM lets runs end that are processes here; Ctrl-C ends them.
 
     \b
     Examples:
@@ -103,7 +105,7 @@ def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        for child, sign in ((ui, signal.SIGINT), (server, signal.SIGTERM)):
+        for child, sign in ((ui, signal.SIGINT), (server, signal.SIGINT)):
             if child.poll() is None:
                 child.send_signal(sign)
             try:

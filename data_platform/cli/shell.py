@@ -47,7 +47,7 @@ def env(with_secrets: bool) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dbt(arguments: tuple[str, ...]) -> None:
-    """Run dbt on dbt_project/ with the platform's settings; exits as dbt does.
+    """Run dbt on dbt_project/ (or DATA_PLATFORM_DBT_PROJECT_DIR) with the platform's settings; exits as dbt does.
 
     \b
     Examples:
@@ -59,8 +59,9 @@ def dbt(arguments: tuple[str, ...]) -> None:
 
     wanted = settings().require_endpoints()
     program = Path(sys.executable).with_name("dbt")
-    child = dbt_environment(wanted, DBT_PROJECT, artifacts_dir(wanted) / "by-hand")
-    sys.exit(subprocess.run([str(program), *arguments], cwd=DBT_PROJECT, env=child, check=False).returncode)
+    project = wanted.dbt_code.project_dir or DBT_PROJECT
+    child = dbt_environment(wanted, project, artifacts_dir(wanted) / "by-hand")
+    sys.exit(subprocess.run([str(program), *arguments], cwd=project, env=child, check=False).returncode)
 
 
 @click.command()

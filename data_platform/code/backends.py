@@ -56,12 +56,23 @@ class Backends:
             current = [self._current[1].pid] if self._current else []
             return current + [backend.pid for backend, _ in self._older]
 
+    def drain(self) -> None:
+        """Returns when every backend has ended, each when its runs have."""
+        self._stopped.set()
+        self._watcher.join(30)
+        left = self._alive()
+        for backend in left:
+            backend.ask_to_end()
+        while any(backend.exit_code is None for backend in left):
+            for backend in left:
+                backend.beat()
+            time.sleep(TICK_SECONDS)
+
     def stop(self, grace: float) -> None:
         """Ends every backend, and the runs that are their children."""
         self._stopped.set()
         self._watcher.join(grace + 5)
-        with self._lock:
-            left = [backend for backend, _ in self._older] + ([self._current[1]] if self._current else [])
+        left = self._alive()
         threads = [threading.Thread(target=backend.kill, args=(grace,)) for backend in left]
         for thread in threads:
             thread.start()
@@ -69,6 +80,10 @@ class Backends:
             thread.join(grace + 5)
         for backend in left:
             backend.close()
+
+    def _alive(self) -> list[Backend]:
+        with self._lock:
+            return [backend for backend, _ in self._older] + ([self._current[1]] if self._current else [])
 
     def _watch(self) -> None:
         beat = 0.0
@@ -80,9 +95,7 @@ class Backends:
             self._end_older()
             if time.monotonic() - beat > HEARTBEAT_SECONDS / 12:
                 beat = time.monotonic()
-                with self._lock:
-                    alive = [backend for backend, _ in self._older] + ([self._current[1]] if self._current else [])
-                for backend in alive:
+                for backend in self._alive():
                     backend.beat()
                 end_left_behind(self._sockets)  # one may still have been loading when its code server was killed
 

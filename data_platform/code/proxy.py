@@ -90,7 +90,9 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._on_thread(change)
 
     def stop(self, grace: float) -> None:
-        """Takes no more calls, and lets those under way end within `grace` seconds."""
+        """Takes no more calls, and lets those under way end within `grace` seconds. Once is enough."""
+        if not self._thread.is_alive():
+            return
         asyncio.run_coroutine_threadsafe(self._server.stop(grace), self._loop).result(grace + 10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

@@ -29,6 +29,8 @@ from data_platform.code.tree import TreeUnusable, checkouts_root
 from data_platform.code.webhook import Webhook
 
 STOP_SECONDS = 10.0
+CALLS_SECONDS = 30.0
+"""How long calls that are under way at the end may take."""
 EARLIER = 5
 """How many commits before a bad head are tried when nothing is served."""
 
@@ -54,13 +56,13 @@ class CodeServer:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._secrets = [one for one in (_token(wanted.code), _token(wanted.dbt), wanted.webhook_secret) if one]
+        tokens = [remote.token for remote in (wanted.code, wanted.dbt) if remote]
+        self._secrets = [one for one in (*tokens, wanted.webhook_secret) if one]
         self._root = checkouts_root(wanted.environment)
         self._awake = threading.Event()
         self._since: str | None = None
-        code = self._followed("code", wanted.code)
-        dbt = self._followed("dbt", wanted.dbt)
-        self._code, self._dbt = code, dbt
+        self._code = code = self._followed("code", wanted.code)
+        self._dbt = dbt = self._followed("dbt", wanted.dbt)
         self._memory = Memory(self._root, self._sources())
         # Below /tmp, as a socket's path may have 107 bytes at most.
         name = hashlib.sha256(str(self._root).encode()).hexdigest()[:12]
@@ -81,8 +83,9 @@ class CodeServer:
         )
 
     def run(self) -> None:
-        """Serves until SystemExit or KeyboardInterrupt is raised in this thread by a signal. Raises PortTaken, and
-        OSError, where a port can't be listened on."""
+        """Serves until a signal's handler raises in this thread. SystemExit: it takes no more calls, and ends when the
+        runs that are its processes have; KeyboardInterrupt, or a second one of either: at once. Raises PortTaken, and
+        OSError where a port can't be listened on."""
         webhook = None
         try:
             self._sockets.mkdir(mode=0o700, exist_ok=True)
@@ -101,6 +104,12 @@ class CodeServer:
             self._restore()
             while True:
                 self._turn()
+        except SystemExit:
+            self.log("takes no more calls, and ends when its runs have")
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self._proxy.stop(CALLS_SECONDS)
+                self._backends.drain()
+            raise
         finally:
             if webhook is not None:
                 webhook.stop()
@@ -239,7 +248,3 @@ class CodeServer:
         for secret in self._secrets:
             text = scrub(text, secret)
         return text
-
-
-def _token(remote: Remote | None) -> str | None:
-    return remote.token if remote else None

@@ -255,6 +255,24 @@ def test_a_run_in_flight_keeps_its_commit_and_its_backend(origin: Origin, tmp_pa
         server.until(lambda: old not in server.state()["processes"])
 
 
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_sigterm_lets_a_run_end_and_ctrl_c_ends_it(origin: Origin, tmp_path: Path, sign: signal.Signals) -> None:
+    first = origin.push_code("one")
+    seen = tmp_path / "seen"
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        launch(tmp_path, server.port)
+        server.until(lambda: seen.exists() and seen.read_text() == "one began")
+        server.process.send_signal(sign)
+        time.sleep(3.0)
+        if sign == signal.SIGTERM:
+            assert server.process.poll() is None
+            (tmp_path / "go").touch()
+        server.process.wait(30)
+    assert seen.read_text() == ("one ended" if sign == signal.SIGTERM else "one began")
+    assert backends(tmp_path) == []
+
+
 def test_the_dbt_project_is_followed_in_its_own_repository(origin: Origin, tmp_path: Path) -> None:
     code, dbt = Origin.at(tmp_path / "code"), origin
     commit = code.push_code("one")

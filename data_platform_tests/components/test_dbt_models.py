@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 import data_platform
 from data_platform.automation.freshness import CHECK
+from data_platform.automation.provenance import commits
 from data_platform.components import DbtModels
 from data_platform.components.dbt_models import DbtModelsAttributes
 from data_platform.environment import settings
@@ -145,5 +147,27 @@ def test_a_folder_without_a_built_manifest_fails_the_load_in_production_with_wha
     try:
         with pytest.raises(ManifestUnusable, match="data-platform dbt-manifest"):
             DbtModels(DbtModelsAttributes(project=".")).build_defs(SimpleNamespace(path=tmp_path))  # type: ignore[arg-type]
+    finally:
+        settings.cache_clear()
+
+
+def test_a_project_of_its_own_repository_takes_the_place_of_the_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "checkout"
+    shutil.copytree(PACKAGE.parent / "dbt_project", elsewhere, ignore=shutil.ignore_patterns("target", "logs"))
+    for name in ("fct_parking_daily.sql", "city_daily.sql"):
+        (elsewhere / "models" / "marts" / name).unlink()
+    for properties in elsewhere.rglob("models/marts/*.yml"):
+        properties.unlink()
+    monkeypatch.setenv("DATA_PLATFORM_DBT_PROJECT_DIR", str(elsewhere))
+    monkeypatch.setenv("DATA_PLATFORM_DBT_COMMIT", "b" * 40)
+    settings.cache_clear()
+    try:
+        declared = yaml.safe_load((HERE.path / "defs.yaml").read_text(encoding="utf-8"))
+        found = specs(DbtModels(DbtModelsAttributes(**declared["attributes"])).build_defs(HERE))
+        assert "marts/dim_stations" in found
+        assert "marts/fct_parking_daily" not in found
+        assert commits() == {"dbt_commit": "b" * 40}
     finally:
         settings.cache_clear()
