@@ -110,12 +110,21 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         if run.tags.get(ARN_TAG):
             return
         cluster = self.run_task_kwargs.get("cluster", "default")
-        for status in ("RUNNING", "STOPPED"):
-            found = self.ecs.list_tasks(cluster=cluster, startedBy=run.run_id, desiredStatus=status)["taskArns"]
-            if found:
-                _log.warning("run %s: its task is %s", run.run_id, found[0])
-                self._instance.add_run_tags(run.run_id, {ARN_TAG: found[0], CLUSTER_TAG: cluster})
-                return
+        found = self.ecs.list_tasks(cluster=cluster, startedBy=run.run_id)["taskArns"]
+        if arn := found[0] if found else self._stopped_task(cluster, run.run_id):
+            _log.warning("run %s: its task is %s", run.run_id, arn)
+            self._instance.add_run_tags(run.run_id, {ARN_TAG: arn, CLUSTER_TAG: cluster})
+
+    def _stopped_task(self, cluster: str, run_id: str) -> str | None:
+        """A run's task among those that stopped within the last hour. ListTasks takes `startedBy` with no other filter,
+        and then shows only tasks that are to run."""
+        for page in self.ecs.get_paginator("list_tasks").paginate(cluster=cluster, desiredStatus="STOPPED"):
+            arns = page["taskArns"]
+            tasks = self.ecs.describe_tasks(tasks=arns, cluster=cluster)["tasks"] if arns else []
+            for task in tasks:
+                if task.get("startedBy") == run_id:
+                    return str(task["taskArn"])
+        return None
 
     def _task(self, run: dg.DagsterRun) -> Mapping[str, Any] | None:
         arn, cluster = run.tags.get(ARN_TAG), run.tags.get(CLUSTER_TAG)

@@ -225,11 +225,14 @@ class Fleet:
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """What ECS knows of the run's tasks."""
-        found = []
-        for status in ("RUNNING", "STOPPED"):
-            found += self.ecs.list_tasks(cluster=self.cluster, startedBy=run_id, desiredStatus=status)["taskArns"]
-        described = self.ecs.describe_tasks(cluster=self.cluster, tasks=found)["tasks"] if found else []
-        return [dict(task) for task in described]
+        arns = [
+            arn
+            for status in ("RUNNING", "STOPPED")
+            for page in self.ecs.get_paginator("list_tasks").paginate(cluster=self.cluster, desiredStatus=status)
+            for arn in page["taskArns"]
+        ]
+        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"] if arns else []
+        return [dict(task) for task in found if task["startedBy"] == run_id]
 
     @property
     def cluster(self) -> str:

@@ -58,10 +58,15 @@ class Api:
     """The operations. `run_task` and `register` are ministack's own, which do the rest."""
 
     def __init__(
-        self, tasks: Tasks, run_task: Callable[[Request], Answer], register: Callable[[Request], Answer]
+        self,
+        tasks: Tasks,
+        run_task: Callable[[Request], Answer],
+        register: Callable[[Request], Answer],
+        list_tasks: Callable[[Request], Answer],
     ) -> None:
         self._tasks = tasks
         self._ministack_run_task, self._ministack_register = run_task, register
+        self._ministack_list_tasks = list_tasks
         self._launched: dict[tuple[str, str], Launched] = {}
         self._one_at_a_time = threading.Lock()
 
@@ -80,6 +85,14 @@ class Api:
             except Refused as refused:
                 return refused.answer()
         return self._ministack_register(request)
+
+    def list_tasks(self, request: Request) -> Answer:
+        """ListTasks: where `startedBy` is a filter, "it must be the only filter that you use"."""
+        others = {"desiredStatus", "family", "serviceName", "launchType", "containerInstance"} & request.keys()
+        if request.get("startedBy") and others:
+            message = f"startedBy must be the only filter, but {', '.join(sorted(others))} is given too."
+            return Refused("InvalidParameterException", message).answer()
+        return self._ministack_list_tasks(request)
 
     def run_task(self, request: Request) -> Answer:
         """RunTask."""

@@ -27,16 +27,17 @@ def close(state: Path, data: Path) -> None:
     tasks = Tasks(Journal(data / "ecs" / "tasks"), Faults(data / "faults.json"))
     containers = Containers(state, data, tasks.wake)
     client = containers.client()
-    api = Api(tasks, ecs._run_task, ecs._register_task_definition)
+    api = Api(tasks, ecs._run_task, ecs._register_task_definition, ecs._list_tasks)
     tasks.restore(_put)
 
     replaced = {
         "RunTask": api.run_task,
         "StopTask": api.stop_task,
         "RegisterTaskDefinition": api.register,
+        "ListTasks": api.list_tasks,
     }
     ecs._ACTION_MAP.update(replaced)
-    ecs._run_task, ecs._stop_task, ecs._register_task_definition = replaced.values()
+    ecs._run_task, ecs._stop_task, ecs._register_task_definition, ecs._list_tasks = replaced.values()
     ecs._get_docker = lambda: client
     ecs._run_task_worker = tasks.work
     ecs._maybe_mark_stopped = lambda *_: None  # the task's worker says when it has stopped
