@@ -90,6 +90,18 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         said = [ended.text, f"Task {task['taskArn']}", *(["Its last lines:", *lines] if lines else [])]
         return result._replace(status=status.FAILED, msg="\n".join(said))
 
+    def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """Why a run's task has not started, for the message that the run took too long."""
+        if run.status != dg.DagsterRunStatus.STARTING:
+            return None
+        self._find_task(run)
+        task = self._task(self._instance.get_run_by_id(run.run_id) or run)
+        if task is None:
+            return "ECS was not asked for a task, or knows none of this run any more."
+        if task.get("lastStatus") == "STOPPED":
+            return why_it_ended(task, run.tags).text
+        return f"Its task {task['taskArn']} is {task.get('lastStatus')}."
+
     def terminate(self, run_id: str) -> bool:
         """Stops the run's task."""
         run = self._instance.get_run_by_id(run_id)

@@ -118,14 +118,20 @@ def test_a_task_that_spot_takes_back_is_retried_on_demand(fleet: Fleet) -> None:
     assert "capacityProviderName" not in fleet.tasks(retry.run_id)[0]
 
 
-def test_a_task_that_never_starts_is_relaunched_and_its_asset_runs_once(fleet: Fleet) -> None:
-    before = len(fleet.ran("fine"))
+def test_tasks_that_never_start_are_relaunched_and_their_assets_run_once(fleet: Fleet) -> None:
+    before = {asset: len(fleet.ran(asset)) for asset in ("fine", "first")}
     fleet.suffers(Fault("never_start"))
-    never = fleet.ended(fleet.launch("fine"), 150)
-    assert never.status == FAILURE
-    assert any("taking longer than" in line and "to start" in line for line in fleet.told(never.run_id))
-    assert fleet.retried(never).status == SUCCESS
-    assert len(fleet.ran("fine")) == before + 1
+    pending = fleet.launch("fine")
+    wait_for(lambda: not fleet.faults.left(), patience(20), "the first task is pending")
+    fleet.suffers(Fault("start_failure", reason="CannotPullContainerError: i/o timeout"))
+    unpulled = fleet.launch("first")
+    for run_id, words in ((pending, "is PENDING"), (unpulled, "did not start: CannotPullContainerError: i/o timeout")):
+        never = fleet.ended(run_id, 150)
+        assert never.status == FAILURE
+        said = "\n".join(fleet.told(run_id))
+        assert "taking longer than" in said and words in said
+        assert fleet.retried(never).status == SUCCESS
+    assert {asset: len(fleet.ran(asset)) for asset in before} == {asset: ran + 1 for asset, ran in before.items()}
 
 
 def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
