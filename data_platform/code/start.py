@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
 def prepare(command: Sequence[str], environment: Environment) -> None:
     """Makes `environment`, the working folder and the instance what the command needs. Raises StartFailed and the
     domain errors of what it calls."""
+    environment.setdefault("PYTHONWARNINGS", "ignore")  # Dagster's of its beta features: hundreds of lines a log
     home = environment.get("DAGSTER_HOME")
     if home and command[:2] != ["dagster", "api"] and not (Path(home) / "dagster.yaml").exists():
         # Rendering needs the settings, and pydantic with them; not imported by name, as a package of the engine's
