@@ -171,6 +171,7 @@ class Builder:
         settings: Mapping[str, str],
         command: Sequence[str] | None = None,
         binds: Mapping[Path, str] | None = None,
+        entrypoint: Sequence[str] | None = None,
     ) -> Container:
         """Starts a container as an engine would: read-only root, an empty /tmp, the image's user, entry point and
         variables, no capability, no new privileges, and no network but the loopback that all containers here share."""
@@ -178,7 +179,7 @@ class Builder:
         layers = ":".join(str(self.work / layer.name) for layer in self.uppers[stage])
         environment = {**image_environment(self.stages, stage, {"PATH": PATH}), **settings}
         words = [
-            *command_of(self.stages, stage, "ENTRYPOINT").words,
+            *(entrypoint if entrypoint is not None else command_of(self.stages, stage, "ENTRYPOINT").words),
             *(command if command is not None else command_of(self.stages, stage, "CMD").words),
         ]
         mounts = [

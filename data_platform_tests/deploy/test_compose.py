@@ -161,9 +161,10 @@ def test_the_local_cloud_is_asked_to_end_when_its_container_is(tmp_path: Path) -
     entrypoint = SERVICES["local-cloud"]["entrypoint"]
     assert entrypoint[:3] == ["/usr/bin/tini", "-s", "--"]
     words: list[Any] = [*entrypoint[3:], *SERVICES["local-cloud"]["command"]]
+    words[-1] = words[-1].replace("/tmp/", f"{tmp_path}/")
     running = subprocess.Popen(words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, start_new_session=True)
     for _ in range(500):
-        if asked.exists():
+        if (tmp_path / "up").exists():
             break
         with pytest.raises(subprocess.TimeoutExpired):
             running.wait(0.02)
