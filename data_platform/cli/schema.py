@@ -78,17 +78,16 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
 def _plans(names: tuple[str, ...]) -> list[SchemaPlan]:
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.schema import plan_schema
-    from data_platform.warehouse.table import DELIVERY_COLUMNS, EXTRACT_COLUMNS, raw_table
+    from data_platform.warehouse.table import DELIVERY_COLUMNS, raw_table
 
     wanted = settings().require_endpoints()
-    metadata = (*EXTRACT_COLUMNS, *DELIVERY_COLUMNS)
     with connect(wanted, query_tag="data-platform schema plan") as connection:
         return [
             plan_schema(
                 connection,
                 raw_table(wanted.snowflake.database, rules.partner, rules.name),
                 rules.contract,
-                metadata,
+                DELIVERY_COLUMNS,
             )
             for rules in _feeds(names)
         ]

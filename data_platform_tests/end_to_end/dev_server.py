@@ -27,12 +27,12 @@ class DevServer:
     log: Path
 
     @classmethod
-    def start(cls, platform: Platform, log: Path) -> DevServer:
-        """Starts it on a free port; its output goes to `log`."""
+    def start(cls, platform: Platform, log: Path, *options: str) -> DevServer:
+        """Starts it on a free port, with more options; its output goes to `log`."""
         port = any_free()
         with log.open("wb") as output:
             process = psutil.Popen(
-                [str(BIN / "data-platform"), "dev", "--port", str(port)],
+                [str(BIN / "data-platform"), "dev", "--port", str(port), *options],
                 cwd=ROOT,
                 env=platform.child_environment,
                 stdout=output,

@@ -1,0 +1,215 @@
+"""New code by a push, while partners deliver without a pause: nothing is lost, sensors tick on, and each run runs what
+it was made with."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform_tests.end_to_end.dev_server import DevServer
+from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
+from data_platform_tests.end_to_end.project import copy_project
+from data_platform_tests.servers.local_cloud import private_cloud
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1200)]
+
+FIRST_RUN_SECONDS = 30
+"""From the push to the first run on new code; with image builds it took 10 to 15 minutes."""
+EVERY = 2.0
+FEED = Path("data_platform/defs/sources/partners/harbor_water/meter_readings/defs.yaml")
+RUNS = """{runsOrError(limit: 300) {... on Runs {results {
+    runId status jobName startTime endTime tags {key value}
+    eventConnection {events {... on MaterializationEvent {
+        metadataEntries {label ... on TextMetadataEntry {text}}}}}}}}}"""
+TICKS = """{sensorOrError(sensorSelector: {repositoryLocationName: "data_platform", repositoryName: "__repository__",
+    sensorName: "landing"}) {... on Sensor {sensorState {ticks(limit: 200) {timestamp status}}}}}"""
+
+
+class Repository:
+    """The project's code in a repository of its own, and a clone that pushes to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url, self._clone = folder / "platform.git", copy_project(folder)
+        (self._clone / "requirements").mkdir()
+        here = Path(__file__).parents[2]
+        (self._clone / "requirements" / "base.txt").write_text((here / "requirements" / "base.txt").read_text())
+        (self._clone / ".gitignore").write_text((here / ".gitignore").read_text())
+        self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.url))
+        self._git("init", "--quiet", "--initial-branch=main")
+        self._git("remote", "add", "origin", str(self.url))
+
+    def push(self, description: str, broken: bool = False) -> tuple[str, datetime]:
+        """Pushes a feed's new description, or one that doesn't load. Returns the commit and when it was there."""
+        text = (self._clone / FEED).read_text()
+        changed, count = re.subn(r"^  description: .*$", f"  description: {description}", text, flags=re.MULTILINE)
+        assert count == 1
+        (self._clone / FEED).write_text(changed.replace("load_mode:", "lode_mode:") if broken else changed)
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "--message", description)
+        self._git("push", "--quiet", "origin", "main")
+        (self._clone / FEED).write_text(changed)
+        return self._git("rev-parse", "HEAD"), datetime.now(UTC)
+
+    def _git(self, *arguments: str) -> str:
+        author = ("-c", "user.name=A Tester", "-c", "user.email=tester@example.org")
+        done = subprocess.run(["git", *author, *arguments], cwd=self._clone, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+
+@dataclass
+class Partner:
+    """Delivers an hour's readings every two seconds, until told to stop."""
+
+    platform: Platform
+    folder: Path
+    dropped: list[str] = field(default_factory=list)
+    failure: list[BaseException] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._deliver, name="partner")
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+        assert not self.failure, self.failure
+
+    def _deliver(self) -> None:
+        hour = datetime(2026, 6, 1, 0)
+        try:
+            while not self._over.wait(EVERY):
+                file = self.folder / f"readings_{hour:%Y%m%dT%H}-0400.csv"
+                rows = [f"M-{meter:07},{hour:%Y-%m-%dT%H}:00:00-04:00,1.250,3600,ok," for meter in range(1, 151)]
+                file.write_text("\n".join(["meter_id,read_at,litres,battery_mv,status,comment", *rows]) + "\n")
+                self.platform.drop("harbor_water", file)
+                self.dropped.append(file.name)
+                hour += timedelta(hours=1)
+        except BaseException as error:  # told by `stop`, in the test's thread
+            self.failure.append(error)
+
+
+@dataclass
+class Deploys:
+    """What happened: (commit, when it was pushed) of the code at first, a bad one, and a good one; and after it all the
+    runs, the ticks, and what was dropped."""
+
+    platform: Platform
+    dev: DevServer
+    at_first: tuple[str, datetime]
+    bad: tuple[str, datetime]
+    good: tuple[str, datetime]
+    dropped: list[str]
+    runs: list[dict[str, Any]]
+    ticks: list[dict[str, Any]]
+
+    def of(self, commit: str) -> list[dict[str, Any]]:
+        return [run for run in self.runs if run["tags"].get("data_platform/commit") == commit]
+
+
+def _runs(dev: DevServer) -> list[dict[str, Any]]:
+    found = dev.graphql(RUNS)["runsOrError"]["results"]
+    return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+
+@pytest.fixture(scope="module")
+def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
+    repository = Repository(tmp_path_factory.mktemp("repository"))
+    at_first = repository.push("As it was at first.")
+    folder = tmp_path_factory.mktemp("state")
+    cloud = private_cloud(folder / "cloud", runs_on="ecs")
+    try:
+        platform = Platform.on(cloud.up())
+        made = platform.command("data-platform", "schema", "apply", "--yes")
+        assert made.returncode == 0, made.stdout + made.stderr
+        planned = platform.command("data-platform", "schema", "plan")
+        assert planned.stdout.count("is as its contract says") == 4, planned.stdout
+        dev = DevServer.start(platform, folder / "dev.log", "--git", str(repository.url), "--ref", "main")
+        try:
+            dev.wait_until_ready()
+            partner = Partner(platform, folder)
+            try:
+                _wait_for_run(dev, at_first[0])
+                bad = repository.push("A commit that does not load.", broken=True)
+                wait_for(lambda: "refused" in dev.log.read_text(), patience(60), "the bad commit is refused")
+                good = repository.push("As it is now.")
+                _wait_for_run(dev, good[0])
+                time.sleep(10)
+            finally:
+                partner.stop()
+            wait_for(lambda: _all_settled(dev, platform, len(partner.dropped)), patience(180), "every file is settled")
+            ticks = dev.graphql(TICKS)["sensorOrError"]["sensorState"]["ticks"]
+            yield Deploys(platform, dev, at_first, bad, good, partner.dropped, _runs(dev), ticks)
+        finally:
+            dev.stop()
+    finally:
+        cloud.down()
+
+
+def _wait_for_run(dev: DevServer, commit: str) -> None:
+    def succeeded() -> bool:
+        return any(
+            run["tags"].get("data_platform/commit") == commit and run["status"] == "SUCCESS" for run in _runs(dev)
+        )
+
+    wait_for(succeeded, patience(150), f"a run of {commit[:12]}", every=1)
+
+
+def _all_settled(dev: DevServer, platform: Platform, files: int) -> bool:
+    under_way = [run for run in _runs(dev) if run["status"] not in ("SUCCESS", "FAILURE", "CANCELED")]
+    landing = [run for run in under_way if "data_platform/landing" in run["tags"]]
+    return not landing and platform.number("SELECT COUNT(*) FROM PLATFORM.DELIVERIES") >= files
+
+
+def test_of_a_steady_load_nothing_is_lost_or_doubled(deploys: Deploys) -> None:
+    assert len(deploys.dropped) >= 20
+    loaded = deploys.platform.query("SELECT FILE_NAME, STATUS, ROWS_LOADED FROM PLATFORM.DELIVERIES ORDER BY FILE_NAME")
+    assert loaded == [(name, "loaded", 150) for name in sorted(deploys.dropped)]
+    rows = deploys.platform.number("SELECT COUNT(*) FROM RAW_HARBOR_WATER.METER_READINGS")
+    assert rows == 150 * len(deploys.dropped)
+
+
+def test_no_run_failed_and_none_ran_the_bad_commit(deploys: Deploys) -> None:
+    assert {run["status"] for run in deploys.runs} <= {"SUCCESS", "QUEUED", "STARTING", "STARTED"}
+    assert deploys.of(deploys.at_first[0]) and deploys.of(deploys.good[0])
+    assert not deploys.of(deploys.bad[0])
+    refused = [line for line in deploys.dev.log.read_text().splitlines() if "refused" in line]
+    assert any(deploys.bad[0][:12] in line for line in refused), refused
+
+
+def test_each_run_ran_the_commit_that_it_was_made_with(deploys: Deploys) -> None:
+    ran = 0
+    for run in deploys.runs:
+        for event in run["eventConnection"]["events"]:
+            found = {entry["label"]: entry.get("text") for entry in event.get("metadataEntries", ())}
+            if "code_commit" in found:
+                assert found["code_commit"] == run["tags"]["data_platform/commit"], run["runId"]
+                ran += 1
+    assert ran >= 2
+
+
+def test_the_sensor_ticked_all_the_while(deploys: Deploys) -> None:
+    during = sorted(tick["timestamp"] for tick in deploys.ticks)
+    assert {tick["status"] for tick in deploys.ticks} <= {"SUCCESS", "SKIPPED", "STARTED"}
+    gaps = [after - before for before, after in pairwise(during)]
+    assert max(gaps) < patience(30), gaps
+
+
+def test_from_the_push_to_the_first_run_on_new_code_it_takes_half_a_minute(
+    deploys: Deploys, record_property: pytest.RecordProperty
+) -> None:
+    commit, pushed = deploys.good
+    seconds = min(run["startTime"] for run in deploys.of(commit) if run["startTime"]) - pushed.timestamp()
+    record_property("seconds from push to the first run on new code", round(seconds, 1))
+    print(f"from the push to the first run on new code: {seconds:.1f} s")
+    assert seconds <= patience(FIRST_RUN_SECONDS)
