@@ -21,8 +21,9 @@ from data_platform.local_cloud import keys, postgres
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import any_free
 from data_platform.local_cloud.processes import start, stop, wait_until_ready
-from data_platform_tests.deploy.builder import Builder, Container, why_not
+from data_platform_tests.deploy.builder import Builder, why_not
 from data_platform_tests.deploy.compose import services, shell_words
+from data_platform_tests.deploy.containers import Container
 from data_platform_tests.deploy.dockerfile import healthcheck, image_environment, read_stages
 from data_platform_tests.deploy.test_image import PROJECT, named, pinned
 
@@ -132,7 +133,7 @@ print(json.dumps({
     "writable": [folder for folder in ("/", "/app", "/opt/venv", "/etc", "/var/lib", "/tmp")
                  if not subprocess.run(["touch", f"{folder}/.try"], capture_output=True).returncode],
     "programs": [name for name in ("git", "tini", "dagster", "dbt", "data-platform") if shutil.which(name)],
-    "variables": sorted(os.environ),
+    "variables": [pair.split("=")[0] for pair in open("/proc/1/environ").read().split("\\0") if "=" in pair],
     "package": importlib.util.find_spec("data_platform").origin,
     "interfaces": sorted(os.listdir("/proc/self/net/dev_snmp6")) if os.path.isdir("/proc/self/net/dev_snmp6") else [],
 }))
@@ -168,22 +169,60 @@ def test_one_image_serves_code_ui_and_daemon_and_ends_when_told(
     ui, daemon = started("webserver"), started("daemon")
     for container in (ui, daemon):
         seconds[container.name] = container.wait_until(shell_words(defined[container.name]["healthcheck"]["test"]), 90)
+    assert_serves_definitions(ui)
+    with ThreadPoolExecutor() as pool:
+        ended = dict(zip(("daemon", "webserver"), pool.map(Container.stop, (daemon, ui)), strict=True))
+    ended["code-server"] = code.stop()
+    print({"healthy after": seconds, "ended": ended})
+    for container in (code, ui, daemon):
+        assert_ended_well(container, *ended[container.name])
+
+
+def test_the_demo_runs_in_containers_of_its_own(builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The services of compose.yaml's profile `local`, on one loopback, each healthy before the next."""
+    builder.build("local")
+    state = tmp_path_factory.mktemp("state") / "volume"
+    state.mkdir()
+    os.chown(state, 10001, 10001)
+    defined = services()
+    running: dict[str, Container] = {}
+    for name in ("local-cloud", "local-code-server", "local-daemon", "local-webserver"):
+        service = defined[name]
+        assert set(service.get("depends_on", {})) <= set(running)
+        entrypoint = [word.replace("$$", "$") for word in service["entrypoint"]]
+        (volume,) = (mount for mount in service["volumes"] if mount.startswith("local-state:"))
+        running[name] = builder.start(
+            service["build"]["target"],
+            name,
+            service["environment"],
+            service.get("command"),
+            {state: volume.partition(":")[2]},
+            entrypoint,
+        )
+        own = service.get("healthcheck", {}).get("test")
+        running[name].wait_until(shell_words(own) if own else healthcheck(builder.stages, STAGE), 120)
+    assert_serves_definitions(running["local-webserver"])
+    for container in reversed(running.values()):
+        assert_ended_well(container, *container.stop())
+    assert "the local cloud is down" in running["local-cloud"].output()
+
+
+def assert_serves_definitions(ui: Container) -> None:
+    """That the UI shows the code location, loaded, with its assets."""
     asked = ui.run(["python", "-c", ASK, json.dumps({"query": QUERY})])
     (location,) = json.loads(asked.stdout)["data"]["workspaceOrError"]["locationEntries"]
     assert location["name"] == "data_platform"
     assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation", location
     (repository,) = location["locationOrLoadError"]["repositories"]
     assert len(repository["assetNodes"]) > 10
-    with ThreadPoolExecutor() as pool:
-        ended = dict(zip(("daemon", "webserver"), pool.map(Container.stop, (daemon, ui)), strict=True))
-    ended["code-server"] = code.stop()
-    print({"healthy after": seconds, "ended": ended})
-    for container in (code, ui, daemon):
-        status, took = ended[container.name]
-        assert status == 0, f"{container.name} ended with {status}:\n{container.output()}"
-        assert took < PROMPT, container.name
-        for trouble in ("Read-only file system", "Permission denied"):
-            assert trouble not in container.output(), container.output()
+
+
+def assert_ended_well(container: Container, status: int, took: float) -> None:
+    """That it ended promptly, by itself, and never tried to write where it may not."""
+    assert status == 0, f"{container.name} ended with {status}:\n{container.output()}"
+    assert took < PROMPT, container.name
+    for trouble in ("Read-only file system", "Permission denied"):
+        assert trouble not in container.output(), container.output()
 
 
 ASK = """
