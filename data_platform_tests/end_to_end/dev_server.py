@@ -56,6 +56,23 @@ class DevServer:
         data: dict[str, Any] = found["data"]
         return data
 
+    def launch_job(self, job: str) -> str:
+        """Launches a whole job, as the UI does. Returns the run's id."""
+        params = {
+            "selector": {
+                "repositoryLocationName": "data_platform",
+                "repositoryName": "__repository__",
+                "pipelineName": job,
+            },
+            "runConfigData": {},
+            "mode": "default",
+        }
+        launch = "mutation($params: ExecutionParams!) {launchRun(executionParams: $params) {__typename"
+        launch += " ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"
+        answer = self.graphql(launch, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
     def wait_until_ready(self) -> None:
         """Waits until the code location is loaded and the daemon reports."""
 

@@ -102,7 +102,7 @@ class Partner:
 @dataclass
 class Deploys:
     """What happened: (commit, when it was pushed) of the code at first, a bad one, and a good one; and after it all the
-    runs, the ticks, and what was dropped."""
+    runs, the ticks, what was dropped, and two runs of the day that were launched just before the good one's push."""
 
     platform: Platform
     dev: DevServer
@@ -110,6 +110,7 @@ class Deploys:
     bad: tuple[str, datetime]
     good: tuple[str, datetime]
     dropped: list[str]
+    before: list[str]
     runs: list[dict[str, Any]]
     ticks: list[dict[str, Any]]
 
@@ -142,6 +143,8 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
                 _wait_for_run(dev, at_first[0])
                 bad = repository.push("A commit that does not load.", broken=True)
                 wait_for(lambda: "refused" in dev.log.read_text(), patience(60), "the bad commit is refused")
+                before = [dev.launch_job("daily") for _ in range(2)]  # models are built one run at a time: one waits
+                wait_for(lambda: "STARTED" in _statuses(dev, before), patience(90), "a run is in flight")
                 good = repository.push("As it is now.")
                 _wait_for_run(dev, good[0])
                 time.sleep(10)
@@ -149,11 +152,17 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
                 partner.stop()
             wait_for(lambda: _all_settled(dev, platform, len(partner.dropped)), patience(180), "every file is settled")
             ticks = dev.graphql(TICKS)["sensorOrError"]["sensorState"]["ticks"]
-            yield Deploys(platform, dev, at_first, bad, good, partner.dropped, _runs(dev), ticks)
+            ended = {"SUCCESS", "FAILURE"}
+            wait_for(lambda: _statuses(dev, before) <= ended, patience(180), "the runs of before the push end")
+            yield Deploys(platform, dev, at_first, bad, good, partner.dropped, before, _runs(dev), ticks)
         finally:
             dev.stop()
     finally:
         cloud.down()
+
+
+def _statuses(dev: DevServer, run_ids: list[str]) -> set[str]:
+    return {run["status"] for run in _runs(dev) if run["runId"] in run_ids}
 
 
 def _wait_for_run(dev: DevServer, commit: str) -> None:
@@ -169,6 +178,12 @@ def _all_settled(dev: DevServer, platform: Platform, files: int) -> bool:
     under_way = [run for run in _runs(dev) if run["status"] not in ("SUCCESS", "FAILURE", "CANCELED")]
     landing = [run for run in under_way if "data_platform/landing" in run["tags"]]
     return not landing and platform.number("SELECT COUNT(*) FROM PLATFORM.DELIVERIES") >= files
+
+
+def _commits(run: dict[str, Any]) -> set[str]:
+    """The commits that a run's materializations name."""
+    entries = [entry for event in run["eventConnection"]["events"] for entry in event.get("metadataEntries", ())]
+    return {entry["text"] for entry in entries if entry["label"] == "code_commit"}
 
 
 def test_of_a_steady_load_nothing_is_lost_or_doubled(deploys: Deploys) -> None:
@@ -188,14 +203,24 @@ def test_no_run_failed_and_none_ran_the_bad_commit(deploys: Deploys) -> None:
 
 
 def test_each_run_ran_the_commit_that_it_was_made_with(deploys: Deploys) -> None:
-    ran = 0
+    told = {run["runId"]: _commits(run) for run in deploys.runs}
+    assert sum(bool(commits) for commits in told.values()) >= 2
     for run in deploys.runs:
-        for event in run["eventConnection"]["events"]:
-            found = {entry["label"]: entry.get("text") for entry in event.get("metadataEntries", ())}
-            if "code_commit" in found:
-                assert found["code_commit"] == run["tags"]["data_platform/commit"], run["runId"]
-                ran += 1
-    assert ran >= 2
+        assert told[run["runId"]] <= {run["tags"]["data_platform/commit"]}, run["runId"]
+
+
+def test_a_run_in_flight_and_one_in_the_queue_keep_the_commit_of_before_the_push(deploys: Deploys) -> None:
+    in_flight, queued = sorted(
+        (run for run in deploys.runs if run["runId"] in deploys.before), key=lambda run: run["startTime"]
+    )
+    _, pushed = deploys.good
+    served = min(run["startTime"] for run in deploys.of(deploys.good[0]) if run["startTime"])
+    assert in_flight["startTime"] < pushed.timestamp() < queued["startTime"]
+    assert queued["endTime"] > served
+    for run in (in_flight, queued):
+        assert run["status"] == "SUCCESS"
+        assert run["tags"]["data_platform/commit"] == deploys.at_first[0]
+        assert _commits(run) == {deploys.at_first[0]}
 
 
 def test_the_sensor_ticked_all_the_while(deploys: Deploys) -> None:
