@@ -19,7 +19,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_platform_tests.benchmarks import code_location, csv_to_parquet, landing_tick, packing, per_table, whole_path
+from data_platform_tests.benchmarks import (
+    code_location,
+    csv_to_parquet,
+    landing_tick,
+    packing,
+    per_table,
+    push_to_run,
+    whole_path,
+)
 from data_platform_tests.benchmarks.runner import ROOT, result
 
 QUICK_CSV_ROWS = 20_000
@@ -75,6 +83,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,
     "packing": packing.run,
+    "push_to_run": push_to_run.run,
     "whole_path": whole_path.run,
 }
 ON_REQUEST = frozenset(("whole_path",))

@@ -11,7 +11,7 @@ from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, tabl
 from data_platform_tests.benchmarks.runner import SideFailed, measured
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "measured"}
-SERVERS = {"per_table"}
+SERVERS = {"per_table", "push_to_run"}
 
 
 @pytest.mark.parametrize(
