@@ -6,6 +6,7 @@ The one template serves AWS, compose and the local cloud. Where runs aren't task
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from data_platform.environment import Settings, SettingsError, settings
 from data_platform.environment.groups import fields_of
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "deploy" / "dagster.yaml"
-_ONLY_WITH_TASKS = ("run_launcher", "compute_logs")
 _WHOLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -26,8 +26,9 @@ def render(template: str, given: Settings) -> str:
     example of each."""
     document = yaml.safe_load(template)
     if given.runs_on != "ecs":
-        for part in _ONLY_WITH_TASKS:
-            document.pop(part, None)
+        del document["run_launcher"]
+        if given.logs_bucket is None:
+            del document["compute_logs"]
     values = {variable: (field, value) for variable, field, value in fields_of(given)}
     missing: dict[str, str] = {}
 
@@ -52,11 +53,9 @@ def write(home: Path, given: Settings | None = None) -> Path:
     text = "# Made of deploy/dagster.yaml and the settings; changes are overwritten.\n"
     text += render(TEMPLATE.read_text(encoding="utf-8"), given or settings())
     home.mkdir(parents=True, exist_ok=True)
-    path, aside = home / "dagster.yaml", home / ".dagster.yaml.new"
-    aside.write_text(
-        f"# Made of deploy/dagster.yaml and the settings; changes are overwritten.\n{text}", encoding="utf-8"
-    )
-    return aside.replace(path)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=home, prefix=".dagster.yaml.", delete=False) as aside:
+        aside.write(text)
+    return Path(aside.name).replace(home / "dagster.yaml")
 
 
 def _filled(node: Any, setting: Callable[[str], Any]) -> Any:

@@ -72,6 +72,12 @@ def test_on_a_laptop_only_what_speaks_of_ecs_is_missing() -> None:
     assert {name for name in processes if processes[name] != tasks[name]} == {"concurrency"}, "fewer runs at a time"
 
 
+def test_what_processes_print_goes_to_a_bucket_where_one_is_named() -> None:
+    rendered = _rendered({"DATA_PLATFORM_LOGS_BUCKET": "team-logs", "DAGSTER_HOME": "/tmp/dagster"})
+    assert "run_launcher" not in rendered
+    assert rendered["compute_logs"] == _rendered(PRODUCTION)["compute_logs"]
+
+
 def test_each_setting_of_the_template_is_one_of_the_platforms() -> None:
     known = {variable for variable, _, _ in fields_of(Settings.from_environment({}))}
     assert set(re.findall(r"\$\{(\w+)\}", yaml.safe_dump(yaml.safe_load(TEMPLATE)))) <= known

@@ -66,15 +66,15 @@ class Fleet:
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(instance))
         server = {"host": "127.0.0.1", "port": self.ports["code"], "location_name": "fleet"}
         (self.folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+        self.faults = Faults.of(Path(self.cloud["DATA_PLATFORM_STATE_DIR"]))
+        self.use_image(self.image)
+
+    def use_image(self, image: str) -> None:
+        """Makes an image known that is this checkout. Code servers that are started from now on have it for runs."""
         layout = Layout.at(Path(self.cloud["DATA_PLATFORM_STATE_DIR"]))
-        self.faults = Faults.of(layout.root)
-        path = {
-            "PATH": f"{BIN}:/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "MARKS": str(self.marks),
-        }
-        register(layout.root / "images", self.image, LocalImage((), str(ROOT), path))
+        python = {"PATH": f"{BIN}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        register(layout.root / "images", image, LocalImage((), str(ROOT), {**python, "MARKS": str(self.marks)}))
+        self.image = image
 
     @property
     def environment(self) -> dict[str, str]:

@@ -190,3 +190,30 @@ def test_a_daemon_that_dies_between_launching_and_writing_it_down_finds_the_task
     wait_for(found, patience(60), "its task is found")
     fleet.terminate(run_id)
     assert fleet.ended(run_id).status == CANCELED
+
+
+def test_over_a_deploy_runs_in_flight_and_in_the_queue_keep_their_image(fleet: Fleet) -> None:
+    in_flight = [fleet.launch("endless") for _ in range(int(fleet.cloud.get("DATA_PLATFORM_MAX_RUNS", "4")))]
+    pids = [fleet.running("endless", run) for run in in_flight]
+    queued, old = fleet.launch("fine"), fleet.image
+    fleet.kill("code", signal.SIGTERM)
+    fleet.use_image("fleet:2")
+    fleet.start("code")
+
+    def noticed() -> bool:
+        try:
+            run = fleet.launch("first", tags={"dagster/priority": "1"})
+        except AssertionError:  # the webserver tries to reach the new code server now and then
+            return False
+        found = fleet.ended(run, 120)
+        return found.tags["dagster/image"] == "fleet:2" and found.status == SUCCESS
+
+    fleet.terminate(in_flight[0])  # a place for one more at a time
+    wait_for(noticed, patience(150), "new runs are of the new image", every=1)
+    assert all(psutil.pid_exists(pid) for pid in pids[1:])
+    assert fleet.ended(queued).status == SUCCESS
+    (task,) = fleet.tasks(queued)
+    assert task["containers"][0]["image"] == old
+    for run in in_flight[1:]:
+        fleet.terminate(run)
+    assert [fleet.ended(run).status for run in in_flight] == [CANCELED] * len(in_flight)
