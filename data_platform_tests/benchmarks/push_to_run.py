@@ -58,12 +58,12 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
     """Some pushes to the platform's own code, on a local cloud of their own."""
     from data_platform_tests.end_to_end.dev_server import DevServer
     from data_platform_tests.end_to_end.platform import Platform
-    from data_platform_tests.end_to_end.test_deploys import Repository
+    from data_platform_tests.end_to_end.test_deploys import CodeRepository
     from data_platform_tests.servers.local_cloud import private_cloud
 
     folder = Path(options["folder"])
     folder.chmod(0o755)  # PostgreSQL is another user
-    repository = Repository(folder)
+    repository = CodeRepository(folder)
     repository.push("As it was at first.")
     cloud = private_cloud(folder / "cloud", runs_on="ecs")
     try:

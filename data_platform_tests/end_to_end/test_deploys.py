@@ -4,9 +4,9 @@ it was made with."""
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from data_platform_tests.end_to_end.dev_server import DevServer
-from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
+from data_platform_tests.end_to_end.platform import ROOT, Platform, patience, wait_for
 from data_platform_tests.end_to_end.project import copy_project
 from data_platform_tests.servers.local_cloud import private_cloud
 
@@ -36,34 +36,60 @@ TICKS = """{sensorOrError(sensorSelector: {repositoryLocationName: "data_platfor
 
 
 class Repository:
-    """The project's code in a repository of its own, and a clone that pushes to it."""
+    """A bare repository, as a team's git server has it, and a clone that pushes to its branch `main`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url, self._clone = folder / "platform.git", copy_project(folder)
-        (self._clone / "requirements").mkdir()
-        here = Path(__file__).parents[2]
-        (self._clone / "requirements" / "base.txt").write_text((here / "requirements" / "base.txt").read_text())
-        (self._clone / ".gitignore").write_text((here / ".gitignore").read_text())
-        self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.url))
+    def __init__(self, url: Path, clone: Path) -> None:
+        self.url, self.clone = url, clone
+        self._git("init", "--quiet", "--bare", "--initial-branch=main", str(url))
         self._git("init", "--quiet", "--initial-branch=main")
-        self._git("remote", "add", "origin", str(self.url))
+        self._git("remote", "add", "origin", str(url))
 
-    def push(self, description: str, broken: bool = False) -> tuple[str, datetime]:
-        """Pushes a feed's new description, or one that doesn't load. Returns the commit and when it was there."""
-        text = (self._clone / FEED).read_text()
-        changed, count = re.subn(r"^  description: .*$", f"  description: {description}", text, flags=re.MULTILINE)
-        assert count == 1
-        (self._clone / FEED).write_text(changed.replace("load_mode:", "lode_mode:") if broken else changed)
+    def push_all(self, message: str) -> tuple[str, datetime]:
+        """Pushes what is in the clone. Returns the commit and when it was there."""
         self._git("add", "--all")
-        self._git("commit", "--quiet", "--message", description)
+        self._git("commit", "--quiet", "--message", message)
         self._git("push", "--quiet", "origin", "main")
-        (self._clone / FEED).write_text(changed)
         return self._git("rev-parse", "HEAD"), datetime.now(UTC)
 
     def _git(self, *arguments: str) -> str:
         author = ("-c", "user.name=A Tester", "-c", "user.email=tester@example.org")
-        done = subprocess.run(["git", *author, *arguments], cwd=self._clone, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *author, *arguments], cwd=self.clone, capture_output=True, text=True, check=True)
         return done.stdout.strip()
+
+
+class CodeRepository(Repository):
+    """The project's code."""
+
+    def __init__(self, folder: Path) -> None:
+        clone = copy_project(folder)
+        (clone / "requirements").mkdir()
+        for name in ("requirements/base.txt", ".gitignore"):
+            shutil.copy(ROOT / name, clone / name)
+        super().__init__(folder / "platform.git", clone)
+
+    def push(self, description: str, broken: bool = False) -> tuple[str, datetime]:
+        """Pushes a feed's new description, or one that doesn't load. Returns the commit and when it was there."""
+        file = self.clone / FEED
+        changed, count = re.subn(r"^  description: .*$", f"  description: {description}", file.read_text(), flags=re.M)
+        assert count == 1
+        file.write_text(changed.replace("load_mode:", "lode_mode:") if broken else changed)
+        pushed = self.push_all(description)
+        file.write_text(changed)
+        return pushed
+
+
+class DbtRepository(Repository):
+    """The dbt project, in a repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        left_out = shutil.ignore_patterns("target", "logs")
+        super().__init__(folder / "dbt.git", shutil.copytree(ROOT / "dbt_project", folder / "dbt", ignore=left_out))
+
+    def push(self, comment: str) -> tuple[str, datetime]:
+        """Pushes a model with a new comment. Returns the commit and when it was there."""
+        model = self.clone / "models" / "marts" / "dim_stations.sql"
+        model.write_text(f"-- {comment}\n{model.read_text()}")
+        return self.push_all(comment)
 
 
 @dataclass
@@ -101,16 +127,19 @@ class Partner:
 
 @dataclass
 class Deploys:
-    """What happened: (commit, when it was pushed) of the code at first, a bad one, and a good one; and after it all the
-    runs, the ticks, what was dropped, and two runs of the day that were launched just before the good one's push."""
+    """What happened: (commit, when it was pushed) of the code at first, a bad one, a good one, and of new models; what
+    was dropped; two runs of the day launched just before the good one's push, and one just after that of the models;
+    and at the end all the runs and the sensor's ticks."""
 
     platform: Platform
     dev: DevServer
     at_first: tuple[str, datetime]
     bad: tuple[str, datetime]
     good: tuple[str, datetime]
+    new_models: tuple[str, datetime]
     dropped: list[str]
     before: list[str]
+    models_run: str
     runs: list[dict[str, Any]]
     ticks: list[dict[str, Any]]
 
@@ -125,12 +154,14 @@ def _runs(dev: DevServer) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
-    repository = Repository(tmp_path_factory.mktemp("repository"))
-    at_first = repository.push("As it was at first.")
+    repositories = tmp_path_factory.mktemp("repositories")
+    repository, dbt = CodeRepository(repositories), DbtRepository(repositories)
+    at_first, _ = repository.push("As it was at first."), dbt.push_all("As it was at first.")
     folder = tmp_path_factory.mktemp("state")
-    cloud = private_cloud(folder / "cloud", runs_on="ecs")
+    models = {"DATA_PLATFORM_DBT_URL": str(dbt.url), "DATA_PLATFORM_DBT_REF": "main"}
+    cloud = private_cloud(folder / "cloud", runs_on="ecs", own=models)
     try:
-        platform = Platform.on(cloud.up())
+        platform = Platform.on({**cloud.up(), **models})
         made = platform.command("data-platform", "schema", "apply", "--yes")
         assert made.returncode == 0, made.stdout + made.stderr
         planned = platform.command("data-platform", "schema", "plan")
@@ -147,14 +178,17 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
                 wait_for(lambda: "STARTED" in _statuses(dev, before), patience(90), "a run is in flight")
                 good = repository.push("As it is now.")
                 _wait_for_run(dev, good[0])
-                time.sleep(10)
+                new_models = dbt.push("As of now.")
+                models_run = dev.launch_job("daily")  # before the code server can have seen the push
             finally:
                 partner.stop()
             wait_for(lambda: _all_settled(dev, platform, len(partner.dropped)), patience(180), "every file is settled")
             ticks = dev.graphql(TICKS)["sensorOrError"]["sensorState"]["ticks"]
-            ended = {"SUCCESS", "FAILURE"}
-            wait_for(lambda: _statuses(dev, before) <= ended, patience(180), "the runs of before the push end")
-            yield Deploys(platform, dev, at_first, bad, good, partner.dropped, before, _runs(dev), ticks)
+            by_hand, ended = [*before, models_run], {"SUCCESS", "FAILURE"}
+            wait_for(lambda: _statuses(dev, by_hand) <= ended, patience(240), "the runs that were launched end")
+            yield Deploys(
+                platform, dev, at_first, bad, good, new_models, partner.dropped, before, models_run, _runs(dev), ticks
+            )
         finally:
             dev.stop()
     finally:
@@ -180,10 +214,10 @@ def _all_settled(dev: DevServer, platform: Platform, files: int) -> bool:
     return not landing and platform.number("SELECT COUNT(*) FROM PLATFORM.DELIVERIES") >= files
 
 
-def _commits(run: dict[str, Any]) -> set[str]:
+def _commits(run: dict[str, Any], label: str = "code_commit") -> set[str]:
     """The commits that a run's materializations name."""
     entries = [entry for event in run["eventConnection"]["events"] for entry in event.get("metadataEntries", ())]
-    return {entry["text"] for entry in entries if entry["label"] == "code_commit"}
+    return {entry["text"] for entry in entries if entry["label"] == label}
 
 
 def test_of_a_steady_load_nothing_is_lost_or_doubled(deploys: Deploys) -> None:
@@ -221,6 +255,13 @@ def test_a_run_in_flight_and_one_in_the_queue_keep_the_commit_of_before_the_push
         assert run["status"] == "SUCCESS"
         assert run["tags"]["data_platform/commit"] == deploys.at_first[0]
         assert _commits(run) == {deploys.at_first[0]}
+
+
+def test_a_run_builds_the_models_that_were_there_when_it_started(deploys: Deploys) -> None:
+    (run,) = (run for run in deploys.runs if run["runId"] == deploys.models_run)
+    assert run["status"] == "SUCCESS"
+    assert _commits(run, "dbt_commit") == {deploys.new_models[0]}
+    assert _commits(run) == {deploys.good[0]}
 
 
 def test_the_sensor_ticked_all_the_while(deploys: Deploys) -> None:

@@ -21,14 +21,16 @@ from data_platform.local_cloud.supervisor import LocalCloud
 DECLARED = Path(data_platform.__file__).parent / "defs"
 
 
-def private_cloud(state_dir: Path, defs_dir: Path = DECLARED, runs_on: RunsOn = "process") -> LocalCloud:
+def private_cloud(
+    state_dir: Path, defs_dir: Path = DECLARED, runs_on: RunsOn = "process", own: Mapping[str, str] | None = None
+) -> LocalCloud:
     """A local cloud that shares nothing with the developer's, nor with another test's. Not started."""
     ports: dict[str, int] = {}
     for name in PREFERRED:
         while (port := any_free()) in ports.values():
             pass
         ports[name] = port
-    return LocalCloud(replace(CloudSpec(state_dir, defs_dir, runs_on=runs_on), preferred_ports=ports))
+    return LocalCloud(replace(CloudSpec(state_dir, defs_dir, runs_on=runs_on, own=own or {}), preferred_ports=ports))
 
 
 @pytest.fixture(scope="session")
