@@ -24,7 +24,12 @@ def services() -> dict[str, dict[str, Any]]:
     return found
 
 
+def unescaped(words: list[str]) -> list[str]:
+    """A command line as compose gives it to a container: `$$` is its way to write `$`."""
+    return [word.replace("$$", "$") for word in words]
+
+
 def shell_words(test: list[str]) -> list[str]:
-    """A health check's command line. `$$` is compose's way to write `$`."""
-    kind, *words = [word.replace("$$", "$") for word in test]
+    """A health check's command line."""
+    kind, *words = unescaped(test)
     return words if kind == "CMD" else ["sh", "-c", *words]

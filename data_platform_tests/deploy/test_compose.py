@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from data_platform_tests.deploy.compose import FILE, compose, services, shell_words
+from data_platform_tests.deploy.compose import FILE, compose, services, shell_words, unescaped
 from data_platform_tests.deploy.dockerfile import ROOT, command_of, read_stages
 from data_platform_tests.deploy.test_image import SECRET, assert_exists
 
@@ -160,7 +160,7 @@ def test_the_local_cloud_is_asked_to_end_when_its_container_is(tmp_path: Path) -
     program.chmod(0o755)
     entrypoint = SERVICES["local-cloud"]["entrypoint"]
     assert entrypoint[:3] == ["/usr/bin/tini", "-s", "--"]
-    words: list[Any] = [*entrypoint[3:], *SERVICES["local-cloud"]["command"]]
+    words: list[Any] = [*entrypoint[3:], *unescaped(SERVICES["local-cloud"]["command"])]
     words[-1] = words[-1].replace("/tmp/", f"{tmp_path}/")
     running = subprocess.Popen(words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, start_new_session=True)
     for _ in range(500):
@@ -170,7 +170,7 @@ def test_the_local_cloud_is_asked_to_end_when_its_container_is(tmp_path: Path) -
             running.wait(0.02)
     try:
         running.terminate()
-        assert running.wait(10) == 0
+        assert running.wait(30) == 0
     finally:
         os.killpg(running.pid, signal.SIGKILL)  # what else the container's end would end
     assert asked.read_text(encoding="utf-8").split() == ["up", "down"]

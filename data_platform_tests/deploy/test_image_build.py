@@ -22,7 +22,7 @@ from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import any_free
 from data_platform.local_cloud.processes import start, stop, wait_until_ready
 from data_platform_tests.deploy.builder import Builder, why_not
-from data_platform_tests.deploy.compose import services, shell_words
+from data_platform_tests.deploy.compose import services, shell_words, unescaped
 from data_platform_tests.deploy.containers import Container
 from data_platform_tests.deploy.dockerfile import healthcheck, image_environment, read_stages
 from data_platform_tests.deploy.test_image import PROJECT, named, pinned
@@ -189,15 +189,14 @@ def test_the_demo_runs_in_containers_of_its_own(builder: Builder, tmp_path_facto
     for name in ("local-cloud", "local-code-server", "local-daemon", "local-webserver"):
         service = defined[name]
         assert set(service.get("depends_on", {})) <= set(running)
-        entrypoint = [word.replace("$$", "$") for word in service["entrypoint"]]
         (volume,) = (mount for mount in service["volumes"] if mount.startswith("local-state:"))
         running[name] = builder.start(
             service["build"]["target"],
             name,
             service["environment"],
-            service.get("command"),
+            unescaped(service["command"]),
             {state: volume.partition(":")[2]},
-            entrypoint,
+            unescaped(service["entrypoint"]),
         )
         own = service.get("healthcheck", {}).get("test")
         running[name].wait_until(shell_words(own) if own else healthcheck(builder.stages, STAGE), 120)
