@@ -26,6 +26,8 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", int(os.environ.get("DAGSTER_GRPC_MAX_RX_BYTES") or _LARGEST)),
     ("grpc.max_send_message_length", int(os.environ.get("DAGSTER_GRPC_MAX_SEND_BYTES") or _LARGEST)),
 )
+# Characters. A status travels as a header, which gRPC refuses from 16 kB on, and what isn't ASCII takes up to 12 bytes.
+_LONGEST_WHY = 1200
 _HOP_BY_HOP = ("user-agent", "content-type", "te", "connection")
 
 
@@ -73,7 +75,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         def change() -> None:
             if self._current is not None and self._current is not upstream:
                 self._older.append(self._current)
-            self._current, self._why = upstream, why or self._why
+            self._current, self._why = upstream, _short(why) or self._why
             self._arrived.set()
             self._arrived = asyncio.Event()
 
@@ -199,8 +201,14 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def _never_sent(error: Any) -> bool:
-    """Whether there was no connection to send the request by, so that sending it again does nothing twice."""
-    return error.code() == grpc.StatusCode.UNAVAILABLE and "connect" in (error.details() or "").lower()
+    """Whether there was no connection to send the request by, so that sending it again does nothing twice. A connection
+    that was "reset by peer" did carry it."""
+    return error.code() == grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith("failed to connect")
+
+
+def _short(why: str) -> str:
+    half = _LONGEST_WHY // 2
+    return why if len(why) <= _LONGEST_WHY else f"{why[:half]}\n(...)\n{why[-half:]}"
 
 
 def _says_yes(reply: bytes) -> bool:

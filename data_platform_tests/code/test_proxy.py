@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -178,6 +182,57 @@ def test_a_call_that_finds_the_backend_dead_waits_for_the_next(
     time.sleep(0.5)
     proxy.use(new.upstream)
     assert late.result(5) == b"new"
+
+
+def test_a_call_that_a_killed_backend_had_taken_is_not_made_twice(proxy: Proxy, tmp_path: Path) -> None:
+    """What it hadn't read when it was killed makes the connection "reset by peer", the calls before that too."""
+    first, second = (tmp_path / f"{number}.sock" for number in (1, 2))
+    taken = tmp_path / "taken"
+    dying, fresh = (
+        subprocess.Popen([sys.executable, "-c", _STALLS, str(path), str(taken)]) for path in (first, second)
+    )
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
+            proxy.use(Upstream(str(first)))
+            started = channel.unary_unary("/x/Start").future(b"", timeout=20)
+            until(lambda: taken.exists() and second.exists(), 20)
+            os.kill(dying.pid, signal.SIGSTOP)
+            unread = channel.unary_unary("/x/Unread").future(b"x" * 100, timeout=20)
+            time.sleep(0.5)
+            dying.kill()
+            dying.wait()
+            proxy.use(Upstream(str(second)))
+            assert started.exception(10).code() == grpc.StatusCode.UNAVAILABLE
+            assert unread.exception(10).code() == grpc.StatusCode.UNAVAILABLE
+    finally:
+        for process in (dying, fresh):
+            process.kill()
+            process.wait()
+    assert taken.read_text() == "/x/Start "
+
+
+_STALLS = """
+import grpc, sys, time
+from concurrent import futures
+class Stalls(grpc.GenericRpcHandler):
+    def service(self, details):
+        def one(request, context):
+            open(sys.argv[2], "a").write(details.method + " ")
+            time.sleep(60)
+        return grpc.unary_unary_rpc_method_handler(one)
+server = grpc.server(futures.ThreadPoolExecutor(4), handlers=(Stalls(),))
+server.add_insecure_port("unix:" + sys.argv[1])
+server.start()
+server.wait_for_termination()
+"""
+
+
+def test_a_long_reason_is_cut_and_not_lost(proxy: Proxy, channel: grpc.Channel) -> None:
+    proxy.use(None, "it is refused: " + "é" * 50_000 + " at the end")
+    with pytest.raises(grpc.RpcError) as error:
+        call(channel, "Name", timeout=0.5)
+    assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert error.value.details().startswith("it is refused") and error.value.details().endswith("at the end")
 
 
 def test_ending_a_run_reaches_the_older_backend_whose_child_it_is(
