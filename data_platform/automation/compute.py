@@ -72,7 +72,7 @@ def largest(declared: Iterable[Compute]) -> Compute:
     return Compute(
         cpu=cpu,
         memory=memory,
-        ephemeral_storage=max(each.ephemeral_storage or 0 for each in all_of_them) or None,
+        ephemeral_storage=fit_storage(max(each.ephemeral_storage or 0 for each in all_of_them)) or None,
         spot=all(each.spot for each in all_of_them),
     )
 
@@ -85,6 +85,12 @@ def fit(cpu: int, memory: int) -> tuple[int, int]:
                 if mebibytes >= memory:
                     return units, mebibytes
     return max(SIZES), _LARGEST
+
+
+def fit_storage(gibibytes: int) -> int:
+    """The smallest disk that is at least so large, in GiB; the largest there is where none is; 0, Fargate's own, for
+    what fits into that."""
+    return min(max(gibibytes, 21), 200) if gibibytes > 20 else 0
 
 
 def one_up(cpu: int, memory: int) -> tuple[int, int] | None:

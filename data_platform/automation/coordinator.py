@@ -1,13 +1,14 @@
 """What every run is given on its way into the queue: the size of its task, how it is retried, what code it
 runs."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.compute import Compute, fit, largest, one_up
+from data_platform.automation.compute import Compute, fit, fit_storage, largest, one_up
 
 IMAGE_TAG = "dagster/image"
 COMMIT_TAG = "data_platform/commit"
@@ -16,7 +17,11 @@ SPOT_TAG = "data_platform/spot"
 OUT_OF_MEMORY_TAG = "data_platform/out_of_memory_at"
 """On a run that was killed for memory: the MiB it had. A retry has its parent's tags."""
 INTERRUPTED_TAG = "data_platform/spot_interrupted"
+SIZE_TAG = ".data_platform/size"
+"""On every run: those tags of its size that nobody asked for by hand, as JSON. A retry, and a re-execution after the
+size in a defs.yaml was changed, come with their parent's tags, which then say nothing."""
 RETRY_STRATEGY_TAG = "dagster/retry_strategy"
+_RANGE_TAG = "dagster/asset_partition_range_start"
 
 _log = logging.getLogger(__name__)
 
@@ -55,17 +60,26 @@ def _declared(run: dg.DagsterRun, workspace: Any) -> Iterator[Compute]:
 
 def _size(tags: Mapping[str, str], declared: Sequence[Compute]) -> dict[str, str]:
     """The tags of a run's size. What someone asked for by hand stands, made a size that Fargate has. A run that was
-    killed for memory gets the next size; one that Spot took back goes on demand."""
-    size = largest(declared)
-    asked = _number(tags, "ecs/cpu"), _number(tags, "ecs/memory")
-    cpu, memory = fit(*asked) if any(asked) else (size.cpu or 0, size.memory or 0)
+    killed for memory gets at least the next size; one that Spot took back goes on demand."""
+    size, asked = largest(declared), _by_hand(tags)
+    by_hand = _number(asked, "ecs/cpu"), _number(asked, "ecs/memory")
+    cpu, memory = fit(*by_hand) if any(by_hand) else (size.cpu or 0, size.memory or 0)
     if killed_at := _number(tags, OUT_OF_MEMORY_TAG):
-        cpu, memory = one_up(cpu, killed_at) or fit(cpu, killed_at)
+        _, more = one_up(cpu, killed_at) or fit(cpu, killed_at)
+        cpu, memory = fit(cpu, max(memory, more))
     found = {"ecs/cpu": str(cpu), "ecs/memory": str(memory)}
-    if storage := _number(tags, "ecs/ephemeral_storage") or size.ephemeral_storage:
-        found["ecs/ephemeral_storage"] = str(storage)
-    spot = (tags.get(SPOT_TAG) == "true" or size.spot) and INTERRUPTED_TAG not in tags
-    return found | {SPOT_TAG: str(spot).lower()}
+    storage = fit_storage(_number(asked, "ecs/ephemeral_storage") or size.ephemeral_storage or 0)
+    if storage or "ecs/ephemeral_storage" in tags:
+        found["ecs/ephemeral_storage"] = str(storage or "")
+    spot = asked.get(SPOT_TAG, str(size.spot).lower()) == "true" and INTERRUPTED_TAG not in tags
+    found[SPOT_TAG] = str(spot).lower()
+    return {**found, SIZE_TAG: json.dumps({name: value for name, value in found.items() if name not in asked})}
+
+
+def _by_hand(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags without those of the size that were put here on a run before this one."""
+    put = json.loads(tags.get(SIZE_TAG, "{}"))
+    return {name: value for name, value in tags.items() if put.get(name) != value}
 
 
 def _number(tags: Mapping[str, str], name: str) -> int:
@@ -74,10 +88,11 @@ def _number(tags: Mapping[str, str], name: str) -> int:
 
 
 def _record(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
-    """What tells later which code a run ran, and how it is to be retried: only the assets that are missing."""
+    """What tells later which code a run ran, and how it is to be retried: only the assets that are missing. Of a
+    run of a range of partitions all of them: Dagster counts an asset as made when one of its partitions was."""
     tags = {}
     if declared and RETRY_STRATEGY_TAG not in run.tags:
-        tags[RETRY_STRATEGY_TAG] = "FROM_ASSET_FAILURE"
+        tags[RETRY_STRATEGY_TAG] = "ALL_STEPS" if _RANGE_TAG in run.tags else "FROM_ASSET_FAILURE"
     origin = run.job_code_origin
     if origin and origin.repository_origin.container_image:
         tags[IMAGE_TAG] = origin.repository_origin.container_image
