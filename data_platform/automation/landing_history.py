@@ -1,19 +1,19 @@
 """What the landing runs there were say of the files that are pending: their own memory, as the sensor keeps none."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.coordinator import OUT_OF_MEMORY_TAG
+from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
 from data_platform.landing.bucket import Pending
 
 LANDING_TAG = "data_platform/landing"
 ATTEMPTS = 4
-"""Failed runs, the last one alone, after which a delivery is given up, if other runs succeed meanwhile."""
+"""Failed runs, the last one alone, after which a delivery is given up, if other runs succeeded between them."""
 BACK_OFF = timedelta(seconds=30)
 LONGEST_BACK_OFF = timedelta(hours=1)
 _PARTITION_TAG = "dagster/partition"
@@ -26,28 +26,38 @@ task yet, theirs would be no sooner. A cold start takes less."""
 _COMING_UP = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 _IN_PROGRESS = [*_COMING_UP, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_BEFORE = "before"  # of a run that isn't on Spot, as one before it was taken back
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
 class History:
-    """What runs say of pending files, by token: which are under way, how many runs have ended with each and how many
-    of these failed, from when to when, and with how much memory (MiB) one was killed for it; when a landing run
-    last succeeded; and by day (partition, or "") when the latest run that has not started was asked for."""
+    """What runs say of pending files, by token: which are under way; how many runs have ended with each, how many of
+    these failed, from when to when, and how many of these before they read it or by Spot, which is not its fault; with
+    how much memory (MiB) one was killed for it; which Spot took back. And by day (partition, or "") when the latest run
+    that has not started was asked for; and whether a landing run succeeded between two moments."""
 
     under_way: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     first_failure: dict[str, datetime] = field(default_factory=dict)
     last_failure: dict[str, datetime] = field(default_factory=dict)
-    last_success: datetime = _NEVER
+    blameless: Counter[str] = field(default_factory=Counter)
     out_of_memory_at: Counter[str] = field(default_factory=Counter)
+    interrupted: set[str] = field(default_factory=set)
     coming_up: dict[str, datetime] = field(default_factory=dict)
+    succeeded_between: Callable[[datetime, datetime], bool] = lambda *_: False
 
-    def retry_tags(self, tokens: Iterable[str]) -> dict[str, str]:
-        """What a run of these files is to know of failed ones: how much memory was too little."""
+    def retry_tags(self, tokens: Sequence[str]) -> dict[str, str]:
+        """What a run of these files is to know of failed ones: how much memory was too little, that Spot took one
+        back."""
         too_little = max((self.out_of_memory_at[token] for token in tokens), default=0)
-        return {OUT_OF_MEMORY_TAG: str(too_little)} if too_little else {}
+        tags = {OUT_OF_MEMORY_TAG: str(too_little)} if too_little else {}
+        return tags | ({} if self.interrupted.isdisjoint(tokens) else {INTERRUPTED_TAG: _BEFORE})
+
+    def blamed(self, token: str) -> int:
+        """How many runs failed that a file may have made fail."""
+        return self.failed[token] - self.blameless[token]
 
     def resting(self, pending: Pending, now: datetime) -> bool:
         """Whether a file is to be left alone this tick: a run has it, or it backs off after a failed one."""
@@ -63,15 +73,18 @@ class History:
         return now < self.last_failure[token] + back_off
 
     def hopeless(self, token: str) -> bool:
-        """Whether a file fails where others don't. While every run fails, it is not the file's fault."""
-        return self.failed[token] >= ATTEMPTS and self.last_success > self.first_failure[token]
+        """Whether a file fails where others don't. While every run fails, it is not the file's fault, nor is it when
+        others succeed again and it has not been tried since."""
+        if self.blamed(token) < ATTEMPTS:
+            return False
+        return self.succeeded_between(self.first_failure[token], self.last_failure[token])
 
     def packing(self, partition: str, now: datetime) -> bool:
         """Whether a day's new files are to wait for a moment: a run of that day is about to start."""
         return now < self.coming_up.get(partition, _NEVER) + PACK_WHILE
 
-    def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER) -> None:
-        """Takes a run into account."""
+    def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER, started: bool = True) -> None:
+        """Takes a run into account. `started`: it had a process that began to execute it."""
         tokens = list(_tokens(run.run_config))
         if run.status in _IN_PROGRESS:
             self.under_way.update(tokens)
@@ -81,9 +94,12 @@ class History:
             return
         self.ended.update(tokens)
         if run.status == dg.DagsterRunStatus.SUCCESS:
-            self.last_success = max(self.last_success, ended_at)
             return
         self.failed.update(tokens)
+        if INTERRUPTED_TAG in run.tags:
+            self.interrupted.update(tokens)
+        if not started or run.tags.get(INTERRUPTED_TAG, _BEFORE) != _BEFORE:
+            self.blameless.update(tokens)
         too_little = int(run.tags.get(OUT_OF_MEMORY_TAG, "0"))
         for token in tokens:
             self.first_failure[token] = min(ended_at, self.first_failure.get(token, ended_at))
@@ -93,8 +109,15 @@ class History:
 
 def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
     """Reads the landing runs that are under way, and the latest that ended."""
-    history = History()
     tags = {LANDING_TAG: "true"}
+
+    def succeeded_between(after: datetime, before: datetime) -> bool:
+        succeeded = dg.RunsFilter(
+            tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=after, updated_before=before
+        )
+        return bool(instance.get_run_records(succeeded, limit=1))
+
+    history = History(succeeded_between=succeeded_between)
     for record in (
         *instance.get_run_records(dg.RunsFilter(tags=tags, statuses=_IN_PROGRESS)),
         # Apart: where hundreds of runs an hour succeed, the few that failed would be out of sight before their files
@@ -110,7 +133,7 @@ def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
         ),
     ):
         times = (record.update_timestamp.replace(tzinfo=UTC), record.create_timestamp.replace(tzinfo=UTC))
-        history.add(record.dagster_run, *times)
+        history.add(record.dagster_run, *times, started=record.start_time is not None)
     return history
 
 

@@ -39,7 +39,7 @@ def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterato
     day has not started, so that those of a cold start's length go in one run."""
     packs: dict[tuple[str, str, int], list[Ready]] = defaultdict(list)
     for item in ready:
-        failures = min(history.failed[item.pending.token], len(PACKS) - 1)
+        failures = min(history.blamed(item.pending.token), len(PACKS) - 1)
         packs[item.partition or "", _days(item.rules), failures].append(item)
     for (partition, _, failures), items in sorted(packs.items(), key=lambda pack: pack[0]):
         if failures == 0 and len(items) < PACKS[0] and history.packing(partition, now):
@@ -79,7 +79,7 @@ def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunR
 
 
 def _delivery(item: Ready, history: History) -> dict[str, Any]:
-    failures = history.failed[item.pending.token]
+    failures = history.blamed(item.pending.token)
     given_up = {"give_up": f"{failures} runs failed with it while others succeeded; see their logs"}
     return {
         "feed": item.rules.feed,

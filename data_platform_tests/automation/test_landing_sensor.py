@@ -12,7 +12,7 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
-from data_platform.automation.coordinator import OUT_OF_MEMORY_TAG
+from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
 from data_platform.components.landing_assets import Feed, landing_definitions
@@ -167,21 +167,51 @@ def test_after_a_run_that_was_killed_for_memory_the_next_one_knows_how_little_wa
     assert look(one_file, history).requests[0].tags[OUT_OF_MEMORY_TAG] == "2048"
 
 
+def test_after_a_run_that_spot_took_back_the_next_ones_go_on_demand(one_file: Bucket) -> None:
+    request = look(one_file).requests[0]
+    assert INTERRUPTED_TAG not in request.tags
+    history = History()
+    history.add(run_of(request, dg.DagsterRunStatus.FAILURE, **{INTERRUPTED_TAG: "true"}), NOW - timedelta(hours=3))
+    second = look(one_file, history).requests[0]
+    history.add(run_of(second, dg.DagsterRunStatus.FAILURE, **second.tags), NOW - timedelta(hours=2))
+    assert INTERRUPTED_TAG in look(one_file, history).requests[0].tags
+    assert history.blamed(one_file.objects[0].token) == 1, "the second failed by itself"
+
+
 def test_dagster_does_not_retry_what_the_sensor_retries(one_file: Bucket) -> None:
     assert look(one_file).requests[0].tags["dagster/max_retries"] == "0"
 
 
-def test_it_is_given_up_only_where_others_succeed(one_file: Bucket) -> None:
+@pytest.mark.parametrize(("others_after_hours", "given_up"), [(None, False), (2, True), (5, False)])
+def test_it_is_given_up_only_where_others_succeed_while_it_fails(
+    one_file: Bucket, others_after_hours: float | None, given_up: bool
+) -> None:
     (request,) = look(one_file).requests
-    long_ago = NOW - timedelta(days=1)
-    ends = [(request, dg.DagsterRunStatus.FAILURE, long_ago)] * ATTEMPTS
-    (again,) = look(one_file, history_after(*ends)).requests
-    assert "give_up" not in asked_for(again)[0]  # while everything fails, it is not the file's fault
-
-    history = history_after(*ends)
-    history.last_success = long_ago + timedelta(hours=1)
+    day_ago = NOW - timedelta(days=1)
+    history = history_after(
+        *((request, dg.DagsterRunStatus.FAILURE, day_ago + timedelta(hours=hour)) for hour in range(ATTEMPTS))
+    )
+    if others_after_hours is not None:  # all failed for a while, and one other run is the first to succeed again
+        others = day_ago + timedelta(hours=others_after_hours)
+        history.succeeded_between = lambda after, before: after < others < before
     (last,) = look(one_file, history).requests
-    assert "4 runs failed with it while others succeeded" in asked_for(last)[0]["give_up"]
+    assert ("4 runs failed with it while others succeeded" in asked_for(last)[0].get("give_up", "")) == given_up
+
+
+def test_what_never_ran_or_was_taken_back_by_spot_is_no_files_fault() -> None:
+    items = [
+        Ready(pending=item, rules=feed(), partition="2026-03-01", companion=None)
+        for item in Objects({f"inbound/p/{number:04}.csv": 99 for number in range(90)}).objects
+    ]
+    history = History(succeeded_between=lambda *_: True)
+    for number in range(2 * ATTEMPTS):
+        (request,) = requests(items, history, NOW)
+        assert not any("give_up" in asked for asked in asked_for(request))
+        if number % 2:
+            history.add(run_of(request, dg.DagsterRunStatus.FAILURE, **{INTERRUPTED_TAG: "true"}), NOW)
+        else:
+            history.add(run_of(request, dg.DagsterRunStatus.FAILURE), NOW, started=False)
+    assert history.resting(items[0].pending, NOW), "it backs off all the same"
 
 
 def test_a_poisonous_file_is_closed_in_on() -> None:
@@ -247,11 +277,13 @@ def test_history_is_read_from_the_runs_of_an_instance(one_file: Bucket) -> None:
                 )
             )
         instance.add_run(dg.DagsterRun(job_name="j", run_id="another", status=dg.DagsterRunStatus.FAILURE))
-        history = read_history(instance, datetime.now(UTC))
+        now = datetime.now(UTC)
+        history = read_history(instance, now)
+        assert history.succeeded_between(now - timedelta(minutes=5), now)
+        assert not history.succeeded_between(now - timedelta(hours=2), now - timedelta(hours=1))
     token = one_file.objects[0].token
     assert history.under_way == {token}
     assert (history.ended[token], history.failed[token]) == (2, 1)
-    assert history.last_success.year >= 2026
 
 
 def test_failures_are_remembered_however_many_runs_succeed(one_file: Bucket) -> None:
