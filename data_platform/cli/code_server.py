@@ -61,7 +61,7 @@ def code_server(
     for group, prefix in ((given.code, "DATA_PLATFORM_CODE"), (given.dbt_code, "DATA_PLATFORM_DBT")):
         token = group.token.get_secret_value() if group.token else None
         if group.url and not group.ref:
-            raise SettingsError(f"{prefix}_REF is missing: expected a branch or tag of {group.url}, for example main")
+            raise SettingsError(f"{prefix}_REF is missing: expected a branch or tag, for example main")
         remotes.append(Remote(group.url, group.ref, token, prefix) if group.url and group.ref else None)
     secret = given.code.webhook_secret
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

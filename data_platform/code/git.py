@@ -61,14 +61,19 @@ class Remote:
 
     def __post_init__(self) -> None:
         """Raises GitFailed for a URL that would give the token away, and for what is no URL or ref."""
-        parts = urlsplit(self.url) if "://" in self.url else None
-        if self.url.startswith("-") or not self.url.strip():
+        try:
+            parts = urlsplit(self.url) if "://" in self.url else None
+        except ValueError:  # its host is not one; the message would repeat it
+            parts = urlsplit("-")
+        if self.url.startswith("-") or not self.url.strip() or (parts is not None and not parts.scheme):
             raise GitFailed(f"{self.prefix}_URL is no git URL: expected for example https://git.example.org/team/x.git")
         if self.ref.startswith("-") or not re.fullmatch(r"[^\s~^:?*\[\\\x00-\x1f]+", self.ref):
             raise GitFailed(f"{self.prefix}_REF is {self.ref!r}: expected a branch, a tag or a commit's full hash")
-        if parts is not None and parts.password:
+        # Git takes a token in the user's place, too: https://TOKEN@host, and https://TOKEN:@host with no password.
+        alone = parts is not None and parts.scheme in ("http", "https") and parts.username and not self.token
+        if parts is not None and (parts.password is not None or alone):
             raise GitFailed(
-                f"{self.prefix}_URL holds a password, which logs and runs would show: take it out, and set"
+                f"{self.prefix}_URL holds a password or a token, which logs and runs would show: take it out, and set"
                 f" {self.prefix}_TOKEN"
             )
         if parts is not None and parts.scheme == "http" and self.token and not _is_loopback(parts.hostname or ""):
@@ -130,6 +135,9 @@ class Remote:
                 "is not accepted: is it still valid, and may it read the repository?" if self.token else "is missing"
             )
             text += f"\n{self.prefix}_TOKEN {wrong}"
+        if "dubious ownership" in said:
+            owner = "the user that this process is"
+            text = f"git {verb} of {self.url} failed: the folder must belong to {owner}, or be served over https or ssh"
         gone = any(sign in said for sign in ("not our ref", "unadvertised object"))
         return RefMissing(text) if gone else GitFailed(text)
 
@@ -159,7 +167,8 @@ def _environment(url: str, token: str | None) -> dict[str, str]:
     parts = urlsplit(url)
     if token and parts.scheme in ("http", "https"):
         user = "" if parts.username else f"echo username={_USER}; "
-        helper = f'!f() {{ test "$1" = get && {{ {user}echo "password=${_TOKEN_VARIABLE}"; }}; }}; f'
+        # Not by echo, which reads backslashes in some shells.
+        helper = f'!f() {{ test "$1" = get && {{ {user}printf "password=%s\\n" "${_TOKEN_VARIABLE}"; }}; }}; f'
         settings[f"credential.{parts.scheme}://{parts.netloc.rpartition('@')[2]}.helper"] = helper
         inherited[_TOKEN_VARIABLE] = token
     for number, (name, value) in enumerate(settings.items()):

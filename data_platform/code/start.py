@@ -145,7 +145,7 @@ def _remote(environment: Environment, prefix: str, ref: str | None = None) -> Re
 
     wanted = ref or environment.get(f"{prefix}_REF")
     if not wanted:
-        raise StartFailed(f"{prefix}_REF is missing: expected a branch or tag of {environment[f'{prefix}_URL']}")
+        raise StartFailed(f"{prefix}_REF is missing: expected a branch or tag of {prefix}_URL")
     return Remote(environment[f"{prefix}_URL"], wanted, environment.get(f"{prefix}_TOKEN") or None, prefix)
 
 

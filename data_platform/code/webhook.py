@@ -7,6 +7,7 @@ import hmac
 import json
 import threading
 from collections.abc import Callable, Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -36,11 +37,12 @@ class Webhook:
         self._server.server_close()
 
 
-def signed(body: bytes, headers: Mapping[str, str], secret: str) -> bool:
-    """Whether GitHub's HMAC of the body (X-Hub-Signature-256) or GitLab's token (X-Gitlab-Token) proves the secret."""
+def signed(body: bytes, headers: Mapping[str, str] | Message, secret: str) -> bool:
+    """Whether GitHub's HMAC of the body (X-Hub-Signature-256) or GitLab's token (X-Gitlab-Token) proves the secret.
+    `headers` are as Python's HTTP server has them: found in any case, their bytes read as Latin-1."""
     wanted = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    by_github = hmac.compare_digest(headers.get("X-Hub-Signature-256", "").encode(), wanted.encode())
-    by_gitlab = hmac.compare_digest(headers.get("X-Gitlab-Token", "").encode(), secret.encode())
+    by_github = hmac.compare_digest(headers.get("X-Hub-Signature-256", "").encode("latin-1"), wanted.encode())
+    by_gitlab = hmac.compare_digest(headers.get("X-Gitlab-Token", "").encode("latin-1"), secret.encode())
     return by_github or by_gitlab
 
 
@@ -65,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
             length = -1
         if not 0 <= length <= LARGEST:
             return self._answer(413, {"error": f"expected at most {LARGEST} bytes"})
-        if not signed(self.rfile.read(length), dict(self.headers), self.key):
+        if not signed(self.rfile.read(length), self.headers, self.key):
             return self._answer(401, {"error": "the signature is not of DATA_PLATFORM_CODE_WEBHOOK_SECRET"})
         self.wake()
         return self._answer(202, {"looking": True})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import json
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -62,6 +63,32 @@ def test_any_other_call_is_refused(webhook: Webhook, woken: threading.Event, hea
     assert status == 401
     assert SECRET not in str(body)
     assert not woken.is_set()
+
+
+@pytest.mark.parametrize("secret", ["a shared secret", "gemeinsames Geheimnis: Öl"])
+def test_headers_come_in_any_case_and_secrets_of_any_letters(woken: threading.Event, secret: str) -> None:
+    """A proxy may write names small, as HTTP/2 does."""
+    webhook = Webhook("127.0.0.1", 0, secret, dict, woken.set)
+    known = {"x-hub-signature-256": github(BODY, secret)["X-Hub-Signature-256"]}
+    try:
+        for headers in (known, {"x-gitlab-token": secret.encode()}):
+            woken.clear()
+            assert send(webhook, headers) == 202
+            assert woken.is_set()
+        for headers in ({"x-gitlab-token": b"\xff\xfe"}, {"x-hub-signature-256": "sha256=Ö".encode()}):
+            assert send(webhook, headers) == 401
+    finally:
+        webhook.stop()
+
+
+def send(webhook: Webhook, headers: Mapping[str, str | bytes]) -> int:
+    """The status of a call whose headers' names are sent as they stand."""
+    connection = http.client.HTTPConnection("127.0.0.1", webhook.port, timeout=10)
+    try:
+        connection.request("POST", "/", BODY, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_without_a_secret_nobody_is_believed(woken: threading.Event) -> None:

@@ -16,13 +16,15 @@ from typing import Any
 
 @dataclass
 class GitHttp:
-    """The server's URL, and what it was asked. While `down` is set it breaks every connection off."""
+    """The server's URL, what it was asked, and the `given` credentials. While `down` is set it breaks every
+    connection off."""
 
     port: int
     token: str
     down: threading.Event = field(default_factory=threading.Event)
     refused: int = 0
     requests: list[str] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
 
     def url(self, repository: Path) -> str:
         return f"http://127.0.0.1:{self.port}/{repository.name}"
@@ -45,6 +47,7 @@ def serving(folder: Path, token: str) -> Iterator[GitHttp]:
                 self.close_connection = True
                 return self.connection.close()
             known.requests.append(self.path)
+            known.given.append(self.headers.get("Authorization", ""))
             scheme, _, given = self.headers.get("Authorization", "").partition(" ")
             password = base64.b64decode(given).decode().partition(":")[2] if scheme == "Basic" else ""
             if password != token:
