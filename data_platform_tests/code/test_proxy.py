@@ -28,6 +28,7 @@ class Backend(grpc.GenericRpcHandler):
 
     def __init__(self, name: str, socket: Path) -> None:
         self.name, self.go, self.cancelled = name, threading.Event(), threading.Event()
+        self.reached = threading.Event()
         self.owns_run = False
         self.server = grpc.server(futures.ThreadPoolExecutor(16), handlers=(self,), options=_OPTIONS)
         self.server.add_insecure_port(f"unix:{socket}")
@@ -40,6 +41,7 @@ class Backend(grpc.GenericRpcHandler):
         def one(request: bytes, context: Any) -> bytes:
             if method == "Slow":
                 context.add_callback(self.cancelled.set)
+                self.reached.set()
                 self.go.wait(20)
             if method == "Fail":
                 context.set_trailing_metadata((("why", "because"),))
@@ -118,9 +120,9 @@ def test_metadata_deadlines_and_errors_pass(proxy: Proxy, channel: grpc.Channel,
 def test_a_client_that_goes_away_ends_its_call(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
     proxy.use(backends[0].upstream)
     slow = channel.unary_unary("/x/Slow").future(b"", timeout=20)
-    until(lambda: backends[0].upstream.calls == 1)
+    assert backends[0].reached.wait(20)
     slow.cancel()
-    assert backends[0].cancelled.wait(5)
+    assert backends[0].cancelled.wait(20)
     until(lambda: backends[0].upstream.calls == 0)
 
 
