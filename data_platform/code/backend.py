@@ -97,9 +97,9 @@ class Backend:
                 raise TreeUnusable(f"its definitions weren't loaded within {seconds:.0f} s:\n{self.output()}")
             time.sleep(0.05)
 
-    def beat(self) -> None:
-        """Tells it that its code server lives."""
-        self._ask("/api.DagsterApi/Heartbeat", 5.0)
+    def beat(self) -> bool:
+        """Tells it that its code server lives. Returns whether it answered."""
+        return self._ask("/api.DagsterApi/Heartbeat", 5.0)
 
     def ask_to_end(self) -> None:
         """It ends when the runs that are its children have; until then it takes no new one."""

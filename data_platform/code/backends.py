@@ -1,5 +1,6 @@
-"""Which backend calls go to, and the older ones that still have calls or runs. A backend that dies is started again; an
-older one is ended when nothing needs it. Switching and watching only: releases come from `server`."""
+"""Which backend calls go to, and the older ones that still have calls or runs. A backend that dies or no longer answers
+is started again; an older one is ended when nothing needs it. Switching and watching only: releases come from `server`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +19,9 @@ DRAIN_SECONDS = 300.0
 LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 60.0
 """A backend that lived so long and dies is started at once."""
+BEAT_SECONDS = HEARTBEAT_SECONDS / 12
+UNANSWERED = 6
+"""A backend that leaves so many beats unanswered, one after the other, is taken to hang: a minute and a half."""
 
 
 class Backends:
@@ -33,6 +37,7 @@ class Backends:
         self._older: list[tuple[Backend, float]] = []
         self._stopped = threading.Event()
         self._deaths = 0
+        self._unanswered: dict[Backend, int] = {}
         self._watcher = threading.Thread(target=self._watch, name="backends", daemon=True)
         self._watcher.start()
 
@@ -90,38 +95,61 @@ class Backends:
         while not self._stopped.wait(TICK_SECONDS):
             with self._lock:
                 current = self._current
-            if current is not None and current[1].exit_code is not None:
-                self._start_again(*current)
-            self._end_older()
-            if time.monotonic() - beat > HEARTBEAT_SECONDS / 12:
-                beat = time.monotonic()
-                for backend in self._alive():
-                    backend.beat()
-                end_left_behind(self._sockets)  # one may still have been loading when its code server was killed
+            try:
+                if current is not None and current[1].exit_code is not None:
+                    self._start_again(*current)
+                self._end_older()
+                if time.monotonic() - beat > BEAT_SECONDS:
+                    beat = time.monotonic()
+                    self._beat()
+                    end_left_behind(self._sockets)  # one may still have been loading when its code server was killed
+            except Exception as error:  # a full disk: who watches must not end
+                self._log(f"watching the backends: {type(error).__name__}: {error}")
+
+    def _beat(self) -> None:
+        unanswered = {backend: self._unanswered.get(backend, 0) + 1 for backend in self._alive() if not backend.beat()}
+        self._unanswered = unanswered
+        with self._lock:
+            current = self._current
+        if current is not None and unanswered.get(current[1], 0) >= UNANSWERED and current[1].exit_code is None:
+            self._unanswered = {}
+            self._log(
+                f"the backend of {current[0]} (process {current[1].pid}) does not answer, and one takes its place"
+            )
+            self._replace(current[0], current[1])
 
     def _start_again(self, release: Release, dead: Backend, since: float) -> None:
+        with self._lock:
+            if self._current is None or self._current[1] is not dead:
+                return  # a new release came meanwhile
+            self._proxy.use(None, f"the backend of {release} ended and is being started again")
         self._deaths = 0 if time.monotonic() - since > _STEADY_SECONDS else self._deaths + 1
         pause = min(0.25 * 2**self._deaths, LONGEST_PAUSE) if self._deaths else 0.0
         self._log(f"the backend of {release} ended (exit code {dead.exit_code}), and is started again")
-        self._proxy.use(None, f"the backend of {release} ended and is being started again")
         self._proxy.forget(dead.upstream)
         dead.close()
-        if self._stopped.wait(pause):
-            return
+        if not self._stopped.wait(pause):
+            self._replace(release, dead)
+
+    def _replace(self, release: Release, old: Backend) -> None:
+        """Another backend of the same release in the place of one that is dead or hangs. The latter isn't killed, as
+        runs may be its children."""
         try:
             fresh = self._start(release)
         except Exception as error:
             self._log(f"the backend of {release} could not be started: {error}")
-            self._proxy.use(None, f"the backend of {release} could not be started: {error}")
             with self._lock:  # looked at again in the next tick, with a longer pause
-                if self._current is not None and self._current[1] is dead:
-                    self._current = (release, dead, time.monotonic())
+                if self._current is not None and self._current[1] is old and old.exit_code is not None:
+                    self._proxy.use(None, f"the backend of {release} could not be started: {error}")
+                    self._current = (release, old, time.monotonic())
             return
         with self._lock:
-            replaced = self._current is None or self._current[1] is not dead  # a new release came meanwhile
+            replaced = self._current is None or self._current[1] is not old  # a new release came meanwhile
             if not replaced and not self._stopped.is_set():
                 self._current = (release, fresh, time.monotonic())
                 self._proxy.use(fresh.upstream)
+                if old.exit_code is None:
+                    self._older.append((old, time.monotonic()))
                 return
         fresh.kill()
         fresh.close()
