@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -38,32 +39,61 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
     launched by a daemon that died before it could write that down is found again; Spot, memory and silent exits are
     told apart, and tagged so that a retry does better. Configured as EcsRunLauncher."""
 
+    def __init__(self, *args: Any, **configured: Any) -> None:
+        super().__init__(*args, **configured)
+        self._launching = Lock()
+
     def get_boto_client_config(self) -> Config:
         """More patience with throttling than botocore's three attempts."""
         return Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
     def launch_run(self, context: Any) -> None:
-        """Launches the run's task. Waits up to SHORTAGE_SECONDS while there is no capacity; raises what RunTask raised
-        last, or at once where waiting doesn't help."""
+        """Launches the run's task. Where there is none to be had now, returns and tries again beside, up to
+        SHORTAGE_SECONDS: Dagster's queue stands still until all launches that it has begun have returned. Raises what
+        RunTask raised where waiting doesn't help."""
         run = context.dagster_run
-        spot = run.tags.get(SPOT_TAG) == "true" and not self._was_interrupted(run)
-        pauses = _pauses()
-        began = time.monotonic()
-        while True:
-            try:
-                super().launch_run(context._replace(dagster_run=_with_task_kwargs(run, spot)))
-                return
-            except Exception as error:
-                if not is_shortage(error) or time.monotonic() - began > SHORTAGE_SECONDS:
-                    raise
-                pause = 0.0 if spot else next(pauses)
-                then = "on demand instead of Spot, now" if spot else f"again in {pause:.0f} s"
-                spot = False
-                self._instance.report_engine_event(f"No task yet, {then}: {error}", run)
+        spot = not self._was_interrupted(run) and run.tags.get(SPOT_TAG) == "true"
+        shortage = self._try(context, spot)
+        if shortage and spot:
+            self._instance.report_engine_event(f"No task yet, on demand instead of Spot, now: {shortage}", run)
+            shortage = self._try(context, spot=False)
+        if shortage:
+            # A daemon that ends doesn't wait for it; run monitoring then fails the run, which is tried again.
+            Thread(target=self._keep_trying, args=(context, shortage), name=f"launch-{run.run_id}", daemon=True).start()
+
+    def _try(self, context: Any, spot: bool) -> Exception | None:
+        """Launches the task, or returns what says that there is none now."""
+        try:
+            # One at a time: RunTask takes the family's latest task definition, which has to be this run's still.
+            with self._launching:
+                super().launch_run(context._replace(dagster_run=_with_task_kwargs(context.dagster_run, spot)))
+        except Exception as error:
+            if not is_shortage(error):
+                raise
+            return error
+        return None
+
+    def _keep_trying(self, context: Any, shortage: Exception) -> None:
+        run, began = context.dagster_run, time.monotonic()
+        error: Exception | None = shortage
+        for pause in _pauses():
+            self._instance.report_engine_event(f"No task yet, again in {pause:.0f} s: {error}", run)
             time.sleep(pause)
-            now = self._instance.get_run_by_id(run.run_id)
-            if now is None or now.is_finished or now.status == dg.DagsterRunStatus.CANCELING:
+            if not self._is_starting(run):
                 return
+            try:
+                error = self._try(context, spot=False)
+                over = error is None or time.monotonic() - began > SHORTAGE_SECONDS
+            except Exception as other:
+                error, over = other, True
+            if over:
+                break
+        if error is not None and self._is_starting(run):
+            self._instance.report_run_failed(run, f"No task was to be had: {error}")
+
+    def _is_starting(self, run: dg.DagsterRun) -> bool:
+        now = self._instance.get_run_by_id(run.run_id)
+        return now is not None and now.status == dg.DagsterRunStatus.STARTING
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> Any:
         """What has become of the run's task. One that ended before its run did counts as failed, whatever its exit code
@@ -112,9 +142,10 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
     def _was_interrupted(self, run: dg.DagsterRun) -> bool:
         """Whether this run is tried again because Spot took its task back: a retry comes with its parent's tags. They
         are taken off, so that the parent's task isn't held for this run's."""
+        if not run.tags.get(ARN_TAG):
+            return False
+        self._instance.add_run_tags(run.run_id, {ARN_TAG: "", CLUSTER_TAG: ""})
         before = self._task(run)
-        if before is not None:
-            self._instance.add_run_tags(run.run_id, {ARN_TAG: "", CLUSTER_TAG: ""})
         return before is not None and before.get("stopCode") == _SPOT
 
     def _find_task(self, run: dg.DagsterRun) -> None:
@@ -177,8 +208,10 @@ def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
         return _out_of_memory(int(run_tags.get("ecs/memory") or task.get("memory") or 0))
     if code == _SPOT:
         return Ended("Fargate Spot took the task back. A retry runs on demand.", {INTERRUPTED_TAG: "true"})
-    if code == "TaskFailedToStart" or exit_code is None:
+    if code == "TaskFailedToStart" or (exit_code is None and not task.get("startedAt")):
         return Ended(f"The task did not start: {reason} {reasons}".rstrip())
+    if exit_code is None:
+        return Ended(f"The task was lost: {reason} {reasons}".rstrip())
     if code == "UserInitiated":
         return Ended(f"The task was stopped from outside (exit code {exit_code}): {reason}")
     if exit_code == 0:

@@ -4,13 +4,21 @@ ECS, in `end_to_end/`."""
 from __future__ import annotations
 
 import re
-from itertools import islice
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice, repeat
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
+import dagster as dg
 import pytest
+from dagster_aws.ecs import EcsRunLauncher
 
+from data_platform.automation import fargate
 from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
-from data_platform.automation.fargate import Ended, _pauses, is_shortage, why_it_ended
+from data_platform.automation.fargate import Ended, FargateRunLauncher, _pauses, is_shortage, why_it_ended
+from data_platform_tests.end_to_end.platform import patience, wait_for
 
 
 def task(exit_code: int | None, code: str = "EssentialContainerExited", reason: str = "", container: str = "") -> Ended:
@@ -47,6 +55,10 @@ def test_a_task_that_spot_took_back_is_retried_on_demand() -> None:
         (task(137), "exit code 137, signal 9"),
         (task(1), "exit code 1"),
         (why_it_ended({}, {}), "did not start"),
+        (
+            why_it_ended({"startedAt": "now", "stopCode": "TerminationNotice", "stoppedReason": "maintenance"}, {}),
+            "lost",
+        ),
     ],
 )
 def test_every_end_is_told_in_words_and_only_some_change_the_retry(ended: Ended, words: str) -> None:
@@ -79,3 +91,110 @@ def test_waits_grow_to_a_minute_and_differ_from_run_to_run() -> None:
     pauses = list(islice(_pauses(), 12))
     assert 1.5 <= pauses[0] <= 2.5 and all(45 <= pause <= 75 for pause in pauses[6:])
     assert pauses != list(islice(_pauses(), 12))
+
+
+class Context(NamedTuple):
+    """What Dagster's queue gives to a launcher, as far as ours looks at it."""
+
+    dagster_run: dg.DagsterRun
+
+
+class Launches:
+    """RunTask, in place of Dagster's launcher: `answer` raises what it does. `most`: how many there were at once."""
+
+    def __init__(self, launcher: FargateRunLauncher, instance: dg.DagsterInstance) -> None:
+        self.launcher, self.instance = launcher, instance
+        self.answer: Callable[[], None] = lambda: None
+        self.made = self.most = self._now = 0
+
+    def take(self, _: object, context: Context) -> None:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            self.answer()
+            self.made += 1
+        finally:
+            self._now -= 1
+
+    def run(self, number: int = 1, **tags: str) -> Context:
+        run_id = f"00000000-0000-0000-0000-{number:012}"
+        run = dg.DagsterRun(job_name="j", run_id=run_id, status=dg.DagsterRunStatus.STARTING, tags=tags)
+        self.instance.add_run(run)
+        return Context(run)
+
+    def status(self, context: Context) -> dg.DagsterRunStatus:
+        run = self.instance.get_run_by_id(context.dagster_run.run_id)
+        assert run is not None
+        return run.status
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(fargate, "_pauses", lambda: repeat(0.02))
+    launcher = FargateRunLauncher(run_task_kwargs={"cluster": "c"})
+    with dg.DagsterInstance.ephemeral() as instance:
+        launcher.register_instance(instance)
+        found = Launches(launcher, instance)
+        monkeypatch.setattr(EcsRunLauncher, "launch_run", lambda _, context: found.take(_, context))
+        yield found
+
+
+def no_capacity() -> None:
+    raise RuntimeError("Capacity is unavailable at this time")
+
+
+def test_a_launch_that_waits_for_capacity_returns_and_is_made_when_there_is_some(launches: Launches) -> None:
+    launches.answer = no_capacity
+    waiting = launches.run()
+    launches.launcher.launch_run(waiting)  # the queue goes on
+    assert launches.made == 0
+    launches.answer = lambda: None
+    wait_for(lambda: launches.made, patience(10), "it is launched")
+    assert launches.status(waiting) == dg.DagsterRunStatus.STARTING
+
+
+def test_a_launch_that_waited_in_vain_fails_its_run(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fargate, "SHORTAGE_SECONDS", 0.1)
+    launches.answer = no_capacity
+    waiting = launches.run()
+    launches.launcher.launch_run(waiting)
+    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails")
+
+
+def test_what_is_refused_while_a_launch_waits_fails_its_run_at_once(launches: Launches) -> None:
+    answers = iter([no_capacity])
+
+    def refused() -> None:
+        next(answers, _refuse)()
+
+    launches.answer = refused
+    waiting = launches.run()
+    launches.launcher.launch_run(waiting)
+    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails")
+
+
+def _refuse() -> None:
+    raise RuntimeError("An error occurred (AccessDeniedException) when calling RunTask")
+
+
+def test_launches_go_one_at_a_time_as_each_takes_the_latest_task_definition(launches: Launches) -> None:
+    launches.answer = lambda: time.sleep(0.02)
+    threads = [
+        threading.Thread(target=launches.launcher.launch_run, args=(launches.run(number),)) for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (launches.made, launches.most) == (4, 1)
+
+
+@pytest.mark.parametrize("spot", ["true", "false"])
+def test_a_retry_is_not_taken_for_the_task_of_its_parent(launches: Launches, spot: str) -> None:
+    launches.launcher.ecs = SimpleNamespace(describe_tasks=lambda tasks, cluster: {"tasks": []})
+    tags = {"ecs/task_arn": "arn:parent", "ecs/cluster": "c", "data_platform/spot": spot}
+    retry = launches.run(1, **tags)
+    launches.launcher.launch_run(retry)
+    now = launches.instance.get_run_by_id(retry.dagster_run.run_id)
+    assert now is not None and not now.tags["ecs/task_arn"]

@@ -143,6 +143,18 @@ def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
     assert fleet.faults.left() == []
 
 
+def test_a_run_that_waits_for_capacity_keeps_no_other_waiting(fleet: Fleet) -> None:
+    fleet.suffers(Fault("capacity", times=None, task="unlucky"))
+    waiting = fleet.launch("first", tags={"ecs/run_task_kwargs": '{"startedBy": "unlucky"}'})
+    wait_for(lambda: any("No task yet" in line for line in fleet.told(waiting)), patience(60), "it waits")
+    assert fleet.ended(fleet.launch("fine"), 60).status == SUCCESS
+    with fleet.instance() as instance:
+        now = instance.get_run_by_id(waiting)
+    assert now is not None and now.status == dg.DagsterRunStatus.STARTING
+    fleet.faults.clear()
+    assert fleet.ended(waiting, 120).status == SUCCESS
+
+
 def test_where_spot_has_no_capacity_a_run_goes_on_demand_at_once(fleet: Fleet) -> None:
     fleet.suffers(Fault("capacity", times=None))
     run_id = fleet.launch("waits")
