@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from data_platform.automation.landing_history import ATTEMPTS, History, read_history
+from data_platform.automation.landing_history import History, read_history
 from data_platform.cli.inbound import look
 from data_platform.cli.location import CodeLocation
 from data_platform.cli.project import landing_bucket
@@ -59,7 +59,7 @@ def _state(ready: Ready, history: History, now: datetime) -> tuple[str, str]:
     if token in history.under_way:
         return "in a run", "a run is taking it in"
     if failures and history.resting(ready.pending, now):
-        return "backing off", f"{failures} of {ATTEMPTS} runs failed with it; see their logs in the UI"
+        return "backing off", f"{failures} {'run' if failures == 1 else 'runs'} failed with it; see the logs in the UI"
     if failures:
         return "ready", f"the next tick tries again, after {failures} failed runs"
     return "ready", f"the next tick takes it in, for {ready.rules.feed}"
