@@ -20,6 +20,14 @@ WAIT_SECONDS = 30.0
 """How long a call without a deadline of its own waits for a backend."""
 OF_EVERY_BACKEND = ("/api.DagsterApi/CancelExecution", "/api.DagsterApi/CanCancelExecution")
 _RELOAD = "/api.DagsterApi/ReloadCode"
+# What may act: it isn't made twice. A run would be started twice; a tick the daemon makes again by itself.
+_ONCE = tuple(
+    f"/api.DagsterApi/{name}"
+    for name in (
+        *("StartRun", "ShutdownServer", "ExternalSensorExecution", "ExternalScheduleExecution"),
+        *("SyncExternalSensorExecution", "SyncExternalScheduleExecution"),
+    )
+)
 # Dagster's own limit, and the variables that move it.
 _LARGEST = 100 * 10**6
 _OPTIONS = (
@@ -127,16 +135,20 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _pass(self, method: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         request = [message async for message in requests]  # one, in all methods there are
         until = self._loop.time() + WAIT_SECONDS
+        again = method not in _ONCE  # a question may be asked once more of the next backend
         while True:
             upstream = await self._upstream(context)
             upstream.calls += 1
             try:
                 async for reply in self._answer(upstream, method, request, context):
+                    again = False
                     yield reply
                 return
             except grpc.aio.AioRpcError as error:
-                if not (_never_sent(error) and self._loop.time() < until):
+                unsent = _never_sent(error)
+                if not (unsent or (again and _broken(error))) or self._loop.time() > until:
                     await context.abort(error.code(), error.details() or "", _plain(error.trailing_metadata()))
+                again = again and unsent
             finally:
                 upstream.calls -= 1
             await asyncio.sleep(0.1)  # it died: until that is noticed, and another is up
@@ -201,9 +213,13 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def _never_sent(error: Any) -> bool:
-    """Whether there was no connection to send the request by, so that sending it again does nothing twice. A connection
-    that was "reset by peer" did carry it."""
+    """Whether there was no connection to send the request by, so that sending it again does nothing twice."""
     return error.code() == grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith("failed to connect")
+
+
+def _broken(error: Any) -> bool:
+    """Whether the connection broke, which may be before or after the backend had taken the request."""
+    return error.code() == grpc.StatusCode.UNAVAILABLE and "reset by peer" in (error.details() or "")
 
 
 def _short(why: str) -> str:
