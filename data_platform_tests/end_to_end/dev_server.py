@@ -37,8 +37,6 @@ class DevServer:
                 env=platform.child_environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # As from a terminal: a shell that runs the tests in the background has children ignore Ctrl-C.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         return cls(port, process, log)
 
