@@ -25,6 +25,7 @@ from data_platform.local_cloud.ports import any_free
 _UP_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 1.0
+_FRESH_SECONDS, _STALE_SECONDS = 45.0, 120.0  # heartbeats come every 30 s, later on a busy machine
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR", "MONITORING")
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _ENDED]
@@ -38,9 +39,9 @@ class DaemonLocation(CodeLocation):
         super().__init__()
         self._began = datetime.now(UTC)
         self._told: set[str] = set()
+        self._tell = tell
         self._dev: subprocess.Popen[bytes] | None = None
-        if not self._daemon_is_at_work():
-            self._start(tell)
+        self._see_to_a_daemon(_FRESH_SECONDS)
 
     def close(self) -> None:
         """Ends what was started, and gives the connections back."""
@@ -53,6 +54,7 @@ class DaemonLocation(CodeLocation):
 
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
         """The landing runs that have ended since the last call."""
+        self._see_to_a_daemon(_STALE_SECONDS)
         ours = dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_ENDED, created_after=self._began)
         for run in self.instance.get_runs(ours):
             if run.run_id not in self._told:
@@ -74,6 +76,7 @@ class DaemonLocation(CodeLocation):
             raise RuntimeError(f"The job {job} could not be launched:\n{asked.stdout}{asked.stderr}")
         while True:
             time.sleep(_POLL_SECONDS)
+            self._see_to_a_daemon(_STALE_SECONDS)
             run = self.instance.get_run_by_id(run_id)
             if run is None:
                 raise RuntimeError(f"The run {run_id} of {job} was deleted")
@@ -81,17 +84,21 @@ class DaemonLocation(CodeLocation):
             if run.is_finished:
                 if retry := run.tags.get("dagster/auto_retry_run_id"):
                     run_id = retry
-                elif run.tags.get("dagster/will_retry") != "true":
-                    return self._outcome(run)
+                elif run.status != dg.DagsterRunStatus.FAILURE or run.tags.get("dagster/will_retry") == "false":
+                    return self._outcome(run)  # a failed run is tagged a moment after it has failed
 
     def _outcome(self, run: dg.DagsterRun) -> RunOutcome:
         events = [entry.dagster_event for entry in self.instance.all_logs(run.run_id) if entry.dagster_event]
         return outcome_of(run.run_id, run.status == dg.DagsterRunStatus.SUCCESS, events)
 
-    def _daemon_is_at_work(self) -> bool:
+    def _see_to_a_daemon(self, seconds: float) -> None:
+        """Starts a daemon where none has been heard of for so long: one that was ended leaves its last heartbeat."""
+        if self._dev is not None and self._dev.poll() is None:
+            return
         beats = self.instance.get_daemon_heartbeats()
-        oldest = datetime.now(UTC).timestamp() - 45
-        return all(name in beats and beats[name].timestamp > oldest for name in _NEEDED)
+        oldest = datetime.now(UTC).timestamp() - seconds
+        if not all(name in beats and beats[name].timestamp > oldest for name in _NEEDED):
+            self._start(self._tell)
 
     def _start(self, tell: Callable[[str], None]) -> None:
         port = any_free()
