@@ -28,6 +28,7 @@ _SHORTAGES = (
     *("Capacity is unavailable", "RESOURCE:", "No Container Instances", "Throttl", "Rate exceeded", "TooManyRequests"),
     *("You've reached the limit on the number of", "ServerException", "Service Unavailable", "try again later"),
 )
+_UNCLEAR = "ServerException"  # the task may have been launched all the same
 _OUT_OF_MEMORY = "OutOfMemory"
 _SPOT = "SpotInterruption"
 _KWARGS_TAG = "ecs/run_task_kwargs"
@@ -70,6 +71,8 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         except Exception as error:
             if not is_shortage(error):
                 raise
+            if _UNCLEAR in str(error) and self._was_launched(context.dagster_run):
+                return None
             return error
         return None
 
@@ -90,6 +93,13 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                 break
         if error is not None and self._is_starting(run):
             self._instance.report_run_failed(run, f"No task was to be had: {error}")
+
+    def _was_launched(self, run: dg.DagsterRun) -> bool:
+        now = self._instance.get_run_by_id(run.run_id)
+        try:
+            return now is not None and self._find_task(now)
+        except ClientError:
+            return False
 
     def _is_starting(self, run: dg.DagsterRun) -> bool:
         now = self._instance.get_run_by_id(run.run_id)
@@ -148,15 +158,17 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         before = self._task(run)
         return before is not None and before.get("stopCode") == _SPOT
 
-    def _find_task(self, run: dg.DagsterRun) -> None:
-        """Writes down the task of a run whose launch was cut short: tasks are started in the name of their run."""
+    def _find_task(self, run: dg.DagsterRun) -> bool:
+        """Writes down the task of a run whose launch was cut short: tasks are started in the name of their run. Returns
+        whether there is one."""
         if run.tags.get(ARN_TAG):
-            return
+            return True
         cluster = self.run_task_kwargs.get("cluster", "default")
         found = self.ecs.list_tasks(cluster=cluster, startedBy=run.run_id)["taskArns"]
         if arn := found[0] if found else self._stopped_task(cluster, run.run_id):
             _log.warning("run %s: its task is %s", run.run_id, arn)
             self._instance.add_run_tags(run.run_id, {ARN_TAG: arn, CLUSTER_TAG: cluster})
+        return arn is not None
 
     def _stopped_task(self, cluster: str, run_id: str) -> str | None:
         """A run's task among those that stopped within the last hour. ListTasks takes `startedBy` with no other filter,

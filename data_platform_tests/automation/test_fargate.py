@@ -178,6 +178,19 @@ def _refuse() -> None:
     raise RuntimeError("An error occurred (AccessDeniedException) when calling RunTask")
 
 
+def test_a_task_that_was_launched_although_aws_said_no_is_found_and_not_launched_again(launches: Launches) -> None:
+    def unclear() -> None:
+        launches.launcher.ecs = SimpleNamespace(list_tasks=lambda **_: {"taskArns": ["arn:launched"]})
+        raise RuntimeError("An error occurred (ServerException) when calling the RunTask operation: try again")
+
+    launches.answer = unclear
+    run = launches.run()
+    launches.launcher.launch_run(run)
+    now = launches.instance.get_run_by_id(run.dagster_run.run_id)
+    assert now is not None and now.tags["ecs/task_arn"] == "arn:launched"
+    assert launches.instance.all_logs(run.dagster_run.run_id) == [], "it is not waited for"
+
+
 def test_launches_go_one_at_a_time_as_each_takes_the_latest_task_definition(launches: Launches) -> None:
     launches.answer = lambda: time.sleep(0.02)
     threads = [
