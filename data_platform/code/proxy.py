@@ -20,6 +20,7 @@ WAIT_SECONDS = 30.0
 """How long a call without a deadline of its own waits for a backend."""
 OF_EVERY_BACKEND = ("/api.DagsterApi/CancelExecution", "/api.DagsterApi/CanCancelExecution")
 _RELOAD = "/api.DagsterApi/ReloadCode"
+_NOTICE_SECONDS = 10.0
 # What may act: it isn't made twice. A run would be started twice; a tick the daemon makes again by itself.
 _ONCE = tuple(
     f"/api.DagsterApi/{name}"
@@ -95,7 +96,8 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         def change() -> None:
             self._older = [one for one in self._older if one is not upstream]
             if upstream.channel is not None:
-                self._loop.create_task(upstream.channel.close())
+                # Calls that haven't noticed yet must fail by themselves: one that is cancelled here is never answered.
+                self._loop.create_task(upstream.channel.close(_NOTICE_SECONDS))
 
         self._on_thread(change)
 
@@ -181,7 +183,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
                 ask = upstream.open_channel().stream_stream(method)
                 call = ask(iter(request), timeout=context.time_remaining())
                 replies.append(b"".join([message async for message in call]))
-            except grpc.aio.AioRpcError:
+            except (grpc.aio.AioRpcError, grpc.aio.UsageError):
                 continue  # it is ending: no run of its is left to be ended
             finally:
                 upstream.calls -= 1

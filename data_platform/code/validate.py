@@ -19,7 +19,10 @@ def check_packages(tree: Path) -> None:
     """Raises TreeUnusable where `requirements/base.txt` pins what isn't installed here: a checkout brings code, never
     packages."""
     file = tree / "requirements" / "base.txt"
-    wrong = list(_missing(file)) if file.exists() else []
+    try:
+        wrong = list(_missing(file)) if file.exists() else []
+    except (OSError, ValueError) as error:  # a folder, or no UTF-8
+        raise TreeUnusable(f"its requirements/base.txt can't be read: {error}") from None
     if wrong:
         more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise TreeUnusable(

@@ -139,6 +139,19 @@ def test_a_call_under_way_ends_where_it_began(proxy: Proxy, channel: grpc.Channe
     until(lambda: old.upstream.calls == 0)
 
 
+def test_a_call_on_a_backend_that_is_forgotten_is_answered(
+    proxy: Proxy, channel: grpc.Channel, backends: list[Backend]
+) -> None:
+    old, new = backends
+    proxy.use(old.upstream)
+    slow = channel.unary_unary("/x/Slow").future(b"", timeout=20)
+    until(lambda: old.upstream.calls == 1)
+    proxy.use(new.upstream)
+    proxy.forget(old.upstream)
+    old.go.set()
+    assert slow.result(5) == b"old"
+
+
 def test_switching_under_load_loses_no_call(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
     old, new = backends
     proxy.use(old.upstream)

@@ -51,6 +51,12 @@ def test_another_package_needs_another_image(tmp_path: Path, line: str, why: str
         check_packages(tree(tmp_path, line + "\n"))
 
 
+def test_a_list_that_cannot_be_read_is_the_commits_fault(tmp_path: Path) -> None:
+    (tree(tmp_path, "") / "requirements" / "base.txt").write_bytes(b"click==8 # \xe9\n")
+    with pytest.raises(TreeUnusable, match="can't be read"):
+        check_packages(tmp_path)
+
+
 def test_of_a_chain_of_exceptions_the_first_is_shown() -> None:
     text = (
         "Traceback:\n  File 'defs.py'\nSyntaxError: here\n\n"
