@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
+from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform.landing.bucket import Pending
 
 LANDING_TAG = "data_platform/landing"
@@ -26,6 +26,7 @@ task yet, theirs would be no sooner. A cold start takes less."""
 _COMING_UP = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 _IN_PROGRESS = [*_COMING_UP, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_REASON_TAG = "dagster/failure_reason"
 _BEFORE = "before"  # of a run that isn't on Spot, as one before it was taken back
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -33,9 +34,9 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 @dataclass
 class History:
     """What runs say of pending files, by token: which are under way; how many runs have ended with each, how many of
-    these failed, from when to when, and how many of these before they read it or by Spot, which is not its fault; with
-    how much memory (MiB) one was killed for it; which Spot took back. And by day (partition, or "") when the latest run
-    that has not started was asked for; and whether a landing run succeeded between two moments."""
+    these failed, from when to when, and how many of these before they read it or by being stopped, which is not its
+    fault; with how much memory (MiB) one was killed for it; which Spot took back. And by day (partition, or "") when
+    the latest run that has not started was asked for; and whether a landing run succeeded between two moments."""
 
     under_way: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
@@ -96,9 +97,11 @@ class History:
         if run.status == dg.DagsterRunStatus.SUCCESS:
             return
         self.failed.update(tokens)
-        if INTERRUPTED_TAG in run.tags:
+        # A process that is asked to end fails its run itself, and doesn't know who asks.
+        told_to_end = run.tags.get(_REASON_TAG) == "UNEXPECTED_TERMINATION"
+        if INTERRUPTED_TAG in run.tags or (told_to_end and run.tags.get(SPOT_TAG) == "true"):
             self.interrupted.update(tokens)
-        if not started or run.tags.get(INTERRUPTED_TAG, _BEFORE) != _BEFORE:
+        if not started or told_to_end or run.tags.get(INTERRUPTED_TAG, _BEFORE) != _BEFORE:
             self.blameless.update(tokens)
         too_little = int(run.tags.get(OUT_OF_MEMORY_TAG, "0"))
         for token in tokens:

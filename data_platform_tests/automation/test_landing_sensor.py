@@ -12,7 +12,7 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
+from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
 from data_platform.components.landing_assets import Feed, landing_definitions
@@ -167,11 +167,20 @@ def test_after_a_run_that_was_killed_for_memory_the_next_one_knows_how_little_wa
     assert look(one_file, history).requests[0].tags[OUT_OF_MEMORY_TAG] == "2048"
 
 
-def test_after_a_run_that_spot_took_back_the_next_ones_go_on_demand(one_file: Bucket) -> None:
+@pytest.mark.parametrize(
+    "taken_back",
+    [
+        {INTERRUPTED_TAG: "true"},  # killed
+        {"dagster/failure_reason": "UNEXPECTED_TERMINATION", SPOT_TAG: "true"},  # ended when it was asked to
+    ],
+)
+def test_after_a_run_that_spot_took_back_the_next_ones_go_on_demand(
+    one_file: Bucket, taken_back: dict[str, str]
+) -> None:
     request = look(one_file).requests[0]
     assert INTERRUPTED_TAG not in request.tags
     history = History()
-    history.add(run_of(request, dg.DagsterRunStatus.FAILURE, **{INTERRUPTED_TAG: "true"}), NOW - timedelta(hours=3))
+    history.add(run_of(request, dg.DagsterRunStatus.FAILURE, **taken_back), NOW - timedelta(hours=3))
     second = look(one_file, history).requests[0]
     history.add(run_of(second, dg.DagsterRunStatus.FAILURE, **second.tags), NOW - timedelta(hours=2))
     assert INTERRUPTED_TAG in look(one_file, history).requests[0].tags
