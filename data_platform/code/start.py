@@ -102,8 +102,9 @@ def _take_code(environment: Environment) -> None:
 
 
 def _take_dbt(environment: Environment) -> None:
-    """Brings the dbt project's head, or the commit that the code server serves where the head can't be had, or is
-    bad. A tag that was moved is not followed."""
+    """Brings the dbt project's head, or the commit that the code server serves where the head can't be had, is bad, or
+    lacks what that has: Dagster fails a run whose selection names an asset or a check that is gone. A tag that was
+    moved is not followed."""
     from data_platform.code.checkouts import Checkouts
     from data_platform.code.git import GitFailed
     from data_platform.code.tree import TreeUnusable, checkouts_root
@@ -118,6 +119,8 @@ def _take_dbt(environment: Environment) -> None:
             say(f"tag {remote.ref} of {remote.url} was moved to {commit[:12]}, which is not followed")
             commit = served
         _use_dbt(checkouts, commit, environment)
+        if served and commit != served and (gone := _gone(checkouts, served, environment)):
+            raise TreeUnusable(f"runs may have been made with what it no longer has: {', '.join(gone[:5])}")
     except (GitFailed, TreeUnusable) as error:
         if not served:
             raise
@@ -128,25 +131,43 @@ def _take_dbt(environment: Environment) -> None:
 
 
 def _use_dbt(checkouts: Checkouts, commit: str, environment: Environment) -> None:
-    from data_platform.code.tree import bring_manifest, dbt_project
+    from data_platform.code.tree import TreeUnusable, bring_manifest, dbt_project
 
     checkouts.hold(commit)
     tree = checkouts.check_out(commit)
     project = dbt_project(tree)
     if project is None:
-        raise StartFailed(f"commit {commit} holds no dbt_project.yml, neither at its root nor in dbt_project/")
+        raise TreeUnusable(f"commit {commit} holds no dbt_project.yml, neither at its root nor in dbt_project/")
     bring_manifest(project, Path.cwd(), environment)
     environment["DATA_PLATFORM_DBT_COMMIT"] = commit
     environment["DATA_PLATFORM_DBT_PROJECT_DIR"] = str(project)
 
 
+def _gone(checkouts: Checkouts, served: str, environment: Environment) -> list[str]:
+    """What the served commit has and the one in `environment` lacks. Nothing, where the served one can't be had."""
+    from data_platform.code.git import GitFailed
+    from data_platform.code.tree import TreeUnusable, bring_manifest, dbt_project, nodes
+
+    try:
+        checkouts.hold(served)
+        project = dbt_project(checkouts.check_out(served))
+        if project is None:
+            return []
+        bring_manifest(project, Path.cwd(), environment)
+    except (GitFailed, TreeUnusable) as error:
+        say(f"warning: {served[:12]} can't be compared with: {error}")
+        return []
+    return sorted(nodes(project) - nodes(Path(environment["DATA_PLATFORM_DBT_PROJECT_DIR"])))
+
+
 def _remote(environment: Environment, prefix: str, ref: str | None = None) -> Remote:
+    """The repository. Its token leaves the environment: neither the checkout's tools nor the command need it."""
     from data_platform.code.git import Remote
 
     wanted = ref or environment.get(f"{prefix}_REF")
     if not wanted:
         raise StartFailed(f"{prefix}_REF is missing: expected a branch or tag of {prefix}_URL")
-    return Remote(environment[f"{prefix}_URL"], wanted, environment.get(f"{prefix}_TOKEN") or None, prefix)
+    return Remote(environment[f"{prefix}_URL"], wanted, environment.pop(f"{prefix}_TOKEN", "") or None, prefix)
 
 
 def _patiently(attempt: Callable[[], _Result]) -> _Result:

@@ -3,6 +3,7 @@ standard library is imported."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -68,6 +69,12 @@ def bring_manifest(project: Path, tree: Path, environment: Mapping[str, str], se
                 _copy(seed / "target" / name, target / name)
     run_tool(tree, environment, "dbt-manifest", "--project-dir", str(project), seconds=MANIFEST_SECONDS)
     ready.write_text(dbt)
+
+
+def nodes(project: Path) -> set[str]:
+    """What assets and checks are made of in the project's manifest: each node's id and folder."""
+    manifest = json.loads((project / "target" / "manifest.json").read_bytes())
+    return {f"{name} in {'/'.join(node['fqn'][:2])}" for name, node in manifest["nodes"].items()}
 
 
 def run_tool(tree: Path, environment: Mapping[str, str], *arguments: str, seconds: float) -> str:

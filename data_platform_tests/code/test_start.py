@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -127,14 +128,14 @@ def test_each_run_takes_the_head_of_the_dbt_project(origin: Origin, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     ran, model, manifest = done.stdout.splitlines()
     assert (ran, model) == (head, "2")
-    assert manifest == "manifest.json"
+    assert json.loads(manifest)["nodes"].keys() == {"model.x.a"}
     again = start(tmp_path / "state", "sh", "-c", SHOW_DBT, **both(code, commit, dbt, served))
     project = next((tmp_path / "state").rglob(f"{head}/target/built"))
     assert again.returncode == 0
     assert project.read_text() == "once more\n"
 
 
-@pytest.mark.parametrize("broken", ["head", "remote"])
+@pytest.mark.parametrize("broken", ["head", "no project", "a model gone", "a model moved", "remote"])
 def test_a_run_falls_back_on_the_dbt_commit_that_is_served(origin: Origin, tmp_path: Path, broken: str) -> None:
     code, dbt = Origin.at(tmp_path / "code"), origin
     commit = code.push_code("one")
@@ -143,6 +144,16 @@ def test_a_run_falls_back_on_the_dbt_commit_that_is_served(origin: Origin, tmp_p
     assert start(tmp_path / "state", "sh", "-c", SHOW_DBT, **settings).returncode == 0
     if broken == "head":
         dbt.push({"dbt_project.yml": "nonsense\n"})
+    elif broken == "no project":
+        dbt.git("mv", "dbt_project.yml", "elsewhere.yml")
+        dbt.push({})
+    elif broken == "a model gone":  # Dagster would fail a run that was made to build it
+        dbt.git("mv", "models/a.sql", "models/b.sql")
+        dbt.push({})
+    elif broken == "a model moved":  # it would be another asset
+        (dbt.clone / "models" / "marts").mkdir()
+        dbt.git("mv", "models/a.sql", "models/marts/a.sql")
+        dbt.push({})
     else:
         dbt.bare.rename(tmp_path / "gone")
     done = start(tmp_path / "state", "sh", "-c", SHOW_DBT, **settings)
@@ -150,6 +161,16 @@ def test_a_run_falls_back_on_the_dbt_commit_that_is_served(origin: Origin, tmp_p
     assert done.stdout.splitlines()[:2] == [served, "1"]
     assert "warning" in done.stderr
     assert served[:12] in done.stderr
+
+
+def test_the_command_sees_no_token(origin: Origin, tmp_path: Path) -> None:
+    code, dbt = Origin.at(tmp_path / "code"), origin
+    settings = both(code, code.push_code("one"), dbt, dbt.push(DBT | {"models/a.sql": "1"}))
+    settings |= {"DATA_PLATFORM_CODE_TOKEN": "planted-of-code", "DATA_PLATFORM_DBT_TOKEN": "planted-of-dbt"}
+    done = start(tmp_path / "state", "env", **settings)
+    assert done.returncode == 0, done.stderr
+    assert "DATA_PLATFORM_DBT_COMMIT" in done.stdout
+    assert "planted" not in done.stdout + done.stderr
 
 
 def test_a_moved_tag_of_the_dbt_project_is_not_followed(origin: Origin, tmp_path: Path) -> None:
