@@ -56,7 +56,7 @@ class Followed:
             commit = self._followed(found)
             if commit not in (self.head, self.served):
                 self.repository.checkouts.check_out(commit, ref)
-        except GitFailed as error:
+        except (GitFailed, OSError) as error:  # OSError: a full disk
             if self.unreachable is None or self._failures % 20 == 0:
                 keeps = f"{self.served[:12]} stays served" if self.served else "nothing is served yet"
                 self.log(f"{self.name}: {error}\n  ({keeps}; tried again with growing pauses)")

@@ -4,6 +4,7 @@ was served is remembered on disk, for a start while the remote is down or its he
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -33,6 +34,8 @@ CALLS_SECONDS = 30.0
 """How long calls that are under way at the end may take."""
 EARLIER = 5
 """How many commits before a bad head are tried when nothing is served."""
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""What is wrong with the machine, and not with a commit."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,13 @@ class CodeServer:
         """Looks where it is due, serves what is new, and waits."""
         woken = self._awake.is_set()
         self._awake.clear()
+        before = [followed.head for followed in self._sources()]
         for followed in self._sources():
             if woken or followed.due <= time.monotonic():
                 followed.look()
+        if before != [followed.head for followed in self._sources()]:
+            for followed in self._sources():  # what was refused may be good with what is new of the other
+                followed.refused = None
         if self._sources():
             self._serve_wanted()
         elif self._backends.served is None:
@@ -174,8 +181,11 @@ class CodeServer:
             except TreeUnusable as error:
                 why = why or str(error)
                 continue
-            except GitFailed as error:  # not its fault: tried again
-                self.log(str(error))
+            except (GitFailed, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _MACHINE:
+                    why = why or f"{type(error).__name__}: {error}"  # a file in the place of a folder
+                    continue
+                self.log(f"{release} can't be prepared now, and is tried again: {error}")
                 return
             self._serve(release, backend)
             self.log(f"{release} is served, {time.monotonic() - began:.1f} s after it was fetched")
@@ -195,7 +205,7 @@ class CodeServer:
         for followed in self._sources():
             if followed.kind != "branch" or followed.head is None:
                 continue
-            with contextlib.suppress(GitFailed):
+            with contextlib.suppress(GitFailed, OSError):
                 for commit in followed.repository.checkouts.before(followed.head, EARLIER):
                     release = replace(heads, **{followed.name: commit})
                     with contextlib.suppress(TreeUnusable):
@@ -209,11 +219,14 @@ class CodeServer:
         self._since = now()
         for followed, commit in self._of(release):
             followed.served = commit
-        self._memory.keep(self._sources())
-        for followed, commit in self._of(release):
-            pruned = followed.repository.checkouts.prune({commit or ""}, KEEP_SECONDS)
-            if pruned:
-                self.log(f"{followed.name}: removed the checkouts of {len(pruned)} old commits")
+        try:
+            self._memory.keep(self._sources())
+            for followed, commit in self._of(release):
+                pruned = followed.repository.checkouts.prune({commit or ""}, KEEP_SECONDS)
+                if pruned:
+                    self.log(f"{followed.name}: removed the checkouts of {len(pruned)} old commits")
+        except OSError as error:  # a full disk
+            self.log(f"what is served can't be remembered, or old checkouts not removed: {error}")
 
     def _restore(self) -> None:
         """Serves what was served last, where that was of the same refs; whether there is something newer is asked
@@ -225,7 +238,7 @@ class CodeServer:
         try:
             self._serve(release, self._preparation.backend(release, validate=False))
             self.log(f"{release} is served, as before")
-        except (GitFailed, TreeUnusable) as error:
+        except (GitFailed, TreeUnusable, OSError) as error:
             self.log(f"{release}, which was served before, can't be: {error}")
             for followed in self._sources():
                 followed.served = None

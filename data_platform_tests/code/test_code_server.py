@@ -294,6 +294,74 @@ def test_the_dbt_project_is_followed_in_its_own_repository(origin: Origin, tmp_p
         assert (server.told_commit(), server.told_commit("DATA_PLATFORM_DBT_COMMIT")) == (newer, good)
 
 
+_FITS = """\
+import os, sys
+from pathlib import Path
+
+
+def main():
+    project = Path(os.environ["DATA_PLATFORM_DBT_PROJECT_DIR"])
+    if sys.argv[1] == "check" and (project / "models" / "new.sql").exists() != {new}:
+        sys.exit("code and models don't fit")
+    if sys.argv[1] == "dbt-manifest":
+        (project / "target").mkdir(exist_ok=True)
+"""
+
+
+@pytest.mark.parametrize("order", ["code first", "models first"])
+def test_code_and_models_that_need_each_other_are_served_when_both_are_there(
+    origin: Origin, tmp_path: Path, order: str
+) -> None:
+    code, dbt = Origin.at(tmp_path / "code"), origin
+    code.push_code("one", extra={"data_platform/cli.py": _FITS.format(new=False)})
+    project = dbt.push(DBT | {"models/a.sql": "1"})
+    settings = {"DATA_PLATFORM_DBT_URL": str(dbt.bare), "DATA_PLATFORM_DBT_REF": "main"}
+    with running(tmp_path, code.bare, **settings) as server:
+        server.wait_served(project)
+        pushed = {}
+        for which in ("code", "models") if order == "code first" else ("models", "code"):
+            if which == "code":
+                pushed[which] = code.push_code("two", extra={"data_platform/cli.py": _FITS.format(new=True)})
+            else:
+                pushed[which] = dbt.push({"models/new.sql": "1"})
+            if len(pushed) == 1:
+                assert "don't fit" in server.wait_refused(pushed[which])
+        server.wait_served(pushed["code"])
+        assert server.told_commit("DATA_PLATFORM_DBT_COMMIT") == pushed["models"]
+
+
+def test_a_disk_that_refuses_ends_no_code_server(origin: Origin, tmp_path: Path) -> None:
+    """A file stands where the checkouts' folder would be made: any user's, root's too, attempt fails."""
+    first = origin.push_code("one")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        (folder,) = (tmp_path / "state" / "code").glob("*/commits")
+        folder.rename(folder.with_name("aside"))
+        folder.touch()
+        second = origin.push_code("two")
+        server.until(lambda: bool(server.state()["code"]["unreachable"]))
+        assert server.told_commit() == first
+        folder.unlink()
+        folder.with_name("aside").rename(folder)
+        server.wait_served(second)
+
+
+def test_a_commit_that_stands_in_its_own_way_is_refused(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        for extra in (
+            {"dbt_project/dbt_project.yml": "x", "dbt_project/target": "a file"},
+            {"requirements/base.txt": ""},
+        ):
+            bad = origin.push_code("two", extra=extra)
+            if "requirements/base.txt" in extra:
+                (origin.clone / "requirements/base.txt").unlink()
+                bad = origin.push({"requirements/base.txt/no": "a folder"})
+            assert server.wait_refused(bad)
+        assert server.told_commit() == first
+
+
 def test_a_port_that_is_taken_is_an_error_at_once(origin: Origin, tmp_path: Path) -> None:
     commit = origin.push_code("one")
     with running(tmp_path, origin.bare) as server:
