@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock, Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 from botocore.config import Config
@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from dagster_aws.ecs import EcsRunLauncher
 from dagster_aws.ecs.utils import get_task_logs
 
-from data_platform.automation.compute import one_up
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
+from data_platform.automation.coordinator import SPOT_TAG
+from data_platform.automation.task_end import SPOT_INTERRUPTION, is_shortage, why_it_ended
 
 ARN_TAG, CLUSTER_TAG = "ecs/task_arn", "ecs/cluster"
 SHORTAGE_SECONDS = 480.0
@@ -24,13 +24,7 @@ SHORTAGE_SECONDS = 480.0
 monitoring's start timeout (deploy/dagster.yaml) is longer."""
 LOG_LINES = 20
 
-_SHORTAGES = (
-    *("Capacity is unavailable", "RESOURCE:", "No Container Instances", "Throttl", "Rate exceeded", "TooManyRequests"),
-    *("You've reached the limit on the number of", "ServerException", "Service Unavailable", "try again later"),
-)
 _UNCLEAR = "ServerException"  # the task may have been launched all the same
-_OUT_OF_MEMORY = "OutOfMemory"
-_SPOT = "SpotInterruption"
 _KWARGS_TAG = "ecs/run_task_kwargs"
 _log = logging.getLogger(__name__)
 
@@ -156,7 +150,7 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
             return False
         self._instance.add_run_tags(run.run_id, {ARN_TAG: "", CLUSTER_TAG: ""})
         before = self._task(run)
-        return before is not None and before.get("stopCode") == _SPOT
+        return before is not None and before.get("stopCode") == SPOT_INTERRUPTION
 
     def _find_task(self, run: dg.DagsterRun) -> bool:
         """Writes down the task of a run whose launch was cut short: tasks are started in the name of their run. Returns
@@ -200,49 +194,6 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
             )
         except ClientError as error:
             return [f"(the log can't be read: {error})"]
-
-
-class Ended(NamedTuple):
-    """Why a task ended: in words, and the tags by which a retry does better."""
-
-    text: str
-    tags: Mapping[str, str] = {}
-
-
-def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
-    """Reads ECS's description of a stopped task.
-    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html"""
-    reason, code = str(task.get("stoppedReason") or ""), task.get("stopCode")
-    containers = task.get("containers") or [{}]
-    reasons = " ".join(str(each.get("reason") or "") for each in containers)
-    exit_code = max((each["exitCode"] for each in containers if each.get("exitCode") is not None), default=None)
-    if _OUT_OF_MEMORY in reasons or _OUT_OF_MEMORY in reason:
-        return _out_of_memory(int(run_tags.get("ecs/memory") or task.get("memory") or 0))
-    if code == _SPOT:
-        return Ended("Fargate Spot took the task back. A retry runs on demand.", {INTERRUPTED_TAG: "true"})
-    if code == "TaskFailedToStart" or (exit_code is None and not task.get("startedAt")):
-        return Ended(f"The task did not start: {reason} {reasons}".rstrip())
-    if exit_code is None:
-        return Ended(f"The task was lost: {reason} {reasons}".rstrip())
-    if code == "UserInitiated":
-        return Ended(f"The task was stopped from outside (exit code {exit_code}): {reason}")
-    if exit_code == 0:
-        return Ended("The task's process ended with exit code 0 in the middle of the run: something in it ended it.")
-    signal_name = f", signal {exit_code - 128}" if exit_code > 128 else ""
-    return Ended(f"The task's process ended with exit code {exit_code}{signal_name}. {reason} {reasons}".rstrip())
-
-
-def _out_of_memory(had: int) -> Ended:
-    larger = one_up(0, had)
-    then = f"A retry gets {larger[1]} MiB" if larger else "There is no larger task: give it less to do at a time"
-    text = f"Killed for memory: the task had {had} MiB. {then}; `compute.memory` in its defs.yaml sets the size."
-    return Ended(text, {OUT_OF_MEMORY_TAG: str(had)})
-
-
-def is_shortage(error: Exception) -> bool:
-    """Whether RunTask may succeed later: calls are throttled, there is no capacity now, or a quota is used up."""
-    text = str(error)
-    return any(sign in text for sign in _SHORTAGES)
 
 
 def _pauses() -> Iterator[float]:

@@ -1,90 +1,22 @@
-"""Why a task ended, told from ECS's description, and what a launch waits for. Launches themselves are seen on the local
-ECS, in `end_to_end/`."""
+"""What a launch waits for, and that none waits for another. Launches themselves are seen on the local ECS, in
+`end_to_end/`."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice, repeat
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import dagster as dg
 import pytest
 from dagster_aws.ecs import EcsRunLauncher
 
 from data_platform.automation import fargate
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
-from data_platform.automation.fargate import Ended, FargateRunLauncher, _pauses, is_shortage, why_it_ended
+from data_platform.automation.fargate import FargateRunLauncher, _pauses
 from data_platform_tests.end_to_end.platform import patience, wait_for
-
-
-def task(exit_code: int | None, code: str = "EssentialContainerExited", reason: str = "", container: str = "") -> Ended:
-    described: dict[str, Any] = {"stopCode": code, "stoppedReason": reason, "memory": "2048", "containers": [{}]}
-    if exit_code is not None:
-        described["containers"][0]["exitCode"] = exit_code
-    if container:
-        described["containers"][0]["reason"] = container
-    return why_it_ended(described, {"ecs/memory": "4096"})
-
-
-def test_a_task_killed_for_memory_says_what_it_had_and_what_a_retry_gets() -> None:
-    ended = task(137, container="OutOfMemoryError: Container killed due to memory usage")
-    assert ended.tags == {OUT_OF_MEMORY_TAG: "4096"}
-    assert "had 4096 MiB. A retry gets 8192 MiB" in ended.text
-
-
-def test_at_the_largest_size_it_says_that_there_is_no_larger_one() -> None:
-    described = {"containers": [{"exitCode": 137, "reason": "OutOfMemoryError"}]}
-    assert "no larger task" in why_it_ended(described, {"ecs/memory": "122880"}).text
-
-
-def test_a_task_that_spot_took_back_is_retried_on_demand() -> None:
-    ended = task(143, "SpotInterruption", "Your Spot Task was interrupted.")
-    assert ended.tags == {INTERRUPTED_TAG: "true"} and "on demand" in ended.text
-
-
-@pytest.mark.parametrize(
-    ("ended", "words"),
-    [
-        (task(None, "TaskFailedToStart", "CannotPullContainerError: i/o timeout"), "did not start: CannotPull"),
-        (task(143, "UserInitiated", "by hand"), "stopped from outside .exit code 143.: by hand"),
-        (task(0), "exit code 0 in the middle of the run"),
-        (task(137), "exit code 137, signal 9"),
-        (task(1), "exit code 1"),
-        (why_it_ended({}, {}), "did not start"),
-        (
-            why_it_ended({"startedAt": "now", "stopCode": "TerminationNotice", "stoppedReason": "maintenance"}, {}),
-            "lost",
-        ),
-    ],
-)
-def test_every_end_is_told_in_words_and_only_some_change_the_retry(ended: Ended, words: str) -> None:
-    assert not ended.tags
-    assert re.search(words, ended.text), ended.text
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "An error occurred (ThrottlingException) when calling the RunTask operation: Rate exceeded",
-        "Task failed. Failure reason: RESOURCE:MEMORY",
-        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
-        "You've reached the limit on the number of vCPUs you can run concurrently",
-        "An error occurred (ServerException) when calling the RunTask operation: Service Unavailable",
-    ],
-)
-def test_what_passes_by_itself_is_waited_for(message: str) -> None:
-    assert is_shortage(RuntimeError(message))
-
-
-@pytest.mark.parametrize(
-    "message", ["An error occurred (AccessDeniedException) when calling RunTask", "No Fargate configuration exists"]
-)
-def test_what_does_not_is_not(message: str) -> None:
-    assert not is_shortage(RuntimeError(message))
 
 
 def test_waits_grow_to_a_minute_and_differ_from_run_to_run() -> None:

@@ -59,7 +59,7 @@ class Day:
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     copy = project.copy_project(tmp_path_factory.mktemp("day"))
     jobs = copy / "data_platform" / "automation" / "jobs.py"
-    due = datetime.now(CITY) + timedelta(seconds=patience(150))
+    due = datetime.now(CITY) + timedelta(seconds=patience(200))
     text, changed = re.subn(r'DAILY_AT = ".*"', f'DAILY_AT = "{due.minute} {due.hour} * * *"', jobs.read_text())
     assert changed == 1
     jobs.write_text(text)

@@ -1,0 +1,61 @@
+"""What ECS says of a task that ended, or was not to be had, in words that an operator can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from data_platform.automation.compute import one_up
+from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
+
+SPOT_INTERRUPTION = "SpotInterruption"
+"""ECS's stop code of a task that Fargate Spot took back."""
+
+_SHORTAGES = (
+    *("Capacity is unavailable", "RESOURCE:", "No Container Instances", "Throttl", "Rate exceeded", "TooManyRequests"),
+    *("You've reached the limit on the number of", "ServerException", "Service Unavailable", "try again later"),
+)
+_OUT_OF_MEMORY = "OutOfMemory"
+
+
+class Ended(NamedTuple):
+    """Why a task ended: in words, and the tags by which a retry does better."""
+
+    text: str
+    tags: Mapping[str, str] = {}
+
+
+def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
+    """Reads ECS's description of a stopped task.
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html"""
+    reason, code = str(task.get("stoppedReason") or ""), task.get("stopCode")
+    containers = task.get("containers") or [{}]
+    reasons = " ".join(str(each.get("reason") or "") for each in containers)
+    exit_code = max((each["exitCode"] for each in containers if each.get("exitCode") is not None), default=None)
+    if _OUT_OF_MEMORY in reasons or _OUT_OF_MEMORY in reason:
+        return _out_of_memory(int(run_tags.get("ecs/memory") or task.get("memory") or 0))
+    if code == SPOT_INTERRUPTION:
+        return Ended("Fargate Spot took the task back. A retry runs on demand.", {INTERRUPTED_TAG: "true"})
+    if code == "TaskFailedToStart" or (exit_code is None and not task.get("startedAt")):
+        return Ended(f"The task did not start: {reason} {reasons}".rstrip())
+    if exit_code is None:
+        return Ended(f"The task was lost: {reason} {reasons}".rstrip())
+    if code == "UserInitiated":
+        return Ended(f"The task was stopped from outside (exit code {exit_code}): {reason}")
+    if exit_code == 0:
+        return Ended("The task's process ended with exit code 0 in the middle of the run: something in it ended it.")
+    signal_name = f", signal {exit_code - 128}" if exit_code > 128 else ""
+    return Ended(f"The task's process ended with exit code {exit_code}{signal_name}. {reason} {reasons}".rstrip())
+
+
+def _out_of_memory(had: int) -> Ended:
+    larger = one_up(0, had)
+    then = f"A retry gets {larger[1]} MiB" if larger else "There is no larger task: give it less to do at a time"
+    text = f"Killed for memory: the task had {had} MiB. {then}; `compute.memory` in its defs.yaml sets the size."
+    return Ended(text, {OUT_OF_MEMORY_TAG: str(had)})
+
+
+def is_shortage(error: Exception) -> bool:
+    """Whether RunTask may succeed later: calls are throttled, there is no capacity now, or a quota is used up."""
+    text = str(error)
+    return any(sign in text for sign in _SHORTAGES)
