@@ -75,16 +75,23 @@ def dbt_manifest(settings: Settings) -> Iterator[Finding]:
     """The manifest that definitions are loaded from."""
     from data_platform.transform.manifest import fingerprint
 
-    built = DBT_PROJECT / "target" / "fingerprint"
+    project = settings.dbt_code.project_dir or DBT_PROJECT
+    if not (project / "dbt_project.yml").is_file():
+        fix = "set DATA_PLATFORM_DBT_PROJECT_DIR to the folder of dbt_project.yml"
+        yield Finding("dbt manifest", "failed", f"{project} holds no dbt project", fix)
+        return
+    built = project / "target" / "fingerprint"
     if not built.exists():
         found = "there is no manifest yet"
-    elif built.read_text() != fingerprint(DBT_PROJECT):
+    elif built.read_text() != fingerprint(project):
         found = "the manifest is older than the project"
     else:
         yield Finding("dbt manifest", "ok", "is of the project as it is")
         return
     local = settings.environment == "local"
     fix = "nothing: it is built when definitions load" if local else "data-platform dbt-manifest, in the image's build"
+    if settings.dbt_code.project_dir and not local:
+        fix = f"data-platform dbt-manifest --project-dir {project}"
     yield Finding("dbt manifest", "warning" if local else "failed", found, fix)
 
 
@@ -121,10 +128,11 @@ def dbt_connection(settings: Settings) -> Iterator[Finding]:
     """dbt's own word on its project, profile and connection."""
     from data_platform.transform.process import artifacts_dir, dbt_environment
 
-    environment = dbt_environment(settings, DBT_PROJECT, artifacts_dir(settings) / "doctor")
+    project = settings.dbt_code.project_dir or DBT_PROJECT
+    environment = dbt_environment(settings, project, artifacts_dir(settings) / "doctor")
     command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "debug"]
     ran = subprocess.run(
-        command, cwd=DBT_PROJECT, env=environment, capture_output=True, text=True, timeout=_DBT_SECONDS, check=False
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=_DBT_SECONDS, check=False
     )
     if ran.returncode == 0:
         yield Finding("dbt", "ok", "project, profile and connection are in order")

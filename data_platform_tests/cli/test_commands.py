@@ -97,6 +97,27 @@ def test_env_prints_no_secret_unless_asked(monkeypatch: pytest.MonkeyPatch) -> N
     assert "export AWS_SECRET_ACCESS_KEY='planted secret'" in asked.output
 
 
+def test_doctor_looks_at_the_dbt_project_that_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from data_platform.transform.manifest import fingerprint
+
+    project = tmp_path / "dbt"
+    monkeypatch.setenv("DATA_PLATFORM_DBT_PROJECT_DIR", str(project))
+
+    def found() -> str:
+        findings = json.loads(CliRunner().invoke(main, ["doctor", "--offline", "--json"]).output)["findings"]
+        (finding,) = (each["found"] for each in findings if each["subject"] == "dbt manifest")
+        return str(finding)
+
+    assert found() == f"{project} holds no dbt project"
+    (project / "target").mkdir(parents=True)
+    (project / "dbt_project.yml").write_text("name: x\n")
+    assert found() == "there is no manifest yet"
+    (project / "target" / "fingerprint").write_text("of an older one")
+    assert "older" in found()
+    (project / "target" / "fingerprint").write_text(fingerprint(project))
+    assert "as it is" in found()
+
+
 def test_doctor_masks_secrets_and_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted secret")
     Path(".env").write_text("AWS_REGION=eu-west-1\n")
