@@ -15,6 +15,9 @@ from data_platform.code.prepare import Repository
 TAG_SECONDS = 300.0
 """How often a pinned tag is looked at, only to warn when it was moved."""
 LONGEST_PAUSE = 60.0
+AGAIN_SECONDS, AGAIN_UNSERVED_SECONDS = 900.0, 30.0
+"""When a refused commit is tried once more, as what was wrong may have been its surroundings (the database was down);
+the second where nothing is served meanwhile."""
 
 
 @dataclass
@@ -34,16 +37,18 @@ class Followed:
     warning: str | None = None
     _due: float = field(default=0.0, repr=False)
     _failures: int = field(default=0, repr=False)
+    _again: float = field(default=0.0, repr=False)
 
     @property
     def due(self) -> float:
-        """When to look again, on the monotonic clock; 0 at first."""
-        return self._due
+        """When there is something to do again, on the monotonic clock; 0 at first."""
+        return min(self._due, self._again) if self.refused and self._again > time.monotonic() else self._due
 
     @property
     def wanted(self) -> str | None:
         """A commit that is to be served and is not yet."""
-        refused = self.refused and self.refused["commit"]
+        waits = self.refused is not None and time.monotonic() < self._again
+        refused = self.refused["commit"] if self.refused is not None and waits else None
         return self.head if self.head not in (None, self.served, refused) else None
 
     def look(self) -> None:
@@ -75,7 +80,8 @@ class Followed:
         self._due = time.monotonic() + pause
 
     def refuse(self, commit: str, why: str) -> None:
-        """The commit is not tried again until the ref moves."""
+        """The commit is not tried again for a good while, unless the ref moves."""
+        self._again = time.monotonic() + (AGAIN_SECONDS if self.served else AGAIN_UNSERVED_SECONDS)
         self.refused = {"commit": commit, "why": why, "at": now()}
         keeps = f"{self.served[:12]} stays served" if self.served else "nothing is served"
         self.log(f"{self.name}: commit {commit} is refused, and {keeps}: {why}")

@@ -219,6 +219,8 @@ class CodeServer:
         self._since = now()
         for followed, commit in self._of(release):
             followed.served = commit
+            if followed.refused and followed.refused["commit"] == commit:
+                followed.refused = None
         try:
             self._memory.keep(self._sources())
             for followed, commit in self._of(release):
