@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import grpc
 
 from data_platform.local_cloud.ports import any_free
@@ -111,6 +112,9 @@ def start(folder: Path, url: str | Path, ref: str = "main", poll: float = 0.3, *
         "telemetry: {enabled: false}\n"
         "run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}\n"
     )
+    with dg.DagsterInstance.from_config(str(home)) as instance:  # SQLite's tables: two that make them fail each other
+        instance.get_runs_count()
+        assert instance.schedule_storage is not None
     command = [str(Path(sys.executable).with_name("data-platform")), "code-server", "--git", str(url), "--ref", ref]
     command += ["--port", str(port), "--webhook-port", str(web), "--poll", str(poll)]
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
