@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, table
+from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, merged, table
 from data_platform_tests.benchmarks.runner import SideFailed, measured
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "measured"}
@@ -37,3 +37,9 @@ def test_a_side_that_fails_is_told_with_what_it_wrote() -> None:
 def test_a_target_that_is_missed_stands_out() -> None:
     missed: dict[str, Any] = dict.fromkeys(KEYS, "") | {"ratio": 0.5, "peak_mb": 100, "target": "1 s", "met": False}
     assert "**no**" in table([missed])
+
+
+def test_one_benchmark_taken_again_replaces_its_own_figures_only() -> None:
+    there: list[dict[str, Any]] = [{"name": "per_table", "ours": "1"}, {"name": "landing_tick", "ours": "2"}]
+    found = merged(there, [{"name": "landing_tick", "ours": "3"}, {"name": "packing", "ours": "4"}])
+    assert {one["name"]: one["ours"] for one in found} == {"per_table": "1", "landing_tick": "3", "packing": "4"}
