@@ -2,9 +2,9 @@
 
     python -m data_platform_tests.benchmarks [--only NAME [--write]] [--quick] [--whole]
 
-A full run writes docs/benchmarks.json, and docs/benchmarks.md from it; `--quick` only prints, and so does `--only`, unless
-`--write` puts what it found in the place of what stands there. The demo's
-whole day with 2 million rows is run by `--whole`: it takes longer than all the others.
+A full run writes docs/benchmarks.json, and docs/benchmarks.md from it; `--quick` only prints, and so does `--only`,
+unless `--write` puts what it found in the place of what stands there. The demo's whole day with 2 million rows is run
+by `--whole`: it takes longer than all the others.
 """
 
 from __future__ import annotations
