@@ -20,11 +20,10 @@ from data_platform import instance
 from data_platform.automation.compute import DEFAULT
 from data_platform.environment import Settings, SettingsError
 from data_platform.environment.groups import fields_of
+from data_platform_tests.test_environment import PRODUCTION as ANY_PRODUCTION
 
 PRODUCTION = {
-    "DATA_PLATFORM_ENVIRONMENT": "prod",
-    "DATA_PLATFORM_LAKE_BUCKET": "team-lake",
-    "DATA_PLATFORM_LANDING_BUCKET": "team-landing",
+    **ANY_PRODUCTION,
     "DATA_PLATFORM_LOGS_BUCKET": "team-logs",
     "DATA_PLATFORM_ECS_CLUSTER": "data-platform",
     "DATA_PLATFORM_ECS_SUBNETS": "subnet-a,subnet-b",
@@ -32,12 +31,6 @@ PRODUCTION = {
     "DATA_PLATFORM_ECS_LOG_GROUP": "/data-platform/runs",
     "DATA_PLATFORM_ECS_TASK_ROLE_ARN": "arn:aws:iam::123456789012:role/run",
     "DATA_PLATFORM_ECS_EXECUTION_ROLE_ARN": "arn:aws:iam::123456789012:role/start",
-    "SNOWFLAKE_ACCOUNT": "myorg-team",
-    "SNOWFLAKE_USER": "LOADER",
-    "SNOWFLAKE_ROLE": "LOADER",
-    "SNOWFLAKE_WAREHOUSE": "LOADING",
-    "SNOWFLAKE_DATABASE": "DATA_PLATFORM",
-    "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/secrets/key.p8",
     "DAGSTER_HOME": "/tmp/dagster",
     "DAGSTER_POSTGRES_URL": "postgresql://dagster:planted-password@db.example.org/dagster",
 }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from data_platform.environment import Settings, SettingsError, settings
+from data_platform.environment import Settings, SettingsError, settings, whole_environment
 
 
 @click.command("code-server")
@@ -67,8 +67,7 @@ def code_server(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     CodeServer(
         Wanted(
-            # What the settings don't know, a proxy or Dagster's own variables, reaches the backends too.
-            environment={**os.environ, **given.process_environment()},
+            environment=whole_environment(given),
             code=remotes[0],
             dbt=remotes[1],
             host=host,

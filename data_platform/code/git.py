@@ -8,7 +8,6 @@ line, no URL and no file, and is taken out of what git says.
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from data_platform.code.child import TimedOut, output_of
+from data_platform.machine import machine_environment
 
 RESOLVE_SECONDS = 30.0
 FETCH_SECONDS = 300.0
@@ -24,9 +24,6 @@ HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TOKEN_VARIABLE = "DATA_PLATFORM_GIT_TOKEN"  # noqa: S105  a name
 # What GitHub and GitLab take beside a token; a URL with a user name (Bitbucket's x-token-auth) says another.
 _USER = "x-access-token"
-_MACHINE = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
 _VERBS = ("ls-remote", "fetch", "init", "cat-file", "read-tree", "checkout-index", "rev-list")
 _REFUSALS = ("could not read Username", "Authentication failed", "error: 401", "error: 403")
 
@@ -158,8 +155,7 @@ def scrub(text: str, token: str | None) -> str:
 def _environment(url: str, token: str | None) -> dict[str, str]:
     """All that git sees: nobody's configuration, no prompt, no protocol that runs a program, and where there is a
     token, a helper that gives it to the URL's own host only (not to where it redirects)."""
-    inherited = {name: os.environ[name] for name in (*_MACHINE, *_PROXIES) if name in os.environ}
-    inherited |= {name: os.environ[name] for name in (proxy.upper() for proxy in _PROXIES) if name in os.environ}
+    inherited = machine_environment("SSH_AUTH_SOCK")
     settings = {"credential.helper": "", "gc.autoDetach": "false", "advice.detachedHead": "false"}
     settings |= {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": "20", "core.hooksPath": "/dev/null"}
     if "SSL_CERT_FILE" in inherited:

@@ -8,9 +8,8 @@ run, which is asked of every backend: the run may be an older one's child.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -29,15 +28,19 @@ _ONCE = tuple(
         *("SyncExternalSensorExecution", "SyncExternalScheduleExecution"),
     )
 )
-# Dagster's own limit, and the variables that move it.
+Options = tuple[tuple[str, int], ...]
 _LARGEST = 100 * 10**6
-_OPTIONS = (
-    ("grpc.max_receive_message_length", int(os.environ.get("DAGSTER_GRPC_MAX_RX_BYTES") or _LARGEST)),
-    ("grpc.max_send_message_length", int(os.environ.get("DAGSTER_GRPC_MAX_SEND_BYTES") or _LARGEST)),
-)
 # Characters. A status travels as a header, which gRPC refuses from 16 kB on, and what isn't ASCII takes up to 12 bytes.
 _LONGEST_WHY = 1200
 _HOP_BY_HOP = ("user-agent", "content-type", "te", "connection")
+
+
+def _limits(environment: Mapping[str, str]) -> Options:
+    """gRPC's options for messages as large as Dagster takes: 100 MB, or what Dagster's own variables say."""
+    return (
+        ("grpc.max_receive_message_length", int(environment.get("DAGSTER_GRPC_MAX_RX_BYTES") or _LARGEST)),
+        ("grpc.max_send_message_length", int(environment.get("DAGSTER_GRPC_MAX_SEND_BYTES") or _LARGEST)),
+    )
 
 
 class PortTaken(Exception):
@@ -52,17 +55,25 @@ class Upstream:
         self.calls = 0
         self.channel: grpc.aio.Channel | None = None
 
-    def open_channel(self) -> grpc.aio.Channel:
+    def open_channel(self, options: Options) -> grpc.aio.Channel:
         """The channel; called on the proxy's thread."""
         if self.channel is None:
-            self.channel = grpc.aio.insecure_channel(f"unix:{self.socket}", options=_OPTIONS)
+            self.channel = grpc.aio.insecure_channel(f"unix:{self.socket}", options=options)
         return self.channel
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Listens on `host`:`port` in a thread of its own. `on_reload` is told when a user asks for a reload."""
+    """Listens on `host`:`port` in a thread of its own. `on_reload` is told when a user asks for a reload.
+    `environment` may move the limit of a message's size, as Dagster's own variables do."""
 
-    def __init__(self, host: str, port: int, on_reload: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        on_reload: Callable[[], None] = lambda: None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._options = _limits(environment or {})
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._on_reload = on_reload
         self._current: Upstream | None = None
@@ -123,7 +134,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(handle)
 
     async def _start(self) -> None:
-        options = (*_OPTIONS, ("grpc.so_reuseport", 0))
+        options = (*self._options, ("grpc.so_reuseport", 0))
         self._server = grpc.aio.server(handlers=(self,), options=options, compression=grpc.Compression.Gzip)
         try:
             bound = self._server.add_insecure_port(self._address)
@@ -159,7 +170,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         self, upstream: Upstream, method: str, request: list[bytes], context: Any
     ) -> AsyncIterator[bytes]:
         metadata = _passed_on(context.invocation_metadata())
-        ask = upstream.open_channel().stream_stream(method)
+        ask = upstream.open_channel(self._options).stream_stream(method)
         call = ask(iter(request), timeout=context.time_remaining(), metadata=metadata)
         try:
             first = True
@@ -180,7 +191,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         for upstream in (newest, *reversed(self._older)):
             upstream.calls += 1
             try:
-                ask = upstream.open_channel().stream_stream(method)
+                ask = upstream.open_channel(self._options).stream_stream(method)
                 call = ask(iter(request), timeout=context.time_remaining())
                 replies.append(b"".join([message async for message in call]))
             except (grpc.aio.AioRpcError, grpc.aio.UsageError):

@@ -77,7 +77,7 @@ class CodeServer:
             self._sockets,
             self.log,
         )
-        self._proxy = Proxy(wanted.host, wanted.port, on_reload=self.look)
+        self._proxy = Proxy(wanted.host, wanted.port, self.look, wanted.environment)
         self._backends = Backends(
             self._proxy,
             lambda release: self._preparation.backend(release, validate=False),

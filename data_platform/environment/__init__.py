@@ -225,19 +225,10 @@ def layers() -> list[Layer]:
     return found
 
 
-def machine_environment() -> dict[str, str]:
-    """The variables that any program needs of its machine: where programs, homes and certificates are, its
-    language and its proxies. A child that is given these, and not all, inherits no secret by accident."""
-    return {name: value for name, value in os.environ.items() if name.upper() in _MACHINE}
-
-
-_MACHINE = frozenset(
-    (
-        *("PATH", "HOME", "USER", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH"),
-        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
-    )
-)
+def whole_environment(given: Settings) -> dict[str, str]:
+    """All of this process's variables, with these settings: for children that stand in its place, and must see what
+    the settings don't know (a proxy, Dagster's own variables)."""
+    return {**os.environ, **given.process_environment()}
 
 
 def each_setting(group: Settings) -> Iterator[tuple[str, str, Any, bool]]:

@@ -20,11 +20,11 @@ import dagster as dg
 import psutil
 import yaml
 
-from data_platform.environment import machine_environment
 from data_platform.local_cloud.ecs.faults import Fault, Faults
 from data_platform.local_cloud.ecs.images import LocalImage, register
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import any_free
+from data_platform.machine import machine_environment
 from data_platform_tests.end_to_end.platform import BIN, ROOT, patience, wait_for
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_platform.environment import Settings, machine_environment
+from data_platform.environment import Settings
+from data_platform.machine import machine_environment
 from data_platform.warehouse.connection import connect
 
 ROOT = Path(__file__).resolve().parents[2]

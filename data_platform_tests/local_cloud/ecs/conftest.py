@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,10 @@ class Server:
             time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("ecs"))
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A started server of its own, with what tasks need."""
+    server = Server(folder)
     server.start()
     try:
         server.provision()
@@ -145,6 +147,12 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("ecs")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_platform.local_cloud.processes import stop
-from data_platform_tests.local_cloud.ecs.conftest import CLUSTER, Server, alive, gone_within
+from data_platform_tests.local_cloud.ecs.conftest import CLUSTER, Server, alive, gone_within, serving
 
 pytestmark = pytest.mark.server
 
@@ -29,14 +29,8 @@ time.sleep(300)
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Server]:
     """A server that the test may kill."""
-    server = Server(tmp_path / "state")
-    server.start()
-    try:
-        server.provision()
-        server.define()
+    with serving(tmp_path / "state") as server:
         yield server
-    finally:
-        server.stop()
 
 
 def family(server: Server, tmp_path: Path, name: str) -> tuple[str, list[int]]:

@@ -1,0 +1,23 @@
+"""What this machine gives to any program: the variables that a child process may be handed without a second thought.
+
+Only the standard library is imported, as every container's start comes by here; settings are `environment`'s.
+"""
+
+from __future__ import annotations
+
+import os
+
+_MACHINE = frozenset(
+    (
+        *("PATH", "HOME", "USER", "TMPDIR", "TEMP", "TMP", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    )
+)
+
+
+def machine_environment(*also: str) -> dict[str, str]:
+    """The variables that any program needs of its machine: where programs, homes and certificates are, its
+    language and its proxies, and those named. A child that is given these, and not all, inherits no secret by
+    accident."""
+    return {name: value for name, value in os.environ.items() if name.upper() in _MACHINE or name in also}
