@@ -14,13 +14,12 @@ from statistics import median
 from typing import Any
 
 from data_platform_tests.benchmarks.runner import result
+from data_platform_tests.end_to_end import graphql
 
 PUSHES, SECONDS = 3, 30.0
 ASSET = '{path: ["raw", "harbor_water", "meter_readings"]}'
 DESCRIPTION = "{assetNodes(assetKeys: [" + ASSET + "]) {description}}"
 RUN = """query($run: ID!) {runOrError(runId: $run) {... on Run {status startTime}}}"""
-LAUNCH = """mutation($params: ExecutionParams!) {launchRun(executionParams: $params) {
-    __typename ... on LaunchRunSuccess {run {runId}}}}"""
 
 
 def once(repository: Any, dev: Any, number: int) -> dict[str, float]:
@@ -29,15 +28,8 @@ def once(repository: Any, dev: Any, number: int) -> dict[str, float]:
     _, pushed = repository.push(described)
     _until(lambda: described in json.dumps(dev.graphql(DESCRIPTION)))
     shown = time.time() - pushed.timestamp()
-    selector = {
-        "repositoryLocationName": "data_platform",
-        "repositoryName": "__repository__",
-        "pipelineName": "__ASSET_JOB",
-        "assetSelection": [{"path": ["raw", "harbor_water", "meter_readings"]}],
-    }
-    metadata = {"tags": [{"key": "dagster/partition", "value": "2026-06-01"}]}
-    params = {"selector": selector, "runConfigData": {}, "mode": "default", "executionMetadata": metadata}
-    run_id = dev.graphql(LAUNCH, params=params)["launchRun"]["run"]["runId"]
+    path = ["raw", "harbor_water", "meter_readings"]
+    run_id = graphql.launch(dev.url, "data_platform", graphql.ASSET_JOB, [path], {"dagster/partition": "2026-06-01"})
 
     def begun() -> float:
         return float(dev.graphql(RUN, run=run_id)["runOrError"]["startTime"] or 0)

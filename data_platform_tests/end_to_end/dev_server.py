@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,8 @@ from typing import Any
 import psutil
 
 from data_platform.local_cloud.ports import any_free
+from data_platform_tests.end_to_end import graphql
 from data_platform_tests.end_to_end.platform import BIN, ROOT, Platform, patience, wait_for
-
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass
@@ -46,30 +43,11 @@ class DevServer:
 
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """A query's data. Raises AssertionError with the errors."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(f"{self.url}/graphql", data=body, headers={"content-type": "application/json"})
-        with _direct.open(request, timeout=patience(30)) as answer:
-            found = json.loads(answer.read())
-        assert "errors" not in found, found["errors"]
-        data: dict[str, Any] = found["data"]
-        return data
+        return graphql.ask(self.url, query, **variables)
 
     def launch_job(self, job: str) -> str:
         """Launches a whole job, as the UI does. Returns the run's id."""
-        params = {
-            "selector": {
-                "repositoryLocationName": "data_platform",
-                "repositoryName": "__repository__",
-                "pipelineName": job,
-            },
-            "runConfigData": {},
-            "mode": "default",
-        }
-        launch = "mutation($params: ExecutionParams!) {launchRun(executionParams: $params) {__typename"
-        launch += " ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"
-        answer = self.graphql(launch, params=params)["launchRun"]
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-        return str(answer["run"]["runId"])
+        return graphql.launch(self.url, "data_platform", job)
 
     def wait_until_ready(self) -> None:
         """Waits until the code location is loaded and the daemon reports."""

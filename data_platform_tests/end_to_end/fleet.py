@@ -3,12 +3,9 @@ which the instance's own launcher starts. Nothing here asserts what a test is ab
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,16 +22,11 @@ from data_platform.local_cloud.ecs.images import LocalImage, register
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import any_free
 from data_platform.machine import machine_environment
+from data_platform_tests.end_to_end import graphql
 from data_platform_tests.end_to_end.platform import BIN, ROOT, patience, wait_for
 
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
-LAUNCH = """
-mutation($params: ExecutionParams!) {launchRun(executionParams: $params) {__typename
-  ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}
-  ... on RunConfigValidationInvalid {errors {message}} ... on InvalidSubsetError {message}}}
-"""
 TERMINATE = """
 mutation($run: String!) {terminateRun(runId: $run) {__typename ... on TerminateRunFailure {message}}}
 """
@@ -139,38 +131,17 @@ class Fleet:
         loaded = entries and all(entry and entry["__typename"] != "PythonError" for entry in entries)
         return bool(loaded and health["queue"]["healthy"] and health["monitoring"]["healthy"])
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['webserver']}"
+
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         """A query's data."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        url = f"http://127.0.0.1:{self.ports['webserver']}/graphql"
-        request = urllib.request.Request(url, data=body, headers={"content-type": "application/json"})
-        try:
-            with _direct.open(request, timeout=patience(30)) as answer:
-                found = json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()[:2000]) from None
-        assert "errors" not in found, found["errors"]
-        data: dict[str, Any] = found["data"]
-        return data
+        return graphql.ask(self.url, query, **variables)
 
     def launch(self, *assets: str, tags: Mapping[str, str] | None = None) -> str:
         """Launches a run of these assets, as the UI does. Returns its id."""
-        params = {
-            "selector": {
-                "repositoryLocationName": "fleet",
-                "repositoryName": "__repository__",
-                "pipelineName": "__ASSET_JOB",
-                "assetSelection": [{"path": [asset]} for asset in assets],
-            },
-            "runConfigData": {},
-            "mode": "default",
-            "executionMetadata": {
-                "tags": [{"key": key, "value": value} for key, value in (tags or {}).items()],
-            },
-        }
-        answer = self.graphql(LAUNCH, params=params)["launchRun"]
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-        return str(answer["run"]["runId"])
+        return graphql.launch(self.url, "fleet", graphql.ASSET_JOB, [[asset] for asset in assets], tags)
 
     def terminate(self, run_id: str) -> None:
         """Ends a run, as the UI's button does."""
