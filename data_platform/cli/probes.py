@@ -126,13 +126,18 @@ def runs(settings: Settings) -> Iterator[Finding]:
 
 def dbt_connection(settings: Settings) -> Iterator[Finding]:
     """dbt's own word on its project, profile and connection."""
-    from data_platform.transform.process import artifacts_dir, dbt_environment
+    from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment
 
     project = settings.dbt_code.project_dir or DBT_PROJECT
     environment = dbt_environment(settings, project, artifacts_dir(settings) / "doctor")
-    command = [str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "debug"]
     ran = subprocess.run(
-        command, cwd=project, env=environment, capture_output=True, text=True, timeout=_DBT_SECONDS, check=False
+        dbt_command("--no-use-colors", "debug"),
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_DBT_SECONDS,
+        check=False,
     )
     if ran.returncode == 0:
         yield Finding("dbt", "ok", "project, profile and connection are in order")

@@ -55,13 +55,12 @@ def dbt(arguments: tuple[str, ...]) -> None:
       data-platform dbt show --inline "select * from {{ ref('city_daily') }}"
       data-platform dbt --help
     """
-    from data_platform.transform.process import artifacts_dir, dbt_environment
+    from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment
 
     wanted = settings().require_endpoints()
-    program = Path(sys.executable).with_name("dbt")
     project = wanted.dbt_code.project_dir or DBT_PROJECT
     child = dbt_environment(wanted, project, artifacts_dir(wanted) / "by-hand")
-    sys.exit(subprocess.run([str(program), *arguments], cwd=project, env=child, check=False).returncode)
+    sys.exit(subprocess.run(dbt_command(*arguments), cwd=project, env=child, check=False).returncode)
 
 
 @click.command()

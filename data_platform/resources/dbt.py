@@ -20,7 +20,7 @@ from dagster_dbt.dagster_dbt_translator import DagsterDbtTranslator
 from packaging.version import Version
 
 from data_platform.environment import settings
-from data_platform.transform.process import artifacts_dir, dbt_environment, prune_artifacts, reuse_parse
+from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment, prune_artifacts, reuse_parse
 from data_platform.warehouse.arrow_once import read_one_arrow_result
 
 
@@ -61,7 +61,7 @@ class DbtCli(DbtCliResource):
         settings().adopt()  # for dbt's adapter in this process, which counts rows and reads columns, in threads
         read_one_arrow_result()
         return DbtCliInvocation.run(
-            args=[self.dbt_executable, *self.global_config_flags, *own_args, *invocation.selection_args],
+            args=dbt_command(*self.global_config_flags, *own_args, *invocation.selection_args),
             env=env,
             manifest=invocation.manifest,
             dagster_dbt_translator=invocation.dagster_dbt_translator,

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_platform.environment import Settings
-from data_platform.transform.process import dbt_environment
+from data_platform.transform.process import dbt_command, dbt_environment
 
 _BUILT = ("manifest.json", "partial_parse.msgpack")
 _NOT_SOURCE = frozenset(("target", "logs", "dbt_packages"))
@@ -75,9 +74,8 @@ def build_manifest(project_dir: Path, settings: Settings) -> str:
 
 
 def _parse(project_dir: Path, scratch: Path, settings: Settings) -> None:
-    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "parse", "--no-partial-parse"]
     run = subprocess.run(
-        command,
+        dbt_command("--no-use-colors", "parse", "--no-partial-parse"),
         cwd=project_dir,
         env=dbt_environment(settings, project_dir, scratch),
         capture_output=True,

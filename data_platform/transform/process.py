@@ -1,4 +1,4 @@
-"""What a dbt process runs with: its environment, and the folders of its artifacts.
+"""How a dbt process is started: its command, its environment, and the folders of its artifacts.
 
 dbt sees Snowflake's settings and nothing else of the platform's: neither the keys of AWS nor Dagster's database.
 """
@@ -6,6 +6,7 @@ dbt sees Snowflake's settings and nothing else of the platform's: neither the ke
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -16,11 +17,16 @@ KEEP_DAYS = 7
 _FOR_DBT = ("SNOWFLAKE_", "DATA_PLATFORM_ENVIRONMENT", "DATA_PLATFORM_TIME_ZONE")
 
 
+def dbt_command(*arguments: str) -> list[str]:
+    """The dbt beside this Python, as a command. -P: the project's folder, where it works, is none of Python's."""
+    return [sys.executable, "-P", "-m", "data_platform.transform.dbt", *arguments]
+
+
 def dbt_environment(settings: Settings, project_dir: Path, target: Path) -> dict[str, str]:
     """The whole environment of a dbt process that works in `project_dir` and writes its artifacts to `target`."""
     platform = settings.process_environment()
     return {
-        **machine_environment(),
+        **machine_environment("PYTHONPATH"),  # where this code is, if it is a checkout
         **{name: value for name, value in platform.items() if name.startswith(_FOR_DBT)},
         "DBT_PROJECT_DIR": str(project_dir),
         "DBT_PROFILES_DIR": str(project_dir),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from snowflake.connector import SnowflakeConnection
 
 import data_platform
 from data_platform.environment import Settings
-from data_platform.transform.process import dbt_environment
+from data_platform.transform.process import dbt_command, dbt_environment
 from data_platform_tests.dbt.raw_tables import create_raw_tables
 from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer
 
@@ -61,7 +60,7 @@ def dbt(settings_of_server: dict[str, str], tmp_path_factory: pytest.TempPathFac
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", *arguments],
+            dbt_command("--no-use-colors", *arguments),
             cwd=PROJECT,
             env=dbt_environment(loaded, PROJECT, target),
             capture_output=True,
