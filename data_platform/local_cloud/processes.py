@@ -206,11 +206,13 @@ def log_tail(path: Path, lines: int = 15) -> str:
 
 
 def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
-    """Returns when the part answers. Raises PartNotReady when its process ends or the time is over."""
+    """Returns when the part answers, and not another program on its port. Raises PartNotReady when its process ends or
+    the time is over."""
     deadline = time.monotonic() + seconds
     pause = 0.02
     while True:
         try:
+            _check_listening(part, record)
             part.ready()
             return
         except PartBroken:
@@ -223,6 +225,22 @@ def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
             raise PartNotReady(f"no answer within {seconds:.0f} s ({reason})")
         time.sleep(pause)
         pause = min(pause * 1.3, 0.25)
+
+
+def _check_listening(part: Part, record: Record) -> None:
+    """Raises PartNotReady until the part's process, or a child of it, listens on the part's own port, if it has one."""
+    port = part.ports.get(part.name)
+    if port is None:
+        return
+    try:
+        process = psutil.Process(record.pid)
+        for each in (process, *_descendants(process)):
+            for connection in each.net_connections("tcp4"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return
+    except psutil.Error:
+        pass  # it has just ended, or has just started, with its user still to be changed
+    raise PartNotReady(f"it does not listen on port {port}")
 
 
 def _alive_after(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:

@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 
 from data_platform import instance
 from data_platform.environment import RunsOn, Settings
-from data_platform.landing.partners import partner_declarations
+from data_platform.landing.partners import PartnerAccess, partner_declarations
 from data_platform.local_cloud import aws, postgres, provisioning, warehouse
 from data_platform.local_cloud.ecs import images
 from data_platform.local_cloud.ecs.plan import IMAGE, checkout_image, ecs_environment, ecs_plan
@@ -42,6 +42,7 @@ from data_platform.local_cloud.status import PartStatus, part_status
 READY_SECONDS = 90.0
 UNRESPONSIVE_SECONDS = 8.0
 LOCK_SECONDS = 240.0
+PORT_ATTEMPTS = 3
 
 Report = Callable[[str], None]
 
@@ -69,21 +70,17 @@ class LocalCloud:
         partners = partner_declarations(self.spec.defs_dir)
         with self._locked(report):
             self.layout.make()
-            alive = {name: record for name, record in self._records().items() if record.process() is not None}
-            ports = self._ports(alive, report)
-            parts = self._parts(ports)
             runs_on = self.spec.runs_on or self.runs_on
-            cloud = cloud_environment(self.layout, ports, self.spec)
-            ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
-            plan = cloud_plan(self.layout, ports, self.spec, partners, ecs)
-            with provisioning.begun(self.layout) as process:
-                started = self._bring_up(parts, alive, report)
+            attempts = PORT_ATTEMPTS
+            while True:
                 try:
-                    provisioning.finish(process, plan)
-                except provisioning.ProvisioningFailed as error:
-                    raise self._failure("provision", str(error)) from None
-            if not accepts(ports["sftp"]):
-                raise self._failure("aws", "SFTP does not listen")
+                    cloud, started = self._bring_up(partners, runs_on, report)
+                    break
+                except LocalCloudError:
+                    attempts -= 1
+                    if not attempts or not self._lost_a_port():
+                        raise
+                    report("another program took a port in the same moment; choosing another")
             environment = dict(cloud)
             if runs_on == "ecs":
                 environment |= ecs_environment(cloud, self.spec.own)
@@ -114,7 +111,35 @@ class LocalCloud:
                     report(f"{name}: port {wanted} is taken by another program, using {ports[name]}")
         return ports
 
-    def _bring_up(self, parts: list[Part], alive: Mapping[str, Record], report: Report) -> bool:
+    def _lost_a_port(self) -> bool:
+        """Whether a part has ended, and another program listens where it was to: two clouds that come up at the same
+        time choose the same ports."""
+        return any(
+            record.process() is None and not all(is_free(port) for port in record.ports.values())
+            for record in self._records().values()
+        )
+
+    def _bring_up(
+        self, partners: tuple[PartnerAccess, ...], runs_on: RunsOn, report: Report
+    ) -> tuple[dict[str, str], bool]:
+        """Starts what does not run, on ports that are free now, and provisions. Returns what reaches the parts, and
+        whether anything had to be started."""
+        alive = {name: record for name, record in self._records().items() if record.process() is not None}
+        ports = self._ports(alive, report)
+        cloud = cloud_environment(self.layout, ports, self.spec)
+        ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
+        plan = cloud_plan(self.layout, ports, self.spec, partners, ecs)
+        with provisioning.begun(self.layout) as process:
+            started = self._start_parts(self._parts(ports), alive, report)
+            try:
+                provisioning.finish(process, plan)
+            except provisioning.ProvisioningFailed as error:
+                raise self._failure("provision", str(error)) from None
+        if not accepts(ports["sftp"]):
+            raise self._failure("aws", "SFTP does not listen")
+        return cloud, started
+
+    def _start_parts(self, parts: list[Part], alive: Mapping[str, Record], report: Report) -> bool:
         """Returns whether anything had to be started. Parts come up side by side."""
         began = time.monotonic()
         failures: list[LocalCloudError] = []

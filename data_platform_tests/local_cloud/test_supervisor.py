@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -109,6 +110,29 @@ def test_ups_at_the_same_time_start_each_part_once(cloud: LocalCloud) -> None:
     data = [str(cloud.layout.data(part)) for part in PARTS]
     servers = [p for p in psutil.process_iter() if set(data) & set(_arguments(p))]
     assert len(servers) == len(PARTS)
+
+
+@pytest.mark.timeout(240)
+def test_two_clouds_that_want_the_same_ports_at_the_same_time_both_come_up(tmp_path: Path) -> None:
+    one = private_cloud(tmp_path / "one")
+    two = LocalCloud(replace(one.spec, state_dir=tmp_path / "two"))
+    found: dict[str, dict[str, str]] = {}
+    threads = [
+        threading.Thread(target=lambda cloud=cloud: found.update({str(cloud.spec.state_dir): cloud.up()}))
+        for cloud in (one, two)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 2, "both came up"
+        ports = [port for cloud in (one, two) for part in by_name(cloud).values() for port in part.ports.values()]
+        assert len(ports) == len(set(ports)) == 8
+        assert all(part.state == "up" for cloud in (one, two) for part in by_name(cloud).values())
+    finally:
+        one.down()
+        two.down()
 
 
 def test_reset_asks_and_then_leaves_nothing_behind(tmp_path: Path) -> None:
