@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from data_platform_tests.end_to_end.platform import patience
+from data_platform_tests.servers.commands import ended
 from data_platform_tests.servers.local_cloud import private_cloud
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
@@ -33,9 +35,8 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     environment = {**_inherited(), "DATA_PLATFORM_STATE_DIR": str(state)}
 
     def call(*arguments: str) -> Ran:
-        return subprocess.run(
-            [str(CLI), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
-        )
+        log = state / "logs" / "run.log"
+        return ended([str(CLI), *arguments], cwd=ROOT, environment=environment, seconds=patience(300), log=log)
 
     cloud.up()
     try:

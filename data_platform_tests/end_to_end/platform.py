@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from data_platform.environment import Settings
 from data_platform.machine import machine_environment
 from data_platform.warehouse.connection import connect
+from data_platform_tests.servers.commands import ended
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -88,14 +89,12 @@ class Platform:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program that is installed beside this Python, and waits for its end."""
         program = BIN / arguments[0]
-        return subprocess.run(
+        return ended(
             [str(program), *arguments[1:]],
             cwd=cwd,
-            env={**self.child_environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=patience(seconds),
-            check=False,
+            environment={**self.child_environment, **variables},
+            seconds=patience(seconds),
+            log=self.state_dir / "logs" / "run.log",
         )
 
     def python(self, script: str, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
