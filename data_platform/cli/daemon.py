@@ -16,6 +16,7 @@ from uuid import uuid4
 import dagster as dg
 
 from data_platform.automation.landing_history import LANDING_TAG
+from data_platform.automation.landing_sensor import landing
 from data_platform.cli.location import CodeLocation
 from data_platform.cli.outcome import RunOutcome, outcome_of
 from data_platform.cli.project import ROOT, WORKSPACE
@@ -29,6 +30,10 @@ _FRESH_SECONDS, _STALE_SECONDS = 45.0, 120.0  # heartbeats come every 30 s, late
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR", "MONITORING")
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+
+
+class SensorOff(Exception):
+    """The sensor that takes files in is switched off, so that nothing would ever come of waiting."""
 
 
 class DaemonLocation(CodeLocation):
@@ -53,7 +58,13 @@ class DaemonLocation(CodeLocation):
         super().close()
 
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
-        """The landing runs that have ended since the last call."""
+        """The landing runs that have ended since the last call. Raises SensorOff."""
+        switched = self.instance.all_instigator_state()  # of what somebody has switched on or off
+        if any(each.name == landing.name and each.status.value == "STOPPED" for each in switched):
+            raise SensorOff(
+                f"The sensor `{landing.name}` is switched off, so no file is taken in: switch it on in Dagster's UI"
+                f" (Automation), or run `dagster sensor start {landing.name} -w workspace.yaml`."
+            )
         self._see_to_a_daemon(_STALE_SECONDS)
         ours = dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_ENDED, created_after=self._began)
         for run in self.instance.get_runs(ours):

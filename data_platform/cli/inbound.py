@@ -15,6 +15,7 @@ from data_platform.landing.inbox import FeedIndex, Scan, scan
 _ALL = 1_000_000
 _LONGEST_WAIT = 2.0
 _LONGEST_SETTLE = 15.0
+_TELL_EVERY = 30.0
 
 
 @dataclass
@@ -41,13 +42,15 @@ def drain(
     *,
     on_wait: Callable[[int], None],
     on_run: Callable[[int, RunOutcome], None],
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Drained:
     """Ticks and executes what is asked for, until every file is settled or waits for something that is not here.
 
     `on_wait` is told how many files are still on their way (settling, or with a run of the daemon's); `on_run` the
-    number of files of each run that has ended. After a failed run it stops, as the sensor's next attempts are minutes
-    apart: the daemon, or the next call, makes them.
+    number of files of each run that has ended; `tell` a line now and then while none ends. After a failed run it
+    stops, as the sensor's next attempts are minutes apart: the daemon, or the next call, makes them.
     """
+    told = time.monotonic()
     done = Drained(look(bucket, location))
     on_wait(len(done.left.ready) + len(_settling(done.left)))
     while True:
@@ -58,6 +61,11 @@ def drain(
             ended += 1
             done.runs.append(run)
             on_run(files, run)
+        if ended:
+            told = time.monotonic()
+        elif time.monotonic() - told > _TELL_EVERY:
+            told = time.monotonic()
+            tell(f"still waiting for {_files(done.left)}; `data-platform deliveries pending` says what each waits for")
         if (done.left.ready or location.busy) and not ended:
             time.sleep(_LONGEST_WAIT)  # a run of the daemon's has them, or they back off
         done.left = look(bucket, location)
@@ -65,6 +73,11 @@ def drain(
         on_wait(on_their_way)
         if done.failed or not (on_their_way or location.busy):
             return done
+
+
+def _files(left: Scan) -> str:
+    number = len(left.ready) + len(_settling(left))
+    return "a run that takes files in" if not number else "a file" if number == 1 else f"{number:,} files"
 
 
 def _settling(found: Scan) -> list[datetime]:

@@ -143,6 +143,10 @@ class _Run:
 
         if demo is not None and again:
             demo.begin_again()
+
+        def tell(line: str) -> None:
+            self.progress.console.print(f"  {line}", markup=False)
+
         waves = demo.key.waves if demo is not None else [[]]
         dropped = self.progress.add_task("files dropped", total=0, visible=demo is not None)
         settled = self.progress.add_task("files settled", total=0)
@@ -161,7 +165,7 @@ class _Run:
                 sent = demo.drop(wave, again=again, on_progress=lambda _: self.progress.advance(dropped))
                 self.progress.update(dropped, total=self._completed(dropped))
                 self.progress.update(settled, total=self._completed(settled) + sent)
-            drained = drain(location, bucket, on_wait=on_wait, on_run=on_run)
+            drained = drain(location, bucket, on_wait=on_wait, on_run=on_run, tell=tell)
             if drained.failed:
                 yield drained.runs
                 return

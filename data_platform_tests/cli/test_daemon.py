@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from data_platform.cli import daemon
-from data_platform.cli.daemon import DaemonLocation
+from data_platform.cli.daemon import DaemonLocation, SensorOff
 from data_platform.cli.location import CodeLocation
 
 
@@ -24,6 +24,7 @@ def location(
     seen = iter(runs or [])
     instance = SimpleNamespace(
         get_daemon_heartbeats=lambda: dict.fromkeys(("SENSOR", "QUEUED_RUN_COORDINATOR", "MONITORING"), beat),
+        all_instigator_state=lambda: [],
         get_runs=lambda *_, **__: [],
         get_run_by_id=lambda _: next(seen),
         get_run_stats=lambda _: None,
@@ -45,6 +46,16 @@ def test_a_daemon_that_ended_a_moment_before_is_missed_in_time(monkeypatch: pyte
     found.instance.get_daemon_heartbeats = lambda: {}
     list(found.take_in())
     assert started == ["daemon"]
+
+
+def test_nobody_waits_for_a_sensor_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = location(monkeypatch, heard_of=20)
+    other, off = (SimpleNamespace(name=name, status=SimpleNamespace(value="STOPPED")) for name in ("other", "landing"))
+    found.instance.all_instigator_state = lambda: [other]
+    assert list(found.take_in()) == []
+    found.instance.all_instigator_state = lambda: [other, off]
+    with pytest.raises(SensorOff, match="switch it on in Dagster's UI"):
+        list(found.take_in())
 
 
 def test_a_failed_run_is_not_told_before_it_is_known_whether_it_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from snowflake.connector import SnowflakeConnection
 
+from data_platform.warehouse.arrow_once import read_one_arrow_result
+
 DATABASE = "DATA_PLATFORM"
 
 
@@ -98,6 +100,7 @@ class SnowflakeServer:
 
     def connect(self, **overrides: Any) -> SnowflakeConnection:
         """Sign in with the real connector; `overrides` are its keyword arguments."""
+        read_one_arrow_result()  # tests read in threads
         return snowflake.connector.connect(**{**self.connection_arguments(), **overrides})
 
     def connection_arguments(self) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Taking in what stands in inbound: what is said while nothing comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from data_platform.cli import inbound
+from data_platform.cli.inbound import drain
+from data_platform.cli.outcome import RunOutcome
+from data_platform.landing.inbox import Scan
+
+
+class Quiet:
+    """A code location in which nothing ends for so many ticks."""
+
+    def __init__(self, ticks: int) -> None:
+        self.ticks = ticks
+
+    @property
+    def busy(self) -> bool:
+        return self.ticks > 0
+
+    def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
+        self.ticks -= 1
+        return iter(())
+
+
+def test_a_long_wait_says_for_what_and_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(
+        inbound, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda seconds: None)
+    )
+    left: Any = Scan(ready=[SimpleNamespace()] * 1200)  # type: ignore[list-item]
+    location: Any = Quiet(4)
+    scans = iter([left] * 4 + [Scan()])
+    monkeypatch.setattr(inbound, "look", lambda bucket, where: next(scans))
+    told: list[str] = []
+    drain(location, SimpleNamespace(), on_wait=lambda n: None, on_run=lambda n, run: None, tell=told.append)  # type: ignore[arg-type]
+    assert told and all("still waiting for 1,200 files; `data-platform deliveries pending`" in line for line in told)
