@@ -24,15 +24,17 @@ from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1500)]
 
 RUNS = """{runsOrError(limit: 200) {... on Runs {results {runId status jobName tags {key value}}}}}"""
+RELOAD = """mutation {reloadRepositoryLocation(repositoryLocationName: "data_platform") {__typename}}"""
 CITY = ZoneInfo("America/New_York")
 
 
 @dataclass(frozen=True)
 class Day:
-    """A platform whose runs are tasks, with Dagster at work on it. The schedule `daily` is due soon."""
+    """A platform whose runs are tasks, with Dagster at work on it, and the copy of the project that is its code."""
 
     platform: Platform
     dev: DevServer
+    copy: Path
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """Every run there is, by id."""
@@ -42,6 +44,16 @@ class Day:
     def with_tag(self, name: str, value: str) -> list[dict[str, Any]]:
         """The runs with a tag, the latest first."""
         return [run for run in self.runs().values() if run["tags"].get(name) == value]
+
+    def move_the_schedule(self) -> None:
+        """Has the schedule `daily` tick in the next minute that leaves time to load the code with the new time."""
+        due = datetime.now(CITY) + timedelta(seconds=patience(30) + 60)
+        jobs = self.copy / "data_platform" / "automation" / "jobs.py"
+        text, changed = re.subn(r'DAILY_AT = ".*"', f'DAILY_AT = "{due.minute} {due.hour} * * *"', jobs.read_text())
+        assert changed == 1
+        jobs.write_text(text)
+        reloaded = self.dev.graphql(RELOAD)["reloadRepositoryLocation"]
+        assert reloaded["__typename"] == "WorkspaceLocationEntry", reloaded
 
     @property
     def ecs(self) -> Any:
@@ -58,12 +70,6 @@ class Day:
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     copy = project.copy_project(tmp_path_factory.mktemp("day"))
-    jobs = copy / "data_platform" / "automation" / "jobs.py"
-    due = datetime.now(CITY) + timedelta(seconds=patience(200))
-    text, changed = re.subn(r'DAILY_AT = ".*"', f'DAILY_AT = "{due.minute} {due.hour} * * *"', jobs.read_text())
-    assert changed == 1
-    jobs.write_text(text)
-
     state = tmp_path_factory.mktemp("state")
     here = {**project.environment(copy), "DATA_PLATFORM_STATE_DIR": str(state)}
     machine = Platform({**machine_environment(), **here}, planted=None)  # type: ignore[arg-type]
@@ -75,7 +81,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         dev = DevServer.start(platform, state / "dev.log")
         try:
             dev.wait_until_ready()
-            yield Day(platform, dev)
+            yield Day(platform, dev, copy)
         finally:
             dev.stop()
     finally:
@@ -109,6 +115,7 @@ def test_the_schedules_tick_starts_the_day_as_a_task(day: Day, ran: str) -> None
         found = day.with_tag("dagster/schedule_name", "daily")
         return bool(found) and found[0]["status"] in ("SUCCESS", "FAILURE")
 
+    day.move_the_schedule()
     wait_for(done, patience(300), "the schedule's run ends")
     (run,) = day.with_tag("dagster/schedule_name", "daily")
     assert run["status"] == "SUCCESS"
