@@ -23,6 +23,8 @@ SHORTAGE_SECONDS = 480.0
 """How long a launch waits for capacity, or for calls to be let through, before the run fails and is tried again. Run
 monitoring's start timeout (deploy/dagster.yaml) is longer."""
 LOG_LINES = 20
+WATCH_SECONDS = 10.0
+"""How often a launched task is looked at until its run starts."""
 
 _UNCLEAR = "ServerException"  # the task may have been launched all the same
 _KWARGS_TAG = "ecs/run_task_kwargs"
@@ -62,6 +64,8 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
             # One at a time: RunTask takes the family's latest task definition, which has to be this run's still.
             with self._launching:
                 super().launch_run(context._replace(dagster_run=_with_task_kwargs(context.dagster_run, spot)))
+            run = context.dagster_run
+            Thread(target=self._watch_start, args=(run,), name=f"start-{run.run_id}", daemon=True).start()
         except Exception as error:
             if not is_shortage(error):
                 raise
@@ -87,6 +91,19 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                 break
         if error is not None and self._is_starting(run):
             self._instance.report_run_failed(run, f"No task was to be had: {error}")
+
+    def _watch_start(self, run: dg.DagsterRun) -> None:
+        """Fails a run whose task ends before it has begun. Dagster's monitoring asks about started runs only, and would
+        notice when the start timeout is over; so it is, still, where the daemon ends meanwhile."""
+        while self._is_starting(run):
+            time.sleep(WATCH_SECONDS)
+            try:
+                now = self._instance.get_run_by_id(run.run_id) or run
+                task = self._task(now)
+                if task is not None and task.get("lastStatus") == "STOPPED" and self._is_starting(run):
+                    self._instance.report_run_failed(run, self._how_it_ended(now, task))
+            except ClientError as error:
+                _log.warning("run %s: its task can't be looked at: %s", run.run_id, error)
 
     def _was_launched(self, run: dg.DagsterRun) -> bool:
         now = self._instance.get_run_by_id(run.run_id)
@@ -117,12 +134,15 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         task = self._task(now)
         if task is None:
             return result._replace(msg="ECS knows no task of this run")
-        ended = why_it_ended(task, now.tags)
+        return result._replace(status=status.FAILED, msg=self._how_it_ended(now, task))
+
+    def _how_it_ended(self, run: dg.DagsterRun, task: Mapping[str, Any]) -> str:
+        """Why a run's task ended, with its last lines; the run is tagged so that a retry does better."""
+        ended = why_it_ended(task, run.tags)
         if ended.tags:
             self._instance.add_run_tags(run.run_id, ended.tags)
-        lines = self._last_lines(now)
-        said = [ended.text, f"Task {task['taskArn']}", *(["Its last lines:", *lines] if lines else [])]
-        return result._replace(status=status.FAILED, msg="\n".join(said))
+        lines = self._last_lines(run)
+        return "\n".join([ended.text, f"Task {task['taskArn']}", *(["Its last lines:", *lines] if lines else [])])
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
         """Why a run's task has not started, for the message that the run took too long."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import dagster as dg
 import pytest
+from botocore.exceptions import ClientError
 from dagster_aws.ecs import EcsRunLauncher
 
 from data_platform.automation import fargate
@@ -69,7 +70,13 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
         launcher.register_instance(instance)
         found = Launches(launcher, instance)
         monkeypatch.setattr(EcsRunLauncher, "launch_run", lambda _, context: found.take(_, context))
+        monkeypatch.setattr(fargate, "WATCH_SECONDS", 0.02)
         yield found
+        for run in instance.get_runs():  # nobody watches a run that has ended
+            instance.report_run_failed(run)
+        for thread in threading.enumerate():
+            if thread.name.startswith("start-"):
+                thread.join()
 
 
 def no_capacity() -> None:
@@ -121,6 +128,58 @@ def test_a_task_that_was_launched_although_aws_said_no_is_found_and_not_launched
     now = launches.instance.get_run_by_id(run.dagster_run.run_id)
     assert now is not None and now.tags["ecs/task_arn"] == "arn:launched"
     assert launches.instance.all_logs(run.dagster_run.run_id) == [], "it is not waited for"
+
+
+class Ecs:
+    """DescribeTasks: what it answers, in order, the last for ever."""
+
+    def __init__(self, *answers: dict[str, str] | ClientError) -> None:
+        self.answers, self.asked = list(answers), 0
+
+    def describe_tasks(self, tasks: list[str], cluster: str) -> dict[str, list[dict[str, str]]]:
+        answer = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        if isinstance(answer, ClientError):
+            raise answer
+        return {"tasks": [{"taskArn": tasks[0], **answer}]}
+
+
+PENDING = {"lastStatus": "PENDING"}
+STOPPED = {"lastStatus": "STOPPED", "stopCode": "TaskFailedToStart", "stoppedReason": "no image"}
+
+
+def launched(launches: Launches, ecs: Ecs, monkeypatch: pytest.MonkeyPatch) -> Context:
+    """A run whose task is launched."""
+    run = launches.run()
+    launches.launcher.ecs = ecs
+    monkeypatch.setattr(launches.launcher, "_last_lines", lambda run: [])
+    tags = {"ecs/task_arn": "arn:task", "ecs/cluster": "c"}
+    launches.answer = lambda: launches.instance.add_run_tags(run.dagster_run.run_id, tags)
+    launches.launcher.launch_run(run)
+    return run
+
+
+def test_a_run_whose_task_ends_before_it_begins_fails_at_once_with_the_reason(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttled = ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeTasks")
+    run = launched(launches, Ecs(PENDING, throttled, STOPPED), monkeypatch)
+    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails", 0.02)
+    (failure,) = [entry for entry in launches.instance.all_logs(run.dagster_run.run_id) if entry.dagster_event]
+    assert "The task did not start: no image" in failure.message
+
+
+def test_a_run_that_has_begun_is_watched_no_more(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
+    ecs = Ecs(PENDING)
+    run = launched(launches, ecs, monkeypatch)
+    wait_for(lambda: ecs.asked, patience(10), "it is watched", 0.02)
+    launches.instance.report_dagster_event(
+        dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "j"), run.dagster_run.run_id
+    )
+    assert launches.status(run) == dg.DagsterRunStatus.STARTED
+    ecs.answers = [STOPPED]
+    time.sleep(0.1)
+    assert launches.status(run) == dg.DagsterRunStatus.STARTED
 
 
 def test_launches_go_one_at_a_time_as_each_takes_the_latest_task_definition(launches: Launches) -> None:
