@@ -32,13 +32,15 @@ def patience(seconds: float) -> float:
 
 
 def wait_for(look: Callable[[], Found | None], seconds: float, what: str, every: float = 0.5) -> Found:
-    """What `look` finds, as soon as that is not empty, False or None. Raises AssertionError after so many seconds."""
-    deadline = time.monotonic() + seconds
+    """What `look` finds, as soon as that is not empty, False or None. Raises AssertionError after so many seconds, and
+    more where others have kept the machine busy meanwhile."""
+    began, limit = time.monotonic(), seconds
     while True:
         found = look()
         if found:
             return found
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        limit = max(limit, patience(seconds))
+        assert time.monotonic() - began < limit, f"{what}: not within {limit:.0f} s"
         time.sleep(every)
 
 

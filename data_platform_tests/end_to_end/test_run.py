@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data_platform_tests.end_to_end.conftest import Demo
+from data_platform_tests.end_to_end.conftest import Demo, DemoRun
 from data_platform_tests.end_to_end.platform import Platform
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
@@ -24,10 +24,17 @@ def _text(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else str(value)
 
 
+def _feeds(ran: DemoRun) -> dict[str, list[str]]:
+    """The accounts that it printed: {feed: cells}."""
+    lines = ran.ended.stdout.splitlines()
+    return {line.split()[0]: line.split()[1:] for line in lines if line.endswith("ok        ")}
+
+
 def test_it_ends_well_and_says_that_all_is_as_the_answer_key_says(demo: Demo) -> None:
     print(f"first run {demo.first.seconds:.1f} s, second {demo.second.seconds:.1f} s")
     assert demo.first.ended.returncode == 0, demo.first.ended.stdout + demo.first.ended.stderr
     assert "Everything is as the answer key says." in demo.first.ended.stdout
+    assert len(_feeds(demo.first)) == 4
 
 
 def test_every_file_has_the_outcome_that_the_key_says(demo: Demo) -> None:
@@ -104,6 +111,8 @@ def test_a_second_run_loads_nothing_twice(demo: Demo) -> None:
     assert demo.second.ended.returncode == 0, demo.second.ended.stdout + demo.second.ended.stderr
     for table, rows in demo.first.tables.items():
         assert demo.second.tables[table] == rows, f"{table} is not as it was"
+    assert _feeds(demo.second) == _feeds(demo.first)
+    assert " 0 rows loaded" in demo.second.ended.stdout
 
 
 def test_what_no_feed_takes_stays_and_is_reported_once(demo: Demo, platform: Platform) -> None:
