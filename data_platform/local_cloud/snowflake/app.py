@@ -5,13 +5,16 @@ A statement's failure is always an answer with a SQL error. An HTTP 500 would ma
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -19,6 +22,7 @@ from fakesnow.expr import normalise_ident
 from fakesnow.statement_type import DML_TYPE_IDS
 from fakesnow.transforms import SERVER_VERSION
 from snowflake.connector.errors import Error
+from snowflake.connector.network import QUERY_IN_PROGRESS_CODE
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -27,22 +31,31 @@ from starlette.routing import Route
 
 from data_platform.local_cloud.snowflake.bindings import Bindings, read_bindings
 from data_platform.local_cloud.snowflake.cursor import Cursor
-from data_platform.local_cloud.snowflake.errors import sql_error
+from data_platform.local_cloud.snowflake.errors import error, sql_error
 from data_platform.local_cloud.snowflake.instance import LocalSnowflake
 from data_platform.local_cloud.snowflake.keypair import RegisteredKey, SignInRefused
 from data_platform.local_cloud.snowflake.results import Result, to_json_rows, to_wire
 from data_platform.local_cloud.snowflake.session import Session, SessionContext
+from data_platform.local_cloud.snowflake.statements import Statements
 
 logger = logging.getLogger(__name__)
 
 
 class Server:
-    """The sessions of one local account, and the routes to them."""
+    """The sessions of one local account, and the routes to them.
 
-    def __init__(self, instance: LocalSnowflake, key: RegisteredKey | None) -> None:
+    A request waits `answer_within_seconds` for its statement, which must be less than the client's patience: 60 s.
+    Snowflake's wait is 45 s (https://docs.snowflake.com/en/developer-guide/sql-api/handling-responses).
+    """
+
+    def __init__(
+        self, instance: LocalSnowflake, key: RegisteredKey | None, *, answer_within_seconds: float = 45.0
+    ) -> None:
         self._instance = instance
         self._key = key
+        self._answer_within_seconds = answer_within_seconds
         self._sessions: dict[str, Session] = {}
+        self._statements: dict[str, Statements] = {}
         self._attaching = threading.Lock()
 
     def app(self) -> Starlette:
@@ -55,6 +68,7 @@ class Server:
                 Route("/session", self.end_session, methods=["POST"]),
                 Route("/session/heartbeat", self.heartbeat, methods=["POST"]),
                 Route("/queries/v1/query-request", self.query, methods=["POST"]),
+                Route("/queries/{request_id}/result", self.query_result, methods=["GET"]),
                 Route("/queries/v1/abort-request", self.abort, methods=["POST"]),
                 Route("/monitoring/queries/{query_id}", self.query_status, methods=["GET"]),
                 Route("/telemetry/send", self.heartbeat, methods=["POST"]),
@@ -65,6 +79,7 @@ class Server:
         for session in list(self._sessions.values()):
             session.end()
         self._sessions.clear()
+        self._statements.clear()
         self._instance.close()
 
     async def health(self, _: Request) -> Response:
@@ -116,11 +131,13 @@ class Server:
         with self._attaching:
             session = Session(self._instance, database, schema, context)
         session.autocommits = bool(context.parameters.get("AUTOCOMMIT", True))
+        self._statements[session.token] = Statements()
         self._sessions[session.token] = session
         return session
 
     async def end_session(self, request: Request) -> Response:
         if request.query_params.get("delete") and (session := self._sessions.pop(_token(request), None)):
+            self._statements.pop(session.token).close()
             await run_in_threadpool(session.end)
         return _success(None)
 
@@ -138,11 +155,31 @@ class Server:
         return _success({"queries": [{"status": "SUCCESS"}] if known else []})
 
     async def query(self, request: Request) -> Response:
+        """Run a statement. The same request again gets the same statement's answer."""
+        body = await _body(request)
         session = self._sessions.get(_token(request))
         if session is None:
-            return _failure("390104", "User must login again to access the service.", status=401)
-        body = await _body(request)
-        return await run_in_threadpool(self._query, session, body)
+            return _signed_out()
+        request_id = request.query_params.get("requestId") or str(uuid.uuid4())
+        statement = self._statements[session.token].start(request_id, partial(self._query, session, body))
+        return await self._answer_in_time(request_id, statement)
+
+    async def query_result(self, request: Request) -> Response:
+        """The answer of a statement that an earlier request did not wait for to its end."""
+        request_id = request.path_params["request_id"]
+        statements = self._statements.get(_token(request))
+        if statements is None:
+            return _signed_out()
+        statement = statements.get(request_id)
+        if statement is None:
+            return _sql_failure(error(709, "02000", f"Statement {request_id} not found"), None)
+        return await self._answer_in_time(request_id, statement)
+
+    async def _answer_in_time(self, request_id: str, statement: asyncio.Task[Response]) -> Response:
+        await asyncio.wait({statement}, timeout=self._answer_within_seconds)
+        if statement.done():
+            return statement.result()
+        return _success({"getResultUrl": f"/queries/{request_id}/result"}, QUERY_IN_PROGRESS_CODE)
 
     def _query(self, session: Session, body: dict[str, Any]) -> Response:
         text = str(body["sqlText"])
@@ -204,8 +241,12 @@ def _token(request: Request) -> str:
     return request.headers.get("Authorization", "")[len('Snowflake Token="') : -1]
 
 
-def _success(data: Any) -> JSONResponse:
-    return JSONResponse({"data": data, "code": None, "message": None, "success": True})
+def _success(data: Any, code: str | None = None) -> JSONResponse:
+    return JSONResponse({"data": data, "code": code, "message": None, "success": True})
+
+
+def _signed_out() -> JSONResponse:
+    return _failure("390104", "User must login again to access the service.", status=401)
 
 
 def _failure(code: str, message: str, *, status: int = 200) -> JSONResponse:

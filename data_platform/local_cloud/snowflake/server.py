@@ -36,6 +36,10 @@ _LOOPBACK = "127.0.0.1"
     "--idle-in-transaction", type=float, default=20.0, show_default=True,
     help="Seconds without a statement after which a transaction that others wait for is rolled back.",
 )  # fmt: skip
+@click.option(
+    "--answer-within", type=float, default=45.0, show_default=True,
+    help="Seconds after which a request is told that its statement still runs.",
+)  # fmt: skip
 @click.option("--memory", default="4GB", show_default=True, help="DuckDB's memory limit.")
 @click.option("--log-level", default="warning", show_default=True)
 def main(
@@ -46,6 +50,7 @@ def main(
     public_key_file: Path | None,
     lock_timeout: float,
     idle_in_transaction: float,
+    answer_within: float,
     memory: str,
     log_level: str,
 ) -> None:
@@ -60,7 +65,8 @@ def main(
     instance = LocalSnowflake(
         data, files, lock_timeout_seconds=lock_timeout, memory=memory, idle_in_transaction_seconds=idle_in_transaction
     )
-    server = Server(instance, RegisteredKey(public_key_file) if public_key_file else None)
+    key = RegisteredKey(public_key_file) if public_key_file else None
+    server = Server(instance, key, answer_within_seconds=answer_within)
     # A long INSERT is a tree of a million objects, through which frequent collections would walk again and again.
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
