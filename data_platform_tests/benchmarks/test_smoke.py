@@ -9,24 +9,29 @@ import pytest
 
 from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, merged, table
 from data_platform_tests.benchmarks.runner import SideFailed, measured
+from data_platform_tests.end_to_end.platform import patience
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "measured"}
 SERVERS = {"per_table", "push_to_run"}
+SHOWN_SECONDS = 60
+"""From a push until the UI shows the new code: six times what it takes, so that a step that stalls is seen here."""
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.server if name in SERVERS else ())
+        pytest.param(name, marks=(pytest.mark.server, pytest.mark.timeout(600)) if name in SERVERS else ())
         for name in BENCHMARKS
         if name not in ON_REQUEST
     ],
 )
 def test_a_benchmark_runs_and_says_what_it_came_to(name: str, tmp_path: Path) -> None:
+    limit = patience(SHOWN_SECONDS)
     found = BENCHMARKS[name]({"folder": str(tmp_path), "quick": True})
     assert set(found) == KEYS
     assert found["name"] == name
     assert found["what"] in table([found])
+    assert all(push["shown"] <= limit for push in found["measured"].get("pushes", ())), found["measured"]
 
 
 def test_a_side_that_fails_is_told_with_what_it_wrote() -> None:

@@ -23,16 +23,22 @@ from data_platform_tests.servers.local_cloud import private_cloud
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1200)]
 
-FIRST_RUN_SECONDS = 30
-"""From the push to the first run on new code; with image builds it took 10 to 15 minutes."""
-EVERY = 2.0
+SERVED_SECONDS = 30
+"""From the push until new code is served; with image builds it took 10 to 15 minutes."""
+GAP_SECONDS = 30
+"""Between a sensor's ticks, which are due every 10 s."""
+FILES, EVERY = 20, 4.0
+"""What the partner delivers at least, and every how many seconds."""
 FEED = Path("data_platform/defs/sources/partners/harbor_water/meter_readings/defs.yaml")
 RUNS = """{runsOrError(limit: 300) {... on Runs {results {
     runId status jobName startTime endTime tags {key value}
     eventConnection {events {... on MaterializationEvent {
         metadataEntries {label ... on TextMetadataEntry {text}}}}}}}}}"""
-TICKS = """{sensorOrError(sensorSelector: {repositoryLocationName: "data_platform", repositoryName: "__repository__",
-    sensorName: "landing"}) {... on Sensor {sensorState {ticks(limit: 200) {timestamp status}}}}}"""
+SENSOR = """query($name: String!) {sensorOrError(sensorSelector: {repositoryLocationName: "data_platform",
+    repositoryName: "__repository__", sensorName: $name}) {
+    ... on Sensor {id sensorState {ticks(limit: 200) {timestamp status}}}}}"""
+STOP = """mutation($id: String!) {stopSensor(id: $id) {
+    ... on StopSensorMutationResult {instigationState {status}} ... on PythonError {message}}}"""
 
 
 class Repository:
@@ -94,11 +100,13 @@ class DbtRepository(Repository):
 
 @dataclass
 class Partner:
-    """Delivers an hour's readings every two seconds, until told to stop."""
+    """Delivers an hour's readings every few seconds, until told to stop. `slowness` is how many times longer things
+    might take meanwhile than on a machine of their own, at worst."""
 
     platform: Platform
     folder: Path
     dropped: list[str] = field(default_factory=list)
+    slowness: float = 1.0
     failure: list[BaseException] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -115,6 +123,7 @@ class Partner:
         hour = datetime(2026, 6, 1, 0)
         try:
             while not self._over.wait(EVERY):
+                self.slowness = max(self.slowness, patience(1))
                 file = self.folder / f"readings_{hour:%Y%m%dT%H}-0400.csv"
                 rows = [f"M-{meter:07},{hour:%Y-%m-%dT%H}:00:00-04:00,1.250,3600,ok," for meter in range(1, 151)]
                 file.write_text("\n".join(["meter_id,read_at,litres,battery_mv,status,comment", *rows]) + "\n")
@@ -127,17 +136,18 @@ class Partner:
 
 @dataclass
 class Deploys:
-    """What happened: (commit, when it was pushed) of the code at first, a bad one, a good one, and of new models; what
-    was dropped; two runs of the day launched just before the good one's push, and one just after that of the models;
-    and at the end all the runs and the sensor's ticks."""
+    """What happened: (commit, when it was pushed) of the code at first, a bad one, a good one, and of new models; in
+    how many seconds the good one was to be served; two runs of the day launched just before its push, and one just
+    after that of the models; and at the end all the runs and the sensor's ticks."""
 
     platform: Platform
     dev: DevServer
+    partner: Partner
     at_first: tuple[str, datetime]
     bad: tuple[str, datetime]
     good: tuple[str, datetime]
+    served_within: float
     new_models: tuple[str, datetime]
-    dropped: list[str]
     before: list[str]
     models_run: str
     runs: list[dict[str, Any]]
@@ -145,6 +155,13 @@ class Deploys:
 
     def of(self, commit: str) -> list[dict[str, Any]]:
         return [run for run in self.runs if run["tags"].get("data_platform/commit") == commit]
+
+    @property
+    def served(self) -> float:
+        """When the code server said that it serves the good commit, at the latest: its log has whole seconds."""
+        said = re.search(rf"^(\S+) {self.good[0][:12]}, dbt .* is served", self.dev.log.read_text(), re.M)
+        assert said
+        return datetime.fromisoformat(said[1]).timestamp() + 1
 
 
 def _runs(dev: DevServer) -> list[dict[str, Any]]:
@@ -169,6 +186,7 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
         dev = DevServer.start(platform, folder / "dev.log", "--git", str(repository.url), "--ref", "main")
         try:
             dev.wait_until_ready()
+            _stop_sensor(dev, "marts_follow_raw")  # its runs would take turns with those that are launched below
             partner = Partner(platform, folder)
             try:
                 _wait_for_run(dev, at_first[0])
@@ -176,23 +194,39 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
                 wait_for(lambda: "refused" in dev.log.read_text(), patience(60), "the bad commit is refused")
                 before = [dev.launch_job("daily") for _ in range(2)]  # models are built one run at a time: one waits
                 wait_for(lambda: "STARTED" in _statuses(dev, before), patience(90), "a run is in flight")
-                good = repository.push("As it is now.")
+                good, served_within = repository.push("As it is now."), patience(SERVED_SECONDS)
                 _wait_for_run(dev, good[0])
                 new_models = dbt.push("As of now.")
                 models_run = dev.launch_job("daily")  # before the code server can have seen the push
+                wait_for(lambda: len(partner.dropped) >= FILES, patience(FILES * EVERY), "the partner delivers")
             finally:
                 partner.stop()
             wait_for(lambda: _all_settled(dev, platform, len(partner.dropped)), patience(180), "every file is settled")
-            ticks = dev.graphql(TICKS)["sensorOrError"]["sensorState"]["ticks"]
             by_hand, ended = [*before, models_run], {"SUCCESS", "FAILURE"}
             wait_for(lambda: _statuses(dev, by_hand) <= ended, patience(240), "the runs that were launched end")
             yield Deploys(
-                platform, dev, at_first, bad, good, new_models, partner.dropped, before, models_run, _runs(dev), ticks
+                platform=platform,
+                dev=dev,
+                partner=partner,
+                at_first=at_first,
+                bad=bad,
+                good=good,
+                served_within=served_within,
+                new_models=new_models,
+                before=before,
+                models_run=models_run,
+                runs=_runs(dev),
+                ticks=dev.graphql(SENSOR, name="landing")["sensorOrError"]["sensorState"]["ticks"],
             )
         finally:
             dev.stop()
     finally:
         cloud.down()
+
+
+def _stop_sensor(dev: DevServer, name: str) -> None:
+    stopped = dev.graphql(STOP, id=dev.graphql(SENSOR, name=name)["sensorOrError"]["id"])["stopSensor"]
+    assert stopped == {"instigationState": {"status": "STOPPED"}}, stopped
 
 
 def _statuses(dev: DevServer, run_ids: list[str]) -> set[str]:
@@ -221,11 +255,12 @@ def _commits(run: dict[str, Any], label: str = "code_commit") -> set[str]:
 
 
 def test_of_a_steady_load_nothing_is_lost_or_doubled(deploys: Deploys) -> None:
-    assert len(deploys.dropped) >= 20
+    dropped = deploys.partner.dropped
+    assert len(dropped) >= FILES
     loaded = deploys.platform.query("SELECT FILE_NAME, STATUS, ROWS_LOADED FROM PLATFORM.DELIVERIES ORDER BY FILE_NAME")
-    assert loaded == [(name, "loaded", 150) for name in sorted(deploys.dropped)]
+    assert loaded == [(name, "loaded", 150) for name in sorted(dropped)]
     rows = deploys.platform.number("SELECT COUNT(*) FROM RAW_HARBOR_WATER.METER_READINGS")
-    assert rows == 150 * len(deploys.dropped)
+    assert rows == 150 * len(dropped)
 
 
 def test_no_run_failed_and_none_ran_the_bad_commit(deploys: Deploys) -> None:
@@ -248,9 +283,8 @@ def test_a_run_in_flight_and_one_in_the_queue_keep_the_commit_of_before_the_push
         (run for run in deploys.runs if run["runId"] in deploys.before), key=lambda run: run["startTime"]
     )
     _, pushed = deploys.good
-    served = min(run["startTime"] for run in deploys.of(deploys.good[0]) if run["startTime"])
     assert in_flight["startTime"] < pushed.timestamp() < queued["startTime"]
-    assert queued["endTime"] > served
+    assert queued["endTime"] > deploys.served
     for run in (in_flight, queued):
         assert run["status"] == "SUCCESS"
         assert run["tags"]["data_platform/commit"] == deploys.at_first[0]
@@ -265,17 +299,20 @@ def test_a_run_builds_the_models_that_were_there_when_it_started(deploys: Deploy
 
 
 def test_the_sensor_ticked_all_the_while(deploys: Deploys) -> None:
-    during = sorted(tick["timestamp"] for tick in deploys.ticks)
+    ticked = sorted(tick["timestamp"] for tick in deploys.ticks)
+    assert ticked[0] < deploys.bad[1].timestamp() and deploys.new_models[1].timestamp() < ticked[-1]
     assert {tick["status"] for tick in deploys.ticks} <= {"SUCCESS", "SKIPPED", "STARTED"}
-    gaps = [after - before for before, after in pairwise(during)]
-    assert max(gaps) < patience(30), gaps
+    gaps = [after - before for before, after in pairwise(ticked)]
+    assert max(gaps) < GAP_SECONDS * deploys.partner.slowness, gaps
 
 
-def test_from_the_push_to_the_first_run_on_new_code_it_takes_half_a_minute(
+def test_new_code_is_served_half_a_minute_after_its_push(
     deploys: Deploys, record_property: pytest.RecordProperty
 ) -> None:
     commit, pushed = deploys.good
-    seconds = min(run["startTime"] for run in deploys.of(commit) if run["startTime"]) - pushed.timestamp()
-    record_property("seconds from push to the first run on new code", round(seconds, 1))
-    print(f"from the push to the first run on new code: {seconds:.1f} s")
-    assert seconds <= patience(FIRST_RUN_SECONDS)
+    served = deploys.served - pushed.timestamp()
+    begun = min(run["startTime"] for run in deploys.of(commit) if run["startTime"]) - pushed.timestamp()
+    record_property("seconds from push to new code being served", round(served, 1))
+    record_property("seconds from push to the first run on new code", round(begun, 1))
+    print(f"from the push: served after {served:.1f} s (limit {deploys.served_within:.0f} s), run after {begun:.1f} s")
+    assert served <= deploys.served_within
