@@ -95,14 +95,18 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
     def _watch_start(self, run: dg.DagsterRun) -> None:
         """Fails a run whose task ends before it has begun. Dagster's monitoring asks about started runs only, and would
         notice when the start timeout is over; so it is, still, where the daemon ends meanwhile."""
-        while self._is_starting(run):
+        while True:
             time.sleep(WATCH_SECONDS)
             try:
+                if not self._is_starting(run):
+                    return
                 now = self._instance.get_run_by_id(run.run_id) or run
                 task = self._task(now)
-                if task is not None and task.get("lastStatus") == "STOPPED" and self._is_starting(run):
+                if task is None or task.get("lastStatus") != "STOPPED":
+                    continue
+                if self._is_starting(run):  # still: it may have begun, and ended, in between
                     self._instance.report_run_failed(run, self._how_it_ended(now, task))
-            except ClientError as error:
+            except Exception as error:  # AWS or Dagster's database, for now
                 _log.warning("run %s: its task can't be looked at: %s", run.run_id, error)
 
     def _was_launched(self, run: dg.DagsterRun) -> bool:

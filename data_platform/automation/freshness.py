@@ -4,15 +4,19 @@ The limits come from the feeds' contracts by way of dbt's sources; see `transfor
 """
 
 from collections.abc import Iterator, Mapping
+from threading import Timer
 from typing import Any
 
 import dagster as dg
 
+from data_platform.automation.dbt_events import end
 from data_platform.resources.dbt import DbtCli
 from data_platform.transform.manifest import source_tables
 
 CHECK = "freshness"
 HOURLY_AT = "15 * * * *"
+LONGEST_SECONDS = 600.0
+"""A dbt that has not ended by then hangs; the next hour's check would wait for it."""
 
 
 def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
@@ -38,7 +42,13 @@ def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
     def source_freshness(context: dg.AssetCheckExecutionContext, dbt: DbtCli) -> Iterator[dg.AssetCheckResult]:
         wanted = {tables[check.asset_key]["unique_id"]: check.asset_key for check in context.selected_asset_check_keys}
         select = [f"source:{'.'.join(unique_id.split('.')[2:])}" for unique_id in sorted(wanted)]
-        invocation = dbt.cli(["source", "freshness", "--select", " ".join(select)], raise_on_error=False).wait()
+        invocation = dbt.cli(["source", "freshness", "--select", " ".join(select)], raise_on_error=False)
+        limit = Timer(LONGEST_SECONDS, end, [invocation.process])
+        limit.start()
+        try:
+            invocation.wait()
+        finally:
+            limit.cancel()
         if not invocation.target_path.joinpath("sources.json").exists():
             raise invocation.get_error() or dg.Failure("dbt source freshness wrote no result")
         for result in invocation.get_artifact("sources.json")["results"]:

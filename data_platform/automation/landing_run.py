@@ -107,14 +107,18 @@ def run_landing(
 
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
         futures = {pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.feed]}
-        for future in as_completed(futures):
-            rules = futures[future]
-            try:
-                result = future.result()
-                yield from _events(context, rules, result, warehouse, partition)
-            except Exception as error:
-                context.log.exception(f"{rules.feed} failed")
-                failed[rules.feed] = error
+        try:
+            for future in as_completed(futures):
+                rules = futures[future]
+                try:
+                    result = future.result()
+                    yield from _events(context, rules, result, warehouse, partition)
+                except Exception as error:
+                    context.log.exception(f"{rules.feed} failed")
+                    failed[rules.feed] = error
+        except BaseException:  # the run is stopped: feeds that have not begun don't begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     if not futures:
         context.log.info("Nothing is pending for " + ", ".join(rules.feed for rules in selected))
     if failed:

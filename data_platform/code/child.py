@@ -47,7 +47,8 @@ def output_of(
         if child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a grandchild of another session has its pipes
+                child.communicate(timeout=5)
     return child.returncode, printed, said
 
 

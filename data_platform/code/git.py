@@ -24,6 +24,8 @@ HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TOKEN_VARIABLE = "DATA_PLATFORM_GIT_TOKEN"  # noqa: S105  a name
 # What GitHub and GitLab take beside a token; a URL with a user name (Bitbucket's x-token-auth) says another.
 _USER = "x-access-token"
+# A line that is dead is given up within a minute.
+_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 _VERBS = ("ls-remote", "fetch", "init", "cat-file", "read-tree", "checkout-index", "rev-list")
 _REFUSALS = ("could not read Username", "Authentication failed", "error: 401", "error: 403")
 
@@ -176,7 +178,7 @@ def _environment(url: str, token: str | None) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",
         "SSH_ASKPASS": "",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20",
+        "GIT_SSH_COMMAND": _SSH,
         "GIT_ALLOW_PROTOCOL": "file:http:https:ssh",
         "LC_ALL": "C.UTF-8",
     }

@@ -63,6 +63,7 @@ class DbtModels(dg.Component):
         # dagster-dbt imports dbt, more than a second, which a code location without models does without.
         from dagster_dbt import DbtProject, dbt_assets
 
+        from data_platform.automation.dbt_events import events_of
         from data_platform.automation.freshness import freshness_checks
         from data_platform.components.dbt_translator import ModelTranslator, described
         from data_platform.resources.dbt import DbtCli, dbt_resource
@@ -81,8 +82,7 @@ class DbtModels(dg.Component):
             dagster_dbt_translator=ModelTranslator(settings().repository_url, self.attributes.compute),
         )
         def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli) -> Iterator[Any]:
-            events = dbt.cli(BUILD, context=context).stream().fetch_column_metadata().fetch_row_counts()
-            yield from described(events, manifest)
+            yield from described(events_of(dbt.cli(BUILD, context=context), context.log), manifest)
 
         return dg.Definitions(
             assets=[dbt_models],

@@ -20,8 +20,8 @@ from dagster_dbt.dagster_dbt_translator import DagsterDbtTranslator
 from packaging.version import Version
 
 from data_platform.environment import settings
+from data_platform.transform.dbt import prepare
 from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment, prune_artifacts, reuse_parse
-from data_platform.warehouse.arrow_once import read_one_arrow_result
 
 
 class DbtCli(DbtCliResource):
@@ -59,7 +59,7 @@ class DbtCli(DbtCliResource):
         if context is not None:
             env["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id  # the query comment shows it
         settings().adopt()  # for dbt's adapter in this process, which counts rows and reads columns, in threads
-        read_one_arrow_result()
+        prepare()
         return DbtCliInvocation.run(
             args=dbt_command(*self.global_config_flags, *own_args, *invocation.selection_args),
             env=env,

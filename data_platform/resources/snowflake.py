@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from data_platform.environment import Settings, settings
-from data_platform.warehouse.connection import QUERY_TAG, connect, connection_arguments
+from data_platform.warehouse.connection import QUERY_TAG, connect, connection_arguments, limit_requests
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -71,4 +71,5 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         read_one_arrow_result()
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         with SnowflakeResource(**fields).get_connection(raw_conn=raw_conn) as connection:
+            limit_requests(connection)
             yield connection

@@ -1,17 +1,29 @@
-"""`python -P -m data_platform.transform.dbt <arguments>`: dbt, made safe from a deadlock at its start.
+"""`python -P -m data_platform.transform.dbt <arguments>`: dbt, made safe from standing still for ever.
 
 dbt begins by listing schemas in several threads at a time, whose first Arrow results come back together: just what
-`warehouse.arrow_once` tells of. A dbt process that hung so would never end, nor would the run that waits for it.
+`warehouse.arrow_once` tells of. And its sessions send a request that gets no answer again without end, for
+dbt-snowflake gives them no limit. A dbt process that hung so would never end, nor would the run that waits for it.
 """
 
 from __future__ import annotations
 
 from data_platform.warehouse.arrow_once import read_one_arrow_result
 
+STATEMENT_SECONDS = 3600
+"""How long a statement of dbt's may take, its requests' repetitions included. The connector has one limit for both."""
+
+
+def prepare() -> None:
+    """Makes this process fit for dbt's adapter: before its threads read results, and its sessions are opened."""
+    read_one_arrow_result()
+    from snowflake.connector.connection import DEFAULT_CONFIGURATION
+
+    DEFAULT_CONFIGURATION["network_timeout"] = (STATEMENT_SECONDS, (type(None), int))
+
 
 def main() -> None:
     """dbt's command line. Exits as dbt does."""
-    read_one_arrow_result()
+    prepare()
     from dbt.cli.main import cli
 
     cli(prog_name="dbt")

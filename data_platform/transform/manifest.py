@@ -11,6 +11,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -21,6 +22,8 @@ from data_platform.environment import Settings
 from data_platform.transform.process import dbt_command, dbt_environment
 
 _BUILT = ("manifest.json", "partial_parse.msgpack")
+PARSE_SECONDS = 300.0
+"""How long dbt may parse; another that wants to waits so long for it, and a little longer."""
 _NOT_SOURCE = frozenset(("target", "logs", "dbt_packages"))
 
 
@@ -74,14 +77,20 @@ def build_manifest(project_dir: Path, settings: Settings) -> str:
 
 
 def _parse(project_dir: Path, scratch: Path, settings: Settings) -> None:
-    run = subprocess.run(
-        dbt_command("--no-use-colors", "parse", "--no-partial-parse"),
-        cwd=project_dir,
-        env=dbt_environment(settings, project_dir, scratch),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        run = subprocess.run(
+            dbt_command("--no-use-colors", "parse", "--no-partial-parse"),
+            cwd=project_dir,
+            env=dbt_environment(settings, project_dir, scratch),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PARSE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ManifestUnusable(
+            f"dbt has not parsed {project_dir} within {PARSE_SECONDS:.0f} s, and was ended"
+        ) from None
     if run.returncode != 0:
         raise ManifestUnusable(f"dbt can't parse {project_dir}:\n{run.stdout}{run.stderr}")
 
@@ -118,6 +127,14 @@ def _target(project_dir: Path) -> Path:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
+    deadline = time.monotonic() + PARSE_SECONDS + 30
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ManifestUnusable(f"another process has held {lock} for too long; end it") from None
+                time.sleep(0.2)
         yield

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 QUERY_TAG = "data_platform"
+STATEMENT_SECONDS = 3600
+"""How long a statement may take, waiting for a lock or a warehouse included. Snowflake ends it then."""
+REQUEST_SECONDS = 120
+"""How long a request is sent again that gets no good answer. A statement that takes long gets good ones: each 45 s
+Snowflake says that it is in progress."""
+
 SESSION_PARAMETERS: dict[str, Any] = {
     # Parquet's timestamps are instants; casts to TIMESTAMP_TZ give them the session's offset.
     "TIMEZONE": "UTC",
@@ -19,14 +25,19 @@ SESSION_PARAMETERS: dict[str, Any] = {
     # A killed loader's statement ends 5 minutes after its connection, and its transaction, once idle, when
     # another has waited 5 minutes (docs.snowflake.com/en/sql-reference/transactions#aborting-transactions).
     "ABORT_DETACHED_QUERY": True,
-    # Loads of one feed wait for each other; the default of 12 hours would hide a hung one.
-    "LOCK_TIMEOUT": 3600,
+    # The default of two days would hide a hung statement, which others wait for.
+    "STATEMENT_TIMEOUT_IN_SECONDS": STATEMENT_SECONDS,
+    # Loads of one feed wait for each other. Less than a statement has, so that one that waited in vain fails as that.
+    "LOCK_TIMEOUT": 3000,
 }
+# The connector cancels statements itself. Later than Snowflake, whose error then tells of its own limit.
+_CANCEL_SECONDS = STATEMENT_SECONDS + 60
 
 
 def connection_arguments(settings: Settings) -> dict[str, Any]:
     """What `snowflake.connector.connect` takes, but for the private key. Statements commit at once unless
-    BEGIN says otherwise; a request without a good answer is given up after 120 s, signing in after 60 s."""
+    BEGIN says otherwise; signing in is given up after 60 s, a statement cancelled after an hour. A request is given
+    up sooner only after `limit_requests`."""
     snowflake_settings = settings.snowflake
     arguments: dict[str, Any] = {
         "account": snowflake_settings.account,
@@ -39,7 +50,7 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
         "autocommit": True,
         "client_session_keep_alive": False,
         "login_timeout": 60,
-        "network_timeout": 120,
+        "network_timeout": _CANCEL_SECONDS,  # not only the network's: a cursor's `execute` cancels by it
         "session_parameters": dict(SESSION_PARAMETERS),
     }
     if snowflake_settings.host is not None:
@@ -60,7 +71,25 @@ def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConne
     arguments = connection_arguments(settings.require_endpoints())
     read_one_arrow_result()
     arguments["session_parameters"]["QUERY_TAG"] = query_tag
-    return snowflake.connector.connect(**arguments, private_key=_private_key(settings.snowflake))
+    connection = snowflake.connector.connect(**arguments, private_key=_private_key(settings.snowflake))
+    limit_requests(connection)
+    return connection
+
+
+def limit_requests(connection: SnowflakeConnection) -> None:
+    """Has an open session give up a request that has got no good answer for REQUEST_SECONDS.
+
+    The connector (seen in 4.8.0) has one limit for two things, `network_timeout` or what `execute` is told: after it
+    a statement is cancelled, and for so long a request of it is sent again. Every request goes through `fetch`.
+    """
+    rest: Any = connection.rest
+    fetch = rest.fetch
+
+    def fetch_in_time(*arguments: Any, timeout: float | None = None, **options: Any) -> Any:
+        limit = REQUEST_SECONDS if timeout is None else min(timeout, REQUEST_SECONDS)
+        return fetch(*arguments, timeout=limit, **options)
+
+    rest.fetch = fetch_in_time
 
 
 def _private_key(settings: SnowflakeSettings) -> bytes:

@@ -55,6 +55,7 @@ class Fleet:
         instance = yaml.safe_load((Path(self.cloud["DAGSTER_HOME"]) / "dagster.yaml").read_text())
         # What production waits minutes for, tests can't.
         instance["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": int(patience(40))}
+        instance["compute_logs"]["config"]["upload_interval"] = 3
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(instance))
         server = {"host": "127.0.0.1", "port": self.ports["code"], "location_name": "fleet"}
         (self.folder / "workspace.yaml").write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))

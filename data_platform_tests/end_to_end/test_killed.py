@@ -74,10 +74,11 @@ for line in sys.stdin:
 
 class Ticks:
     """A process that forks for each tick of the landing sensor with the runs it asks for, so that a tick can be
-    killed."""
+    killed. `killed`: how many were."""
 
     def __init__(self, platform: Platform, log: Path) -> None:
         self._log = log
+        self.killed = 0
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", TICKS],
@@ -96,6 +97,7 @@ class Ticks:
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.strip().lstrip("-").isdigit():
+                self.killed += int(line) == -signal.SIGKILL
                 return int(line)
         raise AssertionError(self._log.read_text())
 
@@ -119,6 +121,7 @@ POINTS = [
     "within the move",
     "after one of the moves",
 ]
+DAYS = [f"2026-05-{11 + at}" for at, _ in enumerate(POINTS)]
 FILES, ROWS = 3, 40
 
 
@@ -134,7 +137,7 @@ def _files(folder: Path, day: str) -> list[Path]:
     return made
 
 
-@pytest.mark.parametrize(("point", "day"), [(point, f"2026-05-{11 + at}") for at, point in enumerate(POINTS)])
+@pytest.mark.parametrize(("point", "day"), zip(POINTS, DAYS, strict=True))
 def test_a_run_killed_anywhere_is_finished_by_the_next_tick(
     ticks: Ticks, platform: Platform, tmp_path: Path, point: str, day: str
 ) -> None:
@@ -165,12 +168,13 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_tick(
         assert listing.count(f"/receipts/{file.name}.") == 1
 
 
-def test_no_killed_run_is_shown_as_running(ticks: Ticks, platform: Platform) -> None:
+def test_every_killed_run_is_shown_as_failed_and_none_as_running(ticks: Ticks, platform: Platform) -> None:
     script = """
 import dagster as dg, json
 with dg.DagsterInstance.get() as instance:
     runs = instance.get_runs(dg.RunsFilter(tags={"data_platform/landing": "true"}))
-    print(json.dumps([run.status.value for run in runs]))
+    print(json.dumps([(run.tags.get("dagster/partition"), run.status.value) for run in runs]))
 """
-    statuses = json.loads(platform.python(script).stdout.splitlines()[-1])
-    assert "STARTED" not in statuses
+    found = json.loads(platform.python(script).stdout.splitlines()[-1])
+    assert "STARTED" not in [status for _, status in found]
+    assert [status for day, status in found if day in DAYS].count("FAILURE") == ticks.killed

@@ -17,6 +17,7 @@ import asyncssh
 from data_platform.local_cloud.demo.key import Drop
 
 PART = ".part"
+_CONNECT_SECONDS = 30
 Files = Sequence[Path]
 """A delivery's files in the order they are sent: the data, then the manifest that says the data is whole."""
 
@@ -123,6 +124,9 @@ async def _drop(
             known_hosts=([known], [], []),
             agent_path=None,
             config=None,
+            connect_timeout=_CONNECT_SECONDS,
+            keepalive_interval=15,
+            keepalive_count_max=4,
         ) as connection,
         connection.start_sftp_client() as sftp,
     ):
@@ -156,7 +160,7 @@ async def _known_key(host: str, port: int, host_key: Path) -> asyncssh.SSHKey:
             f"{host}:{port} is not this machine, and {host_key} with its public key is not there: get the"
             " key from whoever runs the server (AWS Transfer shows its host keys) and put it there"
         )
-    key = await asyncssh.get_server_host_key(host, port)
+    key = await asyncio.wait_for(asyncssh.get_server_host_key(host, port), _CONNECT_SECONDS)
     if key is None:
         raise UnknownHost(f"{host}:{port} shows no host key: is it an SFTP server?")
     host_key.parent.mkdir(parents=True, exist_ok=True)

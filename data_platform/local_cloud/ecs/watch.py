@@ -11,6 +11,7 @@ tasks whose resident sizes add up to more than the limit.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -25,6 +26,8 @@ from data_platform.local_cloud.ecs import faults
 from data_platform.local_cloud.ecs.container import Container
 from data_platform.local_cloud.ecs.containers import Containers
 from data_platform.local_cloud.ecs.lifecycle import Tasks, names_of
+
+logger = logging.getLogger(__name__)
 
 EVERY = 0.25
 """Seconds between looks. A container can take more than its limit for that long."""
@@ -47,12 +50,15 @@ def _look(tasks: Tasks, containers: Containers) -> None:
             containers.started.wait()
             containers.started.clear()
             continue
-        _limit_memory(running)
-        for container in running:
-            if container.headless:
-                _end_left(container)
-        if tasks.faults.path.exists():
-            _interrupt(tasks, running)
+        try:
+            _limit_memory(running)
+            for container in running:
+                if container.headless:
+                    _end_left(container)
+            if tasks.faults.path.exists():
+                _interrupt(tasks, running)
+        except Exception:  # one bad look is not the last
+            logger.exception("the look at the containers failed")
         time.sleep(EVERY)
 
 

@@ -1,0 +1,97 @@
+"""A dbt process that is read, stopped with its run, or ended because it hangs. A program takes dbt's place; everything
+else is dagster-dbt's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
+from packaging.version import Version
+
+from data_platform.automation import dbt_events
+from data_platform.automation.dbt_events import DbtSilent, events_of
+from data_platform_tests.end_to_end.platform import patience
+
+LOG = logging.getLogger(__name__)
+SLEEPS = "import time; print('building', flush=True); time.sleep(600)"
+STOPPED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from data_platform_tests.automation.test_dbt_events import LOG, SLEEPS, invocation
+from data_platform.automation.dbt_events import events_of
+
+dbt = invocation(SLEEPS, Path(sys.argv[1]))
+print(dbt.process.pid, flush=True)
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    for _ in events_of(dbt, LOG):
+        pass
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+def invocation(program: str, folder: Path) -> DbtCliInvocation:
+    """What `dbt.cli(...)` returns, of a program in dbt's place."""
+    return DbtCliInvocation.run(
+        args=[sys.executable, "-c", program],
+        env=dict(os.environ),
+        manifest={"metadata": {}},
+        dagster_dbt_translator=DagsterDbtTranslator(),
+        project_dir=folder,
+        target_path=folder / "target",
+        raise_on_error=True,
+        context=None,
+        adapter=None,
+        cli_version=Version("1.11"),
+    )
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_run_that_is_stopped_ends_and_so_does_dbt(tmp_path: Path, attempt: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", STOPPED, str(tmp_path)], capture_output=True, text=True, timeout=110
+    )
+    pid, *said = done.stdout.splitlines()
+    assert said[-1] == "stopped", done.stderr
+    assert any("KeyboardInterrupt" in line for line in said), "dbt got its Ctrl-C"
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_dbt_that_says_nothing_any_more_is_ended(tmp_path: Path) -> None:
+    dbt = invocation(SLEEPS, tmp_path)
+    began = time.monotonic()
+    with pytest.raises(DbtSilent, match=r"has said nothing for \d+ s and was ended; see .*dbt\.log"):
+        list(events_of(dbt, LOG, silent_seconds=1.5))
+    assert dbt.process.poll() is not None
+    assert time.monotonic() - began < patience(30)
+
+
+def test_one_that_writes_to_its_log_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dbt_events, "TOLD_SECONDS", 0.5)
+    program = """
+import time
+from pathlib import Path
+log = Path("target/dbt.log")
+log.parent.mkdir()
+for _ in range(30):
+    time.sleep(0.1)
+    log.write_text("at work")
+time.sleep(3)
+"""
+    assert list(events_of(invocation(program, tmp_path), LOG, silent_seconds=20)) == []
+    assert "dbt has said nothing for" in caplog.text
+
+
+def test_a_dbt_that_fails_raises_what_dagster_dbt_does(tmp_path: Path) -> None:
+    with pytest.raises(DagsterDbtCliRuntimeError, match="exit code `3`"):
+        list(events_of(invocation("raise SystemExit(3)", tmp_path), LOG))
