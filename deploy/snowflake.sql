@@ -27,6 +27,11 @@ USE ROLE USERADMIN;
 CREATE USER IF NOT EXISTS DATA_PLATFORM
   TYPE = SERVICE DEFAULT_ROLE = DATA_PLATFORM_LOADER DEFAULT_WAREHOUSE = DATA_PLATFORM
   RSA_PUBLIC_KEY = '<public key>';
+-- For sessions that set none of their own, as dbt's: the statement of a run that was killed ends, and lets go of its
+-- locks, in minutes and not after two days; none holds up others for longer than an hour.
+ALTER USER DATA_PLATFORM SET
+  STATEMENT_TIMEOUT_IN_SECONDS = 3600 STATEMENT_QUEUED_TIMEOUT_IN_SECONDS = 1800
+  LOCK_TIMEOUT = 3000 ABORT_DETACHED_QUERY = TRUE;
 USE ROLE SECURITYADMIN;
 GRANT ROLE DATA_PLATFORM_LOADER TO USER DATA_PLATFORM;
 

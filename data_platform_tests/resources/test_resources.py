@@ -59,7 +59,10 @@ def test_sessions_are_in_utc_bounded_in_time_and_commit_each_statement() -> None
     assert SESSION_PARAMETERS["TIMEZONE"] == "UTC"
     assert (arguments["autocommit"], arguments["client_session_keep_alive"]) == (True, False)
     assert arguments["login_timeout"] <= 60
-    assert arguments["network_timeout"] <= 120
+    assert arguments["network_timeout"] > SESSION_PARAMETERS["STATEMENT_TIMEOUT_IN_SECONDS"], (
+        "Snowflake's limit comes first"
+    )
+    assert SESSION_PARAMETERS["LOCK_TIMEOUT"] < SESSION_PARAMETERS["STATEMENT_TIMEOUT_IN_SECONDS"] <= 3600
     assert "host" not in arguments
     assert PLANTED not in str(arguments)
 
