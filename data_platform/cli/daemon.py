@@ -25,6 +25,10 @@ from data_platform.local_cloud.ports import any_free
 
 _UP_SECONDS = 120.0
 _STOP_SECONDS = 30.0
+_LAUNCH_SECONDS = 300.0
+_RETRY_SECONDS = 120.0
+"""How long the retry of a failed run may take to be there."""
+_TELL_EVERY = 30.0
 _POLL_SECONDS = 1.0
 _FRESH_SECONDS, _STALE_SECONDS = 45.0, 120.0  # heartbeats come every 30 s, later on a busy machine
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR", "MONITORING")
@@ -82,9 +86,11 @@ class DaemonLocation(CodeLocation):
         run_id = str(uuid4())
         command = [sys.executable, "-m", "dagster", "job", "launch", "--workspace", str(WORKSPACE)]
         command += ["--location", "data_platform", "--job", job, "--run-id", run_id]
-        asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_LAUNCH_SECONDS)
         if asked.returncode != 0:
             raise RuntimeError(f"The job {job} could not be launched:\n{asked.stdout}{asked.stderr}")
+        told = time.monotonic()
+        failed_at: float | None = None
         while True:
             time.sleep(_POLL_SECONDS)
             self._see_to_a_daemon(_STALE_SECONDS)
@@ -92,9 +98,15 @@ class DaemonLocation(CodeLocation):
             if run is None:
                 raise RuntimeError(f"The run {run_id} of {job} was deleted")
             on_materialized(int(getattr(self.instance.get_run_stats(run_id), "materializations", 0)))
+            if not run.is_finished and time.monotonic() - told > _TELL_EVERY:
+                told = time.monotonic()
+                self._tell(f"the run {run_id[:8]} of {job} is {run.status.value}")
             if run.is_finished:
+                failed_at = failed_at or time.monotonic()
                 if retry := run.tags.get("dagster/auto_retry_run_id"):
-                    run_id = retry
+                    run_id, failed_at = retry, None
+                elif time.monotonic() - failed_at > _RETRY_SECONDS:
+                    return self._outcome(run)
                 elif run.status != dg.DagsterRunStatus.FAILURE or run.tags.get("dagster/will_retry") == "false":
                     return self._outcome(run)  # a failed run is tagged a moment after it has failed
 

@@ -16,6 +16,11 @@ _ALL = 1_000_000
 _LONGEST_WAIT = 2.0
 _LONGEST_SETTLE = 15.0
 _TELL_EVERY = 30.0
+_GIVE_UP = 900.0
+
+
+class NothingComesOfIt(Exception):
+    """Files are on their way, and no run takes them in."""
 
 
 @dataclass
@@ -48,9 +53,10 @@ def drain(
 
     `on_wait` is told how many files are still on their way (settling, or with a run of the daemon's); `on_run` the
     number of files of each run that has ended; `tell` a line now and then while none ends. After a failed run it
-    stops, as the sensor's next attempts are minutes apart: the daemon, or the next call, makes them.
+    stops, as the sensor's next attempts are minutes apart: the daemon, or the next call, makes them. Raises
+    NothingComesOfIt after a quarter of an hour in which no run has ended, nor is under way for this call.
     """
-    told = time.monotonic()
+    told = heard = time.monotonic()
     done = Drained(look(bucket, location))
     on_wait(len(done.left.ready) + len(_settling(done.left)))
     while True:
@@ -61,6 +67,14 @@ def drain(
             ended += 1
             done.runs.append(run)
             on_run(files, run)
+        if ended or location.busy:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > _GIVE_UP:
+            raise NothingComesOfIt(
+                f"No run has ended for {_GIVE_UP / 60:.0f} min, and {_files(done.left)} should be taken in."
+                " `data-platform deliveries pending` says what each waits for: a run that nobody works on (end it in"
+                " Dagster's UI, or start `data-platform dev`), or the next attempt after failures."
+            )
         if ended:
             told = time.monotonic()
         elif time.monotonic() - told > _TELL_EVERY:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data_platform.cli import inbound
-from data_platform.cli.inbound import drain
+from data_platform.cli.inbound import NothingComesOfIt, drain
 from data_platform.cli.outcome import RunOutcome
 from data_platform.landing.inbox import Scan
 
@@ -41,3 +41,15 @@ def test_a_long_wait_says_for_what_and_where_to_look(monkeypatch: pytest.MonkeyP
     told: list[str] = []
     drain(location, SimpleNamespace(), on_wait=lambda n: None, on_run=lambda n, run: None, tell=told.append)  # type: ignore[arg-type]
     assert told and all("still waiting for 1,200 files; `data-platform deliveries pending`" in line for line in told)
+
+
+def test_files_that_no_run_takes_in_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100_000, 100))
+    monkeypatch.setattr(
+        inbound, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda seconds: None)
+    )
+    left: Any = Scan(ready=[SimpleNamespace()])  # type: ignore[list-item]
+    monkeypatch.setattr(inbound, "look", lambda bucket, where: left)
+    idle: Any = Quiet(0)
+    with pytest.raises(NothingComesOfIt, match="No run has ended for 15 min, and a file should be taken in"):
+        drain(idle, SimpleNamespace(), on_wait=lambda n: None, on_run=lambda n, run: None)  # type: ignore[arg-type]
