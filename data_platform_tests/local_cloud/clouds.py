@@ -10,6 +10,7 @@ import psycopg2
 import snowflake.connector
 from dotenv import dotenv_values
 
+from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.status import PartStatus
 from data_platform.local_cloud.supervisor import LocalCloud
 
@@ -35,6 +36,12 @@ def kill(cloud: LocalCloud, part: str) -> None:
     process = psutil.Process(by_name(cloud)[part].pid)
     process.kill()
     process.wait(10)
+
+
+def saved(layout: Layout, service: str) -> str:
+    """What AWS has written down of a service's state, which it does now and then; empty before the first time."""
+    path = layout.data("aws") / "state" / f"{service}.json"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def environment(cloud: LocalCloud) -> dict[str, str]:

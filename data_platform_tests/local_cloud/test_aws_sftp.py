@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import boto3
 import pytest
+
+from data_platform_tests.end_to_end.platform import wait_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -235,10 +238,14 @@ def test_an_upload_cut_off_lands_as_what_had_come(local_cloud: Mapping[str, str]
         await file.write(b"half of it")
         connection.abort()
         await connection.wait_closed()
-        await asyncio.sleep(0.5)
+
+    def landed() -> bytes:
+        with contextlib.suppress(s3.exceptions.NoSuchKey):
+            return s3.get_object(Bucket=bucket, Key=f"inbound/{PARTNER}/cut.csv")["Body"].read()
+        return b""
 
     asyncio.run(break_off())
-    assert s3.get_object(Bucket=bucket, Key=f"inbound/{PARTNER}/cut.csv")["Body"].read() == b"half of it"
+    assert wait_for(landed, 30, "what had come lands", every=0.1) == b"half of it"
 
 
 def test_nothing_is_visible_before_the_client_closes_the_file(

@@ -14,7 +14,7 @@ from data_platform.local_cloud import aws
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK, any_free
 from data_platform.local_cloud.processes import PartNotReady, hermetic_environment
-from data_platform_tests.end_to_end.platform import wait_for
+from data_platform_tests.end_to_end.platform import patience, wait_for
 
 pytestmark = pytest.mark.server
 
@@ -47,6 +47,6 @@ def test_aws_without_its_sftp_port_ends_and_says_so(tmp_path: Path) -> None:
             )
             with pytest.raises((botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)):
                 transfer.create_server(Protocols=["SFTP"], Domain="S3")
-            assert process.wait(10) == 1
+            assert process.wait(patience(30)) == 1
             assert process.stdout is not None
             assert f"port {taken} is not to be had for SFTP" in process.stdout.read()

@@ -18,7 +18,8 @@ from data_platform.local_cloud import aws, processes
 from data_platform.local_cloud.ecs.faults import Faults
 from data_platform.local_cloud.ecs.images import LocalImage, register
 from data_platform.local_cloud.layout import Layout
-from data_platform.local_cloud.ports import any_free
+from data_platform.local_cloud.ports import any_free, choose
+from data_platform_tests.end_to_end.platform import patience
 
 IMAGE, CLUSTER, GROUP, ROLE = "tests:small", "tests", "/tests/tasks", "arn:aws:iam::000000000000:role/tests"
 SECONDS = 30.0
@@ -30,7 +31,8 @@ class Server:
     def __init__(self, state: Path) -> None:
         self.layout = Layout.at(state)
         self.layout.make()
-        port, sftp = any_free(), any_free()
+        port = any_free()
+        sftp = choose([], {port})
         # Nobody inherits what a test's own environment holds.
         self.part = aws.part(self.layout, port, sftp)
         self.part = replace(self.part, environment={**self.part.environment, "PLANTED_IN_SERVER": "planted"})
@@ -129,10 +131,10 @@ class Server:
 
     def said(self, arn: str, line: str, seconds: float = SECONDS) -> None:
         """Waits until a task has said so."""
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         path = self.layout.root / "logs" / "tasks" / f"{arn.rsplit('/', 1)[-1]}-run.log"
         while not (path.exists() and line in path.read_text().splitlines()):
-            assert time.monotonic() < deadline, f"{line!r} was not said"
+            assert time.monotonic() - began < patience(seconds), f"{line!r} was not said"
             time.sleep(0.02)
 
 
@@ -171,9 +173,9 @@ def alive(pid: int) -> bool:
 
 
 def gone_within(pids: list[int], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while any(map(alive, pids)):
-        if time.monotonic() > deadline:
+        if time.monotonic() - began > patience(seconds):
             return False
         time.sleep(0.02)
     return True
@@ -181,10 +183,10 @@ def gone_within(pids: list[int], seconds: float) -> bool:
 
 def until_status(ecs: Any, cluster: str, arn: str, status: str, seconds: float = SECONDS) -> dict[str, Any]:
     """The task as soon as it has that status."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         task: dict[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"][0]
         if task["lastStatus"] == status:
             return task
-        assert time.monotonic() < deadline, f"still {task['lastStatus']}, not {status}: {task}"
+        assert time.monotonic() - began < patience(seconds), f"still {task['lastStatus']}, not {status}: {task}"
         time.sleep(0.02)

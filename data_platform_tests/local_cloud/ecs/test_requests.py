@@ -204,7 +204,7 @@ def test_a_task_that_never_starts_stays_pending_until_it_is_stopped(server: Serv
 def test_a_cold_start_takes_as_long_as_asked_for(server: Server) -> None:
     server.faults.add(Fault("cold_start", seconds=1.0))
     task = server.stopped(server.run("pass"))
-    assert 1.0 <= (task["startedAt"] - task["createdAt"]).total_seconds() < 2.0
+    assert (task["startedAt"] - task["createdAt"]).total_seconds() >= 1.0
     assert task["containers"][0]["exitCode"] == 0
 
 
