@@ -95,7 +95,7 @@ def snowflake_server(tmp_path_factory: pytest.TempPathFactory, lake: Lake) -> It
         KeyPair.generate(folder / "keys"),
         s3_endpoint=lake.endpoint,
         s3_environment=CREDENTIALS,
-        options=("--lock-timeout", "3"),
+        options=("--lock-timeout", "60"),
     )
     server.start()
     yield server

@@ -10,6 +10,7 @@ import pytest
 import snowflake.connector
 from snowflake.connector.cursor import SnowflakeCursor
 
+from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.local_cloud.snowflake.answers import one, rows
 from data_platform_tests.servers.snowflake import SnowflakeServer
 
@@ -97,7 +98,7 @@ def test_ten_thousand_rows_by_executemany_are_one_quick_statement(cursor: Snowfl
     data = [(LARGE - i, Decimal(i) / 4, f"it's {i}", at, b"\x00\xff", at.date()) for i in range(10_000)]
     started = time.monotonic()
     cursor.executemany("insert into t (id, n, v, at, b, d) values (%s, %s, %s, %s, %s, %s)", data)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < patience(15)
     assert cursor.rowcount == 10_000
     assert one(cursor, "select count(*), max(id), sum(n) from t") == (10_000, LARGE, Decimal("12498750.00"))
     assert one(cursor, "select * from t where id = %s", (LARGE - 1,)) == (
@@ -114,7 +115,7 @@ def test_bound_rows_are_one_quick_statement_too(snowflake_server: SnowflakeServe
         data = [(i, None if i % 2 else f"v{i}", at, i / 2, "{}") for i in range(5_000)]
         started = time.monotonic()
         binding.executemany("insert into t (id, v, at, f, j) select ?, ?, ?, ?, parse_json(?)", data)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < patience(5)
         assert binding.rowcount == 5_000
         binding.execute("select v, at, f from t where id = ?", (4,))
         assert binding.fetchall() == [("v4", at, 2.0)]
