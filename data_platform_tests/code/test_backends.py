@@ -13,6 +13,7 @@ import pytest
 from data_platform.code import backends as module
 from data_platform.code.backends import Backends
 from data_platform.code.release import Release
+from data_platform_tests.end_to_end.platform import wait_for
 
 A, B = Release("a" * 40), Release("b" * 40)
 
@@ -131,7 +132,4 @@ def test_who_watches_goes_on_after_an_error(served: Served) -> None:
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Waits for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(condition, seconds, "the condition", every=0.01)

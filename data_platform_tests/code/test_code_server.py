@@ -18,6 +18,7 @@ import yaml
 
 from data_platform_tests.code.origin import Origin
 from data_platform_tests.code.running import Running, running, start, told_commit
+from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.servers.git_http import serving
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
@@ -149,7 +150,7 @@ def test_with_nothing_good_the_reason_reaches_who_asks(origin: Origin, tmp_path:
     with running(tmp_path, origin.bare) as server:
         server.wait_refused(bad)
         with pytest.raises(grpc.RpcError) as error:
-            server.told_commit(timeout=1.0)
+            server.told_commit(timeout=5.0)
         assert "the table has no key" in error.value.details()
         good = origin.push_code("two")
         server.wait_served(good)
@@ -199,7 +200,7 @@ def test_the_token_shows_nowhere(origin: Origin, tmp_path: Path) -> None:
     over = threading.Event()
 
     def watch() -> None:
-        while not over.is_set():
+        while not over.wait(0.01):
             for process in psutil.process_iter():
                 try:
                     command_lines.add(" ".join(process.cmdline()))
@@ -268,7 +269,7 @@ def test_sigterm_lets_a_run_end_and_ctrl_c_ends_it(origin: Origin, tmp_path: Pat
         if sign == signal.SIGTERM:
             assert server.process.poll() is None
             (tmp_path / "go").touch()
-        server.process.wait(30)
+        server.process.wait(patience(30))
     assert seen.read_text() == ("one ended" if sign == signal.SIGTERM else "one began")
     assert backends(tmp_path) == []
 
@@ -374,7 +375,7 @@ def test_a_port_that_is_taken_is_an_error_at_once(origin: Origin, tmp_path: Path
             env={"PATH": os.environ["PATH"], "DATA_PLATFORM_STATE_DIR": str(tmp_path / "second")},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patience(60),
             check=False,
         )
         assert second.returncode == 1
@@ -409,5 +410,5 @@ def launch(folder: Path, port: int) -> None:
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": {"host": "127.0.0.1", "port": port}}]}))
     command = [sys.executable, "-m", "dagster", "job", "launch", "--workspace", str(workspace), "--job", "publish"]
     environment = {"PATH": os.environ["PATH"], "DAGSTER_HOME": str(folder / "home")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=patience(60), check=False)
     assert done.returncode == 0, done.stderr

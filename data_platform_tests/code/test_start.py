@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_platform_tests.code.origin import Origin
+from data_platform_tests.end_to_end.platform import patience, wait_for
 
 ROOT = Path(__file__).parents[2]
 SHOW = "import os, sys, data_platform; print(os.getcwd()); print(data_platform.__file__)"
@@ -39,7 +40,7 @@ def test_with_nothing_to_do_it_is_the_command_at_once(tmp_path: Path) -> None:
     began = time.monotonic()
     done = start(tmp_path, "sh", "-c", "echo $$; exit 7", HOME="/x")
     assert (done.returncode, done.stderr) == (7, "")
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < patience(10)
 
 
 def test_it_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -109,14 +110,10 @@ def test_sigterm_ends_it_and_what_it_waits_for(tmp_path: Path, busy: str) -> Non
         [sys.executable, "-m", "data_platform.code.start", "git"], env=container(tmp_path / "state", **settings)
     )
     written = tmp_path / "git.pid"
-    deadline = time.monotonic() + 10
-    while not (written.exists() and written.read_text().strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: written.exists() and written.read_text().strip(), 10, "git began", every=0.02)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) in (128 + signal.SIGTERM, -signal.SIGTERM)
-    time.sleep(0.2)
-    assert not Path(f"/proc/{written.read_text().strip()}").exists()
+    assert process.wait(patience(10)) in (128 + signal.SIGTERM, -signal.SIGTERM)
+    wait_for(lambda: not Path(f"/proc/{written.read_text().strip()}").exists(), 10, "it ends", every=0.02)
 
 
 def test_each_run_takes_the_head_of_the_dbt_project(origin: Origin, tmp_path: Path) -> None:
