@@ -20,6 +20,7 @@ from data_platform import instance
 from data_platform.automation.compute import DEFAULT
 from data_platform.environment import Settings, SettingsError
 from data_platform.environment.groups import fields_of
+from data_platform_tests.end_to_end.platform import wait_for
 from data_platform_tests.test_environment import PRODUCTION as ANY_PRODUCTION
 
 PRODUCTION = {
@@ -143,5 +144,5 @@ def test_connections_are_kept_between_statements_and_given_back_at_the_end(
         for _ in range(20):
             found.get_runs(limit=1)
         assert len(opened) == 1 and sessions() - before == opened
-    assert not sessions() & opened
+    wait_for(lambda: not sessions() & opened, 10, "the connection is given back", every=0.05)
     watcher.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from data_platform_tests.deploy.dockerfile import command_of, read_stages
+from data_platform_tests.end_to_end.platform import patience
 
 BASE_PREFIX = Path(sys.base_prefix).resolve()
 PATH = f"{BASE_PREFIX}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -57,7 +58,8 @@ class Container:
     def wait_until(self, check: Sequence[str], seconds: float) -> float:
         """Repeats a health check until it succeeds; returns how long that took. Raises AssertionError with the log."""
         began = time.monotonic()
-        while time.monotonic() - began < seconds:
+        limit = patience(seconds)
+        while time.monotonic() - began < limit:
             assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}:\n{self.output()}"
             answer = self.run(check)
             if answer.returncode == 0:
@@ -69,7 +71,7 @@ class Container:
         """Sends the stop signal to process 1, as `docker stop` does; returns the exit code and the seconds it took."""
         began = time.monotonic()
         os.kill(self.init, signal.SIGTERM)
-        return self.process.wait(seconds), time.monotonic() - began
+        return self.process.wait(patience(seconds)), time.monotonic() - began
 
 
 def as_user(environment: Mapping[str, str]) -> list[str]:

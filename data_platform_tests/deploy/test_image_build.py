@@ -26,6 +26,7 @@ from data_platform_tests.deploy.compose import services, shell_words, unescaped
 from data_platform_tests.deploy.containers import Container
 from data_platform_tests.deploy.dockerfile import healthcheck, image_environment, read_stages
 from data_platform_tests.deploy.test_image import PROJECT, named, pinned
+from data_platform_tests.end_to_end.platform import patience
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 STAGE = "platform"
@@ -219,7 +220,7 @@ def assert_serves_definitions(ui: Container) -> None:
 def assert_ended_well(container: Container, status: int, took: float) -> None:
     """That it ended promptly, by itself, and never tried to write where it may not."""
     assert status == 0, f"{container.name} ended with {status}:\n{container.output()}"
-    assert took < PROMPT, container.name
+    assert took < patience(PROMPT), container.name
     for trouble in ("Read-only file system", "Permission denied"):
         assert trouble not in container.output(), container.output()
 
