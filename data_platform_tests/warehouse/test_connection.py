@@ -26,7 +26,7 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[SnowflakeServer]:
-    server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"))
+    server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"), options=("--answer-within", "0.5"))
     server.start()
     yield server
     server.stop()
@@ -53,8 +53,10 @@ def holding_a_lock(server: SnowflakeServer) -> Any:
 
 
 def test_a_statement_may_wait_longer_than_a_request_may_go_unanswered(
-    server: SnowflakeServer, opening: AbstractContextManager[SnowflakeConnection]
+    server: SnowflakeServer, opening: AbstractContextManager[SnowflakeConnection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cancelled: list[str] = []
+    monkeypatch.setattr(SnowflakeConnection, "_cancel_query", lambda _, sql, request_id: cancelled.append(sql))
     holder = holding_a_lock(server)
     freeing = threading.Timer(4, lambda: holder.execute("commit"))
     with opening as session:
@@ -62,6 +64,7 @@ def test_a_statement_may_wait_longer_than_a_request_may_go_unanswered(
         began = time.monotonic()
         assert session.cursor().execute("delete from public.t").rowcount == 1
         assert time.monotonic() - began > 2, "it waited"
+    assert not cancelled
     freeing.join()
 
 
