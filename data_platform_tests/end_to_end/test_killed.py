@@ -137,7 +137,7 @@ def _files(folder: Path, day: str) -> list[Path]:
     return made
 
 
-@pytest.mark.parametrize(("point", "day"), zip(POINTS, DAYS, strict=True))
+@pytest.mark.parametrize(("point", "day"), list(zip(POINTS, DAYS, strict=True)))
 def test_a_run_killed_anywhere_is_finished_by_the_next_tick(
     ticks: Ticks, platform: Platform, tmp_path: Path, point: str, day: str
 ) -> None:
