@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from data_platform.local_cloud.processes import Record
 from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
+from data_platform_tests.end_to_end.platform import wait_for
 from data_platform_tests.local_cloud.clouds import (
     PARTS,
     by_name,
@@ -29,6 +29,7 @@ from data_platform_tests.local_cloud.clouds import (
     gone,
     kill,
     run_sql,
+    saved,
     snowflake_session,
 )
 from data_platform_tests.servers.local_cloud import private_cloud
@@ -64,7 +65,7 @@ def test_a_kill_of_aws_loses_no_object_version_secret_or_sign_in(cloud: LocalClo
     s3.delete_object(Bucket=bucket, Key="killed/deleted")
     client(cloud, "secretsmanager").create_secret(Name="kept", SecretString="s")
     listed = s3.list_objects_v2(Bucket=bucket, Prefix="killed/")["Contents"]
-    time.sleep(3)  # longer than between two saves of secrets
+    wait_for(lambda: '"kept"' in saved(cloud.layout, "secretsmanager"), 30, "the secret is saved")
     server = transfer.list_servers()["Servers"][0]["ServerId"]
     host_key = (cloud.layout.data("aws") / "state" / "transfer-host-key").read_text()
 
@@ -101,17 +102,16 @@ def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_non
             if stopping.is_set():
                 return
 
-    workers = [threading.Thread(target=upload, args=(number,)) for number in range(4)]
+    workers = [threading.Thread(target=upload, args=(number,), daemon=True) for number in range(4)]
     for worker in workers:
         worker.start()
-    time.sleep(1)
+    wait_for(lambda: len(acknowledged) > 20, 30, "more than twenty uploads", every=0.02)
     kill(cloud, "aws")
     stopping.set()
     cloud.up()
     for worker in workers:
         worker.join()
 
-    assert len(acknowledged) > 20
     for name, body in acknowledged.items():
         key, version = name.split("@")
         assert s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read() == body
