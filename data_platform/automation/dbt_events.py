@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TOLD_SECONDS = 300.0
 """A dbt that has been silent for so long is spoken of in the run's log."""
 SILENT_SECONDS = 4200.0
-"""A dbt that has been silent for so long is ended: no statement of its takes longer than an hour (transform/dbt.py)."""
+"""A dbt that has been silent for so long is ended: no statement takes longer than an hour (warehouse/connection.py)."""
 STOP_SECONDS = 25.0
 """How long dbt may take to cancel what it runs, when it is told to stop."""
 _POLL_SECONDS = 1.0

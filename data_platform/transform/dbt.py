@@ -8,13 +8,12 @@ dbt-snowflake gives them no limit. A dbt process that hung so would never end, n
 from __future__ import annotations
 
 from data_platform.warehouse.arrow_once import read_one_arrow_result
-
-STATEMENT_SECONDS = 3600
-"""How long a statement of dbt's may take, its requests' repetitions included. The connector has one limit for both."""
+from data_platform.warehouse.connection import STATEMENT_SECONDS
 
 
 def prepare() -> None:
-    """Makes this process fit for dbt's adapter: before its threads read results, and its sessions are opened."""
+    """Makes this process fit for dbt's adapter: before its threads read results, and its sessions are opened. The
+    connector has one limit for a statement and for a request that is sent again."""
     read_one_arrow_result()
     from snowflake.connector.connection import DEFAULT_CONFIGURATION
 
