@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import os
 import signal
 import socket
@@ -72,6 +73,7 @@ def test_a_kill_of_aws_loses_no_object_version_secret_or_sign_in(cloud: LocalClo
     kill(cloud, "aws")
     cloud.up()
 
+    s3, transfer = client(cloud, "s3"), client(cloud, "transfer")
     assert s3.list_objects_v2(Bucket=bucket, Prefix="killed/")["Contents"] == listed
     for (key, body), version in versions.items():
         found = s3.get_object(Bucket=bucket, Key=f"killed/{key}", VersionId=version)
@@ -86,9 +88,15 @@ def test_a_kill_of_aws_loses_no_object_version_secret_or_sign_in(cloud: LocalClo
 
 def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_none(cloud: LocalCloud) -> None:
     bucket = environment(cloud)["DATA_PLATFORM_LANDING_BUCKET"]
-    s3 = client(cloud, "s3")
     acknowledged: dict[str, bytes] = {}
     stopping = threading.Event()
+
+    def versioning_saved() -> bool:
+        state = saved(cloud.layout, "s3")
+        return bool(state and json.loads(state)["payload"]["bucket_versioning"]["data"])
+
+    # Else the bucket has no versions from the kill until `up` sets it again, and an upload in between replaces one.
+    wait_for(versioning_saved, 30, "the bucket's versioning is saved")
 
     def upload(worker: int) -> None:
         mine = client(cloud, "s3")
@@ -112,6 +120,7 @@ def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_non
     for worker in workers:
         worker.join()
 
+    s3 = client(cloud, "s3")
     for name, body in acknowledged.items():
         key, version = name.split("@")
         assert s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read() == body
