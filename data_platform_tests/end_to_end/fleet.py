@@ -39,7 +39,8 @@ READY = """
 
 @dataclass
 class Fleet:
-    """The processes, on a local cloud whose runs are tasks. `module`: the code location; `image`: what its runs are."""
+    """The processes, on a local cloud whose runs are tasks. `module`: the code location; `image`: what its runs are.
+    `start_seconds`: how long a run may take to start."""
 
     cloud: Mapping[str, str] = field(repr=False)
     folder: Path
@@ -54,7 +55,8 @@ class Fleet:
             folder.mkdir(parents=True)
         instance = yaml.safe_load((Path(self.cloud["DAGSTER_HOME"]) / "dagster.yaml").read_text())
         # What production waits minutes for, tests can't.
-        instance["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": int(patience(40))}
+        self.start_seconds = int(patience(40))
+        instance["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": self.start_seconds}
         instance["compute_logs"]["config"]["upload_interval"] = 3
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(instance))
         server = {"host": "127.0.0.1", "port": self.ports["code"], "location_name": "fleet"}
