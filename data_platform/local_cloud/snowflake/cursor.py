@@ -118,7 +118,7 @@ class Cursor(FakeSnowflakeCursor):
         if isinstance(statements[0], _DEFINITIONS):
             result = status()
             for statement in statements:
-                result = session.define(self._target(statement), partial(self._define, statement.copy(), params))
+                result = session.define(self._target(statement), partial(self._define, statement, params))
             return result
         return self._fakesnow(expression, params)
 
@@ -165,6 +165,7 @@ class Cursor(FakeSnowflakeCursor):
 
     def _define(self, expression: Expr, params: Any) -> Result:
         """Run a DDL statement: tables, views and comments ourselves, the rest the way fakesnow does."""
+        expression = expression.copy()  # one that meets a conflict is run again, and running it changes the tree
         message = Definition(self.session, lambda e: self._transform(e, params)).run(expression)
         if message:
             return status(message)

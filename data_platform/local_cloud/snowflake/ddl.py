@@ -76,15 +76,15 @@ class Definition:
             del self._session.temporary[key]
         known = exists and table_exists(self._session, key)
         try:
-            self._atomically(self._exploded(create))
+            # The comments with it: whoever sees the table may write to it, in a transaction that DuckDB would not let
+            # commit if they came afterwards.
+            self._atomically([*self._exploded(create), *([] if temporary or known else comments)])
         except Exception:
             if temporary:
                 self._session.temporary.pop(key, None)
             raise
         if known:
             return f"{key[2]} already exists, statement succeeded."
-        for comment in [] if temporary else comments:
-            self._duck.execute(self._transform(comment).sql(dialect="duckdb"))
         if not temporary and kind == "TABLE":
             self._session.instance.times.note_created(key)
             self._forget_loads(key)

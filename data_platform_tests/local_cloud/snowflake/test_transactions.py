@@ -49,6 +49,34 @@ def test_commit_and_rollback_outside_a_transaction_and_a_second_begin_do_nothing
         assert one(cursor, statement) == "Statement executed successfully."
 
 
+def test_who_sees_a_new_table_can_write_to_it(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:
+    """Its comments come with it: a change that came afterwards would keep the other's transaction from committing."""
+    columns = ", ".join(f"c{number} number comment 'the {number}th'" for number in range(40))
+    seen = threading.Event()
+    failed: list[Exception] = []
+
+    def write() -> None:
+        try:
+            while not one(other, "select count(*) from information_schema.tables where table_name = 'SOON_THERE'"):
+                pass
+            seen.set()
+            other.execute("begin")
+            other.execute("insert into turn values (1)")  # DuckDB's transaction begins here
+            other.execute("insert into soon_there (c0) values (1)")
+            other.execute("commit")
+        except Exception as error:
+            failed.append(error)
+
+    cursor.execute("create table turn (id number)")
+    writer = threading.Thread(target=write)
+    writer.start()
+    cursor.execute(f"create table soon_there ({columns})")
+    writer.join()
+    assert seen.is_set() and not failed
+    assert one(cursor, "select count(*) from soon_there") == 1
+    assert one(cursor, "select count(comment) from information_schema.columns where table_name = 'SOON_THERE'") == 40
+
+
 def test_ddl_commits_the_open_transaction(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:
     cursor.execute("create table t (id number)")
     cursor.execute("begin")
