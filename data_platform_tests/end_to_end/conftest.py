@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,15 +32,7 @@ MARTS = tuple(
         "FCT_PARKING_DAILY",
     )
 )
-# Two workers: the files that share a platform, of which one is enough, and those that bring their own.
-OF_THEIR_OWN = ("test_deploys.py", "test_tasks_day.py")
 Tables = Mapping[str, list[dict[str, Any]]]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("own" if item.path.name in OF_THEIR_OWN else "shared"))
 
 
 @dataclass(frozen=True)
