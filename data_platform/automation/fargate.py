@@ -98,9 +98,9 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         while True:
             time.sleep(WATCH_SECONDS)
             try:
-                if not self._is_starting(run):
+                now = self._instance.get_run_by_id(run.run_id)
+                if now is None or now.status != dg.DagsterRunStatus.STARTING:
                     return
-                now = self._instance.get_run_by_id(run.run_id) or run
                 task = self._task(now)
                 if task is None or task.get("lastStatus") != "STOPPED":
                     continue

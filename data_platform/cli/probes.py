@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -126,19 +125,11 @@ def runs(settings: Settings) -> Iterator[Finding]:
 
 def dbt_connection(settings: Settings) -> Iterator[Finding]:
     """dbt's own word on its project, profile and connection."""
-    from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment
+    from data_platform.transform.process import artifacts_dir, run_dbt
 
     project = settings.dbt_code.project_dir or DBT_PROJECT
-    environment = dbt_environment(settings, project, artifacts_dir(settings) / "doctor")
-    ran = subprocess.run(
-        dbt_command("--no-use-colors", "debug"),
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=_DBT_SECONDS,
-        check=False,
-    )
+    folder = artifacts_dir(settings) / "doctor"
+    ran = run_dbt("debug", settings=settings, project_dir=project, target=folder, seconds=_DBT_SECONDS)
     if ran.returncode == 0:
         yield Finding("dbt", "ok", "project, profile and connection are in order")
         return

@@ -231,8 +231,9 @@ def _never_sent(error: Any) -> bool:
 
 
 def _broken(error: Any) -> bool:
-    """Whether the connection broke, which may be before or after the backend had taken the request."""
-    return error.code() == grpc.StatusCode.UNAVAILABLE and "reset by peer" in (error.details() or "")
+    """Whether the connection broke, which may be before or after the backend had taken the request. gRPC has many words
+    for it ("reset by peer", "Socket closed", a server that shuts down), and one code; backends have no use of it."""
+    return bool(error.code() == grpc.StatusCode.UNAVAILABLE)
 
 
 def _short(why: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data_platform.environment import Settings
-from data_platform.transform.process import dbt_command, dbt_environment
+from data_platform.transform.process import run_dbt
 
 _BUILT = ("manifest.json", "partial_parse.msgpack")
 PARSE_SECONDS = 300.0
@@ -78,15 +78,8 @@ def build_manifest(project_dir: Path, settings: Settings) -> str:
 
 def _parse(project_dir: Path, scratch: Path, settings: Settings) -> None:
     try:
-        run = subprocess.run(
-            dbt_command("--no-use-colors", "parse", "--no-partial-parse"),
-            cwd=project_dir,
-            env=dbt_environment(settings, project_dir, scratch),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PARSE_SECONDS,
-        )
+        command = ("parse", "--no-partial-parse")
+        run = run_dbt(*command, settings=settings, project_dir=project_dir, target=scratch, seconds=PARSE_SECONDS)
     except subprocess.TimeoutExpired:
         raise ManifestUnusable(
             f"dbt has not parsed {project_dir} within {PARSE_SECONDS:.0f} s, and was ended"

@@ -6,6 +6,7 @@ dbt sees Snowflake's settings and nothing else of the platform's: neither the ke
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,22 @@ _FOR_DBT = ("SNOWFLAKE_", "DATA_PLATFORM_ENVIRONMENT", "DATA_PLATFORM_TIME_ZONE"
 def dbt_command(*arguments: str) -> list[str]:
     """The dbt beside this Python, as a command. -P: the project's folder, where it works, is none of Python's."""
     return [sys.executable, "-P", "-m", "data_platform.transform.dbt", *arguments]
+
+
+def run_dbt(
+    *arguments: str, settings: Settings, project_dir: Path, target: Path, seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Runs dbt on a project to its end, without colors, and returns what it printed, whatever its exit code. Raises
+    subprocess.TimeoutExpired for one that takes longer than `seconds`, and ends it."""
+    return subprocess.run(
+        dbt_command("--no-use-colors", *arguments),
+        cwd=project_dir,
+        env=dbt_environment(settings, project_dir, target),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def dbt_environment(settings: Settings, project_dir: Path, target: Path) -> dict[str, str]:

@@ -201,31 +201,39 @@ def test_a_call_that_finds_the_backend_dead_waits_for_the_next(
     assert late.result(20) == b"new"
 
 
-def test_a_run_that_a_killed_backend_had_been_told_to_start_is_not_started_twice(proxy: Proxy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [False, True], ids=["unread: reset by peer", "read: socket closed"])
+def test_a_killed_backend_costs_a_question_nothing_and_starts_no_run_twice(
+    proxy: Proxy, tmp_path: Path, read: bool
+) -> None:
     """What it hadn't read when it was killed makes the connection "reset by peer", for the calls before that too."""
     first, second = (tmp_path / f"{number}.sock" for number in (1, 2))
-    taken = tmp_path / "taken"
+    runs, questions = tmp_path / "StartRun", tmp_path / "Name"
     dying, fresh = (
-        subprocess.Popen([sys.executable, "-c", _STALLS, str(path), str(taken)]) for path in (first, second)
+        subprocess.Popen([sys.executable, "-c", _STALLS, str(path), str(tmp_path), str(stalls)])
+        for path, stalls in ((first, 60), (second, 0))
     )
     try:
         with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
             proxy.use(Upstream(str(first)))
-            started = channel.unary_unary("/api.DagsterApi/StartRun").future(b"", timeout=20)
-            until(lambda: taken.exists() and second.exists(), 20)
-            os.kill(dying.pid, signal.SIGSTOP)
-            asked = channel.unary_unary("/x/Name").future(b"x" * 100, timeout=20)
-            time.sleep(0.5)
+            started = channel.unary_unary("/api.DagsterApi/StartRun").future(b"", timeout=60)
+            until(lambda: runs.exists() and second.exists(), 20)
+            if not read:
+                os.kill(dying.pid, signal.SIGSTOP)
+            asked = channel.unary_unary("/x/Name").future(b"x" * 100, timeout=60)
+            if read:
+                until(questions.exists, 20)
+            else:
+                time.sleep(0.5)  # it comes to the socket, and stays there
             dying.kill()
             dying.wait()
             proxy.use(Upstream(str(second)))
-            assert started.exception(20).code() == grpc.StatusCode.UNAVAILABLE
-            assert asked.result(20) == b"name"
+            assert started.exception(60).code() == grpc.StatusCode.UNAVAILABLE
+            assert asked.result(60) == b"name"
     finally:
         for process in (dying, fresh):
             process.kill()
             process.wait()
-    assert taken.read_text() == "once "
+    assert runs.read_text() == "once "
 
 
 _STALLS = """
@@ -234,10 +242,10 @@ from concurrent import futures
 class Stalls(grpc.GenericRpcHandler):
     def service(self, details):
         def one(request, context):
-            if details.method == "/x/Name":
-                return b"name"
-            open(sys.argv[2], "a").write("once ")
-            time.sleep(60)
+            with open(sys.argv[2] + "/" + details.method.rpartition("/")[2], "a") as told:
+                told.write("once ")
+            time.sleep(int(sys.argv[3]))
+            return b"name"
         return grpc.unary_unary_rpc_method_handler(one)
 server = grpc.server(futures.ThreadPoolExecutor(4), handlers=(Stalls(),))
 server.add_insecure_port("unix:" + sys.argv[1])
