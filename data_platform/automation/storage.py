@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg2
 from dagster_postgres import DagsterPostgresStorage
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 
 # PgBouncer, load balancers and RDS proxies end idle connections after some minutes.
 _RECYCLE_SECONDS = 120
@@ -70,3 +73,14 @@ def _keep_connections(part: Any) -> None:
 
 def _open_pool(part: Any, statement_milliseconds: int) -> None:
     part.optimize_for_webserver(statement_milliseconds, pool_recycle=_RECYCLE_SECONDS, max_overflow=_AT_ONCE)
+    event.listen(part._engine, "checkout", _require_alive)
+
+
+def _require_alive(connection: Any, record: Any, proxy: Any) -> None:
+    """Has the pool connect anew where the server has let go of what was kept: it was started again, or failed over.
+    Dagster tries a connection several times, but a statement once, and a run whose event isn't written fails."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error as error:
+        raise InvalidatePoolError from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
+import psycopg2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -38,6 +39,27 @@ def test_a_statement_has_five_minutes_and_a_migration_has_no_limit(local_cloud: 
         assert [_limit(connect) for connect in _connects(storage)] == ["5min"] * 3
         storage.run_storage.upgrade()
         assert _limit(storage.run_storage.connect) == "0"
+
+
+def test_a_server_that_was_started_again_costs_no_statement(local_cloud: Mapping[str, str]) -> None:
+    url = make_url(local_cloud["DAGSTER_POSTGRES_URL"]).set(query={"application_name": "let go of"})
+    with _opened({"postgres_url": url.render_as_string(hide_password=False)}) as storage:
+        for connect in _connects(storage):
+            with connect() as connection:
+                connection.execute(text("SELECT 1"))
+        _end_connections(local_cloud["DAGSTER_POSTGRES_URL"], "let go of", 3)
+        for connect in _connects(storage):
+            with connect() as connection:
+                assert connection.execute(text("SELECT 2")).scalar() == 2
+
+
+def _end_connections(url: str, name: str, number: int) -> None:
+    """Ends the connections of a name, as their server's end would, and returns when they are gone."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = %s", [name]
+        )
+        assert cursor.fetchall() == [(True,)] * number
 
 
 @pytest.mark.parametrize("by", ["URL", "fields"])
