@@ -109,7 +109,7 @@ class Container:
                 with contextlib.suppress(OSError):  # on a full disk a container runs on
                     log.write(chunk)
         code = self._process.wait()
-        with self._orders:
+        with self._orders, contextlib.suppress(BrokenPipeError):  # of an order that came too late to be read
             self._process.stdin.close()
         self._process.stdout.close()
         with self._ended:
