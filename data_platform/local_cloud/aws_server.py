@@ -41,6 +41,8 @@ from data_platform.local_cloud.aws import BODY_WRITTEN, FACTS_WRITTEN
 from data_platform.local_cloud.ecs import gaps as ecs_gaps
 from data_platform.local_cloud.ports import LOOPBACK
 
+logger = logging.getLogger(__name__)
+
 SAVED_EVERY = 2.0
 """Seconds between saves of what changed in the services whose state people and provisioning make by hand."""
 
@@ -202,18 +204,23 @@ def save_changes(saved: dict[str, str]) -> None:
                 saved[name] = text
 
 
+async def save_now_and_then() -> None:
+    """Saves what changed, until it is cancelled."""
+    saved: dict[str, str] = {}
+    while True:
+        await asyncio.sleep(SAVED_EVERY)
+        try:
+            save_changes(saved)
+        except Exception:  # a task's thread may change what is being read: one look that fails is not the last
+            logger.exception("what changed can't be saved now")
+
+
 async def run(port: int) -> None:
     """Serves until SIGTERM or SIGINT, then saves the state."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-
-    async def save_now_and_then() -> None:
-        saved: dict[str, str] = {}
-        while True:
-            await asyncio.sleep(SAVED_EVERY)
-            save_changes(saved)
 
     async def stopped() -> None:
         await stopping.wait()

@@ -3,6 +3,7 @@ it."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obstore.store import S3Store
 
+from data_platform.local_cloud import aws_server
 from data_platform.local_cloud.aws import finish_writes
 from data_platform.local_cloud.aws_server import SortedObjects, list_page, write_object
 
@@ -305,6 +307,27 @@ def test_a_write_cut_off_anywhere_leaves_the_old_object_or_the_new(
     expected = "new" if steps > 2 else "old"
     assert (path.read_text(), (tmp_path / "bucket" / "a.csv.meta.json").read_text()) == (expected, expected)
     assert sorted(found.name for found in path.parent.iterdir()) == ["a.csv", "a.csv.meta.json"]
+
+
+# What is saved now and then
+
+
+def test_a_save_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ECS's tasks have threads of their own, which change what is being copied."""
+    states = iter([_changed_meanwhile, lambda: {"of": "the second look"}])
+
+    def save(name: str, state: dict[str, str]) -> None:
+        raise asyncio.CancelledError(f"{name}: {state}")  # seen enough
+
+    monkeypatch.setattr(aws_server, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(aws_server.ministack_app, "_build_persistence_save_dict", lambda: {"ecs": next(states)})
+    monkeypatch.setattr(aws_server.persistence, "save_state", save)
+    with pytest.raises(asyncio.CancelledError, match="the second look"):
+        asyncio.run(aws_server.save_now_and_then())
+
+
+def _changed_meanwhile() -> None:
+    raise RuntimeError("dictionary changed size during iteration")
 
 
 # The listing we put in ministack's place
