@@ -6,6 +6,7 @@ import json
 import sys
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 from data_platform.local_cloud.layout import Layout
@@ -90,5 +91,5 @@ def http_ready(url: str) -> None:
             body = answer.read()
         if body.startswith(b"{"):
             json.loads(body)
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:  # HTTPException: it ended amid its answer
         raise PartNotReady(str(error)) from None
