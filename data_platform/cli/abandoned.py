@@ -7,6 +7,7 @@ of `dev` knows the code server that executes it. On ECS, Dagster's run monitorin
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import socket
@@ -56,7 +57,7 @@ def _is_free(path: Path) -> bool:
 
 
 def _server_is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the run was given to a code server of this machine that answers no more."""
+    """Whether the run was given to a code server of this machine that nobody listens for any more."""
     if _CODE_SERVER not in tags:
         return False
     server = json.loads(tags[_CODE_SERVER])
@@ -68,4 +69,5 @@ def _server_is_gone(tags: Mapping[str, str]) -> bool:
         family, address = socket.AF_INET, (server["host"], int(server["port"]))
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
-        return probe.connect_ex(address) != 0
+        # Anything else, as EAGAIN from a socket that many are calling, comes of one that is there.
+        return probe.connect_ex(address) in (errno.ECONNREFUSED, errno.ENOENT)
