@@ -66,11 +66,12 @@ class Backends:
         self._stopped.set()
         self._watcher.join(30)
         left = self._alive()
-        for backend in left:
-            backend.ask_to_end()
         while any(backend.exit_code is None for backend in left):
             for backend in left:
-                backend.beat()
+                if backend.asked_to_end:
+                    backend.beat()
+                else:  # or it was too busy to be told
+                    backend.ask_to_end()
             time.sleep(TICK_SECONDS)
 
     def stop(self, grace: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Process:
     answers: bool = True
     asked_to_end: bool = False
     pid: int = 0
+    told: int = 0
 
     def __post_init__(self) -> None:
         self.upstream = Socket(self.name)
@@ -42,6 +44,7 @@ class Process:
         return self.answers
 
     def ask_to_end(self) -> None:
+        self.told += 1
         self.asked_to_end = self.answers
 
     def kill(self, grace: float = 0.0) -> None:
@@ -124,12 +127,24 @@ def test_one_that_does_not_answer_is_replaced_and_left_alive(served: Served) -> 
 
 def test_who_watches_goes_on_after_an_error(served: Served) -> None:
     served.folder.joinpath("x.sock").mkdir()  # a socket that can't be removed
-    time.sleep(0.2)
-    assert any("watching the backends" in line for line in served.lines)
+    until(lambda: any("watching the backends" in line for line in served.lines))
     served.serve(A, Process("dead", exit_code=1))
     until(lambda: served.calls.to == "again 0")
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def test_one_that_was_too_busy_to_be_told_is_told_again_to_end(served: Served) -> None:
+    busy = served.serve(A, Process("busy", answers=False))
+    draining = threading.Thread(target=served.backends.drain)
+    draining.start()
+    until(lambda: busy.told > 1)
+    busy.answers = True
+    until(lambda: busy.asked_to_end)
+    assert draining.is_alive(), "its runs have not ended yet"
+    busy.exit_code = 0
+    draining.join(30)
+    assert not draining.is_alive()
+
+
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Waits for a condition."""
     wait_for(condition, seconds, "the condition", every=0.01)
