@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from dagster_aws.ecs import EcsRunLauncher
 from dagster_aws.ecs.utils import get_task_logs
 
@@ -26,7 +26,6 @@ LOG_LINES = 20
 WATCH_SECONDS = 10.0
 """How often a launched task is looked at until its run starts."""
 
-_UNCLEAR = "ServerException"  # the task may have been launched all the same
 _KWARGS_TAG = "ecs/run_task_kwargs"
 _log = logging.getLogger(__name__)
 
@@ -53,44 +52,48 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         shortage = self._try(context, spot)
         if shortage and spot:
             self._instance.report_engine_event(f"No task yet, on demand instead of Spot, now: {shortage}", run)
-            shortage = self._try(context, spot=False)
+            shortage = self._try(context, spot=False, again=True)
         if shortage:
             # A daemon that ends doesn't wait for it; run monitoring then fails the run, which is tried again.
             Thread(target=self._keep_trying, args=(context, shortage), name=f"launch-{run.run_id}", daemon=True).start()
 
-    def _try(self, context: Any, spot: bool) -> Exception | None:
-        """Launches the task, or returns what says that there is none now."""
+    def _try(self, context: Any, spot: bool, again: bool = False) -> Exception | None:
+        """Launches the task, or returns what says that there is none now. `again`: there may be one by now, as AWS said
+        no though it launched it, or its answer was lost."""
+        run = context.dagster_run
         try:
             # One at a time: RunTask takes the family's latest task definition, which has to be this run's still.
             with self._launching:
-                super().launch_run(context._replace(dagster_run=_with_task_kwargs(context.dagster_run, spot)))
-            run = context.dagster_run
-            Thread(target=self._watch_start, args=(run,), name=f"start-{run.run_id}", daemon=True).start()
+                if not (again and self._was_launched(run)):
+                    super().launch_run(context._replace(dagster_run=_with_task_kwargs(run, spot)))
         except Exception as error:
             if not is_shortage(error):
                 raise
-            if _UNCLEAR in str(error) and self._was_launched(context.dagster_run):
-                return None
             return error
+        Thread(target=self._watch_start, args=(run,), name=f"start-{run.run_id}", daemon=True).start()
         return None
 
     def _keep_trying(self, context: Any, shortage: Exception) -> None:
         run, began = context.dagster_run, time.monotonic()
         error: Exception | None = shortage
         for pause in _pauses():
-            self._instance.report_engine_event(f"No task yet, again in {pause:.0f} s: {error}", run)
-            time.sleep(pause)
-            if not self._is_starting(run):
-                return
             try:
-                error = self._try(context, spot=False)
-                over = error is None or time.monotonic() - began > SHORTAGE_SECONDS
-            except Exception as other:
-                error, over = other, True
-            if over:
-                break
-        if error is not None and self._is_starting(run):
-            self._instance.report_run_failed(run, f"No task was to be had: {error}")
+                self._instance.report_engine_event(f"No task yet, again in {pause:.0f} s: {error}", run)
+                time.sleep(pause)
+                if not self._is_starting(run):
+                    return
+                try:
+                    error = self._try(context, spot=False, again=True)
+                    over = error is None or time.monotonic() - began > SHORTAGE_SECONDS
+                except Exception as other:
+                    error, over = other, True
+                if error is not None and over and self._is_starting(run):
+                    self._instance.report_run_failed(run, f"No task was to be had: {error}")
+                if over:
+                    return
+            except Exception as lost:  # Dagster's database, for now
+                _log.warning("run %s: its launch can't be followed: %s", run.run_id, lost)
+                time.sleep(pause)
 
     def _watch_start(self, run: dg.DagsterRun) -> None:
         """Fails a run whose task ends before it has begun. Dagster's monitoring asks about started runs only, and would
@@ -111,10 +114,7 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
 
     def _was_launched(self, run: dg.DagsterRun) -> bool:
         now = self._instance.get_run_by_id(run.run_id)
-        try:
-            return now is not None and self._find_task(now)
-        except ClientError:
-            return False
+        return now is not None and self._find_task(now, stopped=False)
 
     def _is_starting(self, run: dg.DagsterRun) -> bool:
         now = self._instance.get_run_by_id(run.run_id)
@@ -173,17 +173,20 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         if not run.tags.get(ARN_TAG):
             return False
         self._instance.add_run_tags(run.run_id, {ARN_TAG: "", CLUSTER_TAG: ""})
-        before = self._task(run)
+        try:
+            before = self._task(run)
+        except (ClientError, BotoCoreError):  # that it goes on demand does no harm
+            return True
         return before is not None and before.get("stopCode") == SPOT_INTERRUPTION
 
-    def _find_task(self, run: dg.DagsterRun) -> bool:
+    def _find_task(self, run: dg.DagsterRun, *, stopped: bool = True) -> bool:
         """Writes down the task of a run whose launch was cut short: tasks are started in the name of their run. Returns
-        whether there is one."""
+        whether there is one, or, without `stopped`, one that is to run."""
         if run.tags.get(ARN_TAG):
             return True
         cluster = self.run_task_kwargs.get("cluster", "default")
         found = self.ecs.list_tasks(cluster=cluster, startedBy=run.run_id)["taskArns"]
-        if arn := found[0] if found else self._stopped_task(cluster, run.run_id):
+        if arn := found[0] if found else self._stopped_task(cluster, run.run_id) if stopped else None:
             _log.warning("run %s: its task is %s", run.run_id, arn)
             self._instance.add_run_tags(run.run_id, {ARN_TAG: arn, CLUSTER_TAG: cluster})
         return arn is not None
@@ -216,7 +219,7 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                     limit=LOG_LINES,
                 )
             )
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             return [f"(the log can't be read: {error})"]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
 from data_platform.automation.compute import one_up
 from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
 
@@ -56,6 +58,10 @@ def _out_of_memory(had: int) -> Ended:
 
 
 def is_shortage(error: Exception) -> bool:
-    """Whether RunTask may succeed later: calls are throttled, there is no capacity now, or a quota is used up."""
-    text = str(error)
-    return any(sign in text for sign in _SHORTAGES)
+    """Whether RunTask may succeed later: AWS can't be reached or fails, calls are throttled, there is no capacity now,
+    or a quota is used up."""
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        return True
+    if isinstance(error, ClientError) and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        return True
+    return any(sign in str(error) for sign in _SHORTAGES)

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, repeat
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 from dagster_aws.ecs import EcsRunLauncher
 
 from data_platform.automation import fargate
@@ -38,11 +44,13 @@ class Launches:
     def __init__(self, launcher: FargateRunLauncher, instance: dg.DagsterInstance) -> None:
         self.launcher, self.instance = launcher, instance
         self.answer: Callable[[], None] = lambda: None
-        self.made = self.most = self._now = 0
+        self.made = self.most = self._now = self.launched_unseen = 0
+        self.spot: list[bool] = []
 
     def take(self, _: object, context: Context) -> None:
         self._now += 1
         self.most = max(self.most, self._now)
+        self.spot.append("FARGATE_SPOT" in context.dagster_run.tags["ecs/run_task_kwargs"])
         try:
             self.answer()
             self.made += 1
@@ -55,6 +63,11 @@ class Launches:
         self.instance.add_run(run)
         return Context(run)
 
+    def tags(self, context: Context) -> Mapping[str, str]:
+        run = self.instance.get_run_by_id(context.dagster_run.run_id)
+        assert run is not None
+        return run.tags
+
     def status(self, context: Context) -> dg.DagsterRunStatus:
         run = self.instance.get_run_by_id(context.dagster_run.run_id)
         assert run is not None
@@ -66,6 +79,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(fargate, "_pauses", lambda: repeat(0.02))
     launcher = FargateRunLauncher(run_task_kwargs={"cluster": "c"})
+    launcher.ecs = SimpleNamespace(list_tasks=lambda **_: {"taskArns": []})
     with dg.DagsterInstance.ephemeral() as instance:
         launcher.register_instance(instance)
         found = Launches(launcher, instance)
@@ -117,17 +131,63 @@ def _refuse() -> None:
     raise RuntimeError("An error occurred (AccessDeniedException) when calling RunTask")
 
 
-def test_a_task_that_was_launched_although_aws_said_no_is_found_and_not_launched_again(launches: Launches) -> None:
-    def unclear() -> None:
-        launches.launcher.ecs = SimpleNamespace(list_tasks=lambda **_: {"taskArns": ["arn:launched"]})
-        raise RuntimeError("An error occurred (ServerException) when calling the RunTask operation: try again")
+URL = "https://ecs.us-east-1.amazonaws.com/"
+UNCLEAR = [
+    pytest.param(
+        RuntimeError("An error occurred (ServerException) when calling the RunTask operation: try again"), id="says no"
+    ),
+    pytest.param(
+        ClientError({"Error": {"Code": "502"}, "ResponseMetadata": {"HTTPStatusCode": 502}}, "RunTask"), id="fails"
+    ),
+    pytest.param(ConnectionClosedError(endpoint_url=URL), id="hangs up"),
+    pytest.param(ReadTimeoutError(endpoint_url=URL), id="does not answer"),
+]
 
+
+@pytest.mark.parametrize("error", UNCLEAR)
+@pytest.mark.parametrize("spot", ["true", "false"])
+def test_a_task_that_was_launched_although_aws_said_something_else_is_found_and_not_launched_again(
+    launches: Launches, error: Exception, spot: str
+) -> None:
+    looks: list[str] = []
+
+    def list_tasks(cluster: str, startedBy: str) -> dict[str, list[str]]:
+        looks.append(startedBy)
+        if len(looks) == 1:
+            raise EndpointConnectionError(endpoint_url=URL)
+        return {"taskArns": ["arn:launched"]}
+
+    def unclear() -> None:
+        launches.launched_unseen += 1
+        raise error
+
+    launches.launcher.ecs = SimpleNamespace(list_tasks=list_tasks)
     launches.answer = unclear
-    run = launches.run()
+    run = launches.run(1, **{"data_platform/spot": spot})
     launches.launcher.launch_run(run)
-    now = launches.instance.get_run_by_id(run.dagster_run.run_id)
-    assert now is not None and now.tags["ecs/task_arn"] == "arn:launched"
-    assert launches.instance.all_logs(run.dagster_run.run_id) == [], "it is not waited for"
+    wait_for(lambda: launches.tags(run).get("ecs/task_arn") == "arn:launched", patience(10), "it is found", 0.02)
+    assert launches.launched_unseen == 1
+    assert set(looks) == {run.dagster_run.run_id}
+
+
+def test_a_launch_is_followed_although_dagsters_database_is_away_for_a_while(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = [ConnectionError("the server closed the connection")]
+    told = launches.instance.report_engine_event
+
+    def report(*arguments: Any, **options: Any) -> Any:
+        if away:
+            raise away.pop()
+        return told(*arguments, **options)
+
+    monkeypatch.setattr(launches.instance, "report_engine_event", report)
+    launches.answer = no_capacity
+    waiting = launches.run()
+    launches.launcher.launch_run(waiting)
+    wait_for(lambda: not away, patience(10), "it was away", 0.02)
+    launches.answer = lambda: None
+    wait_for(lambda: launches.made, patience(10), "it is launched", 0.02)
 
 
 class Ecs:
@@ -192,6 +252,37 @@ def test_launches_go_one_at_a_time_as_each_takes_the_latest_task_definition(laun
     for thread in threads:
         thread.join()
     assert (launches.made, launches.most) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    "error", [ReadTimeoutError(endpoint_url=URL), CredentialRetrievalError(provider="ecs", error_msg="")]
+)
+def test_the_reason_of_an_end_is_told_although_the_log_cannot_be_read(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def unreadable(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(fargate, "get_task_logs", unreadable)
+    launches.launcher.ecs = Ecs(STOPPED)
+    tags = {"ecs/task_arn": "arn:task", "ecs/cluster": "c"}
+    launches.answer = lambda: launches.instance.add_run_tags(run.dagster_run.run_id, tags)
+    run = launches.run()
+    launches.launcher.launch_run(run)
+    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails", 0.02)
+    (failure,) = [entry for entry in launches.instance.all_logs(run.dagster_run.run_id) if entry.dagster_event]
+    assert "no image" in failure.message and "the log can't be read" in failure.message
+
+
+def test_a_retry_goes_on_demand_where_nobody_can_say_what_became_of_its_parent(launches: Launches) -> None:
+    def describe_tasks(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url=URL)
+
+    launches.launcher.ecs = SimpleNamespace(describe_tasks=describe_tasks)
+    tags = {"ecs/task_arn": "arn:parent", "ecs/cluster": "c", "data_platform/spot": "true"}
+    launches.launcher.launch_run(launches.run(1, **tags))
+    assert launches.made == 1
+    assert launches.spot == [False]
 
 
 @pytest.mark.parametrize("spot", ["true", "false"])

@@ -6,6 +6,14 @@ import re
 from typing import Any
 
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
 from data_platform.automation.task_end import Ended, is_shortage, why_it_ended
@@ -68,6 +76,26 @@ def test_every_end_is_told_in_words_and_only_some_change_the_retry(ended: Ended,
 )
 def test_what_passes_by_itself_is_waited_for(message: str) -> None:
     assert is_shortage(RuntimeError(message))
+
+
+def _answered(status: int) -> ClientError:
+    return ClientError({"Error": {"Code": "Any"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "RunTask")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://ecs"),
+        ConnectTimeoutError(endpoint_url="https://ecs"),
+        SSLError(endpoint_url="https://ecs", error="EOF occurred"),
+        ConnectionClosedError(endpoint_url="https://ecs"),
+        ReadTimeoutError(endpoint_url="https://ecs"),
+        _answered(503),
+    ],
+)
+def test_aws_out_of_reach_is_waited_for_whatever_it_is_called(error: Exception) -> None:
+    assert is_shortage(error)
+    assert not is_shortage(_answered(400))
 
 
 @pytest.mark.parametrize(
