@@ -164,7 +164,12 @@ class ExtractWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.abort()
+        try:
+            self.abort()
+        except Exception:
+            if error is None:
+                raise
+            # What ended this try says more than that its parts could not be deleted: they are orphans now.
 
     def _tidy(self, manifest: Manifest) -> None:
         """Deletes what the manifest doesn't name. Safe while a twin writes: it can't commit any more."""

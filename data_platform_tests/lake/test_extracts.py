@@ -166,6 +166,23 @@ def test_an_upload_that_fails_fails_the_extract(monkeypatch: pytest.MonkeyPatch)
     assert paths(lake) == []
 
 
+def test_what_failed_is_told_though_what_was_uploaded_cannot_be_deleted_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_ROW_GROUP_ROWS", 1)
+    lake = lake_in_memory()
+
+    def lost(*arguments: object) -> None:
+        raise TimeoutError("no answer")
+
+    def one_broken() -> Iterator[pa.RecordBatch]:
+        yield from map(batch, range(4))  # two are on their way at a time, so that some have arrived
+        raise ValueError("the file is cut off")
+
+    monkeypatch.setattr(obstore, "delete", lost)
+    with pytest.raises(ValueError, match="cut off"):
+        lake.write_extract(KEY, SCHEMA, one_broken(), contract_hash="h")
+    assert list(lake.orphans(older_than=timedelta(seconds=-60))) == paths(lake) != []
+
+
 def test_a_file_that_was_changed_is_not_read() -> None:
     lake = lake_in_memory()
     manifest = lake.write_extract(KEY, SCHEMA, [batch(1)], contract_hash="h")
