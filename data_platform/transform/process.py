@@ -64,7 +64,7 @@ def artifacts_dir(settings: Settings) -> Path:
 def reuse_parse(folder: Path, target: Path) -> None:
     """Gives a new run what the latest one parsed. dbt takes up a parse only of the same connection, so the manifest's
     own, which an image's build made, serves nobody but its builder."""
-    parsed = sorted(folder.glob("*/partial_parse.msgpack"), key=lambda path: path.stat().st_mtime)
+    parsed = sorted(folder.glob("*/partial_parse.msgpack"), key=_modified)
     if parsed:
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(parsed[-1], target / parsed[-1].name)
@@ -74,5 +74,13 @@ def prune_artifacts(folder: Path, keep_days: float = KEEP_DAYS) -> None:
     """Removes the artifacts of runs that ended more than `keep_days` ago."""
     oldest = time.time() - keep_days * 86_400
     for run in folder.glob("*/"):
-        if run.stat().st_mtime < oldest:
+        if _modified(run) < oldest:
             shutil.rmtree(run, ignore_errors=True)
+
+
+def _modified(path: Path) -> float:
+    """Seconds since the epoch; 0 for what another run, which prunes too, has just removed."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

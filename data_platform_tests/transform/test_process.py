@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -37,6 +38,23 @@ def test_artifacts_are_kept_a_week(tmp_path: Path) -> None:
     prune_artifacts(tmp_path)
     assert not old.exists()
     assert new.exists()
+
+
+def test_runs_that_begin_at_once_remove_the_same_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long_ago = time.time() - 8 * 86_400
+    old = [tmp_path / name for name in ("one", "two")]
+    for folder in old:
+        folder.mkdir()
+        os.utime(folder, (long_ago, long_ago))
+    remove = shutil.rmtree
+
+    def both(path: Path, ignore_errors: bool) -> None:
+        for folder in old:
+            remove(folder, ignore_errors=True)
+
+    monkeypatch.setattr(shutil, "rmtree", both)
+    prune_artifacts(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_begins_with_what_the_latest_one_parsed(tmp_path: Path) -> None:
