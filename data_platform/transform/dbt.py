@@ -7,16 +7,17 @@ dbt-snowflake gives them no limit. A dbt process that hung so would never end, n
 
 from __future__ import annotations
 
-from data_platform.warehouse.arrow_once import read_one_arrow_result
-from data_platform.warehouse.connection import STATEMENT_SECONDS
-
 
 def prepare() -> None:
     """Makes this process fit for dbt's adapter: before its threads read results, and its sessions are opened. The
     connector has one limit for a statement and for a request that is sent again."""
-    read_one_arrow_result()
+    # The connector and what it brings (pyarrow, pandas, boto3) take half a second: not in every process of Dagster's.
     from snowflake.connector.connection import DEFAULT_CONFIGURATION
 
+    from data_platform.warehouse.arrow_once import read_one_arrow_result
+    from data_platform.warehouse.connection import STATEMENT_SECONDS
+
+    read_one_arrow_result()
     DEFAULT_CONFIGURATION["network_timeout"] = (STATEMENT_SECONDS, (type(None), int))
 
 
