@@ -7,7 +7,6 @@ is and how it is stopped lies in `processes`; what each part is, in `aws`, `ware
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
 import signal
 import time
@@ -16,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from dotenv import dotenv_values
+from filelock import FileLock, Timeout
 
 from data_platform import instance
 from data_platform.environment import RunsOn, Settings
@@ -251,20 +251,16 @@ class LocalCloud:
         """One `up`, `down` or `reset` at a time for a state directory; the system frees the lock of a dead
         one."""
         self.layout.root.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + LOCK_SECONDS
-        said = False
-        with self.layout.lock.open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not said:
-                        report("another data-platform command is at work on this local cloud; waiting for it")
-                        said = True
-                    if time.monotonic() > deadline:
-                        raise LocalCloudError(
-                            f"Another command has held {self.layout.lock} for {LOCK_SECONDS:.0f} s; end it"
-                        ) from None
-                    time.sleep(0.1)
+        lock = FileLock(self.layout.lock)
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            report("another data-platform command is at work on this local cloud; waiting for it")
+            try:
+                held = lock.acquire(timeout=LOCK_SECONDS)
+            except Timeout:
+                raise LocalCloudError(
+                    f"Another command has held {self.layout.lock} for {LOCK_SECONDS:.0f} s; end it"
+                ) from None
+        with held:
             yield

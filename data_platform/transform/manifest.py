@@ -6,17 +6,17 @@ one is built anew on first need. What is in the manifest is dbt's business; what
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from data_platform.environment import Settings
 from data_platform.transform.process import run_dbt
@@ -119,15 +119,10 @@ def _target(project_dir: Path) -> Path:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    deadline = time.monotonic() + PARSE_SECONDS + 30
-    with lock.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ManifestUnusable(f"another process has held {lock} for too long; end it") from None
-                time.sleep(0.2)
+def _alone(path: Path) -> Iterator[None]:
+    try:
+        lock = FileLock(path, timeout=PARSE_SECONDS + 30).acquire(poll_interval=0.2)
+    except Timeout:
+        raise ManifestUnusable(f"another process has held {path} for too long; end it") from None
+    with lock:
         yield
