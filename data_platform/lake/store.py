@@ -14,8 +14,9 @@ from data_platform.environment import Settings
 
 # A request either connects within seconds or is better sent again; the total bounds one 16 MB chunk.
 _TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
-# Below five minutes in total, as obstore signs a request once and repeats it as it is.
-_RETRIES: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=120)}
+# Longer than one request, or one that gets no answer would use up the time and not be sent again. With it, below five
+# minutes in total, as obstore signs a request once and repeats it as it is.
+_RETRIES: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=150)}
 
 
 def open_bucket(settings: Settings, bucket: str) -> S3Store:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import obstore
@@ -30,6 +31,15 @@ def test_an_endpoint_means_path_style_and_plain_http_only_where_it_says_http() -
         assert str(store.config["virtual_hosted_style_request"]).lower() == "false"
         assert store.client_options is not None
         assert str(store.client_options["allow_http"]).lower() == plain
+
+
+def test_a_request_that_gets_no_answer_has_time_to_be_sent_again_while_its_signature_is_good() -> None:
+    variables = {**LOCAL_DEFAULTS, "DATA_PLATFORM_ENVIRONMENT": "dev", "AWS_ACCESS_KEY_ID": "k"}
+    store = open_bucket(Settings.from_environment({**variables, "AWS_SECRET_ACCESS_KEY": "s"}), "a-bucket")
+    assert store.client_options is not None and store.retry_config is not None
+    one, tried = timedelta(seconds=int(str(store.client_options["timeout"])[:-1])), store.retry_config["retry_timeout"]
+    assert one < tried, "obstore starts no try later than that"
+    assert one + tried < timedelta(minutes=5)
 
 
 class TaskRole(BaseHTTPRequestHandler):
