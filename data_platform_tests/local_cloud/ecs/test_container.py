@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from data_platform.local_cloud.ecs.container import NAME_LABEL, TASK_LABEL, Container
-from data_platform_tests.end_to_end.platform import patience, wait_for
+from data_platform_tests.end_to_end.platform import wait_for
 
 OUTLIVED = """
 import subprocess, sys, time
@@ -28,5 +28,5 @@ def test_the_end_of_a_container_is_seen_although_an_order_came_too_late_for_it(t
     wait_for(lambda: container.headless, 30, "its first process is gone", every=0.02)
     container.terminate()
     os.kill(int(log.read_text()), signal.SIGKILL)
-    assert ended.wait(patience(30))
+    assert ended.wait(60)
     assert container.exit_code == 137
