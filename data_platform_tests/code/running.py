@@ -20,8 +20,8 @@ from typing import Any
 import dagster as dg
 import grpc
 
-from data_platform.local_cloud.ports import any_free, choose
-from data_platform_tests.end_to_end.platform import patience
+from data_platform_tests.end_to_end.platform import patience, wait_for
+from data_platform_tests.servers.ports import own_port
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _LIST = "/api.DagsterApi/ListRepositories"
@@ -38,23 +38,23 @@ class Running:
 
     def state(self) -> dict[str, Any]:
         """What `GET /` shows; empty while nothing answers."""
-        with contextlib.suppress(OSError), _direct.open(f"http://127.0.0.1:{self.web}/", timeout=5) as answer:
+        with contextlib.suppress(OSError), _direct.open(f"http://127.0.0.1:{self.web}/", timeout=60) as answer:
             found: dict[str, Any] = json.loads(answer.read())
             return found
         return {}
 
-    def told_commit(self, variable: str = "DATA_PLATFORM_CODE_COMMIT", timeout: float = 20.0) -> str:
+    def told_commit(self, variable: str = "DATA_PLATFORM_CODE_COMMIT", timeout: float = 60.0) -> str:
         """The commit which runs are told that are created now. Raises grpc.RpcError."""
         with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
             return told_commit(channel, variable, timeout)
 
-    def wait_served(self, commit: str, seconds: float = 60.0) -> float:
+    def wait_served(self, commit: str, seconds: float = 180.0) -> float:
         """Waits until the commit is served; seconds that it took."""
         began = time.monotonic()
         self.until(lambda: commit in (part.get("served") for part in self._parts()), seconds)
         return time.monotonic() - began
 
-    def wait_refused(self, commit: str, seconds: float = 60.0) -> str:
+    def wait_refused(self, commit: str, seconds: float = 180.0) -> str:
         """Waits until the commit is refused; why."""
         refused: list[str] = []
 
@@ -66,26 +66,30 @@ class Running:
         self.until(is_refused, seconds)
         return refused[0]
 
-    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 180.0) -> None:
         """Waits for a condition; on failure shows the log."""
-        began = time.monotonic()
-        while not condition():
+
+        def found() -> bool:
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() - began < patience(seconds), self.log.read_text()
-            time.sleep(0.05)
+            return condition()
+
+        try:
+            wait_for(found, seconds, "the condition", every=0.05)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log.read_text()}") from None
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Ends it; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        return self.process.wait(patience(40))
+        return self.process.wait(patience(120))
 
     def _parts(self) -> list[dict[str, Any]]:
         state = self.state()
         return [state[name] for name in ("code", "dbt") if name in state]
 
 
-def told_commit(channel: grpc.Channel, variable: str = "DATA_PLATFORM_CODE_COMMIT", timeout: float = 20.0) -> str:
+def told_commit(channel: grpc.Channel, variable: str = "DATA_PLATFORM_CODE_COMMIT", timeout: float = 60.0) -> str:
     """As Running.told_commit, on an open channel."""
     reply: bytes = channel.unary_unary(_LIST)(b"", timeout=timeout)
     found = re.search(rf"{variable}=(\w+)".encode(), reply)
@@ -106,8 +110,7 @@ def running(
 
 def start(folder: Path, url: str | Path, ref: str = "main", poll: float = 0.3, **environment: str) -> Running:
     """As `running`, to be stopped by the caller."""
-    port = any_free()
-    web = choose([], {port})
+    port, web = own_port(), own_port()
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(

@@ -10,9 +10,9 @@ from typing import Any
 
 import psutil
 
-from data_platform.local_cloud.ports import any_free
 from data_platform_tests.end_to_end import graphql
 from data_platform_tests.end_to_end.platform import BIN, ROOT, Platform, patience, wait_for
+from data_platform_tests.servers.ports import own_port
 
 
 @dataclass
@@ -26,7 +26,7 @@ class DevServer:
     @classmethod
     def start(cls, platform: Platform, log: Path, *options: str) -> DevServer:
         """Starts it on a free port, with more options; its output goes to `log`."""
-        port = any_free()
+        port = own_port()
         with log.open("wb") as output:
             process = psutil.Popen(
                 [str(BIN / "data-platform"), "dev", "--port", str(port), *options],
@@ -68,7 +68,7 @@ class DevServer:
             healthy = found["instance"]["daemonHealth"]["sensor"]["healthy"]
             return bool(loaded) and bool(healthy)
 
-        wait_for(ready, patience(60), "dagster dev answers")
+        wait_for(ready, patience(240), "dagster dev answers")
 
     def family(self) -> list[psutil.Process]:
         """The process and all that it started."""
@@ -80,7 +80,7 @@ class DevServer:
             return []
         family = self.family()
         self.process.send_signal(signal.SIGINT)
-        _, alive = psutil.wait_procs(family, timeout=patience(30))
+        _, alive = psutil.wait_procs(family, timeout=patience(90))
         for left in alive:
             left.kill()
         return list(alive)

@@ -3,6 +3,7 @@ which the instance's own launcher starts. Nothing here asserts what a test is ab
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,10 +21,10 @@ import yaml
 from data_platform.local_cloud.ecs.faults import Fault, Faults
 from data_platform.local_cloud.ecs.images import LocalImage, register
 from data_platform.local_cloud.layout import Layout
-from data_platform.local_cloud.ports import any_free
 from data_platform.machine import machine_environment
 from data_platform_tests.end_to_end import graphql
 from data_platform_tests.end_to_end.platform import BIN, ROOT, patience, wait_for
+from data_platform_tests.servers.ports import own_port
 
 ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -46,7 +47,7 @@ class Fleet:
     folder: Path
     module: str
     image: str = "fleet:1"
-    ports: dict[str, int] = field(default_factory=lambda: {name: any_free() for name in ("code", "webserver")})
+    ports: dict[str, int] = field(default_factory=lambda: {name: own_port() for name in ("code", "webserver")})
     processes: dict[str, psutil.Popen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class Fleet:
             folder.mkdir(parents=True)
         instance = yaml.safe_load((Path(self.cloud["DAGSTER_HOME"]) / "dagster.yaml").read_text())
         # What production waits minutes for, tests can't.
-        self.start_seconds = int(patience(40))
+        self.start_seconds = int(patience(90))
         instance["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": self.start_seconds}
         instance["compute_logs"]["config"]["upload_interval"] = 3
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(instance))
@@ -102,7 +103,7 @@ class Fleet:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )
-        wait_for(self._ready, patience(90), "the fleet is up")
+        wait_for(self._ready, patience(240), "the fleet is up")
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """Ends one, with all that it started, and waits until it has ended."""
@@ -111,14 +112,16 @@ class Fleet:
         process.send_signal(how)
         if how == signal.SIGKILL:
             for child in family[1:]:
-                child.kill()
-        _, alive = psutil.wait_procs(family, timeout=patience(30))
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has ended with its parent
+                    child.kill()
+        _, alive = psutil.wait_procs(family, timeout=patience(90))
         assert not alive, f"{name} did not end"
 
     def stop(self) -> None:
         for process in self.processes.values():
-            for each in (*process.children(recursive=True), process):
-                each.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for each in (*process.children(recursive=True), process):
+                    each.kill()
         for process in self.processes.values():
             process.wait()
 
@@ -158,7 +161,7 @@ class Fleet:
         with _variables(needed), dg.DagsterInstance.from_config(str(self.home)) as found:
             yield found
 
-    def ended(self, run_id: str, seconds: float = 90) -> dg.DagsterRun:
+    def ended(self, run_id: str, seconds: float = 240) -> dg.DagsterRun:
         """The run, when it has ended."""
 
         def look() -> dg.DagsterRun | None:
@@ -168,7 +171,7 @@ class Fleet:
         with self.instance() as instance:
             return wait_for(look, patience(seconds), f"run {run_id} ends: {self.told(run_id)[-5:]}")
 
-    def retried(self, run: dg.DagsterRun, seconds: float = 120) -> dg.DagsterRun:
+    def retried(self, run: dg.DagsterRun, seconds: float = 240) -> dg.DagsterRun:
         """The retry of a failed run, when it has ended."""
 
         def look() -> str | None:
@@ -176,7 +179,7 @@ class Fleet:
             return found[0].run_id if found else None
 
         with self.instance() as instance:
-            retry = wait_for(look, patience(60), f"run {run.run_id} is retried")
+            retry = wait_for(look, patience(180), f"run {run.run_id} is retried")
         return self.ended(retry, seconds)
 
     def told(self, run_id: str) -> list[str]:
@@ -195,7 +198,7 @@ class Fleet:
         def look() -> int | None:
             return next((pid for run, pid in self.ran(asset) if run == run_id and pid), None)
 
-        return wait_for(look, patience(60), f"{asset} runs")
+        return wait_for(look, patience(240), f"{asset} runs")
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """What ECS knows of the run's tasks."""

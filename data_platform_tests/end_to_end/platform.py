@@ -26,20 +26,35 @@ BIN = Path(sys.executable).parent
 Found = TypeVar("Found")
 
 
+_USUAL_SECONDS = 0.01
+"""What `_work` takes on a machine of its own."""
+
+
+def _work() -> float:
+    """How many seconds some calculating takes now."""
+    began = time.perf_counter()
+    sum(number * number for number in range(250_000))
+    return time.perf_counter() - began
+
+
 def patience(seconds: float) -> float:
-    """A limit in seconds that a machine of its own must keep, lengthened where others keep this one busy."""
-    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """A limit in seconds that a machine of its own must keep, lengthened where others keep this one busy, or where it
+    is slow by itself: a virtual machine is, without any load that it could see, when its host is busy."""
+    slow = min(_work() for _ in range(3)) / _USUAL_SECONDS  # of one, a moment's pause would be most
+    return seconds * max(1.0, slow, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def wait_for(look: Callable[[], Found | None], seconds: float, what: str, every: float = 0.5) -> Found:
     """What `look` finds, as soon as that is not empty, False or None. Raises AssertionError after so many seconds, and
-    more where others have kept the machine busy meanwhile."""
+    more where the machine was busy or slow meanwhile."""
     began, limit = time.monotonic(), seconds
+    asked = began - 1
     while True:
         found = look()
         if found:
             return found
-        limit = max(limit, patience(seconds))
+        if time.monotonic() - asked >= 1:  # each takes some milliseconds
+            asked, limit = time.monotonic(), max(limit, patience(seconds))
         assert time.monotonic() - began < limit, f"{what}: not within {limit:.0f} s"
         time.sleep(every)
 
@@ -87,7 +102,7 @@ class Platform:
         return {**machine_environment(), **self.environment, "PYTHONWARNINGS": "ignore"}
 
     def command(
-        self, *arguments: str, cwd: Path = ROOT, seconds: float = 240, **variables: str
+        self, *arguments: str, cwd: Path = ROOT, seconds: float = 600, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program that is installed beside this Python, and waits for its end."""
         program = BIN / arguments[0]
@@ -99,7 +114,7 @@ class Platform:
             log=self.state_dir / "logs" / "run.log",
         )
 
-    def python(self, script: str, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    def python(self, script: str, *arguments: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Runs a script in a process of its own."""
         return self.command("python", "-c", script, *arguments, seconds=seconds)
 
@@ -133,7 +148,7 @@ class Platform:
             input="\n".join(commands) + "\n",
             capture_output=True,
             text=True,
-            timeout=patience(60),
+            timeout=patience(180),
             check=False,
         )
 

@@ -12,9 +12,10 @@ import pytest
 
 from data_platform.local_cloud import aws
 from data_platform.local_cloud.layout import Layout
-from data_platform.local_cloud.ports import LOOPBACK, any_free
+from data_platform.local_cloud.ports import LOOPBACK
 from data_platform.local_cloud.processes import PartNotReady, hermetic_environment
 from data_platform_tests.end_to_end.platform import patience, wait_for
+from data_platform_tests.servers.ports import own_port
 
 pytestmark = pytest.mark.server
 
@@ -26,7 +27,7 @@ def test_aws_without_its_sftp_port_ends_and_says_so(tmp_path: Path) -> None:
         other.bind((LOOPBACK, 0))
         other.listen()
         taken = other.getsockname()[1]
-        part = aws.part(layout, any_free(), taken)
+        part = aws.part(layout, own_port(), taken)
         environment = hermetic_environment(layout, part.environment)
         with subprocess.Popen(part.command, env=environment, stdout=subprocess.PIPE, text=True) as process:
 
@@ -37,7 +38,7 @@ def test_aws_without_its_sftp_port_ends_and_says_so(tmp_path: Path) -> None:
                     return False
                 return True
 
-            wait_for(lambda: ready() or process.poll() is not None, 30, "it answers, or ends")
+            wait_for(lambda: ready() or process.poll() is not None, 120, "it answers, or ends")
             transfer = boto3.client(
                 "transfer",
                 endpoint_url=f"http://{LOOPBACK}:{part.ports['aws']}",
@@ -47,6 +48,6 @@ def test_aws_without_its_sftp_port_ends_and_says_so(tmp_path: Path) -> None:
             )
             with pytest.raises((botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)):
                 transfer.create_server(Protocols=["SFTP"], Domain="S3")
-            assert process.wait(patience(30)) == 1
+            assert process.wait(patience(120)) == 1
             assert process.stdout is not None
             assert f"port {taken} is not to be had for SFTP" in process.stdout.read()

@@ -14,9 +14,10 @@ import pytest
 
 import data_platform
 from data_platform.environment import RunsOn
-from data_platform.local_cloud.ports import PREFERRED, any_free
+from data_platform.local_cloud.ports import PREFERRED
 from data_platform.local_cloud.spec import CloudSpec
 from data_platform.local_cloud.supervisor import LocalCloud
+from data_platform_tests.servers.ports import own_port
 
 DECLARED = Path(data_platform.__file__).parent / "defs"
 
@@ -25,11 +26,7 @@ def private_cloud(
     state_dir: Path, defs_dir: Path = DECLARED, runs_on: RunsOn = "process", own: Mapping[str, str] | None = None
 ) -> LocalCloud:
     """A local cloud that shares nothing with the developer's, nor with another test's. Not started."""
-    ports: dict[str, int] = {}
-    for name in PREFERRED:
-        while (port := any_free()) in ports.values():
-            pass
-        ports[name] = port
+    ports = {name: own_port() for name in PREFERRED}
     return LocalCloud(replace(CloudSpec(state_dir, defs_dir, runs_on=runs_on, own=own or {}), preferred_ports=ports))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,15 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.warehouse.arrow_once import read_one_arrow_result
+from data_platform_tests.servers.ports import own_port
 
 DATABASE = "DATA_PLATFORM"
-
-
-def free_port() -> int:
-    """A TCP port on the loopback address that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -67,7 +60,7 @@ class SnowflakeServer:
     s3_endpoint: str | None = None
     s3_environment: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=own_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -80,10 +73,10 @@ class SnowflakeServer:
             command += ["--s3-endpoint", self.s3_endpoint]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.s3_environment})
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
                     if answer.status == 200:
                         return
             except OSError:
@@ -116,7 +109,7 @@ class SnowflakeServer:
             "host": "127.0.0.1",
             "port": self.port,
             "protocol": "http",
-            "login_timeout": 20,
+            "login_timeout": 60,
             "network_timeout": 120,
         }
 
@@ -143,10 +136,10 @@ class SnowflakeServer:
             return 0
         self.process.send_signal(how)
         try:
-            return self.process.wait(15)
+            return self.process.wait(90)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait(5)
+            return self.process.wait()
         finally:
             self.process = None
 

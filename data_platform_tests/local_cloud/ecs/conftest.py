@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,11 +17,11 @@ from data_platform.local_cloud import aws, processes
 from data_platform.local_cloud.ecs.faults import Faults
 from data_platform.local_cloud.ecs.images import LocalImage, register
 from data_platform.local_cloud.layout import Layout
-from data_platform.local_cloud.ports import any_free, choose
-from data_platform_tests.end_to_end.platform import patience
+from data_platform_tests.end_to_end.platform import wait_for
+from data_platform_tests.servers.ports import own_port
 
 IMAGE, CLUSTER, GROUP, ROLE = "tests:small", "tests", "/tests/tasks", "arn:aws:iam::000000000000:role/tests"
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 class Server:
@@ -31,8 +30,7 @@ class Server:
     def __init__(self, state: Path) -> None:
         self.layout = Layout.at(state)
         self.layout.make()
-        port = any_free()
-        sftp = choose([], {port})
+        port, sftp = own_port(), own_port()
         # Nobody inherits what a test's own environment holds.
         self.part = aws.part(self.layout, port, sftp)
         self.part = replace(self.part, environment={**self.part.environment, "PLANTED_IN_SERVER": "planted"})
@@ -46,7 +44,7 @@ class Server:
 
     def start(self) -> None:
         record = processes.start(self.part, self.layout)
-        processes.wait_until_ready(self.part, record, seconds=60)
+        processes.wait_until_ready(self.part, record, seconds=180)
         process = record.process()
         assert process is not None
         self.process = process
@@ -56,7 +54,7 @@ class Server:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def client(self, service: str, config: Config | None = None) -> Any:
         return boto3.client(  # type: ignore[call-overload]
@@ -131,11 +129,12 @@ class Server:
 
     def said(self, arn: str, line: str, seconds: float = SECONDS) -> None:
         """Waits until a task has said so."""
-        began = time.monotonic()
         path = self.layout.root / "logs" / "tasks" / f"{arn.rsplit('/', 1)[-1]}-run.log"
-        while not (path.exists() and line in path.read_text().splitlines()):
-            assert time.monotonic() - began < patience(seconds), f"{line!r} was not said"
-            time.sleep(0.02)
+
+        def said() -> bool:
+            return path.exists() and line in path.read_text().splitlines()
+
+        wait_for(said, seconds, f"{line!r} is said", every=0.02)
 
 
 @contextmanager
@@ -173,20 +172,17 @@ def alive(pid: int) -> bool:
 
 
 def gone_within(pids: list[int], seconds: float) -> bool:
-    began = time.monotonic()
-    while any(map(alive, pids)):
-        if time.monotonic() - began > patience(seconds):
-            return False
-        time.sleep(0.02)
-    return True
+    try:
+        return wait_for(lambda: not any(map(alive, pids)), seconds, "they are gone", every=0.02)
+    except AssertionError:
+        return False
 
 
 def until_status(ecs: Any, cluster: str, arn: str, status: str, seconds: float = SECONDS) -> dict[str, Any]:
     """The task as soon as it has that status."""
-    began = time.monotonic()
-    while True:
+
+    def look() -> dict[str, Any] | None:
         task: dict[str, Any] = ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"][0]
-        if task["lastStatus"] == status:
-            return task
-        assert time.monotonic() - began < patience(seconds), f"still {task['lastStatus']}, not {status}: {task}"
-        time.sleep(0.02)
+        return task if task["lastStatus"] == status else None
+
+    return wait_for(look, seconds, f"the task {arn} is {status}", every=0.02)

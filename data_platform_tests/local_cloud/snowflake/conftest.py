@@ -21,7 +21,8 @@ from obstore.store import S3Store
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.cursor import SnowflakeCursor
 
-from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer, free_port
+from data_platform_tests.servers.ports import own_port
+from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer
 
 BUCKET = "contract-lake"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -45,7 +46,7 @@ class Lake:
 @pytest.fixture(scope="session")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     folder: Path = tmp_path_factory.mktemp("s3")
-    port = free_port()
+    port = own_port()
     endpoint = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ,
@@ -84,7 +85,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         yield Lake(endpoint, store)
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(90)
 
 
 @pytest.fixture(scope="session")
