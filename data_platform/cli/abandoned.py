@@ -39,7 +39,10 @@ def report_abandoned(instance: dg.DagsterInstance, folder: Path) -> list[str]:
     gone = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):
         lock = folder / f"{run.run_id}.lock"
-        if _is_free(lock) or _server_is_gone(run.tags):
+        if not _is_free(lock) and not _server_is_gone(run.tags):
+            continue
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and not now.is_finished:  # it may have come to its own end since it was listed
             instance.report_run_failed(run, "The run's process is gone: it was killed, or ended with its machine.")
             lock.unlink(missing_ok=True)
             gone.append(run.run_id)

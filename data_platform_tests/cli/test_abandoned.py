@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from data_platform.cli import abandoned as abandoned_runs
 from data_platform.cli.abandoned import report_abandoned
 
 RUN = "00000000-0000-0000-0000-000000000001"
@@ -52,3 +53,18 @@ def test_a_run_of_a_code_server_that_many_are_calling_goes_on(address: str, tmp_
             if call.connect_ex(address) != 0:
                 break
         assert abandoned(address, tmp_path) == []
+
+
+def test_a_run_that_ends_while_it_is_looked_at_keeps_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(dg.DagsterRun(job_name="j", run_id=RUN, status=dg.DagsterRunStatus.STARTED))
+
+        def ends_and_lets_go(lock: Path) -> bool:
+            success = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, "j")
+            instance.report_dagster_event(success, RUN)
+            return True
+
+        monkeypatch.setattr(abandoned_runs, "_is_free", ends_and_lets_go)
+        assert report_abandoned(instance, tmp_path) == []
+        run = instance.get_run_by_id(RUN)
+        assert run is not None and run.status == dg.DagsterRunStatus.SUCCESS
