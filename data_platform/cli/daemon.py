@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
+import psutil  # type: ignore[import-untyped]
 
 from data_platform.automation.landing_history import LANDING_TAG
 from data_platform.automation.landing_sensor import landing
@@ -22,9 +22,9 @@ from data_platform.cli.outcome import RunOutcome, outcome_of
 from data_platform.cli.project import ROOT, WORKSPACE
 from data_platform.environment import settings
 from data_platform.local_cloud.ports import any_free
+from data_platform.local_cloud.processes import stop
 
 _UP_SECONDS = 120.0
-_STOP_SECONDS = 30.0
 _LAUNCH_SECONDS = 300.0
 _RETRY_SECONDS = 120.0
 """How long the retry of a failed run may take to be there."""
@@ -55,10 +55,7 @@ class DaemonLocation(CodeLocation):
     def close(self) -> None:
         """Ends what was started, and gives the connections back."""
         if self._dev is not None and self._dev.poll() is None:
-            self._dev.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                self._dev.wait(_STOP_SECONDS)
-            self._dev.kill()
+            stop(psutil.Process(self._dev.pid), first=signal.SIGINT)  # with its webserver and daemon
         super().close()
 
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:

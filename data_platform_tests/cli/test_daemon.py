@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from data_platform.cli import daemon
 from data_platform.cli.daemon import DaemonLocation, SensorOff
 from data_platform.cli.location import CodeLocation
+from data_platform.local_cloud import processes
+from data_platform_tests.local_cloud.ecs.conftest import alive
 
 
 def location(
@@ -74,3 +77,24 @@ def test_a_failed_run_is_not_told_before_it_is_known_whether_it_is_retried(monke
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=0))
     monkeypatch.setattr(found, "_outcome", lambda ended: ended)
     assert found.build("daily", lambda done: None).run_id == "second"
+
+
+OBSTINATE = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+print(child.pid, flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_daemon_that_does_not_end_when_asked_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
+    found, _ = location(monkeypatch, heard_of=20)
+    found.instance.dispose = lambda: None
+    found._dev = subprocess.Popen([sys.executable, "-c", OBSTINATE], stdout=subprocess.PIPE, text=True)
+    with found._dev.stdout as said:
+        child = int(said.readline())
+    found.close()
+    assert not alive(child)
+    assert found._dev.poll() is not None
