@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -151,9 +151,10 @@ class CodeLocation:
 
         def watch() -> None:
             while not over.wait(_POLL_SECONDS):
-                if self.instance.has_run(run_id):
-                    done = self.instance.get_run_stats(run_id)
-                    tell(int(getattr(done, "materializations", 0)))
+                with suppress(Exception):  # Dagster's database, for now; the run itself says if it can't do without
+                    if self.instance.has_run(run_id):
+                        done = self.instance.get_run_stats(run_id)
+                        tell(int(getattr(done, "materializations", 0)))
 
         watcher = threading.Thread(target=watch, name="progress", daemon=True)
         watcher.start()
