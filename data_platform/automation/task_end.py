@@ -16,6 +16,7 @@ SPOT_INTERRUPTION = "SpotInterruption"
 _SHORTAGES = (
     *("Capacity is unavailable", "RESOURCE:", "No Container Instances", "Throttl", "Rate exceeded", "TooManyRequests"),
     *("You've reached the limit on the number of", "ServerException", "Service Unavailable", "try again later"),
+    "Too many concurrent attempts",  # to register a definition of one family: runs of several commits at once
 )
 _OUT_OF_MEMORY = "OutOfMemory"
 

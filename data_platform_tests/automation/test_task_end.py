@@ -72,6 +72,8 @@ def test_every_end_is_told_in_words_and_only_some_change_the_retry(ended: Ended,
         "Capacity is unavailable at this time. Please try again later or in a different availability zone",
         "You've reached the limit on the number of vCPUs you can run concurrently",
         "An error occurred (ServerException) when calling the RunTask operation: Service Unavailable",
+        "An error occurred (ClientException) when calling the RegisterTaskDefinition operation: Too many concurrent"
+        " attempts to create a new revision of the specified family.",
     ],
 )
 def test_what_passes_by_itself_is_waited_for(message: str) -> None:
