@@ -151,11 +151,20 @@ def _remove_stale_lock(data: Path) -> None:
 def _system_user() -> str | None:
     if os.geteuid() != 0:
         return None
-    try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        subprocess.run(("useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER), check=True)
+    if not _is_known(SYSTEM_USER):
+        command = ("useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER)
+        made = subprocess.run(command, check=False, capture_output=True, text=True)
+        if made.returncode != 0 and not _is_known(SYSTEM_USER):  # another cloud may have been faster
+            raise PartNotReady(f"the system user {SYSTEM_USER} can't be made: {made.stderr.strip()}")
     return SYSTEM_USER
+
+
+def _is_known(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _open_path_to(path: Path) -> None:
