@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, repeat
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from dagster_aws.ecs import EcsRunLauncher
 
 from data_platform.automation import fargate
 from data_platform.automation.fargate import FargateRunLauncher, _pauses
-from data_platform_tests.end_to_end.platform import patience, wait_for
+from data_platform_tests.end_to_end.platform import wait_for
 
 
 def test_waits_grow_to_a_minute_and_differ_from_run_to_run() -> None:
@@ -75,12 +76,13 @@ class Launches:
 
 
 @pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
+def launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launches]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(fargate, "_pauses", lambda: repeat(0.02))
     launcher = FargateRunLauncher(run_task_kwargs={"cluster": "c"})
     launcher.ecs = SimpleNamespace(list_tasks=lambda **_: {"taskArns": []})
-    with dg.DagsterInstance.ephemeral() as instance:
+    # Not in memory: there, whoever reads while another thread writes is refused instead of waiting.
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         launcher.register_instance(instance)
         found = Launches(launcher, instance)
         monkeypatch.setattr(EcsRunLauncher, "launch_run", lambda _, context: found.take(_, context))
@@ -88,9 +90,12 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
         yield found
         for run in instance.get_runs():  # nobody watches a run that has ended
             instance.report_run_failed(run)
-        for thread in threading.enumerate():
-            if thread.name.startswith("start-"):
-                thread.join()
+        wait_for(
+            lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("start-")],
+            60,
+            "who watches ends",
+            every=0.02,
+        )
 
 
 def no_capacity() -> None:
@@ -103,7 +108,7 @@ def test_a_launch_that_waits_for_capacity_returns_and_is_made_when_there_is_some
     launches.launcher.launch_run(waiting)  # the queue goes on
     assert launches.made == 0
     launches.answer = lambda: None
-    wait_for(lambda: launches.made, patience(10), "it is launched")
+    wait_for(lambda: launches.made, 60, "it is launched")
     assert launches.status(waiting) == dg.DagsterRunStatus.STARTING
 
 
@@ -112,7 +117,7 @@ def test_a_launch_that_waited_in_vain_fails_its_run(launches: Launches, monkeypa
     launches.answer = no_capacity
     waiting = launches.run()
     launches.launcher.launch_run(waiting)
-    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails")
+    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, 60, "it fails")
 
 
 def test_what_is_refused_while_a_launch_waits_fails_its_run_at_once(launches: Launches) -> None:
@@ -124,7 +129,7 @@ def test_what_is_refused_while_a_launch_waits_fails_its_run_at_once(launches: La
     launches.answer = refused
     waiting = launches.run()
     launches.launcher.launch_run(waiting)
-    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails")
+    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, 60, "it fails")
 
 
 def _refuse() -> None:
@@ -165,7 +170,7 @@ def test_a_task_that_was_launched_although_aws_said_something_else_is_found_and_
     launches.answer = unclear
     run = launches.run(1, **{"data_platform/spot": spot})
     launches.launcher.launch_run(run)
-    wait_for(lambda: launches.tags(run).get("ecs/task_arn") == "arn:launched", patience(10), "it is found", 0.02)
+    wait_for(lambda: launches.tags(run).get("ecs/task_arn") == "arn:launched", 60, "it is found", 0.02)
     assert launches.launched_unseen == 1
     assert set(looks) == {run.dagster_run.run_id}
 
@@ -185,9 +190,9 @@ def test_a_launch_is_followed_although_dagsters_database_is_away_for_a_while(
     launches.answer = no_capacity
     waiting = launches.run()
     launches.launcher.launch_run(waiting)
-    wait_for(lambda: not away, patience(10), "it was away", 0.02)
+    wait_for(lambda: not away, 60, "it was away", 0.02)
     launches.answer = lambda: None
-    wait_for(lambda: launches.made, patience(10), "it is launched", 0.02)
+    wait_for(lambda: launches.made, 60, "it is launched", 0.02)
 
 
 class Ecs:
@@ -224,7 +229,7 @@ def test_a_run_whose_task_ends_before_it_begins_fails_at_once_with_the_reason(
 ) -> None:
     throttled = ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeTasks")
     run = launched(launches, Ecs(PENDING, throttled, STOPPED), monkeypatch)
-    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails", 0.02)
+    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, 60, "it fails", 0.02)
     (failure,) = [entry for entry in launches.instance.all_logs(run.dagster_run.run_id) if entry.dagster_event]
     assert "The task did not start: no image" in failure.message
 
@@ -232,7 +237,7 @@ def test_a_run_whose_task_ends_before_it_begins_fails_at_once_with_the_reason(
 def test_a_run_that_has_begun_is_watched_no_more(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
     ecs = Ecs(PENDING)
     run = launched(launches, ecs, monkeypatch)
-    wait_for(lambda: ecs.asked, patience(10), "it is watched", 0.02)
+    wait_for(lambda: ecs.asked, 60, "it is watched", 0.02)
     launches.instance.report_dagster_event(
         dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "j"), run.dagster_run.run_id
     )
@@ -269,7 +274,7 @@ def test_the_reason_of_an_end_is_told_although_the_log_cannot_be_read(
     launches.answer = lambda: launches.instance.add_run_tags(run.dagster_run.run_id, tags)
     run = launches.run()
     launches.launcher.launch_run(run)
-    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, patience(10), "it fails", 0.02)
+    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, 60, "it fails", 0.02)
     (failure,) = [entry for entry in launches.instance.all_logs(run.dagster_run.run_id) if entry.dagster_event]
     assert "no image" in failure.message and "the log can't be read" in failure.message
 
