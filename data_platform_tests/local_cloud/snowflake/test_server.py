@@ -23,7 +23,7 @@ def test_only_the_registered_key_signs_in(snowflake_server: SnowflakeServer, tmp
         snowflake_server.connect(private_key_file=str(stranger.private_key_path))
     assert refused.value.errno == 390144
     assert "JWT token is invalid" in str(refused.value)
-    assert time.monotonic() - started < 15, "it isn't tried again until the 20 s for a sign-in are over"
+    assert time.monotonic() - started < 45, "it isn't tried again until the 60 s for a sign-in are over"
     with pytest.raises(DatabaseError):
         snowflake_server.connect(user="SOMEBODY", password="secret", authenticator="snowflake", private_key_file=None)
 
@@ -65,7 +65,7 @@ def test_what_was_committed_survives_a_stop_and_a_crash(tmp_path: Path, lake: La
 
 
 def test_the_server_listens_on_loopback_only_and_tells_its_health(snowflake_server: SnowflakeServer) -> None:
-    answer = requests.get(f"http://127.0.0.1:{snowflake_server.port}/health", timeout=5)
+    answer = requests.get(f"http://127.0.0.1:{snowflake_server.port}/health", timeout=60)
     assert answer.status_code == 200
     listening = Path("/proc/net/tcp").read_text().splitlines()
     port = f"{snowflake_server.port:04X}"

@@ -119,7 +119,7 @@ def test_a_second_writer_waits_for_the_first_and_then_sees_its_rows(
     time.sleep(0.5)
     assert not committed.is_set()
     cursor.execute("commit")
-    assert committed.wait(patience(10))
+    assert committed.wait(patience(60))
     assert one(cursor, "select n from t") == 20
 
 
@@ -180,7 +180,7 @@ def test_eight_loaders_side_by_side_lose_nothing(snowflake_server: SnowflakeServ
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(patience(60))
+        thread.join(patience(300))
     assert not failures
     assert one(cursor, "select count(*), count(distinct extract) from t") == (400, 40)
     assert one(cursor, "select count(*), sum(n) from loads") == (40, 400)
