@@ -43,7 +43,7 @@ class Backend(grpc.GenericRpcHandler):
             if method == "Slow":
                 context.add_callback(self.cancelled.set)
                 self.reached.set()
-                self.go.wait(20)
+                self.go.wait(120)
             if method == "Fail":
                 context.set_trailing_metadata((("why", "because"),))
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today")
@@ -93,21 +93,22 @@ def channel(proxy: Proxy) -> Iterator[grpc.Channel]:
 
 
 def call(channel: grpc.Channel, method: str, request: bytes = b"", **options: Any) -> bytes:
-    reply: bytes = channel.unary_unary(f"/x/{method}")(request, timeout=options.pop("timeout", 20), **options)
+    reply: bytes = channel.unary_unary(f"/x/{method}")(request, timeout=options.pop("timeout", 120), **options)
     return reply
 
 
 def test_streams_and_large_messages_pass(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
     proxy.use(backends[0].upstream)
-    assert list(channel.unary_stream("/x/Stream")(b"", timeout=10)) == [f"old {number}".encode() for number in range(5)]
+    streamed = list(channel.unary_stream("/x/Stream")(b"", timeout=120))
+    assert streamed == [f"old {number}".encode() for number in range(5)]
     assert call(channel, "Echo", b"x" * LARGE) == b"x" * LARGE
 
 
 def test_metadata_deadlines_and_errors_pass(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
     proxy.use(backends[0].upstream)
-    reply, done = channel.unary_unary("/x/Metadata").with_call(b"", timeout=9, metadata=(("who", "daemon"),))
+    reply, done = channel.unary_unary("/x/Metadata").with_call(b"", timeout=90, metadata=(("who", "daemon"),))
     who, seconds = reply.decode().split()
-    assert who == "daemon" and 0 < int(seconds) <= 9
+    assert who == "daemon" and 0 < int(seconds) <= 90
     assert ("greeting", "hello") in [tuple(one) for one in done.initial_metadata()]
     assert ("farewell", "bye") in [tuple(one) for one in done.trailing_metadata()]
     with pytest.raises(grpc.RpcError) as error:
@@ -121,23 +122,23 @@ def test_metadata_deadlines_and_errors_pass(proxy: Proxy, channel: grpc.Channel,
 
 def test_a_client_that_goes_away_ends_its_call(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
     proxy.use(backends[0].upstream)
-    slow = channel.unary_unary("/x/Slow").future(b"", timeout=20)
-    assert backends[0].reached.wait(20)
+    slow = channel.unary_unary("/x/Slow").future(b"", timeout=120)
+    assert backends[0].reached.wait(120)
     slow.cancel()
-    assert backends[0].cancelled.wait(20)
+    assert backends[0].cancelled.wait(120)
     until(lambda: backends[0].upstream.calls == 0)
 
 
 def test_a_call_under_way_ends_where_it_began(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
     old, new = backends
     proxy.use(old.upstream)
-    slow = channel.unary_unary("/x/Slow").future(b"", timeout=20)
+    slow = channel.unary_unary("/x/Slow").future(b"", timeout=120)
     until(lambda: old.upstream.calls == 1)
     proxy.use(new.upstream)
     assert call(channel, "Name") == b"new"
     assert old.upstream.calls == 1
     old.go.set()
-    assert slow.result(20) == b"old"
+    assert slow.result(120) == b"old"
     until(lambda: old.upstream.calls == 0)
 
 
@@ -146,12 +147,12 @@ def test_a_call_on_a_backend_that_is_forgotten_is_answered(
 ) -> None:
     old, new = backends
     proxy.use(old.upstream)
-    slow = channel.unary_unary("/x/Slow").future(b"", timeout=20)
+    slow = channel.unary_unary("/x/Slow").future(b"", timeout=120)
     until(lambda: old.upstream.calls == 1)
     proxy.use(new.upstream)
     proxy.forget(old.upstream)
     old.go.set()
-    assert slow.result(20) == b"old"
+    assert slow.result(120) == b"old"
 
 
 def test_switching_under_load_loses_no_call(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
@@ -171,7 +172,7 @@ def test_switching_under_load_loses_no_call(proxy: Proxy, channel: grpc.Channel,
             time.sleep(0.05)
             proxy.use((new, old)[number % 2].upstream)
         over.set()
-        answers = [answer for client in clients for answer in client.result(20)]
+        answers = [answer for client in clients for answer in client.result(120)]
     assert set(answers) == {b"old", b"new"}
     assert len(answers) > 40
 
@@ -179,13 +180,13 @@ def test_switching_under_load_loses_no_call(proxy: Proxy, channel: grpc.Channel,
 def test_calls_wait_for_a_backend_within_their_deadlines(
     proxy: Proxy, channel: grpc.Channel, backends: list[Backend]
 ) -> None:
-    early = channel.unary_unary("/x/Name").future(b"", timeout=20)
+    early = channel.unary_unary("/x/Name").future(b"", timeout=120)
     with pytest.raises(grpc.RpcError) as error:
-        call(channel, "Name", timeout=5.0)
+        call(channel, "Name", timeout=20)
     assert error.value.code() == grpc.StatusCode.UNAVAILABLE
     assert "no code is served yet" in error.value.details()
     proxy.use(backends[0].upstream)
-    assert early.result(20) == b"old"
+    assert early.result(120) == b"old"
 
 
 def test_a_call_that_finds_the_backend_dead_waits_for_the_next(
@@ -195,10 +196,10 @@ def test_a_call_that_finds_the_backend_dead_waits_for_the_next(
     proxy.use(old.upstream)
     assert call(channel, "Name") == b"old"
     old.server.stop(0).wait()
-    late = channel.unary_unary("/x/Name").future(b"", timeout=20)
+    late = channel.unary_unary("/x/Name").future(b"", timeout=120)
     time.sleep(0.5)
     proxy.use(new.upstream)
-    assert late.result(20) == b"new"
+    assert late.result(120) == b"new"
 
 
 @pytest.mark.parametrize("read", [False, True], ids=["unread: reset by peer", "read: socket closed"])
@@ -214,21 +215,23 @@ def test_a_killed_backend_costs_a_question_nothing_and_starts_no_run_twice(
     )
     try:
         with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
-            proxy.use(Upstream(str(first)))
-            started = channel.unary_unary("/api.DagsterApi/StartRun").future(b"", timeout=60)
-            until(lambda: runs.exists() and second.exists(), 20)
+            upstream = Upstream(str(first))
+            proxy.use(upstream)
+            started = channel.unary_unary("/api.DagsterApi/StartRun").future(b"", timeout=300)
+            until(lambda: runs.exists() and second.exists())
             if not read:
                 os.kill(dying.pid, signal.SIGSTOP)
-            asked = channel.unary_unary("/x/Name").future(b"x" * 100, timeout=60)
+            asked = channel.unary_unary("/x/Name").future(b"x" * 100, timeout=300)
             if read:
-                until(questions.exists, 20)
+                until(questions.exists)
             else:
+                until(lambda: upstream.calls == 2)
                 time.sleep(0.5)  # it comes to the socket, and stays there
             dying.kill()
             dying.wait()
             proxy.use(Upstream(str(second)))
-            assert started.exception(60).code() == grpc.StatusCode.UNAVAILABLE
-            assert asked.result(60) == b"name"
+            assert started.exception(300).code() == grpc.StatusCode.UNAVAILABLE
+            assert asked.result(300) == b"name"
     finally:
         for process in (dying, fresh):
             process.kill()
@@ -254,10 +257,13 @@ server.wait_for_termination()
 """
 
 
-def test_a_long_reason_is_cut_and_not_lost(proxy: Proxy, channel: grpc.Channel) -> None:
+def test_a_long_reason_is_cut_and_not_lost(
+    proxy: Proxy, channel: grpc.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_platform.code.proxy.WAIT_SECONDS", 1.0)
     proxy.use(None, "it is refused: " + "é" * 50_000 + " at the end")
     with pytest.raises(grpc.RpcError) as error:
-        call(channel, "Name", timeout=5.0)
+        call(channel, "Name")
     assert error.value.code() == grpc.StatusCode.UNAVAILABLE
     assert error.value.details().startswith("it is refused") and error.value.details().endswith("at the end")
 
@@ -269,12 +275,12 @@ def test_ending_a_run_reaches_the_older_backend_whose_child_it_is(
     cancel = channel.unary_unary("/api.DagsterApi/CancelExecution")
     proxy.use(old.upstream)
     proxy.use(new.upstream)
-    assert cancel(b"", timeout=5) == b'{"success": false}'
+    assert cancel(b"", timeout=60) == b'{"success": false}'
     old.owns_run = True
-    assert cancel(b"", timeout=5) == b'{"success": true}'
+    assert cancel(b"", timeout=60) == b'{"success": true}'
     old.server.stop(0).wait()
     proxy.forget(old.upstream)
-    assert cancel(b"", timeout=5) == b'{"success": false}'
+    assert cancel(b"", timeout=60) == b'{"success": false}'
 
 
 def test_a_reload_that_a_user_asks_for_means_look_now(backends: list[Backend]) -> None:
@@ -284,7 +290,7 @@ def test_a_reload_that_a_user_asks_for_means_look_now(backends: list[Backend]) -
     try:
         proxy.use(backends[0].upstream)
         with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
-            channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=5)
+            channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=60)
         assert asked.is_set()
     finally:
         proxy.stop(0.1)
@@ -296,6 +302,6 @@ def test_a_port_that_is_taken_is_said_to_be(proxy: Proxy) -> None:
         second.start()
 
 
-def until(condition: Any, seconds: float = 5.0) -> None:
+def until(condition: Any, seconds: float = 60.0) -> None:
     """Waits for a condition."""
     wait_for(condition, seconds, "the condition", every=0.01)

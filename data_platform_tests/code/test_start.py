@@ -26,7 +26,7 @@ def start(folder: Path, *command: str, **environment: str) -> subprocess.Complet
         env=container(folder, **environment),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(180),
         check=False,
     )
 
@@ -110,10 +110,10 @@ def test_sigterm_ends_it_and_what_it_waits_for(tmp_path: Path, busy: str) -> Non
         [sys.executable, "-m", "data_platform.code.start", "git"], env=container(tmp_path / "state", **settings)
     )
     written = tmp_path / "git.pid"
-    wait_for(lambda: written.exists() and written.read_text().strip(), 10, "git began", every=0.02)
+    wait_for(lambda: written.exists() and written.read_text().strip(), 60, "git began", every=0.02)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(patience(10)) in (128 + signal.SIGTERM, -signal.SIGTERM)
-    wait_for(lambda: not Path(f"/proc/{written.read_text().strip()}").exists(), 10, "it ends", every=0.02)
+    assert process.wait(patience(60)) in (128 + signal.SIGTERM, -signal.SIGTERM)
+    wait_for(lambda: not Path(f"/proc/{written.read_text().strip()}").exists(), 60, "it ends", every=0.02)
 
 
 def test_each_run_takes_the_head_of_the_dbt_project(origin: Origin, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def webhook(woken: threading.Event) -> Iterator[Webhook]:
 def ask(webhook: Webhook, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
     request = urllib.request.Request(f"http://127.0.0.1:{webhook.port}/", data=body, headers=headers or {})
     try:
-        with _direct.open(request, timeout=10) as answer:
+        with _direct.open(request, timeout=60) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
@@ -83,7 +83,7 @@ def test_headers_come_in_any_case_and_secrets_of_any_letters(woken: threading.Ev
 
 def send(webhook: Webhook, headers: Mapping[str, str | bytes]) -> int:
     """The status of a call whose headers' names are sent as they stand."""
-    connection = http.client.HTTPConnection("127.0.0.1", webhook.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", webhook.port, timeout=60)
     try:
         connection.request("POST", "/", BODY, headers)
         return connection.getresponse().status
@@ -108,7 +108,7 @@ def test_a_body_without_end_is_not_read(webhook: Webhook) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{webhook.port}/", data=b"", method="POST")
     request.add_unredirected_header("Content-Length", str(LARGEST + 1))
     with pytest.raises(urllib.error.HTTPError, match="413"):
-        _direct.open(request, timeout=10)
+        _direct.open(request, timeout=60)
 
 
 @given(body=st.binary(max_size=50), secret=st.text(min_size=1, max_size=20), other=st.text(min_size=1, max_size=20))

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ from typing import Any
 @dataclass
 class GitHttp:
     """The server's URL, what it was asked, and the `given` credentials. While `down` is set it breaks every
-    connection off."""
+    connection off; while `holding` is, who fetches waits for the answer."""
 
     port: int
     token: str
     down: threading.Event = field(default_factory=threading.Event)
+    holding: threading.Event = field(default_factory=threading.Event)
     refused: int = 0
     requests: list[str] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
@@ -46,6 +48,8 @@ def serving(folder: Path, token: str) -> Iterator[GitHttp]:
             if known.down.is_set():
                 self.close_connection = True
                 return self.connection.close()
+            while b"command=fetch" in body and known.holding.is_set():
+                time.sleep(0.05)
             known.requests.append(self.path)
             known.given.append(self.headers.get("Authorization", ""))
             scheme, _, given = self.headers.get("Authorization", "").partition(" ")
