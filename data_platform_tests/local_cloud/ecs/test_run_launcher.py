@@ -117,7 +117,7 @@ def test_a_run_is_a_task_that_really_executes(server: Server, dagster: Dagster) 
         run = instance.get_run_by_id(run_id)
         assert run is not None
         arn = run.tags["ecs/task_arn"]
-        task = server.stopped(arn, 60)
+        task = server.stopped(arn, 240)
         assert task["containers"][0]["exitCode"] == 0
         assert (task["cpu"], task["memory"], task["capacityProviderName"]) == ("512", "2048", "FARGATE_SPOT")
         run = instance.get_run_by_id(run_id)
