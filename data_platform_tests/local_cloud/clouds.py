@@ -35,7 +35,7 @@ def gone(process: psutil.Process) -> bool:
 def kill(cloud: LocalCloud, part: str) -> None:
     process = psutil.Process(by_name(cloud)[part].pid)
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 def saved(layout: Layout, service: str) -> str:
@@ -70,7 +70,7 @@ def snowflake_session(cloud: LocalCloud) -> Any:
         user=variables["SNOWFLAKE_USER"],
         private_key_file=variables["SNOWFLAKE_PRIVATE_KEY_PATH"],
         database=variables["SNOWFLAKE_DATABASE"],
-        network_timeout=20,
+        network_timeout=120,
     )
 
 

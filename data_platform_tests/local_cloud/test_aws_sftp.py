@@ -75,7 +75,7 @@ class Client:
             capture_output=True,
             text=True,
             cwd=self.folder,
-            timeout=60,
+            timeout=300,
         )
 
 
@@ -245,7 +245,7 @@ def test_an_upload_cut_off_lands_as_what_had_come(local_cloud: Mapping[str, str]
         return b""
 
     asyncio.run(break_off())
-    assert wait_for(landed, 30, "what had come lands", every=0.1) == b"half of it"
+    assert wait_for(landed, 120, "what had come lands", every=0.1) == b"half of it"
 
 
 def test_nothing_is_visible_before_the_client_closes_the_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from data_platform.local_cloud import processes
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.processes import Part, PartNotReady, Record, log_tail, start, stop, wait_until_ready
-from data_platform_tests.end_to_end.platform import patience
+from data_platform_tests.end_to_end.platform import patience, wait_for
 
 READY = "open('ready', 'w').close()"
 STUBBORN = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); {READY}; time.sleep(60)"
@@ -39,7 +40,8 @@ def layout(tmp_path: Path) -> Layout:
 def nothing_is_left(layout: Layout) -> Iterator[None]:
     yield
     for process in psutil.Process().children(recursive=True):
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def part(layout: Layout, program: str) -> Part:
@@ -53,7 +55,7 @@ def part(layout: Layout, program: str) -> Part:
 def started(layout: Layout, program: str) -> tuple[Record, psutil.Process]:
     made = part(layout, program)
     record = start(made, layout)
-    wait_until_ready(made, record, seconds=patience(20))
+    wait_until_ready(made, record, seconds=patience(120))
     process = record.process()
     assert process is not None
     return record, process
@@ -86,9 +88,8 @@ def test_children_that_their_parent_leaves_behind_are_stopped_too(layout: Layout
 def test_a_dead_process_that_nobody_reaps_counts_as_dead(layout: Layout) -> None:
     record, _ = started(layout, POLITE)
     os.kill(record.pid, signal.SIGKILL)
-    deadline = time.monotonic() + patience(5)
-    while psutil.Process(record.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        time.sleep(0.01)
+    process = psutil.Process(record.pid)
+    wait_for(lambda: process.status() == psutil.STATUS_ZOMBIE, 60, "it is dead", every=0.01)
     assert record.process() is None
 
 
@@ -96,8 +97,8 @@ def test_waiting_ends_as_soon_as_the_process_does(layout: Layout) -> None:
     failing = part(layout, "print('the reason'); raise SystemExit(3)")
     began = time.monotonic()
     with pytest.raises(PartNotReady, match="its process ended"):
-        wait_until_ready(failing, start(failing, layout), seconds=60)
-    assert time.monotonic() - began < 60
+        wait_until_ready(failing, start(failing, layout), seconds=300)
+    assert time.monotonic() - began < 300
     assert log_tail(layout.log("toy")) == "the reason"
 
 
@@ -111,7 +112,7 @@ def test_the_end_of_a_log_is_of_the_last_start_only(layout: Layout) -> None:
     for text in ("old", "new"):
         program = part(layout, f"print('{text}')")
         with pytest.raises(PartNotReady):
-            wait_until_ready(program, start(program, layout), seconds=20)
+            wait_until_ready(program, start(program, layout), seconds=120)
     assert log_tail(layout.log("toy")) == "new"
 
 

@@ -66,7 +66,7 @@ def test_a_kill_of_aws_loses_no_object_version_secret_or_sign_in(cloud: LocalClo
     s3.delete_object(Bucket=bucket, Key="killed/deleted")
     client(cloud, "secretsmanager").create_secret(Name="kept", SecretString="s")
     listed = s3.list_objects_v2(Bucket=bucket, Prefix="killed/")["Contents"]
-    wait_for(lambda: '"kept"' in saved(cloud.layout, "secretsmanager"), 30, "the secret is saved")
+    wait_for(lambda: '"kept"' in saved(cloud.layout, "secretsmanager"), 120, "the secret is saved")
     server = transfer.list_servers()["Servers"][0]["ServerId"]
     host_key = (cloud.layout.data("aws") / "state" / "transfer-host-key").read_text()
 
@@ -96,7 +96,7 @@ def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_non
         return bool(state and json.loads(state)["payload"]["bucket_versioning"]["data"])
 
     # Else the bucket has no versions from the kill until `up` sets it again, and an upload in between replaces one.
-    wait_for(versioning_saved, 30, "the bucket's versioning is saved")
+    wait_for(versioning_saved, 120, "the bucket's versioning is saved")
 
     def upload(worker: int) -> None:
         mine = client(cloud, "s3")
@@ -113,7 +113,7 @@ def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_non
     workers = [threading.Thread(target=upload, args=(number,), daemon=True) for number in range(4)]
     for worker in workers:
         worker.start()
-    wait_for(lambda: len(acknowledged) > 20, 30, "more than twenty uploads", every=0.02)
+    wait_for(lambda: len(acknowledged) > 20, 120, "more than twenty uploads", every=0.02)
     kill(cloud, "aws")
     stopping.set()
     cloud.up()

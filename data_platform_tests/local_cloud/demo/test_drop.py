@@ -82,7 +82,7 @@ class Server:
 
         thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
         thread.start()
-        assert ready.wait(10)
+        assert ready.wait(120)
         try:
             yield self
         finally:
