@@ -20,7 +20,7 @@ _FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--window-size=1600,2000", "--force-device-scale-factor=1", "--no-proxy-server"),
 )
-_SECONDS = 30
+_SECONDS = 90
 
 
 class Browser:
@@ -36,15 +36,13 @@ class Browser:
     @property
     def text(self) -> str:
         """What the page shows."""
-        return str(self.driver.execute_script("return document.body.innerText"))
+        return str(self.driver.execute_script("return document.body ? document.body.innerText : ''"))
 
     def see(self, *texts: str, seconds: float = _SECONDS) -> None:
         """Waits until the page shows every text. Raises AssertionError, with a picture."""
         for text in texts:
             try:
-                wait_for(
-                    lambda text=text: text in self.text, patience(seconds), f"{text!r} on {self.driver.current_url}"
-                )
+                wait_for(lambda text=text: self._shows(text), seconds, f"{text!r} on {self.driver.current_url}")
             except AssertionError:
                 self.picture("not-seen")
                 raise
@@ -52,12 +50,20 @@ class Browser:
     def click(self, text: str, *, tag: str = "*", nth: int = 0, seconds: float = _SECONDS) -> None:
         """Clicks the innermost visible element that says exactly this."""
         quoted = f"'{text}'" if "'" not in text else f'"{text}"'
-        path = f"//{tag}[normalize-space(.)={quoted} and not(.//*[normalize-space(.)={quoted}])]"
+        # A button that the page has not made ready takes a click, and does nothing.
+        ready = "not(ancestor-or-self::*[@disabled or @aria-disabled='true'])"
+        path = f"//{tag}[normalize-space(.)={quoted} and not(.//*[normalize-space(.)={quoted}]) and {ready}]"
         self._click(path, nth, text, seconds)
 
     def click_link(self, part_of_address: str, *, nth: int = 0, seconds: float = _SECONDS) -> None:
         """Clicks a visible link whose address ends so."""
         self._click(f"//a[contains(@href, '{part_of_address}')]", nth, part_of_address, seconds)
+
+    def _shows(self, text: str) -> bool:
+        try:
+            return text in self.text
+        except WebDriverException:  # amid a change of pages
+            return False
 
     def _click(self, path: str, nth: int, what: str, seconds: float) -> None:
         def clicked() -> bool:
@@ -73,7 +79,7 @@ class Browser:
             return True
 
         try:
-            wait_for(clicked, patience(seconds), f"{what!r} to click on {self.driver.current_url}")
+            wait_for(clicked, seconds, f"{what!r} to click on {self.driver.current_url}")
         except AssertionError:
             self.picture("not-clicked")
             raise
@@ -94,7 +100,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
         options.add_argument(flag)
     driver = Chrome(options=options, service=Service(shutil.which("chromedriver") or "/usr/bin/chromedriver"))
     try:
-        driver.set_page_load_timeout(patience(60))
+        driver.set_page_load_timeout(patience(180))
         yield Browser(driver, folder)
     finally:
         driver.quit()

@@ -68,7 +68,7 @@ def demo(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 def _run(platform: Platform) -> DemoRun:
     began = time.monotonic()
-    ended = platform.command("data-platform", "run", seconds=180)
+    ended = platform.command("data-platform", "run", seconds=900)
     seconds = time.monotonic() - began
     assert ended.returncode in (0, 3), ended.stdout + ended.stderr
     return DemoRun(ended, seconds, platform.snapshot([*LEDGER, *RAW, *MARTS]))

@@ -24,7 +24,7 @@ def ask(url: str, query: str, **variables: Any) -> dict[str, Any]:
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{url}/graphql", data=body, headers={"content-type": "application/json"})
     try:
-        with _direct.open(request, timeout=patience(30)) as answer:
+        with _direct.open(request, timeout=patience(120)) as answer:
             found = json.loads(answer.read())
     except urllib.error.HTTPError as error:
         raise AssertionError(error.read().decode()[:2000]) from None

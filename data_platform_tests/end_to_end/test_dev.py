@@ -13,7 +13,7 @@ from data_platform_tests.end_to_end.browser import chromium
 from data_platform_tests.end_to_end.dev_server import DevServer
 from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
 
 MART_SECONDS = 60
 DAY = "2026-06-01"
@@ -95,10 +95,10 @@ def test_an_asset_is_materialized_from_the_ui(dev: DevServer, platform: Platform
         browser.open(dev.url + "/assets/marts/dim_stations")
         browser.see("The monitoring stations, one row each")
         browser.click("Materialize")
-        started = wait_for(lambda: runs().keys() - before.keys(), patience(30), "the UI starts a run")
+        started = wait_for(lambda: runs().keys() - before.keys(), patience(180), "the UI starts a run")
         (run_id,) = started
         browser.open(f"{dev.url}/runs/{run_id}")
-        browser.see("Success", seconds=90)
+        browser.see("Success", seconds=240)
         browser.picture("run")
     assert runs()[run_id] == "SUCCESS"
 

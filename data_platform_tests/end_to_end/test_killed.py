@@ -14,7 +14,7 @@ import pytest
 from data_platform_tests.end_to_end.conftest import Demo
 from data_platform_tests.end_to_end.platform import ROOT, Platform
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
 
 TICKS = """
 import os, signal, sys
@@ -103,7 +103,7 @@ class Ticks:
 
     def end(self) -> None:
         """Ends the process."""
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=180)
 
 
 @pytest.fixture(scope="module")

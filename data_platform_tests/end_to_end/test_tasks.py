@@ -16,7 +16,7 @@ from data_platform_tests.end_to_end.fleet import Fleet
 from data_platform_tests.end_to_end.platform import patience, wait_for
 from data_platform_tests.servers.local_cloud import private_cloud
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 
@@ -47,7 +47,7 @@ def pending(fleet: Fleet) -> str:
     """A run whose task never starts."""
     fleet.suffers(Fault("never_start"))
     run_id = fleet.launch("fine")
-    wait_for(lambda: not fleet.faults.left(), patience(60), "its task is pending")
+    wait_for(lambda: not fleet.faults.left(), patience(180), "its task is pending")
     return run_id
 
 
@@ -58,7 +58,7 @@ def test_a_run_is_a_task_of_its_own_of_the_size_that_its_assets_declare(fleet: F
     assert [run_id for run_id, _ in fleet.ran("fine")].count(run.run_id) == 1
     (task,) = fleet.tasks(run.run_id)
     assert (task["cpu"], task["memory"], task["launchType"]) == ("256", "512", "FARGATE")
-    wait_for(lambda: fleet.tasks(run.run_id)[0]["lastStatus"] == "STOPPED", patience(10), "its task ends")
+    wait_for(lambda: fleet.tasks(run.run_id)[0]["lastStatus"] == "STOPPED", patience(60), "its task ends")
     assert run.tags["dagster/image"] == fleet.image
 
 
@@ -67,7 +67,7 @@ def test_what_a_run_prints_is_in_the_bucket_while_it_runs_and_when_it_has_ended(
     run = fleet.launch("endless")
     done = fleet.ended(fleet.launch("fine"))
     assert [key for key in fleet.keys(bucket, prefix + done.run_id) if key.endswith(".out")]
-    partial = wait_for(lambda: fleet.keys(bucket, prefix + run), patience(40), "what it has printed is uploaded")
+    partial = wait_for(lambda: fleet.keys(bucket, prefix + run), patience(180), "what it has printed is uploaded")
     assert all(key.endswith(".partial") for key in partial)
     fleet.terminate(run)
     assert fleet.ended(run).status == CANCELED
@@ -79,7 +79,7 @@ def test_a_terminated_runs_task_is_stopped_and_nothing_is_retried(fleet: Fleet) 
     assert pid not in [each.pid for process in fleet.processes.values() for each in process.children(recursive=True)]
     fleet.terminate(run)
     assert fleet.ended(run).status == CANCELED
-    wait_for(lambda: not psutil.pid_exists(pid), patience(20), "the process is gone")
+    wait_for(lambda: not psutil.pid_exists(pid), patience(90), "the process is gone")
     with fleet.instance() as instance:
         assert not instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run}))
 
@@ -137,7 +137,7 @@ def _relaunched(fleet: Fleet, asset: str, never: dg.DagsterRun) -> str:
 
 
 def test_a_task_that_never_starts_is_relaunched_when_its_time_is_over(fleet: Fleet, pending: str) -> None:
-    said = _relaunched(fleet, "fine", fleet.ended(pending, fleet.start_seconds + 60))
+    said = _relaunched(fleet, "fine", fleet.ended(pending, fleet.start_seconds + 240))
     assert "taking longer than" in said and "is PENDING" in said
 
 
@@ -151,7 +151,7 @@ def test_a_task_that_cannot_start_is_relaunched_at_once_and_its_asset_runs_once(
 
 def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
     fleet.suffers(Fault("throttling", times=3), Fault("capacity", times=2), Fault("vcpu_limit"))
-    run = fleet.ended(fleet.launch("fine"), 150)
+    run = fleet.ended(fleet.launch("fine"), 300)
     assert run.status == SUCCESS
     assert any("No task yet, again in" in line for line in fleet.told(run.run_id))
     assert len(fleet.tasks(run.run_id)) == 1
@@ -161,20 +161,20 @@ def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
 def test_a_run_that_waits_for_capacity_keeps_no_other_waiting(fleet: Fleet) -> None:
     fleet.suffers(Fault("capacity", times=None, task="unlucky"))
     waiting = fleet.launch("first", tags={"ecs/run_task_kwargs": '{"startedBy": "unlucky"}'})
-    wait_for(lambda: any("No task yet" in line for line in fleet.told(waiting)), patience(60), "it waits")
-    assert fleet.ended(fleet.launch("fine"), 60).status == SUCCESS
+    wait_for(lambda: any("No task yet" in line for line in fleet.told(waiting)), patience(180), "it waits")
+    assert fleet.ended(fleet.launch("fine")).status == SUCCESS
     with fleet.instance() as instance:
         now = instance.get_run_by_id(waiting)
     assert now is not None and now.status == dg.DagsterRunStatus.STARTING
     fleet.faults.clear()
-    assert fleet.ended(waiting, 120).status == SUCCESS
+    assert fleet.ended(waiting).status == SUCCESS
 
 
 def test_where_spot_has_no_capacity_a_run_goes_on_demand_at_once(fleet: Fleet) -> None:
     fleet.suffers(Fault("capacity", times=None))
     run_id = fleet.launch("waits")
     wait_for(
-        lambda: any("on demand instead of Spot" in line for line in fleet.told(run_id)), patience(60), "it says so"
+        lambda: any("on demand instead of Spot" in line for line in fleet.told(run_id)), patience(180), "it says so"
     )
     fleet.faults.clear()
     fleet.running("waits", run_id)
@@ -185,10 +185,10 @@ def test_where_spot_has_no_capacity_a_run_goes_on_demand_at_once(fleet: Fleet) -
 def test_a_daemon_that_is_killed_loses_no_run_and_runs_none_twice(fleet: Fleet) -> None:
     before = len(fleet.ran("slow"))
     runs = [fleet.launch("slow") for _ in range(6)]  # four have places; two wait
-    wait_for(lambda: len(fleet.ran("slow")) > before, patience(60), "some run")
+    wait_for(lambda: len(fleet.ran("slow")) > before, patience(180), "some run")
     fleet.kill("daemon")
     fleet.start("daemon")
-    ended = [fleet.ended(run, 180) for run in runs]
+    ended = [fleet.ended(run, 300) for run in runs]
     done = [run if run.status == SUCCESS else fleet.retried(run) for run in ended]
     assert [run.status for run in done] == [SUCCESS] * len(runs)
     assert sorted(run for run, _ in fleet.ran("slow")[before:]) == sorted(run.run_id for run in done)
@@ -207,7 +207,7 @@ def test_a_daemon_that_dies_between_launching_and_writing_it_down_finds_the_task
             run = instance.get_run_by_id(run_id)
             return run is not None and bool(run.tags["ecs/task_arn"])
 
-    wait_for(found, patience(60), "its task is found")
+    wait_for(found, patience(180), "its task is found")
     fleet.terminate(run_id)
     assert fleet.ended(run_id).status == CANCELED
 
@@ -225,11 +225,11 @@ def test_over_a_deploy_runs_in_flight_and_in_the_queue_keep_their_image(fleet: F
             run = fleet.launch("first", tags={"dagster/priority": "1"})
         except AssertionError:  # the webserver tries to reach the new code server now and then
             return False
-        found = fleet.ended(run, 120)
+        found = fleet.ended(run)
         return found.tags["dagster/image"] == "fleet:2" and found.status == SUCCESS
 
     fleet.terminate(in_flight[0])  # a place for one more at a time
-    wait_for(noticed, patience(150), "new runs are of the new image", every=1)
+    wait_for(noticed, patience(400), "new runs are of the new image", every=1)
     assert all(psutil.pid_exists(pid) for pid in pids[1:])
     assert fleet.ended(queued).status == SUCCESS
     (task,) = fleet.tasks(queued)
