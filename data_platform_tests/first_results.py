@@ -39,4 +39,4 @@ def run_program(body: str) -> str:
     """What a program prints that calls `read_together(before=...)`, which comes to an end, or doesn't, after "all
     read". Raises subprocess.TimeoutExpired for one that hangs."""
     command = [sys.executable, "-W", "ignore", "-c", _READ_TOGETHER + body]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout

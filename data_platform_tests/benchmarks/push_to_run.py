@@ -37,7 +37,7 @@ def once(repository: Any, dev: Any, number: int) -> dict[str, float]:
     return {"shown": shown, "begun": _until(begun) - pushed.timestamp()}
 
 
-def _until(look: Callable[[], Any], seconds: float = 180) -> Any:
+def _until(look: Callable[[], Any], seconds: float = 600) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:

@@ -14,7 +14,7 @@ from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.servers.commands import ended
 from data_platform_tests.servers.local_cloud import private_cloud
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(3000)]
 
 Ran = subprocess.CompletedProcess[str]
 Cli = Callable[..., Ran]
@@ -36,7 +36,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
 
     def call(*arguments: str) -> Ran:
         log = state / "logs" / "run.log"
-        return ended([str(CLI), *arguments], cwd=ROOT, environment=environment, seconds=patience(300), log=log)
+        return ended([str(CLI), *arguments], cwd=ROOT, environment=environment, seconds=patience(900), log=log)
 
     cloud.up()
     try:

@@ -22,8 +22,6 @@ from data_platform.transform.manifest import ManifestUnusable
 PACKAGE = Path(data_platform.__file__).parent
 HERE: Any = SimpleNamespace(path=PACKAGE / "defs" / "transform")
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module")
 def definitions() -> dg.Definitions:

@@ -19,7 +19,7 @@ from data_platform.resources.dbt import dbt_resource
 from data_platform_tests.dbt.conftest import PROJECT
 from data_platform_tests.dbt.raw_tables import DAYS, ZERO, air, insert, readings, sessions, station
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.server
 
 CITY, PARKING, WATER = (dg.AssetKey(["marts", name]) for name in ("city_daily", "fct_parking_daily", "dim_stations"))
 REPORT = dg.AssetKey(["report"])

@@ -20,7 +20,7 @@ from snowflake.connector import SnowflakeConnection
 from data_platform_tests.dbt.conftest import Dbt
 from data_platform_tests.dbt.raw_tables import DAYS, air, fetch, insert, local_day, readings, sessions, station
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.server
 
 
 @dataclass

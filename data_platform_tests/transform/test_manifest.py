@@ -41,7 +41,6 @@ def test_without_a_manifest_production_says_how_to_make_one(project: Path) -> No
         load_manifest(project, PROD)
 
 
-@pytest.mark.timeout(240)
 def test_local_builds_it_on_first_need_and_production_reads_it_for_its_own_database(project: Path) -> None:
     local = load_manifest(project, LOCAL)
     relation = "LOCAL_DATABASE.MARTS.city_daily"
@@ -67,7 +66,6 @@ def test_any_change_of_the_project_makes_it_stale_and_what_dbt_writes_does_not(p
         load_manifest(project, PROD)
 
 
-@pytest.mark.timeout(240)
 def test_a_project_that_dbt_cant_parse_says_so_in_dbts_words_and_leaves_no_half_manifest(project: Path) -> None:
     broken = project / "models" / "marts" / "new.sql"
     broken.write_text("select * from {{ ref('nowhere') }}")

@@ -40,7 +40,7 @@ def load(environment: Mapping[str, str], partner: str, mode: LoadMode, deliverie
 def load_at_once(environment: Mapping[str, str], feed: Feed, shares: Sequence[Sequence[Delivered]]) -> list[list[str]]:
     with ProcessPoolExecutor(LOADERS, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(load, environment, feed.partner, feed.mode, share) for share in shares]
-        return [future.result(timeout=100) for future in futures]
+        return [future.result(timeout=600) for future in futures]
 
 
 def test_the_same_deliveries_loaded_by_several_at_once_count_once(local_cloud: Mapping[str, str], feed: Feed) -> None:
