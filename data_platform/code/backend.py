@@ -159,5 +159,6 @@ def end_left_behind(folder: Path) -> None:
         with grpc.insecure_channel(f"unix:{socket}") as channel:
             try:
                 channel.unary_unary("/api.DagsterApi/ShutdownServer")(b"", timeout=2.0)
-            except grpc.RpcError:
-                socket.unlink(missing_ok=True)
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.UNAVAILABLE:  # nobody is there; who is too busy is asked again
+                    socket.unlink(missing_ok=True)

@@ -109,7 +109,7 @@ class Checkouts:
 
     def _fetch(self, commit: str, ref: str | None, lock: int) -> None:
         if not (self._mirror / "HEAD").exists():
-            self._init()
+            self._init(lock)
         for left in self._mirror.rglob("*.lock"):  # by a git that was killed: nobody else is here
             left.unlink(missing_ok=True)
         if self._in_mirror(commit):
@@ -133,11 +133,11 @@ class Checkouts:
                 raise _MirrorDamaged(str(error)) from error
             raise
 
-    def _init(self) -> None:
+    def _init(self, lock: int) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._mirror, ignore_errors=True)
         made = tempfile.mkdtemp(prefix=".new-", dir=self._root)
-        self._remote.run(["init", "--quiet", "--bare", "--template=", made])
+        self._remote.run(["init", "--quiet", "--bare", "--template=", made], holds=[lock])
         Path(made).rename(self._mirror)
 
     def _in_mirror(self, commit: str) -> bool:

@@ -35,12 +35,18 @@ class ManifestUnusable(Exception):
 def fingerprint(project_dir: Path) -> str:
     """16 hex digits that change with any file of the project, and with dbt's version."""
     digest = hashlib.sha256(version("dbt-core").encode())
-    for file in sorted(path for path in project_dir.rglob("*") if path.is_file()):
-        name = file.relative_to(project_dir)
-        if name.parts[0] not in _NOT_SOURCE and not name.name.startswith("."):
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{name.as_posix()} {content}\n".encode())
+    for file in sorted(_sources(project_dir)):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(project_dir).as_posix()} {content}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _sources(project_dir: Path) -> Iterator[Path]:
+    """The files that a person wrote. What dbt writes isn't even looked at: it may go meanwhile."""
+    for path in project_dir.iterdir():
+        if path.name not in _NOT_SOURCE:
+            below = path.rglob("*") if path.is_dir() else [path]
+            yield from (file for file in below if file.is_file() and not file.name.startswith("."))
 
 
 def load_manifest(project_dir: Path, settings: Settings) -> dict[str, Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,21 @@ def test_a_project_that_dbt_cant_parse_says_so_in_dbts_words_and_leaves_no_half_
     assert not list((project / "target").glob(".parse-*"))
     with pytest.raises(ManifestUnusable):
         load_manifest(project, PROD)
+
+
+def test_another_process_may_parse_while_the_project_is_looked_at(project: Path) -> None:
+    over = threading.Event()
+
+    def parse() -> None:
+        while not over.is_set():
+            with tempfile.TemporaryDirectory(prefix=".parse-", dir=project / "target") as scratch:
+                Path(scratch, "manifest.json").touch()
+
+    (project / "target").mkdir(exist_ok=True)
+    with ThreadPoolExecutor(1) as pool:
+        parsing = pool.submit(parse)
+        try:
+            assert len({fingerprint(project) for _ in range(100)}) == 1
+        finally:
+            over.set()
+        parsing.result()
