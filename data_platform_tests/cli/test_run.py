@@ -14,7 +14,7 @@ from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.servers.commands import ended
 from data_platform_tests.servers.local_cloud import private_cloud
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.server
 
 Ran = subprocess.CompletedProcess[str]
 Cli = Callable[..., Ran]

@@ -28,7 +28,7 @@ from data_platform_tests.deploy.test_image import PROJECT, named, pinned
 from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.servers.ports import own_port
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.server
 STAGE = "platform"
 SOCKETS = "/mnt"
 PROMPT = 10.0

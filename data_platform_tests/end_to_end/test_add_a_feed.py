@@ -10,7 +10,7 @@ from data_platform_tests.end_to_end.conftest import Demo
 from data_platform_tests.end_to_end.platform import ROOT, Platform
 from data_platform_tests.end_to_end.project import blocks, copy_project, environment
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 PAGE = ROOT / "docs" / "add-a-feed.md"
 PARTNERS = "data_platform/defs/sources/partners"

@@ -13,7 +13,7 @@ from data_platform_tests.end_to_end.conftest import Demo
 from data_platform_tests.end_to_end.platform import Platform
 from data_platform_tests.end_to_end.project import copy_project, environment
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 FEED = "data_platform/defs/sources/partners/harbor_water/meter_readings/defs.yaml"
 

@@ -21,7 +21,7 @@ from data_platform_tests.end_to_end.platform import ROOT, Platform, patience, wa
 from data_platform_tests.end_to_end.project import copy_project
 from data_platform_tests.servers.local_cloud import private_cloud
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 SERVED_SECONDS = 30
 """From the push until new code is served; with image builds it took 10 to 15 minutes."""

@@ -13,7 +13,7 @@ from data_platform_tests.end_to_end.browser import chromium
 from data_platform_tests.end_to_end.dev_server import DevServer
 from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 MART_SECONDS = 60
 DAY = "2026-06-01"

@@ -14,7 +14,7 @@ import pytest
 from data_platform_tests.end_to_end.conftest import Demo
 from data_platform_tests.end_to_end.platform import ROOT, Platform
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 TICKS = """
 import os, signal, sys

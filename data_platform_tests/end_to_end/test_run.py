@@ -12,7 +12,7 @@ import pytest
 from data_platform_tests.end_to_end.conftest import Demo, DemoRun
 from data_platform_tests.end_to_end.platform import Platform
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 
 def _plain(row: Mapping[str, Any], *columns: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from data_platform_tests.end_to_end.conftest import Demo
 from data_platform_tests.end_to_end.platform import Platform
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 # Where secrets belong, the stand-ins' own stores, and the settings file of the local cloud.
 _THEIR_OWN = ("keys", "data", "cloud.env", "run")

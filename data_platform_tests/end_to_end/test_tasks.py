@@ -16,7 +16,7 @@ from data_platform_tests.end_to_end.fleet import Fleet
 from data_platform_tests.end_to_end.platform import patience, wait_for
 from data_platform_tests.servers.local_cloud import private_cloud
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 

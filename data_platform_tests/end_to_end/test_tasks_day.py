@@ -21,7 +21,7 @@ from data_platform_tests.end_to_end.browser import chromium
 from data_platform_tests.end_to_end.dev_server import DevServer
 from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.end_to_end
 
 RUNS = """{runsOrError(limit: 200) {... on Runs {results {runId status jobName tags {key value}}}}}"""
 RELOAD = """mutation {reloadRepositoryLocation(repositoryLocationName: "data_platform") {__typename}}"""
