@@ -13,8 +13,15 @@ from dotenv import dotenv_values
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.status import PartStatus
 from data_platform.local_cloud.supervisor import LocalCloud
+from data_platform_tests.end_to_end.platform import wait_for
 
 PARTS = ("aws", "snowflake", "postgres")
+
+
+def come_up(cloud: LocalCloud) -> bool:
+    """Whether every part is up before long. A part that a busy machine keeps from answering within two seconds is
+    shown as not answering meanwhile."""
+    return wait_for(lambda: {part.state for part in cloud.status()} == {"up"}, 60, "every part is up")
 
 
 def by_name(cloud: LocalCloud) -> dict[str, PartStatus]:

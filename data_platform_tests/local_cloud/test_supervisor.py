@@ -21,6 +21,7 @@ from data_platform_tests.local_cloud.clouds import (
     PARTS,
     by_name,
     client,
+    come_up,
     environment,
     family,
     gone,
@@ -128,7 +129,7 @@ def test_two_clouds_that_want_the_same_ports_at_the_same_time_both_come_up(tmp_p
         assert len(found) == 2, "both came up"
         ports = [port for cloud in (one, two) for part in by_name(cloud).values() for port in part.ports.values()]
         assert len(ports) == len(set(ports)) == 8
-        assert all(part.state == "up" for cloud in (one, two) for part in by_name(cloud).values())
+        assert come_up(one) and come_up(two)
     finally:
         one.down()
         two.down()
@@ -140,7 +141,7 @@ def test_reset_asks_and_then_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "not-ours.txt").write_text("kept")
     asked = command(tmp_path, "reset")
     assert asked.returncode != 0 and "Remove all data" in asked.stdout
-    assert {part.state for part in cloud.status()} == {"up"}
+    assert come_up(cloud)
     done = command(tmp_path, "reset", "--yes")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cloud.lock", "not-ours.txt"]
@@ -164,6 +165,7 @@ def test_a_developers_own_cloud_settings_reach_no_part(cloud: LocalCloud) -> Non
 
 
 def test_status_is_readable_by_people_and_programs(cloud: LocalCloud) -> None:
+    assert come_up(cloud)
     done = command(cloud.layout.root, "status")
     assert done.returncode == 0
     assert all(part in done.stdout for part in PARTS)
