@@ -11,7 +11,7 @@ from snowflake.connector import SnowflakeConnection
 
 import data_platform
 from data_platform.environment import Settings
-from data_platform.transform.process import dbt_command, dbt_environment
+from data_platform.transform.process import run_dbt
 from data_platform_tests.dbt.raw_tables import create_raw_tables
 from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer
 
@@ -59,13 +59,6 @@ def dbt(settings_of_server: dict[str, str], tmp_path_factory: pytest.TempPathFac
     target = tmp_path_factory.mktemp("target")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            dbt_command("--no-use-colors", *arguments),
-            cwd=PROJECT,
-            env=dbt_environment(loaded, PROJECT, target),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_dbt(*arguments, settings=loaded, project_dir=PROJECT, target=target, seconds=900)
 
     return run
