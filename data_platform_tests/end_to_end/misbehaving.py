@@ -69,7 +69,7 @@ def quits(context: dg.AssetExecutionContext) -> None:
     """Ends its process as if all was well, unless it is tried again."""
     mark(context)
     if context.run.parent_run_id is None:
-        print("last words of a quitter", flush=True)
+        os.write(1, b"last words of a quitter\n")  # at once: what runs beside it writes there too
         os._exit(0)
 
 

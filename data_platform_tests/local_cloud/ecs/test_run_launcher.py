@@ -25,7 +25,7 @@ import dagster as dg
 
 @dg.op
 def work(context):
-    print("printed by", os.environ["WHO"])
+    os.write(1, f"printed by {os.environ['WHO']}\\n".encode())  # at once: what runs beside it writes there too
     if seconds := context.run.tags.get("seconds"):
         time.sleep(float(seconds))
 
