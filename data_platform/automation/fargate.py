@@ -186,7 +186,10 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
             return True
         cluster = self.run_task_kwargs.get("cluster", "default")
         found = self.ecs.list_tasks(cluster=cluster, startedBy=run.run_id)["taskArns"]
-        if arn := found[0] if found else self._stopped_task(cluster, run.run_id) if stopped else None:
+        arn = found[0] if found else None
+        if arn is None and stopped:
+            arn = self._stopped_task(cluster, run.run_id)
+        if arn is not None:
             _log.warning("run %s: its task is %s", run.run_id, arn)
             self._instance.add_run_tags(run.run_id, {ARN_TAG: arn, CLUSTER_TAG: cluster})
         return arn is not None
