@@ -3,7 +3,7 @@ runs."""
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -37,13 +37,27 @@ class PlatformRunCoordinator(dg.QueuedRunCoordinator):
         except Exception:
             _log.exception("run %s gets the default size: its assets can't be looked up", run.run_id)
             declared = []
-        context.workspace.instance.add_run_tags(run.run_id, tags_of(run, declared))
+        instance = context.workspace.instance
+        instance.add_run_tags(run.run_id, tags_of(run, declared))
+        if run.run_op_concurrency:
+            _limit(run.run_op_concurrency.all_pools or (), instance.event_log_storage)
         return super().submit_run(context)
 
 
 def tags_of(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
     """The tags of a run whose assets declare this."""
     return {**_size(run.tags, declared), **_record(run, declared)}
+
+
+def _limit(pools: Collection[str], storage: Any) -> None:
+    """Gives pools that were never used their default limit, before a run of theirs is in the queue. Dagster does it
+    only while it takes runs off the queue, and those that it finds there together then all start (seen in 1.13.27)."""
+    for pool in sorted(set(pools) - storage.get_concurrency_keys()):
+        try:
+            storage.initialize_concurrency_limit_to_default(pool)
+        except Exception:  # of two at a time, the second
+            if pool not in storage.get_concurrency_keys():
+                raise
 
 
 def _declared(run: dg.DagsterRun, workspace: Any) -> Iterator[Compute]:

@@ -1,14 +1,25 @@
-"""What the queue puts on a run: size, retries, commit. That runs pass here is seen in `end_to_end/`."""
+"""What the queue puts on a run: size, retries, commit; and that runs which share a pool take turns. That the platform's
+runs pass here is seen in `end_to_end/`."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Dagster reads the asset's.
 
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import cast
+from uuid import uuid4
 
 import dagster as dg
+import pytest
+from dagster._core.test_utils import in_process_test_workspace
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
+from data_platform.automation import coordinator
 from data_platform.automation.compute import Compute
 from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, tags_of
+from data_platform.automation.storage import PooledPostgresStorage
 
 SMALL, LARGE, SILENT = Compute(cpu=512, memory=4096, spot=True), Compute(memory=16384, ephemeral_storage=50), Compute()
 COMMIT = "3b9c" * 10
@@ -97,3 +108,65 @@ def test_a_run_says_which_code_it_runs_and_is_retried_from_what_is_missing() -> 
     assert tags["data_platform/commit"] == COMMIT
     assert tags["dagster/image"] == "platform:7"
     assert tags["dagster/retry_strategy"] == "FROM_ASSET_FAILURE"
+
+
+@dg.asset(pool="models")
+def model() -> None: ...
+
+
+DEFINITIONS = dg.Definitions(assets=[model], jobs=[dg.define_asset_job("daily", [model])])
+QUEUE = {
+    "run_coordinator": {"module": coordinator.__name__, "class": coordinator.PlatformRunCoordinator.__name__},
+    "run_launcher": {"module": "dagster._core.test_utils", "class": "MockedRunLauncher"},
+    "concurrency": {"pools": {"granularity": "run", "default_limit": 1}},
+}
+
+
+def test_of_the_first_runs_of_a_pool_that_come_together_one_waits() -> None:
+    code = LoadableTargetOrigin(python_file=__file__)
+    with dg.instance_for_test(QUEUE) as instance, in_process_test_workspace(instance, code) as workspace:
+        (location,) = workspace.code_locations
+        (repository,) = location.get_repositories().values()
+        daily = repository.get_full_job("daily")
+        for _ in range(2):
+            run = instance.create_run_for_job(
+                DEFINITIONS.resolve_job_def("daily"),
+                remote_job_origin=daily.get_remote_origin(),
+                job_code_origin=daily.get_python_origin(),
+            )
+            instance.submit_run(run.run_id, workspace)
+        _dequeue(instance, workspace)
+        assert sorted(run.status.value for run in instance.get_runs()) == ["QUEUED", "STARTING"]
+
+
+def _dequeue(instance: dg.DagsterInstance, workspace: object) -> None:
+    """Dagster's daemon looks at the queue once."""
+    context = SimpleNamespace(instance=instance, create_request_context=lambda: workspace)
+    with QueuedRunCoordinatorDaemon(interval_seconds=1) as daemon:
+        list(daemon.run_iteration(context))
+
+
+@pytest.mark.server
+def test_of_many_that_submit_the_first_run_of_a_pool_none_fails(local_cloud: Mapping[str, str]) -> None:
+    overrides = {
+        **QUEUE,
+        "storage": {
+            "custom": {
+                "module": PooledPostgresStorage.__module__,
+                "class": PooledPostgresStorage.__name__,
+                "config": {"postgres_url": local_cloud["DAGSTER_POSTGRES_URL"]},
+            }
+        },
+    }
+    pools = [f"pool-{uuid4()}" for _ in range(20)]
+    together = threading.Barrier(4)
+
+    def submit(pool: str) -> None:
+        together.wait()
+        coordinator._limit([pool], instance.event_log_storage)
+
+    with dg.instance_for_test(overrides) as instance, ThreadPoolExecutor(4) as threads:
+        for pool in pools:
+            list(threads.map(submit, [pool] * 4))
+        limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+        assert [limits[pool] for pool in pools] == [1] * len(pools)
