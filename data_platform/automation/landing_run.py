@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,8 @@ def run_landing(
         with log_lock:
             context.log.info(message)
 
-    def take_in(rules: FeedRules) -> IntakeResult:
-        intake = Intake(
+    def intake_of(rules: FeedRules) -> Intake:
+        return Intake(
             rules,
             bucket=bucket,
             lake=lake.lake(),
@@ -101,21 +102,32 @@ def run_landing(
             query_tag=_query_tag(context, rules),
             progress=progress,
         )
-        if config.reload:
-            return intake.reload(partition)
-        return intake.take_in(work[rules.feed])
+
+    @contextmanager
+    def failures(rules: FeedRules) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            context.log.exception(f"{rules.feed} failed")
+            failed[rules.feed] = error
+
+    def take_in(rules: FeedRules) -> IntakeResult:
+        return intake_of(rules).reload(partition) if config.reload else intake_of(rules).take_in(work[rules.feed])
 
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
         futures = {pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.feed]}
+        settling: dict[Future[None], FeedRules] = {}
         try:
             for future in as_completed(futures):
                 rules = futures[future]
-                try:
+                with failures(rules):
                     result = future.result()
                     yield from _events(context, rules, result, warehouse, partition)
-                except Exception as error:
-                    context.log.exception(f"{rules.feed} failed")
-                    failed[rules.feed] = error
+                    # Not before Dagster has been told: what isn't settled is told by the next run.
+                    settling[pool.submit(intake_of(rules).settle, result)] = rules
+            for settled in as_completed(settling):
+                with failures(settling[settled]):
+                    settled.result()
         except BaseException:  # the run is stopped: feeds that have not begun don't begin
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -1,7 +1,8 @@
 """A feed's deliveries, from inbound to settled: extracts, one load transaction, receipts, the move to archive.
 
 Killed anywhere, the next call with the same deliveries finishes the job: a committed extract is found again, the
-ledger says what is loaded, and what is left of settling is done.
+ledger says what is loaded, and what is left of settling is done. Between the two, whoever calls tells others what was
+loaded (`take_in`, tell, `settle`): what is not settled is told again.
 """
 
 from __future__ import annotations
@@ -59,10 +60,13 @@ class _Work:
 
 @dataclass
 class IntakeResult:
-    """What came of a feed's deliveries. `usual_rows`: the rows of the feed's loaded deliveries before these."""
+    """What came of a feed's deliveries. `companions`: by delivery, the manifest or trigger that it was read with.
+    `manifests`: the extracts that are in the table now, those included that a call before this one loaded and left
+    unsettled. `usual_rows`: the rows of the feed's loaded deliveries before these."""
 
     target: TableRef
     receipts: list[DeliveryRow] = field(default_factory=list)
+    companions: dict[str, Delivery | None] = field(default_factory=dict)
     manifests: list[Manifest] = field(default_factory=list)
     loads: list[LoadResult] = field(default_factory=list)
     usual_rows: list[int] = field(default_factory=list)
@@ -77,8 +81,8 @@ class IntakeResult:
 
     @property
     def rows_loaded(self) -> int:
-        """Rows put into the table."""
-        return sum(load.rows_loaded for load in self.loads)
+        """Rows that the extracts put into the table."""
+        return sum(manifest.rows for manifest in self.manifests)
 
     @property
     def rows_deleted(self) -> int:
@@ -118,8 +122,8 @@ class Intake:
         self._progress = progress
 
     def take_in(self, requested: Sequence[Requested]) -> IntakeResult:
-        """Takes in what was asked for, some hundred deliveries a transaction. A file that is no longer there was
-        settled by somebody else and is left out."""
+        """Reads and loads what was asked for, some hundred deliveries a transaction. A file that is no longer there was
+        settled by somebody else and is left out. The files stand in inbound until `settle`."""
         started = time.monotonic()
         result = IntakeResult(self.target)
         with self._connect() as connection:
@@ -132,6 +136,13 @@ class Intake:
                 result.table_rows = feed_history.table_rows(connection, self.target)
         result.seconds = time.monotonic() - started
         return result
+
+    def settle(self, result: IntakeResult) -> None:
+        """Writes the receipts of what was taken in, and moves the files out of inbound."""
+        with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
+            list(pool.map(lambda row: self._settle(row, result.companions[row.delivery_id]), result.receipts))
+        if result.receipts:
+            self._progress(f"{self.rules.feed}: settled {len(result.receipts)} files")
 
     def reload(self, partition: str | None) -> IntakeResult:
         """Puts the committed extracts of a partition (None: of the feed) into the table again, as the ledger says that
@@ -174,17 +185,13 @@ class Intake:
             f" {sum(one.rows_rejected for one in accepted)} rejects"
         )
         load = self._load_accepted(connection, accepted)
+        outcomes = [load.outcomes[one.delivery.id] for one in accepted]
+        in_table = {row.extract_id for row in outcomes if row.status == "loaded"}
         result.loads.append(load)
-        result.manifests += [
-            one.manifest for one in accepted if one.manifest and one.manifest.extract_id in load.loaded
-        ]
-        companions = {item.delivery.id: item.companion for item in work}
-        receipts = [load.outcomes[one.delivery.id] for one in accepted]
-        with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
-            for _ in pool.map(lambda row: self._settle(row, companions[row.delivery_id]), receipts):
-                pass
-        result.receipts += receipts
-        self._progress(f"{self.rules.feed}: settled {len(receipts)} files, {load.rows_loaded} rows loaded")
+        result.manifests += [one.manifest for one in accepted if one.manifest and one.manifest.extract_id in in_table]
+        result.receipts += outcomes
+        result.companions |= {item.delivery.id: item.companion for item in work}
+        self._progress(f"{self.rules.feed}: loaded {load.rows_loaded} rows of {len(load.loaded)} files")
 
     def _versions(self, requested: Sequence[Requested]) -> Iterator[_Work]:
         """The deliveries asked for. A file that was overwritten before it was taken in is as many deliveries as it has

@@ -1,4 +1,5 @@
-"""A landing run that is killed anywhere is finished by the next tick: no row lost, none doubled, receipts written."""
+"""A landing run that is killed anywhere is finished by the next tick: no row lost, none doubled, receipts written,
+Dagster told what the table got."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.end_to_end
 TICKS = """
 import os, signal, sys
 from datetime import timedelta
-from data_platform.automation import landing_history
+from data_platform.automation import landing_history, landing_run
 from data_platform.cli.inbound import drain
 from data_platform.cli.location import CodeLocation
 from data_platform.cli.project import landing_bucket
@@ -43,6 +44,10 @@ def tick(point):
         intake.load_extracts = die
     elif point == "within the load's transaction":
         load.copy_rejects = die
+    elif point == "before Dagster is told of the table":
+        landing_run._raw_metadata = die
+    elif point == "before Dagster is told of the checks":
+        landing_run._key = die
     elif point == "before the receipts":
         intake.settle = die
     elif point == "before the move":
@@ -116,6 +121,8 @@ def ticks(platform: Platform, demo: Demo, tmp_path_factory: pytest.TempPathFacto
 POINTS = [
     "before the load",
     "within the load's transaction",
+    "before Dagster is told of the table",
+    "before Dagster is told of the checks",
     "before the receipts",
     "before the move",
     "within the move",
@@ -178,3 +185,30 @@ with dg.DagsterInstance.get() as instance:
     found = json.loads(platform.python(script).stdout.splitlines()[-1])
     assert "STARTED" not in [status for _, status in found]
     assert [status for day, status in found if day in DAYS].count("FAILURE") == ticks.killed
+
+
+def test_of_every_day_dagster_is_told_what_the_table_got_and_that_it_keeps_its_contract(
+    ticks: Ticks, platform: Platform
+) -> None:
+    script = """
+import dagster as dg, json
+TABLE = dg.AssetKey(["raw", "harbor_water", "meter_readings"])
+with dg.DagsterInstance.get() as instance:
+    told = {}
+    for event in instance.fetch_materializations(TABLE, limit=100).records:
+        made = event.asset_materialization
+        told.setdefault(made.partition, []).append((event.run_id, made.metadata["rows"].value))
+    checked = [
+        record.run_id
+        for record in instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(TABLE, "contract"), limit=100
+        )
+        if record.status.value == "SUCCEEDED"
+    ]
+    print(json.dumps([told, checked]))
+"""
+    told, checked = json.loads(platform.python(script).stdout.splitlines()[-1])
+    for day in DAYS:
+        newest_run, _ = told[day][0]
+        assert FILES * ROWS in [rows for _, rows in told[day]], told[day]
+        assert newest_run in checked

@@ -44,7 +44,9 @@ class Partner:
         stated = {"rows": len(ids), "sha256": hashlib.sha256(body).hexdigest()}
         self.bucket.put(f"{self.key}.json", json.dumps(stated).encode())
 
-    def take_in(self, progress: Callable[[str], None] = lambda message: None, **asked: Any) -> IntakeResult:
+    def take_in(
+        self, progress: Callable[[str], None] = lambda message: None, settled: bool = True, **asked: Any
+    ) -> IntakeResult:
         intake = Intake(
             self.rules,
             bucket=self.bucket,
@@ -54,7 +56,10 @@ class Partner:
             run_id=None,
             progress=progress,
         )
-        return intake.take_in([Requested(self.key, f"{self.key}.json", **asked)])
+        result = intake.take_in([Requested(self.key, f"{self.key}.json", **asked)])
+        if settled:
+            intake.settle(result)
+        return result
 
     def pending(self) -> list[str]:
         pages = self.bucket.pages(prefix=f"inbound/{self.rules.partner}/")
@@ -127,6 +132,16 @@ def test_a_file_that_another_run_settles_meanwhile_fails_nothing(partner: Partne
     told: list[str] = []
     assert partner.take_in(told.append).receipts == []
     assert "settled by another run" in told[-1]
+
+
+def test_what_was_loaded_and_not_settled_is_told_again_and_only_what_was_put_in_stays(partner: Partner) -> None:
+    partner.drop("1", "2")
+    first = partner.take_in(settled=False)
+    assert (first.rows_loaded, first.outcomes["loaded"], partner.pending()) == (2, 1, ["f.csv", "f.csv.json"])
+    again = partner.take_in()
+    assert (again.rows_loaded, again.outcomes["loaded"], again.table_rows, partner.pending()) == (2, 1, 2, [])
+    assert [one.extract_id for one in again.manifests] == [one.extract_id for one in first.manifests]
+    assert again.loads[0].loaded == ()
 
 
 @pytest.mark.parametrize("manifest", [b"[]", b'"rows"', b"3", b"{", b""])
