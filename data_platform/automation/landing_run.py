@@ -25,7 +25,8 @@ from data_platform.resources import LakeResource, LandingResource, WarehouseReso
 from data_platform.warehouse.preview import preview
 
 if TYPE_CHECKING:
-    from data_platform.landing.intake import IntakeResult, Requested
+    from data_platform.landing.intake import IntakeResult
+    from data_platform.landing.versions import Requested
 
 FEED_METADATA = "data_platform/feed"
 FEEDS_AT_ONCE = 4
@@ -143,7 +144,7 @@ def run_landing(
 def _work(
     config: LandingConfig, selected: Sequence[FeedRules], bucket: Any, partition: str | None
 ) -> Mapping[str, list[Requested]]:
-    from data_platform.landing.intake import Requested
+    from data_platform.landing.versions import Requested
 
     work: dict[str, list[Requested]] = {rules.feed: [] for rules in selected}
     if config.reload:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import Contract
@@ -23,6 +22,7 @@ from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import Delivery, DeliveryGone
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.settle import settle
+from data_platform.landing.versions import Requested, Work, versions
 from data_platform.warehouse import feed_history, ledger
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
@@ -36,26 +36,6 @@ DELIVERIES_A_LOAD = 200
 READS_AT_ONCE = 2
 SETTLES_AT_ONCE = 8
 _USUAL = 100
-
-
-@dataclass(frozen=True)
-class Requested:
-    """A file in inbound to take in. `companion`: the key of its manifest or trigger. `give_up`: quarantine it unread,
-    with that reason; not what has landed after `given_up_until`, which nobody has tried yet."""
-
-    key: str
-    companion: str | None = None
-    give_up: str | None = None
-    given_up_until: datetime | None = None
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A version to take in, with the version of its manifest or trigger."""
-
-    delivery: Delivery
-    companion: Delivery | None
-    give_up: str | None
 
 
 @dataclass
@@ -173,7 +153,7 @@ class Intake:
         return result
 
     def _take_in(self, connection: SnowflakeConnection, requested: Sequence[Requested], result: IntakeResult) -> None:
-        work = list(self._versions(requested))
+        work = list(versions(self._bucket, self.rules, requested, self._progress))
         if not work:
             return
         read = self._accept_all(connection, work)
@@ -193,32 +173,14 @@ class Intake:
         result.companions |= {item.delivery.id: item.companion for item in work}
         self._progress(f"{self.rules.feed}: loaded {load.rows_loaded} rows of {len(load.loaded)} files")
 
-    def _versions(self, requested: Sequence[Requested]) -> Iterator[_Work]:
-        """The deliveries asked for. A file that was overwritten before it was taken in is as many deliveries as it has
-        versions; the older ones come first, and go without the companion, which is the newest one's."""
-        for asked in requested:
-            # Before the file, so that a newer file's manifest is never taken for this one's.
-            companion = self._bucket.current(asked.companion) if asked.companion else None
-            current = self._bucket.current(asked.key)
-            if current is None:
-                self._progress(f"{self.rules.feed}: {asked.key} is gone: settled by another run")
-                continue
-            if asked.companion and companion is None and self.rules.readiness.manifest and not asked.give_up:
-                self._progress(f"{self.rules.feed}: {asked.key} waits: {asked.companion} is gone")
-                continue
-            until = asked.given_up_until
-            for version in (*self._bucket.older_versions(current), current):
-                give_up = asked.give_up if until is None or version.landed_at <= until else None
-                yield _Work(version, companion if version is current else None, give_up)
-
-    def _accept_all(self, connection: SnowflakeConnection, work: Sequence[_Work]) -> list[Accepted | None]:
+    def _accept_all(self, connection: SnowflakeConnection, work: Sequence[Work]) -> list[Accepted | None]:
         """What reading each came to; None for one that another run has settled meanwhile."""
         partitions = {item.delivery.id: self.rules.partition_key(item.delivery.file_name) for item in work}
         loaded = feed_history.loaded_contents(
             connection, self._database, self.rules.partner, self.rules.name, set(partitions.values())
         )
 
-        def one(item: _Work) -> Accepted | None:
+        def one(item: Work) -> Accepted | None:
             delivery = item.delivery
             if item.give_up is not None:
                 return Accepted(delivery, self.rules.contract, None, None, 0, 0, reason=item.give_up)
