@@ -1,4 +1,4 @@
-"""What this machine gives to any program: the variables that a child process may be handed without a second thought.
+"""What is given to any program: the variables that a child process may be handed without a second thought.
 
 Only the standard library is imported, as every container's start comes by here; settings are `environment`'s.
 """
@@ -14,6 +14,16 @@ _MACHINE = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
     )
 )
+
+
+DAGSTER_VARIABLES = {
+    # Dagster's warnings of its own beta features are hundreds of lines a log.
+    "PYTHONWARNINGS": "ignore",
+    # Else an event that is being stored just as the automation tick looks is passed over for good, and models don't
+    # follow it (seen in 1.13.27): the tick waits so many seconds first.
+    "DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "2",
+}
+"""What Dagster's own processes are given, wherever they are started."""
 
 
 def machine_environment(*also: str) -> dict[str, str]:

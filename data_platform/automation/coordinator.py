@@ -40,7 +40,7 @@ class PlatformRunCoordinator(dg.QueuedRunCoordinator):
         instance = context.workspace.instance
         instance.add_run_tags(run.run_id, tags_of(run, declared))
         if run.run_op_concurrency:
-            _limit(run.run_op_concurrency.all_pools or (), instance.event_log_storage)
+            _limit(run.run_op_concurrency.all_pools or (), instance)
         return super().submit_run(context)
 
 
@@ -49,10 +49,19 @@ def tags_of(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
     return {**_size(run.tags, declared), **_record(run, declared)}
 
 
-def _limit(pools: Collection[str], storage: Any) -> None:
-    """Gives pools that were never used their default limit, before a run of theirs is in the queue. Dagster does it
-    only while it takes runs off the queue, and those that it finds there together then all start (seen in 1.13.27)."""
-    for pool in sorted(set(pools) - storage.get_concurrency_keys()):
+def _limit(pools: Collection[str], instance: dg.DagsterInstance) -> None:
+    """Gives pools their default limit before a run of theirs is in the queue: those that were never used, and those
+    that have an older default. Dagster does it only while it takes runs off the queue, where those that it finds of a
+    new pool all start together, and where a changed default fails each look at the queue, after which no pool limits
+    anything (seen in 1.13.27 on PostgreSQL)."""
+    storage, default = instance.event_log_storage, instance.global_op_concurrency_default_limit
+    known = {limit.name: limit for limit in storage.get_pool_limits()}
+    for pool in pools:
+        limit = known.get(pool)
+        if limit and (limit.limit == default or not limit.from_default):
+            continue
+        if limit:
+            storage.delete_concurrency_limit(pool)
         try:
             storage.initialize_concurrency_limit_to_default(pool)
         except Exception:  # of two at a time, the second

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from data_platform.cli.project import DBT_PROJECT, ROOT, WORKSPACE, connected
 from data_platform.environment import each_setting, settings
+from data_platform.machine import DAGSTER_VARIABLES
 
 
 @click.command()
@@ -85,11 +86,9 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
         raise click.BadParameter(f"{host} is not this machine only, which `local` is", ctx, param_hint="--host")
     wanted = connected(lambda line: click.echo(line, err=True))
     _end_abandoned(wanted.state_dir)
-    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
-    if ctx.meta.get("verbose"):
-        command += ["--verbose"]
-    else:  # its processes warn about Dagster's own beta features
-        command = ["env", "PYTHONWARNINGS=ignore", *command, "--log-level", "warning"]
+    command = ["env", *(f"{name}={value}" for name, value in DAGSTER_VARIABLES.items())]
+    command += [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
+    command += ["--verbose"] if ctx.meta.get("verbose") else ["--log-level", "warning"]
     click.echo(f"Dagster's UI: http://{host}:{port}  (Ctrl-C ends it)", err=True)
     os.chdir(ROOT)
     if url is not None:

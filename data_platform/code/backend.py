@@ -20,6 +20,7 @@ import grpc  # type: ignore[import-untyped]
 
 from data_platform.code.proxy import Upstream
 from data_platform.code.tree import TreeUnusable, excerpt
+from data_platform.machine import DAGSTER_VARIABLES
 
 MODULE = "data_platform.definitions"
 LOAD_SECONDS = 180.0
@@ -54,10 +55,7 @@ class Backend:
         self._process = subprocess.Popen(
             command,
             cwd=tree,
-            env={
-                "PYTHONWARNINGS": "ignore",
-                **environment,
-            },  # Dagster warns of its own beta features, hundreds of lines
+            env={**DAGSTER_VARIABLES, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

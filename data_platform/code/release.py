@@ -54,8 +54,8 @@ def backend_environment(
 
 def container_context(base: str | None, told: Mapping[str, str]) -> str:
     """Dagster's container context as JSON, with the release among the variables of ECS tasks. Dagster records it with
-    a run when the run is created, so that a queued run, and a retry, is of that release. Raises ValueError where `base`
-    is no JSON object."""
+    a run when the run is created, so that a queued run is of that release (a retry is created when it is made). Raises
+    ValueError where `base` is no JSON object."""
     context: Any = json.loads(base) if base and base.strip() else {}
     if not isinstance(context, dict) or not isinstance(context.setdefault("ecs", {}), dict):
         raise ValueError(f'{CONTEXT} is not what Dagster takes: expected for example {{"ecs": {{"env_vars": []}}}}')

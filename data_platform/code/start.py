@@ -17,6 +17,8 @@ from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from data_platform.machine import DAGSTER_VARIABLES
+
 if TYPE_CHECKING:
     from data_platform.code.checkouts import Checkouts
     from data_platform.code.git import Remote
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
 def prepare(command: Sequence[str], environment: Environment) -> None:
     """Makes `environment`, the working folder and the instance what the command needs. Raises StartFailed and the
     domain errors of what it calls."""
-    environment.setdefault("PYTHONWARNINGS", "ignore")  # Dagster's of its beta features: hundreds of lines a log
+    for name, value in DAGSTER_VARIABLES.items():
+        environment.setdefault(name, value)
     home = environment.get("DAGSTER_HOME")
     if home and command[:2] != ["dagster", "api"] and not (Path(home) / "dagster.yaml").exists():
         # Rendering needs the settings, and pydantic with them; not imported by name, as a package of the engine's

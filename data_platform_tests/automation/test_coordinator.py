@@ -6,20 +6,22 @@ runs pass here is seen in `end_to_end/`."""
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import in_process_test_workspace
+import yaml
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.test_utils import MockedRunLauncher, in_process_test_workspace
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from data_platform.automation import coordinator
 from data_platform.automation.compute import Compute
 from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, tags_of
-from data_platform.automation.storage import PooledPostgresStorage
 
 SMALL, LARGE, SILENT = Compute(cpu=512, memory=4096, spot=True), Compute(memory=16384, ephemeral_storage=50), Compute()
 COMMIT = "3b9c" * 10
@@ -114,59 +116,98 @@ def test_a_run_says_which_code_it_runs_and_is_retried_from_what_is_missing() -> 
 def model() -> None: ...
 
 
+ROOT = Path(__file__).parents[2]
+CODE = LoadableTargetOrigin(python_file=__file__)
 DEFINITIONS = dg.Definitions(assets=[model], jobs=[dg.define_asset_job("daily", [model])])
-QUEUE = {
-    "run_coordinator": {"module": coordinator.__name__, "class": coordinator.PlatformRunCoordinator.__name__},
-    "run_launcher": {"module": "dagster._core.test_utils", "class": "MockedRunLauncher"},
-    "concurrency": {"pools": {"granularity": "run", "default_limit": 1}},
-}
+
+
+def queue(default_limit: int = 1, postgres_url: str | None = None) -> dict[str, Any]:
+    """An instance with the platform's queue, whose launches start nothing."""
+    platform = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
+    found = {
+        "run_coordinator": platform["run_coordinator"],
+        "run_launcher": {"module": __name__, "class": Launcher.__name__},
+        "concurrency": {"pools": {**platform["concurrency"]["pools"], "default_limit": default_limit}},
+    }
+    if postgres_url:
+        found["storage"] = platform["storage"]
+        found["storage"]["custom"]["config"] = {"postgres_url": postgres_url}
+    return found
+
+
+class Launcher(MockedRunLauncher):
+    """Starts nothing, and can't reach the code server while `away` is set."""
+
+    away = False
+
+    def launch_run(self, context: Any) -> Any:
+        if Launcher.away:
+            raise DagsterUserCodeUnreachableError("the code server takes no calls")
+        return super().launch_run(context)
+
+
+def submit(instance: dg.DagsterInstance, workspace: Any) -> None:
+    (location,) = workspace.code_locations
+    (repository,) = location.get_repositories().values()
+    daily = repository.get_full_job("daily")
+    run = instance.create_run_for_job(
+        DEFINITIONS.resolve_job_def("daily"),
+        remote_job_origin=daily.get_remote_origin(),
+        job_code_origin=daily.get_python_origin(),
+    )
+    instance.submit_run(run.run_id, workspace)
+
+
+def dequeue(instance: dg.DagsterInstance, workspace: object) -> list[str]:
+    """Dagster's daemon looks at the queue once. Returns the runs' states."""
+    context = SimpleNamespace(instance=instance, create_request_context=lambda: workspace)
+    with QueuedRunCoordinatorDaemon(interval_seconds=1) as daemon:
+        list(daemon.run_iteration(cast(Any, context)))
+    return sorted(run.status.value for run in instance.get_runs())
 
 
 def test_of_the_first_runs_of_a_pool_that_come_together_one_waits() -> None:
-    code = LoadableTargetOrigin(python_file=__file__)
-    with dg.instance_for_test(QUEUE) as instance, in_process_test_workspace(instance, code) as workspace:
-        (location,) = workspace.code_locations
-        (repository,) = location.get_repositories().values()
-        daily = repository.get_full_job("daily")
-        for _ in range(2):
-            run = instance.create_run_for_job(
-                DEFINITIONS.resolve_job_def("daily"),
-                remote_job_origin=daily.get_remote_origin(),
-                job_code_origin=daily.get_python_origin(),
-            )
-            instance.submit_run(run.run_id, workspace)
-        _dequeue(instance, workspace)
-        assert sorted(run.status.value for run in instance.get_runs()) == ["QUEUED", "STARTING"]
+    with dg.instance_for_test(queue()) as instance, in_process_test_workspace(instance, CODE) as workspace:
+        submit(instance, workspace)
+        submit(instance, workspace)
+        assert dequeue(instance, workspace) == ["QUEUED", "STARTING"]
 
 
-def _dequeue(instance: dg.DagsterInstance, workspace: object) -> None:
-    """Dagster's daemon looks at the queue once."""
-    context = SimpleNamespace(instance=instance, create_request_context=lambda: workspace)
-    with QueuedRunCoordinatorDaemon(interval_seconds=1) as daemon:
-        list(daemon.run_iteration(context))
+def test_a_run_whose_code_server_is_away_stays_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    with dg.instance_for_test(queue()) as instance, in_process_test_workspace(instance, CODE) as workspace:
+        submit(instance, workspace)
+        monkeypatch.setattr(Launcher, "away", True)
+        assert dequeue(instance, workspace) == ["QUEUED"]
+        monkeypatch.setattr(Launcher, "away", False)
+        assert dequeue(instance, workspace) == ["STARTING"]
 
 
 @pytest.mark.server
 def test_of_many_that_submit_the_first_run_of_a_pool_none_fails(local_cloud: Mapping[str, str]) -> None:
-    overrides = {
-        **QUEUE,
-        "storage": {
-            "custom": {
-                "module": PooledPostgresStorage.__module__,
-                "class": PooledPostgresStorage.__name__,
-                "config": {"postgres_url": local_cloud["DAGSTER_POSTGRES_URL"]},
-            }
-        },
-    }
     pools = [f"pool-{uuid4()}" for _ in range(20)]
     together = threading.Barrier(4)
 
-    def submit(pool: str) -> None:
+    def limit(pool: str) -> None:
         together.wait()
-        coordinator._limit([pool], instance.event_log_storage)
+        coordinator._limit([pool], instance)
 
-    with dg.instance_for_test(overrides) as instance, ThreadPoolExecutor(4) as threads:
+    with (
+        dg.instance_for_test(queue(postgres_url=local_cloud["DAGSTER_POSTGRES_URL"])) as instance,
+        ThreadPoolExecutor(4) as threads,
+    ):
         for pool in pools:
-            list(threads.map(submit, [pool] * 4))
+            list(threads.map(limit, [pool] * 4))
         limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
         assert [limits[pool] for pool in pools] == [1] * len(pools)
+
+
+@pytest.mark.server
+def test_a_new_default_limit_is_that_of_pools_that_have_the_old_one(local_cloud: Mapping[str, str]) -> None:
+    url, pool, by_hand = local_cloud["DAGSTER_POSTGRES_URL"], f"pool-{uuid4()}", f"pool-{uuid4()}"
+    with dg.instance_for_test(queue(1, url)) as instance:
+        coordinator._limit([pool, by_hand], instance)
+        instance.event_log_storage.set_concurrency_slots(by_hand, 1)
+    with dg.instance_for_test(queue(2, url)) as instance:
+        coordinator._limit([pool, by_hand], instance)
+        limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
+        assert (limits[pool], limits[by_hand]) == (2, 1)
