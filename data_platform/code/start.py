@@ -79,8 +79,8 @@ def resolved(command: Sequence[str], environment: Environment) -> list[str]:
     name, *rest = command
     if name == "dagster":
         return [sys.executable, "-m", "dagster", *rest]
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if "/" not in name and beside.exists() else shutil.which(name, path=environment.get("PATH"))
+    beside = Path(sys.executable).parent / name  # of a path, that path
+    found = str(beside) if beside.exists() else shutil.which(name, path=environment.get("PATH"))
     if found is None:
         raise FileNotFoundError(name)
     return [found, *rest]
