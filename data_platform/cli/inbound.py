@@ -56,17 +56,21 @@ def drain(
     stops, as the sensor's next attempts are minutes apart: the daemon, or the next call, makes them. Raises
     NothingComesOfIt after a quarter of an hour in which no run has ended, nor is under way for this call.
     """
+
+    def collect() -> int:
+        before = len(done.runs)
+        for files, run in location.take_in():
+            done.runs.append(run)
+            on_run(files, run)
+        return len(done.runs) - before
+
     told = heard = time.monotonic()
     done = Drained(look(bucket, location))
     on_wait(len(done.left.ready) + len(_settling(done.left)))
     while True:
         if settling := _settling(done.left):  # all of them together make fewer runs than each as it gets ready
             _sleep_until(max(settling))
-        ended = 0
-        for files, run in location.take_in():
-            ended += 1
-            done.runs.append(run)
-            on_run(files, run)
+        ended = collect()
         if ended or location.busy:
             heard = time.monotonic()
         elif time.monotonic() - heard > _GIVE_UP:
@@ -85,7 +89,10 @@ def drain(
         done.left = look(bucket, location)
         on_their_way = len(done.left.ready) + len(_settling(done.left))
         on_wait(on_their_way)
-        if done.failed or not (on_their_way or location.busy):
+        if done.failed:
+            return done
+        if not (on_their_way or location.busy):
+            collect()  # runs of the daemon's that have ended since
             return done
 
 

@@ -53,3 +53,13 @@ def test_files_that_no_run_takes_in_are_not_waited_for_for_ever(monkeypatch: pyt
     idle: Any = Quiet(0)
     with pytest.raises(NothingComesOfIt, match="No run has ended for 15 min, and a file should be taken in"):
         drain(idle, SimpleNamespace(), on_wait=lambda n: None, on_run=lambda n, run: None)  # type: ignore[arg-type]
+
+
+def test_a_run_that_ends_after_the_last_look_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = RunOutcome("a run", True)
+    taken = iter([[], [(3, ended)]])
+    location: Any = SimpleNamespace(take_in=lambda: iter(next(taken)), busy=False)
+    monkeypatch.setattr(inbound, "look", lambda bucket, where: Scan())
+    told: list[tuple[int, RunOutcome]] = []
+    done = drain(location, SimpleNamespace(), on_wait=lambda n: None, on_run=lambda *run: told.append(run))  # type: ignore[arg-type]
+    assert (done.runs, told) == ([ended], [(3, ended)])

@@ -52,6 +52,8 @@ class DevServer:
     def wait_until_ready(self) -> None:
         """Waits until the code location is loaded and the daemon reports."""
 
+        seen: list[Any] = []
+
         def ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -64,11 +66,14 @@ class DevServer:
                 return False
             entries = found["workspaceOrError"]["locationEntries"]
             loaded = [entry["locationOrLoadError"] for entry in entries if entry["locationOrLoadError"]]
-            assert all(one["__typename"] != "PythonError" for one in loaded), loaded
+            seen[:] = loaded
             healthy = found["instance"]["daemonHealth"]["sensor"]["healthy"]
-            return bool(loaded) and bool(healthy)
+            return bool(loaded) and bool(healthy) and all(one["__typename"] != "PythonError" for one in loaded)
 
-        wait_for(ready, patience(240), "dagster dev answers")
+        try:
+            wait_for(ready, patience(240), "dagster dev answers")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; the code location: {seen}") from None
 
     def family(self) -> list[psutil.Process]:
         """The process and all that it started."""

@@ -119,8 +119,8 @@ class Fleet:
 
     def stop(self) -> None:
         for process in self.processes.values():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for each in (*process.children(recursive=True), process):
+            for each in (*process.children(recursive=True), process):
+                with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
         for process in self.processes.values():
             process.wait()
@@ -202,13 +202,13 @@ class Fleet:
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """What ECS knows of the run's tasks."""
-        arns = [
+        arns = {  # one that ends between the two listings is in both
             arn
             for status in ("RUNNING", "STOPPED")
             for page in self.ecs.get_paginator("list_tasks").paginate(cluster=self.cluster, desiredStatus=status)
             for arn in page["taskArns"]
-        ]
-        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"] if arns else []
+        }
+        found = self.ecs.describe_tasks(cluster=self.cluster, tasks=sorted(arns))["tasks"] if arns else []
         return [dict(task) for task in found if task["startedBy"] == run_id]
 
     @property
