@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
+from botocore.parsers import ResponseParserError
 
 from data_platform.automation.compute import one_up
 from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
@@ -13,6 +21,10 @@ from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_
 SPOT_INTERRUPTION = "SpotInterruption"
 """ECS's stop code of a task that Fargate Spot took back."""
 
+_PASSING = (
+    *(ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError),
+    *(CredentialRetrievalError, MetadataRetrievalError),
+)
 _SHORTAGES = (
     *("Capacity is unavailable", "RESOURCE:", "No Container Instances", "Throttl", "Rate exceeded", "TooManyRequests"),
     *("You've reached the limit on the number of", "ServerException", "Service Unavailable", "try again later"),
@@ -59,9 +71,9 @@ def _out_of_memory(had: int) -> Ended:
 
 
 def is_shortage(error: Exception) -> bool:
-    """Whether RunTask may succeed later: AWS can't be reached or fails, calls are throttled, there is no capacity now,
-    or a quota is used up."""
-    if isinstance(error, (ConnectionError, HTTPClientError)):
+    """Whether RunTask may succeed later: AWS can't be reached or fails (what hands out the role's credentials too), its
+    answer breaks off, calls are throttled, there is no capacity now, or a quota is used up."""
+    if isinstance(error, _PASSING):
         return True
     if isinstance(error, ClientError) and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
         return True

@@ -25,7 +25,10 @@ KEEP_SECONDS = 24 * 3600.0
 """How long a commit that nobody uses is kept: a way back costs no fetch."""
 
 
-_DAMAGE = ("missing blob", "missing tree", "bad object", "corrupt", "did not send all", "unable to read", "packfile")
+_DAMAGE = (
+    *("missing blob", "missing tree", "bad object", "corrupt", "did not send all", "unable to read", "packfile"),
+    *("not a git repository", "reference broken", "bad config"),  # a file that a crash of the host has emptied
+)
 
 
 class _MirrorDamaged(GitFailed):

@@ -74,13 +74,13 @@ class LocalCloud:
             attempts = PORT_ATTEMPTS
             while True:
                 try:
-                    cloud, started = self._bring_up(partners, runs_on, report)
+                    cloud, started = self._bring_up(partners, runs_on, attempts < PORT_ATTEMPTS, report)
                     break
                 except LocalCloudError:
                     attempts -= 1
-                    if not attempts or not self._lost_a_port():
+                    if not attempts or not self._has_lost_a_part():
                         raise
-                    report("another program took a port in the same moment; choosing another")
+                    report("a part has ended, maybe as another program took its port; trying with other ports")
             environment = dict(cloud)
             if runs_on == "ecs":
                 environment |= ecs_environment(cloud, self.spec.own)
@@ -98,34 +98,31 @@ class LocalCloud:
             postgres.part(self.layout, ports["postgres"]),
         ]
 
-    def _ports(self, alive: Mapping[str, Record], report: Report) -> dict[str, int]:
+    def _ports(self, alive: Mapping[str, Record], elsewhere: bool, report: Report) -> dict[str, int]:
         """A live part keeps its ports; another gets those it had, or the preferred, or any, whichever is
-        free."""
+        free. `elsewhere`: any, as somebody else wants these too."""
         known = {name: port for record in self._records().values() for name, port in record.ports.items()}
         ports = {name: port for record in alive.values() for name, port in record.ports.items()}
         for name, preferred in self.spec.preferred_ports.items():
             if name not in ports:
                 wanted = known.get(name, preferred)
-                ports[name] = choose([wanted, preferred], set(ports.values()))
+                ports[name] = choose([] if elsewhere else [wanted, preferred], set(ports.values()))
                 if ports[name] != wanted:
                     report(f"{name}: port {wanted} is taken by another program, using {ports[name]}")
         return ports
 
-    def _lost_a_port(self) -> bool:
-        """Whether a part has ended, and another program listens where it was to: two clouds that come up at the same
-        time choose the same ports."""
-        return any(
-            record.process() is None and not all(is_free(port) for port in record.ports.values())
-            for record in self._records().values()
-        )
+    def _has_lost_a_part(self) -> bool:
+        """Whether a part has ended, as it does where another program was faster to take its port: two clouds that come
+        up at the same time choose the same ports. Who has it now says nothing: that program may be starting again."""
+        return any(not record.stopped and record.process() is None for record in self._records().values())
 
     def _bring_up(
-        self, partners: tuple[PartnerAccess, ...], runs_on: RunsOn, report: Report
+        self, partners: tuple[PartnerAccess, ...], runs_on: RunsOn, elsewhere: bool, report: Report
     ) -> tuple[dict[str, str], bool]:
-        """Starts what does not run, on ports that are free now, and provisions. Returns what reaches the parts, and
-        whether anything had to be started."""
+        """Starts what does not run, on ports that are free now (`elsewhere`: not those it had), and provisions. Returns
+        what reaches the parts, and whether anything had to be started."""
         alive = {name: record for name, record in self._records().items() if record.process() is not None}
-        ports = self._ports(alive, report)
+        ports = self._ports(alive, elsewhere, report)
         cloud = cloud_environment(self.layout, ports, self.spec)
         ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
         plan = cloud_plan(self.layout, ports, self.spec, partners, ecs)

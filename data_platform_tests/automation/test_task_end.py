@@ -10,10 +10,13 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
+    IncompleteReadError,
     ReadTimeoutError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
 from data_platform.automation.task_end import Ended, is_shortage, why_it_ended
@@ -92,6 +95,9 @@ def _answered(status: int) -> ClientError:
         SSLError(endpoint_url="https://ecs", error="EOF occurred"),
         ConnectionClosedError(endpoint_url="https://ecs"),
         ReadTimeoutError(endpoint_url="https://ecs"),
+        IncompleteReadError(actual_bytes=3, expected_bytes=4),
+        CredentialRetrievalError(provider="container-role", error_msg="timed out"),
+        ResponseParserError("not JSON"),
         _answered(503),
     ],
 )

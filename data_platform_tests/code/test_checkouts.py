@@ -94,6 +94,23 @@ def test_a_damaged_mirror_is_made_anew(origin: Origin, tmp_path: Path) -> None:
     assert (kept.check_out(second) / "b").read_text() == "1"
 
 
+@pytest.mark.parametrize(
+    ("emptied", "left"),
+    [("HEAD", b""), ("refs/served/latest", b""), ("config", b"[core\n\tbare"), ("objects/pack/*.pack", b"")],
+)
+def test_a_mirror_whose_file_a_crash_of_the_host_has_torn_is_made_anew(
+    origin: Origin, tmp_path: Path, emptied: str, left: bytes
+) -> None:
+    kept = checkouts(origin, tmp_path / "code")
+    kept.check_out(origin.push({"a": "1", "b": "1"}))
+    second = origin.push({"a": "2"})
+    (mirror,) = (tmp_path / "code").glob("*/mirror.git")
+    for torn in mirror.glob(emptied):
+        torn.chmod(0o600)
+        torn.write_bytes(left)
+    assert [(kept.check_out(second) / name).read_text() for name in ("a", "b")] == ["2", "1"]
+
+
 def test_a_lock_that_a_killed_git_left_stands_in_nobodys_way(origin: Origin, tmp_path: Path) -> None:
     kept = checkouts(origin, tmp_path / "code")
     kept.check_out(origin.push({"a": "1"}))

@@ -352,7 +352,6 @@ def test_a_disk_that_refuses_ends_no_code_server(origin: Origin, tmp_path: Path)
         server.until(lambda: bool(server.state()["code"]["unreachable"]))
         assert server.told_commit() == first
         folder.unlink()
-        folder.with_name("aside").rename(folder)
         server.wait_served(second)
 
 

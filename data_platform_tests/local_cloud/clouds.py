@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import boto3
 import psutil
@@ -15,6 +17,7 @@ from data_platform.local_cloud.status import PartStatus
 from data_platform.local_cloud.supervisor import LocalCloud
 from data_platform_tests.end_to_end.platform import wait_for
 
+Found = TypeVar("Found")
 PARTS = ("aws", "snowflake", "postgres")
 
 
@@ -32,6 +35,15 @@ def family(cloud: LocalCloud) -> list[psutil.Process]:
     """Every process of the cloud that runs."""
     mains = [psutil.Process(part.pid) for part in cloud.status() if part.pid]
     return [process for main in mains for process in (main, *main.children(recursive=True))]
+
+
+def of_each(processes: Iterable[psutil.Process], look: Callable[[psutil.Process], Found]) -> list[Found]:
+    """What `look` finds of each that still runs: PostgreSQL starts a process for whoever connects, `status` too."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is none either
+            found.append(look(process))
+    return found
 
 
 def gone(process: psutil.Process) -> bool:

@@ -161,10 +161,13 @@ class Tasks:
         for container in containers.of_task(arn):
             if container.name in logged:
                 container.read_out.wait(LOGS_SECONDS)
-        self._report_end(task, containers.of_task(arn))
-        ecs._cleanup_task_resources(task, None)
-        containers.forget(arn)
-        network.detach(task)
+        ended = containers.of_task(arn)
+        try:
+            ecs._cleanup_task_resources(task, None)
+            containers.forget(arn)
+            network.detach(task)
+        finally:
+            self._report_end(task, ended)
         with self._lock:
             del self._workers[arn]
 
@@ -176,10 +179,13 @@ class Tasks:
                 container["lastStatus"] = "STOPPED"
             ecs._bump_task_version(task)  # DEPROVISIONING, which takes no time here
             ecs._bump_task_version(task)
-            task.update(lastStatus="STOPPED", stoppedAt=now, executionStoppedAt=now)
+            last = {"lastStatus": "STOPPED", "stoppedAt": now, "executionStoppedAt": now}
+            try:
+                self.journal.save({**task, **last})  # before anybody is told: it isn't taken back by a kill
+            finally:
+                task.update(last)
         ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
         ecs._recount_cluster(task["clusterArn"].rsplit("/", 1)[-1])
-        self.journal.save(task)
 
     def _forget_old(self) -> None:
         """Tasks that stopped long ago are described no more, and their output, which ministack has in memory, goes."""
