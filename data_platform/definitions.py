@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from data_platform.automation.assembly import automation
+from data_platform.automation.executor import run_executor
 from data_platform.components.loading import load_components
 from data_platform.environment import settings
 from data_platform.resources import all_resources
@@ -26,6 +27,5 @@ def compose(package: Path) -> dg.Definitions:
     return dg.Definitions.merge(
         loaded,
         automation(loaded, settings()),
-        # One run is one process: a step a source, its tables side by side in threads.
-        dg.Definitions(resources=all_resources(settings()), executor=dg.in_process_executor),
+        dg.Definitions(resources=all_resources(settings()), executor=run_executor(settings())),
     )

@@ -49,6 +49,7 @@ def code_server(
       data-platform code-server --git https://git.example.org/team/data-platform.git --ref main --host 0.0.0.0
       data-platform code-server --git /srv/git/data-platform.git --ref v1.4 --webhook-port 4001
     """
+    from data_platform.code.abandoned import abandoned_runs_reported
     from data_platform.code.git import Remote
     from data_platform.code.server import CodeServer, Wanted
 
@@ -65,9 +66,10 @@ def code_server(
         remotes.append(Remote(group.url, group.ref, token, prefix) if group.url and group.ref else None)
     secret = given.code.webhook_secret
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    CodeServer(
+    environment = whole_environment(given)
+    server = CodeServer(
         Wanted(
-            environment=whole_environment(given),
+            environment=environment,
             code=remotes[0],
             dbt=remotes[1],
             host=host,
@@ -77,7 +79,9 @@ def code_server(
             webhook_port=webhook_port,
             webhook_secret=secret.get_secret_value() if secret else None,
         )
-    ).run()
+    )
+    with abandoned_runs_reported(environment, lambda: server.serving, server.log):
+        server.run()
 
 
 def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:

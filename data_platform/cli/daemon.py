@@ -45,12 +45,15 @@ class DaemonLocation(CodeLocation):
     at the end. Raises RuntimeError where it doesn't come up."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__()
+        super().__init__(tell)
         self._began = datetime.now(UTC)
         self._told: set[str] = set()
-        self._tell = tell
         self._dev: subprocess.Popen[bytes] | None = None
-        self._see_to_a_daemon(_FRESH_SECONDS)
+        try:
+            self._see_to_a_daemon(_FRESH_SECONDS)
+        except BaseException:  # Ctrl-C while it comes up
+            self.close()
+            raise
 
     def close(self) -> None:
         """Ends what was started, and gives the connections back."""

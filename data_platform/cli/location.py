@@ -16,12 +16,14 @@ from uuid import uuid4
 
 import dagster as dg
 
+from data_platform.automation.abandoned import report_abandoned
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
-from data_platform.cli.abandoned import held, report_abandoned
 from data_platform.cli.outcome import RunOutcome, outcome_of
+from data_platform.cli.turns import wait_for_turn
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
+from data_platform.run_lock import folder_in, held
 
 # The names by which Dagster itself knows them: the job of a run that selects assets, and the daemon's tags.
 ASSET_JOB = "__ASSET_JOB"
@@ -32,14 +34,16 @@ _BARE_KEY = re.compile(r"(\+*)([\w*.-]+(?:/[\w*.-]+)+)(\+*)")
 
 
 class CodeLocation:
-    """Definitions and instance. Loading takes a second or two; the settings must have been adopted."""
+    """Definitions and instance. Loading takes a second or two; the settings must have been adopted. `tell` is given a
+    line, now and then, about what is waited for."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = lambda line: None) -> None:
         from data_platform.definitions import defs
 
         self.definitions: dg.Definitions = defs()
         self.instance = dg.DagsterInstance.get()
         report_abandoned(self.instance, _locks())
+        self._tell = tell
         self._cursor: str | None = None
 
     def close(self) -> None:
@@ -127,10 +131,11 @@ class CodeLocation:
     ) -> RunOutcome:
         """Executes one run in this process and waits for its end. `landing_only`: the assets are file feeds', with the
         checks that landing makes; otherwise all checks of the assets are made. A failure is told, not raised.
-        `on_materialized` is told, now and then, how many assets are done."""
+        `on_materialized` is told, now and then, how many assets are done. Raises PoolTaken where another run has a pool
+        that this one needs, for too long."""
         run_id = str(uuid4())
         definition = self._landing_job if landing_only else self.repository.get_job(job)
-        with held(_locks(), run_id), self._watched(run_id, on_materialized):
+        with held(_locks(), run_id), self._watched(run_id, on_materialized), self._in_turn(run_id):
             result = definition.execute_in_process(
                 instance=self.instance,
                 asset_selection=assets,
@@ -141,6 +146,27 @@ class CodeLocation:
                 raise_on_error=False,
             )
         return outcome_of(run_id, result.success, result.all_events)
+
+    @contextmanager
+    def _in_turn(self, run_id: str) -> Iterator[None]:
+        """Has the run wait for its pools once it is STARTED, before its first step. However this is left, the run is
+        under way no more."""
+
+        def wait(event: dg.EventLogEntry) -> None:
+            if event.dagster_event and event.dagster_event.event_type == dg.DagsterEventType.RUN_START:
+                wait_for_turn(self.instance, run_id, self._tell, lambda: report_abandoned(self.instance, _locks()))
+
+        self.instance.add_event_listener(run_id, wait)
+        try:
+            yield
+        except BaseException as error:
+            run = self.instance.get_run_by_id(run_id)
+            if run is not None and not run.is_finished:
+                if isinstance(error, Exception):
+                    self.instance.report_run_failed(run, str(error))
+                else:
+                    self.instance.report_run_canceled(run, "The command that executed it was interrupted.")
+            raise
 
     @contextmanager
     def _watched(self, run_id: str, tell: Callable[[int], None] | None) -> Iterator[None]:
@@ -166,4 +192,4 @@ class CodeLocation:
 
 
 def _locks() -> Path:
-    return settings().state_dir / "runs"
+    return folder_in(settings().state_dir)

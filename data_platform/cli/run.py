@@ -49,8 +49,10 @@ def run(
     pending for them (of --partition, or of all days); models are built from what the tables hold.
 
     Runs are Dagster's own and show in its UI. After `data-platform up --ecs` those of the day are tasks of the local
-    ECS, launched by Dagster's daemon, which is started if none is at work; else they are executed here. Logs go to
-    .local/logs/run.log, with -v to the terminal.
+    ECS, launched by Dagster's daemon, which is started if none is at work; else they are executed here. One that
+    builds models waits while another run does. Logs go to .local/logs/run.log, with -v to the terminal.
+
+    Ctrl-C, SIGTERM and a lost terminal end what is under way; its run counts as failed or canceled.
 
     \b
     Examples:
@@ -70,7 +72,9 @@ def run(
     if again and not with_demo:
         raise click.UsageError("--again is the demo's: its files are dropped once more")
     from data_platform.cli.quiet import logs_to
+    from data_platform.cli.signals import end_as_by_ctrl_c
 
+    end_as_by_ctrl_c()
     verbose = bool(ctx.meta.get("verbose"))
     with logs_to(settings().state_dir / "logs" / "run.log", verbose=verbose) as screen:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -92,7 +96,7 @@ class _Run:
     def go(self, select: str | None, partition: str | None, size: str | None, again: bool) -> Report:
         """All of it, up to what is to be said at the end."""
         with self._step("local cloud"):
-            wanted = connected(lambda line: self.progress.console.print(f"  {line}", markup=False))
+            wanted = connected(self._tell)
         demo = self._demo(wanted, size) if size is not None else None
         with self._step("definitions"):
             location = self._location(wanted, select)
@@ -116,10 +120,10 @@ class _Run:
         from data_platform.cli.location import CodeLocation
 
         if wanted.environment != "local" or wanted.runs_on != "ecs" or select is not None:
-            return CodeLocation()
+            return CodeLocation(self._tell)
         from data_platform.cli.daemon import DaemonLocation
 
-        return DaemonLocation(lambda line: self.progress.console.print(f"  {line}", markup=False))
+        return DaemonLocation(self._tell)
 
     def _demo(self, wanted: Settings, size: str) -> Demo:
         from data_platform.cli.demo import Demo, scale_of
@@ -144,9 +148,6 @@ class _Run:
         if demo is not None and again:
             demo.begin_again()
 
-        def tell(line: str) -> None:
-            self.progress.console.print(f"  {line}", markup=False)
-
         waves = demo.key.waves if demo is not None else [[]]
         dropped = self.progress.add_task("files dropped", total=0, visible=demo is not None)
         settled = self.progress.add_task("files settled", total=0)
@@ -165,7 +166,7 @@ class _Run:
                 sent = demo.drop(wave, again=again, on_progress=lambda _: self.progress.advance(dropped))
                 self.progress.update(dropped, total=self._completed(dropped))
                 self.progress.update(settled, total=self._completed(settled) + sent)
-            drained = drain(location, bucket, on_wait=on_wait, on_run=on_run, tell=tell)
+            drained = drain(location, bucket, on_wait=on_wait, on_run=on_run, tell=self._tell)
             if drained.failed:
                 yield drained.runs
                 return
@@ -225,6 +226,9 @@ class _Run:
             feeds=feeds,
             seconds=time.monotonic() - self.began,
         )
+
+    def _tell(self, line: str) -> None:
+        self.progress.console.print(f"  {line}", markup=False)
 
     def _completed(self, task: int) -> int:
         return next(int(each.completed) for each in self.progress.tasks if each.id == task)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from data_platform.cli.project import DBT_PROJECT, ROOT, WORKSPACE, connected
 from data_platform.environment import each_setting, settings
 from data_platform.machine import DAGSTER_VARIABLES
+from data_platform.run_lock import folder_in
 
 
 @click.command()
@@ -85,7 +86,7 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
     if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
         raise click.BadParameter(f"{host} is not this machine only, which `local` is", ctx, param_hint="--host")
     wanted = connected(lambda line: click.echo(line, err=True))
-    _end_abandoned(wanted.state_dir)
+    _end_abandoned(folder_in(wanted.state_dir))
     command = ["env", *(f"{name}={value}" for name, value in DAGSTER_VARIABLES.items())]
     command += [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     command += ["--verbose"] if ctx.meta.get("verbose") else ["--log-level", "warning"]
@@ -99,12 +100,12 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
     os.execvp(command[0], command)  # noqa: S606  no shell is wanted
 
 
-def _end_abandoned(state_dir: Path) -> None:
+def _end_abandoned(locks: Path) -> None:
     """What an earlier `dev` or `run` left behind when it was killed counts as failed, and is taken up again."""
     import dagster as dg
 
-    from data_platform.cli.abandoned import report_abandoned
+    from data_platform.automation.abandoned import report_abandoned
 
     with dg.DagsterInstance.get() as instance:
-        for run_id in report_abandoned(instance, state_dir / "runs"):
+        for run_id in report_abandoned(instance, locks):
             click.echo(f"run {run_id[:8]} was killed: it counts as failed now", err=True)

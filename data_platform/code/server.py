@@ -122,6 +122,11 @@ class CodeServer:
                 self._sockets.rmdir()
             self.log("ended")
 
+    @property
+    def serving(self) -> bool:
+        """Whether some code is served."""
+        return self._backends.served is not None
+
     def look(self) -> None:
         """Has the remotes asked at once."""
         self._awake.set()
@@ -132,7 +137,7 @@ class CodeServer:
         state: dict[str, Any] = {"serving": str(served) if served else None, "since": self._since}
         state["processes"] = self._backends.processes()
         for followed in self._sources():
-            state[followed.name] = followed.state()
+            state[followed.name] = followed.state() | ({} if served else {"served": None})  # remembered isn't served
         clean: dict[str, Any] = json.loads(self._scrubbed(json.dumps(state)))
         return clean
 
@@ -142,8 +147,8 @@ class CodeServer:
 
     def _turn(self) -> None:
         """Looks where it is due, serves what is new, and waits."""
-        woken = self._awake.is_set()
-        self._awake.clear()
+        if woken := self._awake.is_set():
+            self._awake.clear()  # who calls from here on is heard in the next turn
         before = [followed.head for followed in self._sources()]
         for followed in self._sources():
             if woken or followed.due <= time.monotonic():

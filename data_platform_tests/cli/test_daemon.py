@@ -33,7 +33,7 @@ def location(
         get_run_stats=lambda _: None,
     )
     started: list[str] = []
-    monkeypatch.setattr(CodeLocation, "__init__", lambda self: setattr(self, "instance", instance))
+    monkeypatch.setattr(CodeLocation, "__init__", lambda self, tell: vars(self).update(instance=instance, _tell=tell))
     monkeypatch.setattr(DaemonLocation, "_start", lambda self, tell: started.append("daemon"))
     monkeypatch.setattr(daemon, "_POLL_SECONDS", 0.0)
     return DaemonLocation(lambda line: None), started

@@ -1,0 +1,47 @@
+"""How a run's steps are executed: in its own process, one after the other, their tables side by side in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from data_platform import run_lock
+from data_platform.environment import Settings
+
+
+def run_executor(given: Settings) -> dg.ExecutorDefinition:
+    """Dagster's in-process executor. Where runs are processes, each holds its lock while it executes, so that one which
+    is killed is known as such (`abandoned`); of a task ECS knows."""
+    if given.runs_on == "ecs":
+        return dg.in_process_executor
+    steps: Any = dg.in_process_executor
+    folder = run_lock.folder_in(given.state_dir)
+    return dg.ExecutorDefinition(
+        name=steps.name,
+        config_schema=steps.config_schema,
+        executor_creation_fn=lambda context: _Held(steps.executor_creation_fn(context), folder),
+        description=steps.description,
+    )
+
+
+class _Held(dg.Executor):
+    """Another executor, with the run's lock."""
+
+    def __init__(self, steps: dg.Executor, folder: Path) -> None:
+        self._steps, self._folder = steps, folder
+
+    @property
+    def retries(self) -> Any:
+        return self._steps.retries
+
+    @property
+    def step_dependency_config(self) -> Any:
+        return self._steps.step_dependency_config
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
+        """The steps' events."""
+        with run_lock.held(self._folder, plan_context.run_id):
+            yield from self._steps.execute(plan_context, execution_plan)

@@ -1,0 +1,23 @@
+"""What ends a command that works for long."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+
+def end_as_by_ctrl_c() -> None:
+    """From now on SIGTERM and SIGHUP (`timeout`, a lost connection) do what Ctrl-C does in this process, which ends its
+    run and its children on the way out. Also where it was started in a script's background, where Ctrl-C is ignored.
+    A SIGHUP that is ignored (`nohup`) stays so."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    ctrl_c = signal.getsignal(signal.SIGINT)  # Dagster's own, while it stores an event or a step works
+    if callable(ctrl_c):
+        ctrl_c(signal.SIGINT, frame)
