@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +19,9 @@ def folder_in(state_dir: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path, run_id: str) -> Iterator[None]:
-    """Holds a run's lock while this process executes it."""
+def held(folder: Path, run_id: str, over: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Holds a run's lock while this process executes it. `over` is asked at the end: where it is false, or fails, the
+    file stays, to be found free."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run_id}.lock"
     made = path.with_suffix(".new")
@@ -30,7 +31,8 @@ def held(folder: Path, run_id: str) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            if over():
+                path.unlink(missing_ok=True)
 
 
 def free(folder: Path) -> list[Path]:

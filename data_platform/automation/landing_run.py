@@ -115,17 +115,25 @@ def run_landing(
     def take_in(rules: FeedRules) -> IntakeResult:
         return intake_of(rules).reload(partition) if config.reload else intake_of(rules).take_in(work[rules.feed])
 
+    def settle(rules: FeedRules, result: IntakeResult) -> None:
+        settling[pool.submit(intake_of(rules).settle, result)] = rules
+
+    settling: dict[Future[None], FeedRules] = {}
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
         futures = {pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.feed]}
-        settling: dict[Future[None], FeedRules] = {}
         try:
             for future in as_completed(futures):
                 rules = futures[future]
                 with failures(rules):
                     result = future.result()
-                    yield from _events(context, rules, result, warehouse, partition)
-                    # Not before Dagster has been told: what isn't settled is told by the next run.
-                    settling[pool.submit(intake_of(rules).settle, result)] = rules
+                    # Settled once Dagster has been told: what isn't is told by the next run, unless it is given up.
+                    try:
+                        yield from _events(context, rules, result, warehouse, partition)
+                    except Exception:
+                        if all(asked.give_up for asked in work[rules.feed]):
+                            settle(rules, result)
+                        raise
+                    settle(rules, result)
             for settled in as_completed(settling):
                 with failures(settling[settled]):
                     settled.result()
@@ -184,8 +192,11 @@ def _events(
     tag = _query_tag(context, rules)
     with warehouse.open(query_tag=tag) as connection:
         checks = list(feed_check_results(rules, result, connection, table))
-        shown = dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
-        metadata = _raw_metadata(result, tag) | usage_metadata() | {"preview": shown}
+        metadata = _raw_metadata(result, tag) | usage_metadata()
+        try:
+            metadata["preview"] = dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
+        except Exception as error:
+            context.log.warning(f"{rules.feed}: no preview of the table: {error}")
     if result.manifests:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:

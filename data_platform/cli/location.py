@@ -135,7 +135,11 @@ class CodeLocation:
         that this one needs, for too long."""
         run_id = str(uuid4())
         definition = self._landing_job if landing_only else self.repository.get_job(job)
-        with held(_locks(), run_id), self._watched(run_id, on_materialized), self._in_turn(run_id):
+        with (
+            held(_locks(), run_id, lambda: self._is_over(run_id)),
+            self._watched(run_id, on_materialized),
+            self._in_turn(run_id),
+        ):
             result = definition.execute_in_process(
                 instance=self.instance,
                 asset_selection=assets,
@@ -146,6 +150,10 @@ class CodeLocation:
                 raise_on_error=False,
             )
         return outcome_of(run_id, result.success, result.all_events)
+
+    def _is_over(self, run_id: str) -> bool:
+        run = self.instance.get_run_by_id(run_id)
+        return run is None or run.is_finished
 
     @contextmanager
     def _in_turn(self, run_id: str) -> Iterator[None]:

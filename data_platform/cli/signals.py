@@ -17,7 +17,8 @@ def end_as_by_ctrl_c() -> None:
         signal.signal(signal.SIGHUP, _interrupt)
 
 
-def _interrupt(_: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # said twice (`timeout make run`) it doesn't break off the way out
     ctrl_c = signal.getsignal(signal.SIGINT)  # Dagster's own, while it stores an event or a step works
     if callable(ctrl_c):
         ctrl_c(signal.SIGINT, frame)

@@ -78,11 +78,11 @@ def _taken(instance: dg.DagsterInstance, mine: dg.RunRecord, statuses: list[dg.D
     """What it waits for, in words; None where each of its pools has a place for it."""
     others = [one for one in instance.get_run_records(dg.RunsFilter(statuses=statuses)) if _is_before(one, mine)]
     users = {pool: [one for one in others if pool in _pools(one)] for pool in sorted(_pools(mine))}
-    if not any(users.values()):
-        return None
     limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
     for pool, before in users.items():
-        if before and len(before) >= limits.get(pool, 1):
+        if len(before) >= limits.get(pool, 1):
+            if not before:
+                return f"waiting for the pool {pool}: its limit is 0"
             run = before[0].dagster_run
             return (
                 f"waiting for the pool {pool}: the run {run.run_id} is {run.status.value} since {_since(before[0])}"

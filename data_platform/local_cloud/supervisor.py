@@ -74,13 +74,13 @@ class LocalCloud:
             attempts = PORT_ATTEMPTS
             while True:
                 try:
-                    cloud, started = self._bring_up(partners, runs_on, attempts < PORT_ATTEMPTS, report)
+                    cloud, started = self._bring_up(partners, runs_on, attempts == 1, report)
                     break
                 except LocalCloudError:
                     attempts -= 1
                     if not attempts or not self._has_lost_a_part():
                         raise
-                    report("a part has ended, maybe as another program took its port; trying with other ports")
+                    report("a part has ended, maybe as another program took its port in the same moment; trying again")
             environment = dict(cloud)
             if runs_on == "ecs":
                 environment |= ecs_environment(cloud, self.spec.own)
@@ -100,7 +100,7 @@ class LocalCloud:
 
     def _ports(self, alive: Mapping[str, Record], elsewhere: bool, report: Report) -> dict[str, int]:
         """A live part keeps its ports; another gets those it had, or the preferred, or any, whichever is
-        free. `elsewhere`: any, as somebody else wants these too."""
+        free. `elsewhere`: any, as somebody else may want these too."""
         known = {name: port for record in self._records().values() for name, port in record.ports.items()}
         ports = {name: port for record in alive.values() for name, port in record.ports.items()}
         for name, preferred in self.spec.preferred_ports.items():
@@ -108,7 +108,7 @@ class LocalCloud:
                 wanted = known.get(name, preferred)
                 ports[name] = choose([] if elsewhere else [wanted, preferred], set(ports.values()))
                 if ports[name] != wanted:
-                    report(f"{name}: port {wanted} is taken by another program, using {ports[name]}")
+                    report(f"{name}: port {wanted} may be another program's, using {ports[name]}")
         return ports
 
     def _has_lost_a_part(self) -> bool:

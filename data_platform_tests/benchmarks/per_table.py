@@ -50,6 +50,9 @@ class _Done:
         load = LoadResult(rows_loaded=10, loaded=(extract,), query_ids=("a", "b", "c"))
         return IntakeResult(self.target, manifests=[manifest], loads=[load])
 
+    def settle(self, result: Any) -> None:
+        """Nothing is left to do."""
+
 
 class _Session:
     """Stands for a Snowflake session: no table has rows."""

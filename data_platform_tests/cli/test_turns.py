@@ -15,8 +15,10 @@ import pytest
 from dagster._core.test_utils import in_process_test_workspace
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from data_platform import run_lock
 from data_platform.cli import location, turns
 from data_platform.cli.location import CodeLocation
+from data_platform.cli.signals import end_as_by_ctrl_c
 from data_platform.cli.turns import PoolTaken
 from data_platform_tests.end_to_end.platform import wait_for
 
@@ -85,11 +87,17 @@ class Command:
         self._process.start()
 
     def _execute(self, instance: dg.DagsterInstance) -> None:
+        end_as_by_ctrl_c()
         os._exit(0 if Here(instance).execute(assets=MODEL).success else 1)
+
+    def send(self, sign: signal.Signals) -> None:
+        assert self._process.pid
+        os.kill(self._process.pid, sign)
 
     def succeeds(self) -> bool:
         self._process.join(60)
         self._process.kill()
+        self._process.join()
         return self._process.exitcode == 0
 
 
@@ -137,12 +145,12 @@ def test_one_that_the_queue_launches_at_the_same_moment_goes_first(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon looked before this run was STARTED, and launches after this one has looked."""
-    monkeypatch.setattr(turns, "LAUNCH_SECONDS", 2.0)
+    monkeypatch.setattr(turns, "LAUNCH_SECONDS", 600.0)
     other = queued(instance)
     command = Command(instance)
     until(told)
     report(instance, other, dg.DagsterEventType.RUN_START)
-    time.sleep(3)
+    time.sleep(1)
     assert most_at_once() == 0
     report(instance, other, dg.DagsterEventType.RUN_SUCCESS)
     assert command.succeeds()
@@ -158,6 +166,38 @@ def test_a_pool_s_limit_is_what_counts(instance: dg.DagsterInstance) -> None:
     instance.event_log_storage.set_concurrency_slots("models", 2)
     assert Here(instance).execute(assets=MODEL).success
     assert statuses(instance) == ["STARTED", "SUCCESS"]
+
+
+@pytest.mark.parametrize("gap", [0.001, 0.01, 0.04])
+def test_a_signal_that_is_said_twice_leaves_no_run_under_way(instance: dg.DagsterInstance, gap: float) -> None:
+    queued(instance, dg.DagsterEventType.RUN_START)
+    command = Command(instance)
+    until(told)
+    command.send(signal.SIGHUP)
+    time.sleep(gap)
+    command.send(signal.SIGHUP)
+    assert not command.succeeds()
+    assert statuses(instance) == ["CANCELED", "STARTED"]
+
+
+def test_a_run_whose_end_could_not_be_written_down_is_found_by_its_lock(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Here(instance)
+    (tmp_path / "go").touch()
+    monkeypatch.setattr(here.instance, "get_run_by_id", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        here.execute(assets=PLAIN)
+    assert len(run_lock.free(tmp_path / "runs")) == 1
+
+
+def test_a_pool_that_is_closed_is_waited_for(instance: dg.DagsterInstance) -> None:
+    instance.event_log_storage.set_concurrency_slots("models", 0)
+    command = Command(instance)
+    until(told)
+    assert most_at_once() == 0
+    instance.event_log_storage.set_concurrency_slots("models", 1)
+    assert command.succeeds()
 
 
 def test_a_run_without_pools_waits_for_none(instance: dg.DagsterInstance) -> None:
