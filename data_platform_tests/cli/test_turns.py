@@ -173,9 +173,9 @@ def test_a_signal_that_is_said_twice_leaves_no_run_under_way(instance: dg.Dagste
     queued(instance, dg.DagsterEventType.RUN_START)
     command = Command(instance)
     until(told)
-    command.send(signal.SIGHUP)
+    command.send(signal.SIGTERM)
     time.sleep(gap)
-    command.send(signal.SIGHUP)
+    command.send(signal.SIGTERM)
     assert not command.succeeds()
     assert statuses(instance) == ["CANCELED", "STARTED"]
 
