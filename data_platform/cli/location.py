@@ -20,6 +20,7 @@ from data_platform.automation.abandoned import report_abandoned
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
 from data_platform.cli.outcome import RunOutcome, outcome_of
+from data_platform.cli.signals import undisturbed
 from data_platform.cli.turns import wait_for_turn
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
@@ -168,12 +169,13 @@ class CodeLocation:
         try:
             yield
         except BaseException as error:
-            run = self.instance.get_run_by_id(run_id)
-            if run is not None and not run.is_finished:
-                if isinstance(error, Exception):
-                    self.instance.report_run_failed(run, str(error))
-                else:
-                    self.instance.report_run_canceled(run, "The command that executed it was interrupted.")
+            with undisturbed():
+                run = self.instance.get_run_by_id(run_id)
+                if run is not None and not run.is_finished:
+                    if isinstance(error, Exception):
+                        self.instance.report_run_failed(run, str(error))
+                    else:
+                        self.instance.report_run_canceled(run, "The command that executed it was interrupted.")
             raise
 
     @contextmanager

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_as_by_ctrl_c() -> None:
@@ -17,8 +21,18 @@ def end_as_by_ctrl_c() -> None:
         signal.signal(signal.SIGHUP, _interrupt)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # said twice (`timeout make run`) it doesn't break off the way out
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Meanwhile these signals, which are often said twice (`timeout make run`), don't break off the way out."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
     ctrl_c = signal.getsignal(signal.SIGINT)  # Dagster's own, while it stores an event or a step works
     if callable(ctrl_c):
         ctrl_c(signal.SIGINT, frame)

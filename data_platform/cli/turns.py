@@ -4,9 +4,9 @@ launches, and for no other.
 A run that uses pools is STARTED first, which the queue counts as a use of its pools: it launches none beside. Then it
 waits, before its first step, until those before it have ended: every run that the queue launched, and of the runs that
 other commands execute those that were made earlier. So two never wait for each other, and two that begin at the same
-moment see each other. A run that is on its way when this one looks, queued or made and not yet started, is waited for
-some seconds: the queue's daemon may have looked before this one was STARTED, and launch it still. A daemon that takes
-longer than these between its look and its launch is the gap that remains.
+moment see each other. A run that is in the queue when this one looks is waited for some seconds: the queue's daemon may
+have looked before this one was STARTED, and launch it still. A daemon that takes longer than these between its look and
+its launch is the gap that remains.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ def _wait(
     told: float | None = None
     while True:
         report_abandoned()
-        statuses = _UNDER_WAY + (_ON_ITS_WAY if time.monotonic() - began < LAUNCH_SECONDS else [])
-        taken = _taken(instance, mine, statuses)
+        taken = _taken(instance, mine, launching=time.monotonic() - began < LAUNCH_SECONDS)
         if taken is None:
             return
         waited = time.monotonic() - began
@@ -74,9 +73,11 @@ def _wait(
         time.sleep(_POLL_SECONDS)
 
 
-def _taken(instance: dg.DagsterInstance, mine: dg.RunRecord, statuses: list[dg.DagsterRunStatus]) -> str | None:
-    """What it waits for, in words; None where each of its pools has a place for it."""
-    others = [one for one in instance.get_run_records(dg.RunsFilter(statuses=statuses)) if _is_before(one, mine)]
+def _taken(instance: dg.DagsterInstance, mine: dg.RunRecord, launching: bool) -> str | None:
+    """What it waits for, in words; None where each of its pools has a place for it. `launching`: the queue's daemon may
+    still launch what is on its way."""
+    filters = dg.RunsFilter(statuses=_UNDER_WAY + _ON_ITS_WAY)
+    others = [one for one in instance.get_run_records(filters) if _is_before(one, mine, launching)]
     users = {pool: [one for one in others if pool in _pools(one)] for pool in sorted(_pools(mine))}
     limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
     for pool, before in users.items():
@@ -91,10 +92,12 @@ def _taken(instance: dg.DagsterInstance, mine: dg.RunRecord, statuses: list[dg.D
     return None
 
 
-def _is_before(other: dg.RunRecord, mine: dg.RunRecord) -> bool:
-    """One that the queue launched looks at nothing; of those that look, the one that was made first goes first."""
-    by_the_queue = other.dagster_run.remote_job_origin is not None
-    return other.storage_id != mine.storage_id and (by_the_queue or other.storage_id < mine.storage_id)
+def _is_before(other: dg.RunRecord, mine: dg.RunRecord, launching: bool) -> bool:
+    """One that the queue launches looks at nothing; of those that look, the one that was made first goes first, even
+    where it has not come to look yet."""
+    if other.dagster_run.remote_job_origin is None:
+        return other.storage_id < mine.storage_id
+    return launching or other.dagster_run.status in _UNDER_WAY
 
 
 def _pools(record: dg.RunRecord) -> set[str]:
