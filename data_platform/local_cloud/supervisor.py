@@ -108,7 +108,8 @@ class LocalCloud:
                 wanted = known.get(name, preferred)
                 ports[name] = choose([] if elsewhere else [wanted, preferred], set(ports.values()))
                 if ports[name] != wanted:
-                    report(f"{name}: port {wanted} may be another program's, using {ports[name]}")
+                    why = "may be wanted" if elsewhere else "is taken"
+                    report(f"{name}: port {wanted} {why} by another program, using {ports[name]}")
         return ports
 
     def _has_lost_a_part(self) -> bool:
