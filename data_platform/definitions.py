@@ -7,10 +7,10 @@ from pathlib import Path
 import dagster as dg
 
 from data_platform.automation.assembly import automation
-from data_platform.automation.executor import run_executor
 from data_platform.components.loading import load_components
 from data_platform.environment import settings
 from data_platform.resources import all_resources
+from data_platform.runs.executor import run_executor
 
 PACKAGE = Path(__file__).parent
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform.landing.bucket import Pending
+from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 
 LANDING_TAG = "data_platform/landing"
 ATTEMPTS = 4

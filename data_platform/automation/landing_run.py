@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from data_platform.automation.checks import feed_check_results
-from data_platform.automation.usage import usage_metadata
 from data_platform.environment import settings
 from data_platform.landing.bucket import landed_at
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import pending_of
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
+from data_platform.runs.usage import usage_metadata
 from data_platform.warehouse.preview import preview
 
 if TYPE_CHECKING:

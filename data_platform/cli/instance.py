@@ -23,7 +23,7 @@ def instance(to: Path | None) -> None:
       DATA_PLATFORM_RUNS_ON=ecs data-platform instance          what is missing for runs as Fargate tasks
       data-platform instance --to /opt/dagster
     """
-    from data_platform.instance import TEMPLATE, render, write
+    from data_platform.runs.instance import TEMPLATE, render, write
 
     if to is not None:
         click.echo(f"written: {write(to)}", err=True)

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import dagster as dg
 
-from data_platform.automation.abandoned import report_abandoned
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
 from data_platform.cli.outcome import RunOutcome, outcome_of
@@ -25,6 +24,7 @@ from data_platform.cli.turns import wait_for_turn
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 from data_platform.run_lock import folder_in, held
+from data_platform.runs.abandoned import report_abandoned
 
 # The names by which Dagster itself knows them: the job of a run that selects assets, and the daemon's tags.
 ASSET_JOB = "__ASSET_JOB"

@@ -104,7 +104,7 @@ def _end_abandoned(locks: Path) -> None:
     """What an earlier `dev` or `run` left behind when it was killed counts as failed, and is taken up again."""
     import dagster as dg
 
-    from data_platform.automation.abandoned import report_abandoned
+    from data_platform.runs.abandoned import report_abandoned
 
     with dg.DagsterInstance.get() as instance:
         for run_id in report_abandoned(instance, locks):

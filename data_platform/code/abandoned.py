@@ -19,7 +19,7 @@ LOOK_SECONDS = 5.0
 AGAIN_SECONDS = 60.0
 """The pause after a report that failed: Dagster's database may be away."""
 REPORT_SECONDS = 120.0
-_REPORT = ("-W", "ignore", "-m", "data_platform.automation.abandoned")
+_REPORT = ("-W", "ignore", "-m", "data_platform.runs.abandoned")
 
 
 @contextmanager

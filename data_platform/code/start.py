@@ -66,7 +66,7 @@ def prepare(command: Sequence[str], environment: Environment) -> None:
     if home and command[:2] != ["dagster", "api"] and not (Path(home) / "dagster.yaml").exists():
         # Rendering needs the settings, and pydantic with them; not imported by name, as a package of the engine's
         # layer can't know it.
-        importlib.import_module("data_platform.instance").write(Path(home))
+        importlib.import_module("data_platform.runs.instance").write(Path(home))
     if environment.get("DATA_PLATFORM_CODE_URL") and environment.get("DATA_PLATFORM_CODE_COMMIT"):
         _take_code(environment)
     if environment.get("DATA_PLATFORM_DBT_URL") and not _starts_with(command, _WITHOUT_DEFINITIONS):

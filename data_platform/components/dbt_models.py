@@ -7,8 +7,8 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from data_platform.automation.compute import Compute
 from data_platform.environment import settings
+from data_platform.runs.sizes import Compute
 
 # Unit tests prove the SQL before it is merged; they say nothing of the data.
 BUILD = ("build", "--exclude-resource-type", "unit_test")

@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
-from data_platform.automation.compute import Compute
 from data_platform.automation.conditions import follows_its_tables
-from data_platform.automation.usage import usage_metadata
+from data_platform.runs.sizes import Compute
+from data_platform.runs.usage import usage_metadata
 
 
 class ModelTranslator(DagsterDbtTranslator):

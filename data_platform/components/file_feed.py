@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from data_platform.automation.compute import Compute
 from data_platform.components.scaffolds import FileFeedScaffolder
 from data_platform.landing.feed import FeedDeclaration, FeedRules
+from data_platform.runs.sizes import Compute
 
 
 class FileFeedAttributes(FeedDeclaration):

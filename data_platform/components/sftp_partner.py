@@ -9,12 +9,12 @@ from pathlib import Path
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
-from data_platform.automation.compute import Compute
 from data_platform.components.defs_yaml import DefinitionInvalid, load_attributes
 from data_platform.components.file_feed import FileFeed, FileFeedAttributes
 from data_platform.components.landing_assets import Feed, landing_definitions
 from data_platform.components.scaffolds import SftpPartnerScaffolder
 from data_platform.environment import settings
+from data_platform.runs.sizes import Compute
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from dataclasses import replace
 from dotenv import dotenv_values
 from filelock import FileLock, Timeout
 
-from data_platform import instance
 from data_platform.environment import RunsOn, Settings
 from data_platform.landing.partners import PartnerAccess, partner_declarations
 from data_platform.local_cloud import aws, postgres, provisioning, warehouse
@@ -38,6 +37,7 @@ from data_platform.local_cloud.processes import (
 )
 from data_platform.local_cloud.spec import CloudSpec, cloud_environment, dotenv_text
 from data_platform.local_cloud.status import PartStatus, part_status
+from data_platform.runs import instance
 
 READY_SECONDS = 90.0
 UNRESPONSIVE_SECONDS = 8.0

@@ -12,12 +12,12 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
 from data_platform.components.landing_assets import Feed, landing_definitions
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import Ready
+from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform_tests.landing.test_inbox import NOW, Objects, feed
 
 WEEK = [f"inbound/p/f_202603{day:02}.csv" for day in range(1, 8)]

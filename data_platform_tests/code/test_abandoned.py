@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 EXECUTOR = f"""
 sys.modules.pop("data_platform")
 sys.path.insert(0, {str(ROOT)!r})
-from data_platform.automation.executor import run_executor
+from data_platform.runs.executor import run_executor
 from data_platform.environment import settings
 defs = dg.Definitions.merge(
     defs, dg.Definitions(executor=run_executor(settings().model_copy(update={{"runs_on": "process"}})))

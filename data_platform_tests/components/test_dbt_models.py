@@ -13,10 +13,10 @@ import yaml
 
 import data_platform
 from data_platform.automation.freshness import CHECK
-from data_platform.automation.provenance import commits
 from data_platform.components import DbtModels
 from data_platform.components.dbt_models import DbtModelsAttributes
 from data_platform.environment import settings
+from data_platform.runs.provenance import commits
 from data_platform.transform.manifest import ManifestUnusable
 
 PACKAGE = Path(data_platform.__file__).parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from data_platform.automation.usage import usage_metadata
+from data_platform.runs.usage import usage_metadata
 
 HOLD = "x = bytearray(150 * 1024 * 1024); print(len(x), flush=True); input()"
 

@@ -16,10 +16,10 @@ import yaml
 from dagster._core.instance.config import dagster_instance_config
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from data_platform import instance
-from data_platform.automation.compute import DEFAULT
 from data_platform.environment import Settings, SettingsError
 from data_platform.environment.groups import fields_of
+from data_platform.runs import instance
+from data_platform.runs.sizes import DEFAULT
 from data_platform_tests.end_to_end.platform import wait_for
 from data_platform_tests.test_environment import PRODUCTION as ANY_PRODUCTION
 

@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dagster_aws.ecs import EcsRunLauncher
 from dagster_aws.ecs.utils import get_task_logs
 
-from data_platform.automation.coordinator import SPOT_TAG
-from data_platform.automation.task_end import SPOT_INTERRUPTION, is_shortage, why_it_ended
+from data_platform.runs.queue import SPOT_TAG
+from data_platform.runs.task_end import SPOT_INTERRUPTION, is_shortage, why_it_ended
 
 ARN_TAG, CLUSTER_TAG = "ecs/task_arn", "ecs/cluster"
 SHORTAGE_SECONDS = 480.0

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from data_platform import run_lock
-from data_platform.automation.abandoned import report_abandoned
+from data_platform.runs.abandoned import report_abandoned
 
 RUN = "00000000-0000-0000-0000-000000000001"
 STARTED = dg.DagsterRunStatus.STARTED

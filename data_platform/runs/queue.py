@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.compute import Compute, fit, fit_storage, largest, one_up
+from data_platform.runs.sizes import Compute, fit, fit_storage, largest, one_up
 
 IMAGE_TAG = "dagster/image"
 COMMIT_TAG = "data_platform/commit"

@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from data_platform import run_lock
-from data_platform.automation.executor import run_executor
 from data_platform.environment import settings
+from data_platform.runs.executor import run_executor
 
 
 @dg.op

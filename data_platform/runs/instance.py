@@ -16,7 +16,7 @@ import yaml
 from data_platform.environment import Settings, SettingsError, settings
 from data_platform.environment.groups import fields_of
 
-TEMPLATE = Path(__file__).resolve().parents[1] / "deploy" / "dagster.yaml"
+TEMPLATE = Path(__file__).resolve().parents[2] / "deploy" / "dagster.yaml"
 _WHOLE = re.compile(r"\$\{(\w+)\}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data_platform.automation.provenance import commits
+from data_platform.runs.provenance import commits
 
 
 def usage_metadata() -> dict[str, Any]:

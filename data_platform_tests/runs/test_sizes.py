@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data_platform.automation.compute import DEFAULT, SIZES, Compute, fit, largest, one_up
+from data_platform.runs.sizes import DEFAULT, SIZES, Compute, fit, largest, one_up
 
 PAIRS = [(cpu, memory) for cpu, memories in SIZES.items() for memory in memories]
 LARGEST = PAIRS[-1]

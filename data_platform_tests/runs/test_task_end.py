@@ -18,8 +18,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
-from data_platform.automation.task_end import Ended, is_shortage, why_it_ended
+from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
+from data_platform.runs.task_end import Ended, is_shortage, why_it_ended
 
 
 def task(exit_code: int | None, code: str = "EssentialContainerExited", reason: str = "", container: str = "") -> Ended:

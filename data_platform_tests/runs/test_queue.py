@@ -19,9 +19,9 @@ from dagster._core.test_utils import MockedRunLauncher, in_process_test_workspac
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
-from data_platform.automation import coordinator
-from data_platform.automation.compute import Compute
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, tags_of
+from data_platform.runs import queue
+from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, tags_of
+from data_platform.runs.sizes import Compute
 
 SMALL, LARGE, SILENT = Compute(cpu=512, memory=4096, spot=True), Compute(memory=16384, ephemeral_storage=50), Compute()
 COMMIT = "3b9c" * 10
@@ -121,7 +121,7 @@ CODE = LoadableTargetOrigin(python_file=__file__)
 DEFINITIONS = dg.Definitions(assets=[model], jobs=[dg.define_asset_job("daily", [model])])
 
 
-def queue(default_limit: int = 1, postgres_url: str | None = None) -> dict[str, Any]:
+def queued_instance(default_limit: int = 1, postgres_url: str | None = None) -> dict[str, Any]:
     """An instance with the platform's queue, whose launches start nothing."""
     platform = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
     found = {
@@ -189,7 +189,7 @@ def test_of_many_that_submit_the_first_run_of_a_pool_none_fails(local_cloud: Map
 
     def limit(pool: str) -> None:
         together.wait()
-        coordinator._limit([pool], instance)
+        queue._limit([pool], instance)
 
     with (
         dg.instance_for_test(queue(postgres_url=local_cloud["DAGSTER_POSTGRES_URL"])) as instance,
@@ -205,9 +205,9 @@ def test_of_many_that_submit_the_first_run_of_a_pool_none_fails(local_cloud: Map
 def test_a_new_default_limit_is_that_of_pools_that_have_the_old_one(local_cloud: Mapping[str, str]) -> None:
     url, pool, by_hand = local_cloud["DAGSTER_POSTGRES_URL"], f"pool-{uuid4()}", f"pool-{uuid4()}"
     with dg.instance_for_test(queue(1, url)) as instance:
-        coordinator._limit([pool, by_hand], instance)
+        queue._limit([pool, by_hand], instance)
         instance.event_log_storage.set_concurrency_slots(by_hand, 1)
     with dg.instance_for_test(queue(2, url)) as instance:
-        coordinator._limit([pool, by_hand], instance)
+        queue._limit([pool, by_hand], instance)
         limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
         assert (limits[pool], limits[by_hand]) == (2, 1)

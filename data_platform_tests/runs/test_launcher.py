@@ -22,8 +22,8 @@ from botocore.exceptions import (
 )
 from dagster_aws.ecs import EcsRunLauncher
 
-from data_platform.automation import fargate
-from data_platform.automation.fargate import FargateRunLauncher, _pauses
+from data_platform.runs import launcher as launching
+from data_platform.runs.launcher import FargateRunLauncher, _pauses
 from data_platform_tests.end_to_end.platform import wait_for
 
 
@@ -78,7 +78,7 @@ class Launches:
 @pytest.fixture
 def launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launches]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(fargate, "_pauses", lambda: repeat(0.02))
+    monkeypatch.setattr(launching, "_pauses", lambda: repeat(0.02))
     launcher = FargateRunLauncher(run_task_kwargs={"cluster": "c"})
     launcher.ecs = SimpleNamespace(list_tasks=lambda **_: {"taskArns": []})
     # Not in memory: there, whoever reads while another thread writes is refused instead of waiting.
@@ -86,7 +86,7 @@ def launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launch
         launcher.register_instance(instance)
         found = Launches(launcher, instance)
         monkeypatch.setattr(EcsRunLauncher, "launch_run", lambda _, context: found.take(_, context))
-        monkeypatch.setattr(fargate, "WATCH_SECONDS", 0.02)
+        monkeypatch.setattr(launching, "WATCH_SECONDS", 0.02)
         yield found
         for run in instance.get_runs():  # nobody watches a run that has ended
             instance.report_run_failed(run)
@@ -113,7 +113,7 @@ def test_a_launch_that_waits_for_capacity_returns_and_is_made_when_there_is_some
 
 
 def test_a_launch_that_waited_in_vain_fails_its_run(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fargate, "SHORTAGE_SECONDS", 0.1)
+    monkeypatch.setattr(launching, "SHORTAGE_SECONDS", 0.1)
     launches.answer = no_capacity
     waiting = launches.run()
     launches.launcher.launch_run(waiting)
@@ -268,7 +268,7 @@ def test_the_reason_of_an_end_is_told_although_the_log_cannot_be_read(
     def unreadable(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(fargate, "get_task_logs", unreadable)
+    monkeypatch.setattr(launching, "get_task_logs", unreadable)
     launches.launcher.ecs = Ecs(STOPPED)
     tags = {"ecs/task_arn": "arn:task", "ecs/cluster": "c"}
     launches.answer = lambda: launches.instance.add_run_tags(run.dagster_run.run_id, tags)

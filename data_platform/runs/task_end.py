@@ -15,8 +15,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from data_platform.automation.compute import one_up
-from data_platform.automation.coordinator import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
+from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
+from data_platform.runs.sizes import one_up
 
 SPOT_INTERRUPTION = "SpotInterruption"
 """ECS's stop code of a task that Fargate Spot took back."""

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from data_platform.automation.storage import PooledPostgresStorage
+from data_platform.runs.storage import PooledPostgresStorage
 
 pytestmark = pytest.mark.server
 
