@@ -167,14 +167,14 @@ def dequeue(instance: dg.DagsterInstance, workspace: object) -> list[str]:
 
 
 def test_of_the_first_runs_of_a_pool_that_come_together_one_waits() -> None:
-    with dg.instance_for_test(queue()) as instance, in_process_test_workspace(instance, CODE) as workspace:
+    with dg.instance_for_test(queued_instance()) as instance, in_process_test_workspace(instance, CODE) as workspace:
         submit(instance, workspace)
         submit(instance, workspace)
         assert dequeue(instance, workspace) == ["QUEUED", "STARTING"]
 
 
 def test_a_run_whose_code_server_is_away_stays_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    with dg.instance_for_test(queue()) as instance, in_process_test_workspace(instance, CODE) as workspace:
+    with dg.instance_for_test(queued_instance()) as instance, in_process_test_workspace(instance, CODE) as workspace:
         submit(instance, workspace)
         monkeypatch.setattr(Launcher, "away", True)
         assert dequeue(instance, workspace) == ["QUEUED"]
@@ -192,7 +192,7 @@ def test_of_many_that_submit_the_first_run_of_a_pool_none_fails(local_cloud: Map
         queue._limit([pool], instance)
 
     with (
-        dg.instance_for_test(queue(postgres_url=local_cloud["DAGSTER_POSTGRES_URL"])) as instance,
+        dg.instance_for_test(queued_instance(postgres_url=local_cloud["DAGSTER_POSTGRES_URL"])) as instance,
         ThreadPoolExecutor(4) as threads,
     ):
         for pool in pools:
@@ -204,10 +204,10 @@ def test_of_many_that_submit_the_first_run_of_a_pool_none_fails(local_cloud: Map
 @pytest.mark.server
 def test_a_new_default_limit_is_that_of_pools_that_have_the_old_one(local_cloud: Mapping[str, str]) -> None:
     url, pool, by_hand = local_cloud["DAGSTER_POSTGRES_URL"], f"pool-{uuid4()}", f"pool-{uuid4()}"
-    with dg.instance_for_test(queue(1, url)) as instance:
+    with dg.instance_for_test(queued_instance(1, url)) as instance:
         queue._limit([pool, by_hand], instance)
         instance.event_log_storage.set_concurrency_slots(by_hand, 1)
-    with dg.instance_for_test(queue(2, url)) as instance:
+    with dg.instance_for_test(queued_instance(2, url)) as instance:
         queue._limit([pool, by_hand], instance)
         limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
         assert (limits[pool], limits[by_hand]) == (2, 1)
