@@ -1,4 +1,4 @@
-"""What the platform costs, each a ratio within one run: `make bench`, or `python -m data_platform_tests.benchmarks`.
+"""What the platform costs, each benchmark a ratio within one run: `make bench`.
 
-One module a benchmark, with `run(options) -> dict`; figures of the last full run are in docs/benchmarks.md.
+One module per benchmark, with `run(options) -> dict`. docs/benchmarks.md has the figures of the last full run.
 """

@@ -1,10 +1,10 @@
-"""Runs the benchmarks and writes what they came to.
+"""Runs the benchmarks and writes the results.
 
     python -m data_platform_tests.benchmarks [--only NAME [--write]] [--quick] [--whole]
 
-A full run writes docs/benchmarks.json, and docs/benchmarks.md from it; `--quick` only prints, and so does `--only`,
-unless `--write` puts what it found in the place of what stands there. The demo's whole day with 2 million rows is run
-by `--whole`: it takes longer than all the others.
+A full run writes docs/benchmarks.json and, from it, docs/benchmarks.md. `--quick` only prints. `--only` prints too, unless
+`--write` replaces that benchmark's figures on the page. `--whole` adds the demo's day with 2 million rows, which takes
+longer than all the others together.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _PACKAGES = ("dagster", "dlt", "duckdb", "pyarrow", "pydantic", "obstore", "boto
 _PAGE = """\
 # Benchmarks
 
-What the platform costs, each measured beside a peer within one run. Made by `make bench`; nothing below is edited by
-hand.
+What the platform costs. Each row compares it with a peer in the same run. `make bench` writes this page; nobody edits it
+by hand.
 
 {table}
 
-`less` is how many times less ours costs than the first peer named: CPU seconds, except for orchestration, where it is
-wall time, and for packing, where it is tasks. Peak memory is of our own process. Measured on {machine}, {date}.
-
-What is measured exactly is said at the top of each module in `data_platform_tests/benchmarks/`; every figure that was
-taken is in [benchmarks.json](benchmarks.json).
+`less` says how many times less ours costs than the first peer: in CPU seconds, but in wall time for orchestration and in
+tasks for packing. Peak memory is that of our own process. Measured on {machine}, {date}.
+{floors}
+Each module in `data_platform_tests/benchmarks/` says at its top what exactly it measures. [benchmarks.json](benchmarks.json)
+has every figure.
 
 To repeat it on a quiet machine (some minutes):
 
@@ -53,7 +53,7 @@ To repeat it on a quiet machine (some minutes):
 make bench                                                  # writes this page
 make bench ARGS=--whole                                     # with the demo's whole day, from SFTP to marts
 .venv/bin/python -m data_platform_tests.benchmarks --only landing_tick
-.venv/bin/python -m data_platform_tests.benchmarks --quick  # seconds; small sizes, so no figures to quote
+.venv/bin/python -m data_platform_tests.benchmarks --quick  # some seconds; the sizes are too small to quote the figures
 ```
 """
 
@@ -102,14 +102,23 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def floors(results: list[dict[str, Any]]) -> str:
+    """Why targets are missed, as a Markdown section; empty where every target is met."""
+    missed = [one for one in results if one["target"] and not one["met"]]
+    if not missed:
+        return ""
+    lines = [f"- **{one['what']}**: {one.get('floor') or 'not explained yet.'}" for one in missed]
+    return "\n## Targets that are missed\n\n" + "\n".join(lines) + "\n"
+
+
 def merged(there: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results that stand on the page, with new ones in their places."""
+    """The results on the page, with new ones in place of old ones of the same name."""
     by_name = {one["name"]: one for one in (*there, *new)}
     return [by_name[name] for name in BENCHMARKS if name in by_name]
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """The machine and the packages that the figures depend on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cores": os.cpu_count(),
@@ -139,9 +148,11 @@ def _version(package: str) -> str | None:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m data_platform_tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="only this one (may be repeated)")
+    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="run only this one (may be repeated)")
     parser.add_argument("--write", action="store_true", help="with --only: put the figures on the page")
-    parser.add_argument("--quick", action="store_true", help="small sizes: whether they run, not what they come to")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: shows that they run; the figures mean nothing"
+    )
     parser.add_argument("--whole", action="store_true", help="also the demo's whole day, from SFTP to marts")
     given = parser.parse_args()
     results = []
@@ -160,7 +171,9 @@ def main() -> None:
     report = {"date": today, "machine": here, "results": results}
     (docs / "benchmarks.json").write_text(json.dumps(report, indent=1) + "\n")
     told = f"{here['cores']} cores ({here['processor']}), {here['memory_gib']} GiB, Python {here['python']}"
-    (docs / "benchmarks.md").write_text(_PAGE.format(table=table(results), machine=told, date=today))
+    (docs / "benchmarks.md").write_text(
+        _PAGE.format(table=table(results), floors=floors(results), machine=told, date=today)
+    )
 
 
 if __name__ == "__main__":

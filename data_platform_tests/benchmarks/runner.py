@@ -1,6 +1,6 @@
-"""Measures sides of a benchmark, each in a process of its own, and says what a benchmark came to.
+"""Measures the sides of a benchmark, each in its own process, and puts the figures in one form.
 
-What is measured is in the benchmarks' modules; how results are shown is in `__main__.py`.
+The benchmarks' modules say what is measured; `__main__.py` shows the results.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class SideFailed(Exception):
 
 
 def measured(module: str, side: str, options: Mapping[str, Any], *, times: int = 1, by: str = "cpu") -> dict[str, Any]:
-    """Runs `sides[side](options)` of a module in a fresh process, `times` times, and gives the run that was best `by`
-    a figure: what the side returned, with `cpu` (seconds, user and system, of the whole process) and `peak_mb`."""
+    """Runs `sides[side](options)` of a module `times` times, each in a fresh process. Returns the run with the lowest
+    `by`: what the side returned, with `cpu` (user and system seconds of the whole process) and `peak_mb`."""
     runs = [_once(module, side, options) for _ in range(times)]
     return min(runs, key=lambda run: float(run[by]))
 
@@ -45,13 +45,13 @@ def _once(module: str, side: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The platform's defaults, whatever this shell or a running local cloud says."""
+    """The platform's default settings, whatever this shell or a running local cloud has set."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
     return {**kept, "PYTHONPATH": str(ROOT), "DATA_PLATFORM_STATE_DIR": str(folder), "DAGSTER_HOME": str(folder)}
 
 
 def child(sides: Mapping[str, Any]) -> None:
-    """The `__main__` of a benchmark's module: runs one side and prints its figures as the last line."""
+    """The `__main__` of a benchmark's module: runs one side and prints its figures on the last line."""
     import resource
     import time
 
@@ -62,10 +62,10 @@ def child(sides: Mapping[str, Any]) -> None:
 
 def result(
     name: str, what: str, *, ours: str, peer: str, ratio: float | None, peak_mb: float | None, target: str, met: bool,
-    measured: Mapping[str, Any],
+    measured: Mapping[str, Any], floor: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """What a benchmark came to. `ours` and `peer` are figures with their units; `ratio` says how many times less ours
-    costs; `measured` is everything that was taken."""
+    """A benchmark's result. `ours` and `peer` are figures with their units; `ratio` says how many times less ours
+    costs; `measured` holds every figure; `floor` says, where the target is missed, how low it can go and why."""
     return {
         "name": name,
         "what": what,
@@ -75,6 +75,7 @@ def result(
         "peak_mb": None if peak_mb is None else round(peak_mb),
         "target": target,
         "met": met,
+        "floor": floor,
         "measured": _rounded(measured),
     }
 

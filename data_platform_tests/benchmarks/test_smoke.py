@@ -1,4 +1,4 @@
-"""Each benchmark runs, at sizes that say nothing of its figures."""
+"""Each benchmark runs, at sizes too small for its figures to mean anything."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, merged, table
+from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, floors, merged, table
 from data_platform_tests.benchmarks.runner import SideFailed, measured
 from data_platform_tests.end_to_end.platform import patience
 
-KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "measured"}
+KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "floor", "measured"}
 SERVERS = {"per_table", "push_to_run"}
 SHOWN_SECONDS = 60
 """From a push until the UI shows the new code: six times what it takes, so that a step that stalls is seen here."""
@@ -43,6 +43,8 @@ def test_a_side_that_fails_is_told_with_what_it_wrote() -> None:
 def test_a_target_that_is_missed_stands_out() -> None:
     missed: dict[str, Any] = dict.fromkeys(KEYS, "") | {"ratio": 0.5, "peak_mb": 100, "target": "1 s", "met": False}
     assert "**no**" in table([missed])
+    assert "two seconds at least" in floors([missed | {"floor": "two seconds at least"}])
+    assert floors([missed | {"met": True}]) == ""
 
 
 def test_one_benchmark_taken_again_replaces_its_own_figures_only() -> None:
