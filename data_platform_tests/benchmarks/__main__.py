@@ -2,9 +2,9 @@
 
     python -m data_platform_tests.benchmarks [--only NAME [--write]] [--quick] [--whole]
 
-A full run writes docs/benchmarks.json and, from it, docs/benchmarks.md. `--quick` only prints. `--only` prints too, unless
-`--write` replaces that benchmark's figures on the page. `--whole` adds the demo's day with 2 million rows, which takes
-longer than all the others together.
+A full run writes docs/benchmarks.json and, from it, docs/benchmarks.md. `--quick` only prints. `--only` prints too,
+unless `--write` replaces that benchmark's figures on the page. `--whole` adds the demo's day with 2 million rows, which
+takes longer than all the others together.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _PACKAGES = ("dagster", "dlt", "duckdb", "pyarrow", "pydantic", "obstore", "boto
 _PAGE = """\
 # Benchmarks
 
-What the platform costs. Each row compares it with a peer in the same run. `make bench` writes this page; nobody edits it
-by hand.
+What the platform costs. Each row compares it with a peer in the same run. `make bench` writes this page; nobody edits
+it by hand.
 
 {table}
 
-`less` says how many times less ours costs than the first peer: in CPU seconds, but in wall time for orchestration and in
-tasks for packing. Peak memory is that of our own process. Measured on {machine}, {date}.
+`less` says how many times less ours costs than the first peer: in CPU seconds, but in wall time for orchestration and
+in tasks for packing. Peak memory is that of our own process. Measured on {machine}, {date}.
 {floors}
-Each module in `data_platform_tests/benchmarks/` says at its top what exactly it measures. [benchmarks.json](benchmarks.json)
-has every figure.
+Each module in `data_platform_tests/benchmarks/` says at its top what exactly it measures.
+[benchmarks.json](benchmarks.json) has every figure.
 
 To repeat it on a quiet machine (some minutes):
 
