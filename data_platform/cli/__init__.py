@@ -28,18 +28,20 @@ COMMANDS: Mapping[str, Command] = {
     "down": Command(f"{_LOCAL}:down", "Stop the local cloud; its data is kept."),
     "status": Command(f"{_LOCAL}:status", "Show which parts of the local cloud run, and where."),
     "reset": Command(f"{_LOCAL}:reset", "Stop the local cloud and remove everything it keeps."),
-    "run": Command("data_platform.cli.run:run", "Take in what has landed and build what follows from it."),
-    "dev": Command("data_platform.cli.shell:dev", "Open Dagster's UI, with sensors and schedules at work."),
+    "run": Command("data_platform.cli.run.command:run", "Take in what has landed and build what follows from it."),
+    "dev": Command("data_platform.cli.dev:dev", "Open Dagster's UI, with sensors and schedules at work."),
     "code-server": Command("data_platform.cli.code_server:code_server", "Serve a branch's or tag's code to Dagster."),
-    "deliveries": Command("data_platform.cli.deliveries:deliveries", "See what partners delivered; replay it."),
+    "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "See what partners delivered; replay it."),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables."),
-    "check": Command("data_platform.cli.checks:check", "Check every defs.yaml, without connecting to anything."),
-    "doctor": Command("data_platform.cli.doctor:doctor", "Find out what is wrong with settings and connections."),
-    "env": Command("data_platform.cli.shell:env", "Print the settings as a shell's export lines."),
+    "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
+    "doctor": Command(
+        "data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."
+    ),
+    "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),
-    "dbt": Command("data_platform.cli.shell:dbt", "Run dbt with the platform's settings."),
-    "dbt-sources": Command("data_platform.transform.commands:dbt_sources", "Write dbt's sources from contracts."),
-    "dbt-manifest": Command("data_platform.transform.commands:dbt_manifest", "Parse the dbt project."),
+    "dbt": Command("data_platform.cli.dbt:dbt", "Run dbt with the platform's settings."),
+    "dbt-sources": Command("data_platform.cli.dbt:dbt_sources", "Write dbt's sources from contracts."),
+    "dbt-manifest": Command("data_platform.cli.dbt:dbt_manifest", "Parse the dbt project."),
 }
 
 

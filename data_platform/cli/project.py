@@ -19,7 +19,7 @@ DBT_PROJECT = ROOT / "dbt_project"
 WORKSPACE = ROOT / "workspace.yaml"
 
 
-def connected(report: Callable[[str], None]) -> Settings:
+def bring_up(report: Callable[[str], None]) -> Settings:
     """Settings with which everything can be reached, also by libraries that read the environment. In `local` this
     starts the local cloud where it is not up. Raises SettingsError, and what starting the local cloud raises."""
     wanted = settings()

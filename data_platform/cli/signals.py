@@ -22,7 +22,7 @@ def end_as_by_ctrl_c() -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
     """Meanwhile these signals, which are often said twice (`timeout make run`), don't break off the way out."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 import pytest
 
-from data_platform.cli.accounting import FeedAccount
-from data_platform.cli.deliveries import since
-from data_platform.cli.demo import scale_of
+from data_platform.cli.deliveries.command import since
+from data_platform.cli.deliveries.pending import _described
 from data_platform.cli.errors import explained
-from data_platform.cli.location import _BARE_KEY
 from data_platform.cli.output import duration, local_time, size
-from data_platform.cli.pending import _described
+from data_platform.cli.run.accounting import FeedAccount
+from data_platform.cli.run.demo import scale_of
+from data_platform.cli.run.location import _BARE_KEY
 from data_platform.environment import Settings, SettingsError, settings
 from data_platform.landing.bucket import Pending
 from data_platform.landing.inbox import Scan, Waiting

@@ -21,8 +21,8 @@ TICKS = """
 import os, signal, sys
 from datetime import timedelta
 from data_platform.automation import landing_history, landing_run
-from data_platform.cli.inbound import drain
-from data_platform.cli.location import CodeLocation
+from data_platform.cli.run.inbound import drain
+from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.project import landing_bucket
 from data_platform.definitions import defs
 from data_platform.environment import settings

@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 import data_platform
-from data_platform.transform.commands import dbt_sources
+from data_platform.cli.dbt import dbt_sources
 from data_platform.transform.sources import declared_sources, outdated, sources_file, sources_yaml, write_sources
 
 PACKAGE = Path(data_platform.__file__).parent

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from data_platform.cli import inbound
-from data_platform.cli.inbound import NothingComesOfIt, drain
-from data_platform.cli.outcome import RunOutcome
+from data_platform.cli.run import inbound
+from data_platform.cli.run.inbound import InboundStalled, drain
+from data_platform.cli.run.outcome import RunOutcome
 from data_platform.landing.inbox import Scan
 
 
@@ -51,7 +51,7 @@ def test_files_that_no_run_takes_in_are_not_waited_for_for_ever(monkeypatch: pyt
     left: Any = Scan(ready=[SimpleNamespace()])  # type: ignore[list-item]
     monkeypatch.setattr(inbound, "look", lambda bucket, where: left)
     idle: Any = Quiet(0)
-    with pytest.raises(NothingComesOfIt, match="No run has ended for 15 min, and a file should be taken in"):
+    with pytest.raises(InboundStalled, match="No run has ended for 15 min, and a file should be taken in"):
         drain(idle, SimpleNamespace(), on_wait=lambda n: None, on_run=lambda n, run: None)  # type: ignore[arg-type]
 
 

@@ -127,7 +127,7 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
       data-platform deliveries show 3f9ac2d81b07
       data-platform deliveries show readings_20260307T07-0500.csv --rejects 100
     """
-    from data_platform.cli.receipts import find, read_rejects
+    from data_platform.cli.deliveries.receipts import find, read_rejects
 
     with _ledger() as (wanted, connection):
         row = find(connection, wanted.snowflake.database, delivery)
@@ -160,7 +160,7 @@ def pending(as_json: bool) -> None:
     Example:
       data-platform deliveries pending
     """
-    from data_platform.cli.pending import pending_files
+    from data_platform.cli.deliveries.pending import pending_files
 
     wanted = settings().require_endpoints().adopt()
     files = pending_files(wanted)
@@ -186,7 +186,7 @@ def replay(delivery: str, yes: bool) -> None:
     Example:
       data-platform deliveries replay 3f9ac2d81b07
     """
-    from data_platform.cli.receipts import find, put_back, what_replay_does
+    from data_platform.cli.deliveries.receipts import find, put_back, what_replay_does
 
     with _ledger() as (wanted, connection):
         row = find(connection, wanted.snowflake.database, delivery)

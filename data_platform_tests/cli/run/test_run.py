@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server
 Ran = subprocess.CompletedProcess[str]
 Cli = Callable[..., Ran]
 CLI = Path(sys.executable).with_name("data-platform")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOT_TAKEN_IN = {
     "inbound/harbor_water/notes_for_the_city.txt": "unmatched",
     "inbound/harbor_water/readings_20260230T01-0500.csv": "unmatched",

@@ -1,24 +1,44 @@
-"""`data-platform dbt-sources` and `dbt-manifest`: what is derived from contracts and from the dbt project."""
+"""`data-platform dbt`, `dbt-sources`, `dbt-manifest`: dbt with the platform's settings, and its generated files."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 
-import data_platform
+from data_platform.cli.project import DBT_PROJECT, DEFS
 from data_platform.environment import SettingsError, settings
-from data_platform.transform.manifest import ManifestUnusable, build_manifest
-from data_platform.transform.sources import declared_sources, outdated, write_sources
 
-_PACKAGE = Path(data_platform.__file__).parent
 _project_dir = click.option(
     "--project-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=_PACKAGE.parent / "dbt_project",
+    default=DBT_PROJECT,
     show_default="dbt_project",
     help="The dbt project's folder.",
 )
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dbt(arguments: tuple[str, ...]) -> None:
+    """Run dbt on dbt_project/ (or DATA_PLATFORM_DBT_PROJECT_DIR) with the platform's settings; exits as dbt does.
+
+    \b
+    Examples:
+      data-platform dbt build --select marts
+      data-platform dbt show --inline "select * from {{ ref('city_daily') }}"
+      data-platform dbt --help
+    """
+    from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment
+
+    wanted = settings().require_endpoints()
+    project = wanted.dbt_code.project_dir or DBT_PROJECT
+    child = dbt_environment(wanted, project, artifacts_dir(wanted) / "by-hand")
+    sys.exit(subprocess.run(dbt_command(*arguments), cwd=project, env=child, check=False).returncode)
 
 
 @click.command("dbt-sources")
@@ -32,7 +52,9 @@ def dbt_sources(check: bool, project_dir: Path) -> None:
       data-platform dbt-sources
       data-platform dbt-sources --check
     """
-    sources = declared_sources(_PACKAGE / "defs" / "sources" / "partners")
+    from data_platform.transform.sources import declared_sources, outdated, write_sources
+
+    sources = declared_sources(DEFS / "sources" / "partners")
     changed = list(outdated(project_dir, sources)) if check else write_sources(project_dir, sources)
     for file in changed:
         click.echo(f"{'not as the contracts say' if check else 'written'}: {file}")
@@ -49,6 +71,8 @@ def dbt_manifest(project_dir: Path) -> None:
     Example:
       data-platform dbt-manifest
     """
+    from data_platform.transform.manifest import ManifestUnusable, build_manifest
+
     try:
         click.echo(f"manifest of {build_manifest(project_dir, settings())}")
     except (ManifestUnusable, SettingsError) as error:

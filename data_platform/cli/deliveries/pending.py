@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from data_platform.automation.landing_history import History, read_history
-from data_platform.cli.inbound import look
-from data_platform.cli.location import CodeLocation
 from data_platform.cli.project import landing_bucket
+from data_platform.cli.run.inbound import look
+from data_platform.cli.run.location import CodeLocation
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Ready, Scan
 

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from data_platform.cli.doctor import Finding, Probe, State
-from data_platform.cli.probes import dbt_connection
+from data_platform.cli.doctor.finding import Finding, Probe, State
+from data_platform.cli.doctor.machine import dbt_connection
 from data_platform.environment import Settings
 
 _SECONDS = 10.0

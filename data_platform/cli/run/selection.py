@@ -10,7 +10,7 @@ import click
 import dagster as dg
 
 from data_platform.automation.landing_run import lake_key, raw_key
-from data_platform.cli.location import CodeLocation
+from data_platform.cli.run.location import CodeLocation
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import FeedIndex, pending_of, scan

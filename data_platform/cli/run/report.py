@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data_platform.cli.accounting import (
+from data_platform.cli.errors import DataProblem
+from data_platform.cli.output import console, count, duration, show
+from data_platform.cli.run.accounting import (
     FeedAccount,
     accounts_table,
     left_table,
@@ -16,14 +18,12 @@ from data_platform.cli.accounting import (
     read_rows,
     rows_table,
 )
-from data_platform.cli.errors import DataProblem
-from data_platform.cli.outcome import RunOutcome
-from data_platform.cli.output import console, count, duration, show
+from data_platform.cli.run.outcome import RunOutcome
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Scan
 
 if TYPE_CHECKING:
-    from data_platform.cli.demo import Demo
+    from data_platform.cli.run.demo import Demo
 
 HEADLINE = "MARTS.CITY_DAILY"
 _WARNINGS_SHOWN = 8

@@ -1,68 +1,17 @@
-"""The platform's settings for other programs: a shell (`env`), dbt (`dbt`), Dagster's UI and daemon (`dev`)."""
+"""`data-platform dev`: Dagster's UI and daemon on this machine."""
 
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import click
-from pydantic import SecretStr
 
-from data_platform.cli.project import DBT_PROJECT, ROOT, WORKSPACE, connected
-from data_platform.environment import each_setting, settings
+from data_platform.cli.project import ROOT, WORKSPACE, bring_up
+from data_platform.environment import settings
 from data_platform.machine import DAGSTER_VARIABLES
 from data_platform.run_lock import folder_in
-
-
-@click.command()
-@click.option("--with-secrets", is_flag=True, help="Print secrets too: keys, passphrases, the database's URL.")
-def env(with_secrets: bool) -> None:
-    """Print the settings as a shell's export lines.
-
-    Without --with-secrets only what may be seen by others: names, paths and endpoints.
-
-    \b
-    Examples:
-      data-platform env
-      eval "$(data-platform env --with-secrets)"     then aws, snow, psql see the same settings
-    """
-    left_out = []
-    for variable, _, value, secret in each_setting(settings()):
-        if value is None:
-            continue
-        if secret and not with_secrets:
-            left_out.append(variable)
-            continue
-        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        click.echo(f"export {variable}={shlex.quote(text)}")
-    if left_out:
-        click.echo(f"# left out, as they are secret (--with-secrets): {', '.join(left_out)}", err=True)
-    elif with_secrets:
-        click.echo("# holds secrets: don't write it to a file that others read, nor to a log", err=True)
-
-
-@click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def dbt(arguments: tuple[str, ...]) -> None:
-    """Run dbt on dbt_project/ (or DATA_PLATFORM_DBT_PROJECT_DIR) with the platform's settings; exits as dbt does.
-
-    \b
-    Examples:
-      data-platform dbt build --select marts
-      data-platform dbt show --inline "select * from {{ ref('city_daily') }}"
-      data-platform dbt --help
-    """
-    from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment
-
-    wanted = settings().require_endpoints()
-    project = wanted.dbt_code.project_dir or DBT_PROJECT
-    child = dbt_environment(wanted, project, artifacts_dir(wanted) / "by-hand")
-    sys.exit(subprocess.run(dbt_command(*arguments), cwd=project, env=child, check=False).returncode)
 
 
 @click.command()
@@ -85,7 +34,7 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
     """
     if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
         raise click.BadParameter(f"{host} is not this machine only, which `local` is", ctx, param_hint="--host")
-    wanted = connected(lambda line: click.echo(line, err=True))
+    wanted = bring_up(lambda line: click.echo(line, err=True))
     _end_abandoned(folder_in(wanted.state_dir))
     command = ["env", *(f"{name}={value}" for name, value in DAGSTER_VARIABLES.items())]
     command += [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]

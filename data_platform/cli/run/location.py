@@ -18,9 +18,9 @@ import dagster as dg
 
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.automation.landing_sensor import feeds_of, landing
-from data_platform.cli.outcome import RunOutcome, outcome_of
-from data_platform.cli.signals import undisturbed
-from data_platform.cli.turns import wait_for_turn
+from data_platform.cli.run.outcome import RunOutcome, outcome_of
+from data_platform.cli.run.turns import wait_for_turn
+from data_platform.cli.signals import signals_ignored
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
 from data_platform.run_lock import folder_in, held
@@ -169,7 +169,7 @@ class CodeLocation:
         try:
             yield
         except BaseException as error:
-            with undisturbed():
+            with signals_ignored():
                 run = self.instance.get_run_by_id(run_id)
                 if run is not None and not run.is_finished:
                     if isinstance(error, Exception):

@@ -11,9 +11,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_platform.cli import daemon
-from data_platform.cli.daemon import DaemonLocation, SensorOff
-from data_platform.cli.location import CodeLocation
+from data_platform.cli.run import daemon
+from data_platform.cli.run.daemon import DaemonLocation, SensorOff
+from data_platform.cli.run.location import CodeLocation
 from data_platform.local_cloud import processes
 from data_platform_tests.local_cloud.ecs.conftest import alive
 

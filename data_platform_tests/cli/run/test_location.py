@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from data_platform.cli import location
-from data_platform.cli.location import CodeLocation
+from data_platform.cli.run import location
+from data_platform.cli.run.location import CodeLocation
 
 
 def test_progress_is_told_on_after_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:

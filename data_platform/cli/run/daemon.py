@@ -17,9 +17,9 @@ import psutil  # type: ignore[import-untyped]
 
 from data_platform.automation.landing_history import LANDING_TAG
 from data_platform.automation.landing_sensor import landing
-from data_platform.cli.location import CodeLocation
-from data_platform.cli.outcome import RunOutcome, outcome_of
 from data_platform.cli.project import ROOT, WORKSPACE
+from data_platform.cli.run.location import CodeLocation
+from data_platform.cli.run.outcome import RunOutcome, outcome_of
 from data_platform.environment import settings
 from data_platform.local_cloud.ports import any_free
 from data_platform.local_cloud.processes import stop

@@ -5,35 +5,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import asdict, replace
 
 import click
 
+from data_platform.cli.doctor.finding import Finding, Probe
 from data_platform.cli.errors import FAILED
 from data_platform.cli.output import console, print_json, show, table
 from data_platform.environment import Settings, SettingsError, each_setting, layers, settings
 
-State = Literal["ok", "warning", "failed"]
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 _AT_ONCE = 6
 _LONGEST = 100
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a probe found. `fix`: what to do about it, unless all is well."""
-
-    subject: str
-    state: State
-    found: str
-    fix: str = ""
-    seconds: float = 0.0
-
-
-Probe = Callable[[Settings], Iterator[Finding]]
 
 
 @click.command()
@@ -88,8 +73,8 @@ def setting_sources(wanted: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
     """Every probe's findings, in the order of the probes, which run side by side."""
-    from data_platform.cli.connections import CONNECTIONS
-    from data_platform.cli.probes import MACHINE, PARTS
+    from data_platform.cli.doctor.connections import CONNECTIONS
+    from data_platform.cli.doctor.machine import MACHINE, PARTS
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe") as pool:
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from data_platform.cli.accounting import COUNTS, FeedAccount
+from data_platform.cli.run.accounting import COUNTS, FeedAccount
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Scan
 from data_platform.local_cloud.demo import generate as generate_module

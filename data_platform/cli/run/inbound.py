@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from data_platform.cli.location import CodeLocation
-from data_platform.cli.outcome import RunOutcome
+from data_platform.cli.run.location import CodeLocation
+from data_platform.cli.run.outcome import RunOutcome
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, Scan, scan
 
@@ -19,7 +19,7 @@ _TELL_EVERY = 30.0
 _GIVE_UP = 900.0
 
 
-class NothingComesOfIt(Exception):
+class InboundStalled(Exception):
     """Files are on their way, and no run takes them in."""
 
 
@@ -54,7 +54,7 @@ def drain(
     `on_wait` is told how many files are still on their way (settling, or with a run of the daemon's); `on_run` the
     number of files of each run that has ended; `tell` a line now and then while none ends. After a failed run it
     stops, as the sensor's next attempts are minutes apart: the daemon, or the next call, makes them. Raises
-    NothingComesOfIt after a quarter of an hour in which no run has ended, nor is under way for this call.
+    InboundStalled after a quarter of an hour in which no run has ended, nor is under way for this call.
     """
 
     def collect() -> int:
@@ -74,7 +74,7 @@ def drain(
         if ended or location.busy:
             heard = time.monotonic()
         elif time.monotonic() - heard > _GIVE_UP:
-            raise NothingComesOfIt(
+            raise InboundStalled(
                 f"No run has ended for {_GIVE_UP / 60:.0f} min, and {_files(done.left)} should be taken in."
                 " `data-platform deliveries pending` says what each waits for: a run that nobody works on (end it in"
                 " Dagster's UI, or start `data-platform dev`), or the next attempt after failures."

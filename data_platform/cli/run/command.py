@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_platform.cli.project import connected, landing_bucket
+from data_platform.cli.project import bring_up, landing_bucket
 from data_platform.environment import settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from data_platform.cli.demo import Demo
-    from data_platform.cli.location import CodeLocation
-    from data_platform.cli.outcome import RunOutcome
-    from data_platform.cli.report import Report
+    from data_platform.cli.run.demo import Demo
+    from data_platform.cli.run.location import CodeLocation
+    from data_platform.cli.run.outcome import RunOutcome
+    from data_platform.cli.run.report import Report
     from data_platform.environment import Settings
     from data_platform.landing.bucket import LandingBucket
 
@@ -71,7 +71,7 @@ def run(
     with_demo = local and not select if demo is None else demo
     if again and not with_demo:
         raise click.UsageError("--again is the demo's: its files are dropped once more")
-    from data_platform.cli.quiet import logs_to
+    from data_platform.cli.run.quiet import logs_to
     from data_platform.cli.signals import end_as_by_ctrl_c
 
     end_as_by_ctrl_c()
@@ -96,7 +96,7 @@ class _Run:
     def go(self, select: str | None, partition: str | None, size: str | None, again: bool) -> Report:
         """All of it, up to what is to be said at the end."""
         with self._step("local cloud"):
-            wanted = connected(self._tell)
+            wanted = bring_up(self._tell)
         demo = self._demo(wanted, size) if size is not None else None
         with self._step("definitions"):
             location = self._location(wanted, select)
@@ -117,16 +117,16 @@ class _Run:
 
     def _location(self, wanted: Settings, select: str | None) -> CodeLocation:
         """Where runs are executed: in this process, or, where the local cloud's are tasks, by the daemon."""
-        from data_platform.cli.location import CodeLocation
+        from data_platform.cli.run.location import CodeLocation
 
         if wanted.environment != "local" or wanted.runs_on != "ecs" or select is not None:
             return CodeLocation(self._tell)
-        from data_platform.cli.daemon import DaemonLocation
+        from data_platform.cli.run.daemon import DaemonLocation
 
         return DaemonLocation(self._tell)
 
     def _demo(self, wanted: Settings, size: str) -> Demo:
-        from data_platform.cli.demo import Demo, scale_of
+        from data_platform.cli.run.demo import Demo, scale_of
 
         demo = Demo(scale_of(size), wanted)
         demo.check_alone()
@@ -143,7 +143,7 @@ class _Run:
         runs: list[RunOutcome],
     ) -> Iterator[list[RunOutcome]]:
         """Empties inbound, wave after wave of the demo's drops; yields the failed runs where there are any."""
-        from data_platform.cli.inbound import drain
+        from data_platform.cli.run.inbound import drain
 
         if demo is not None and again:
             demo.begin_again()
@@ -186,7 +186,7 @@ class _Run:
         """Makes the selected assets: file feeds' first, a run a day, then the others. Returns their feeds too."""
         from dagster import DagsterInvalidConfigError
 
-        from data_platform.cli.selection import requested_runs
+        from data_platform.cli.run.selection import requested_runs
 
         requests, feeds = requested_runs(location, bucket, select, partition)
         task = self.progress.add_task("runs", total=len(requests))
@@ -215,8 +215,8 @@ class _Run:
         demo: Demo | None = None,
         feeds: set[str] | None = None,
     ) -> Report:
-        from data_platform.cli.inbound import look
-        from data_platform.cli.report import Report
+        from data_platform.cli.run.inbound import look
+        from data_platform.cli.run.report import Report
 
         return Report.read(
             wanted,

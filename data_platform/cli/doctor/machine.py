@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
-from data_platform.cli.doctor import Finding, Probe, State
+from data_platform.cli.doctor.finding import Finding, Probe, State
 from data_platform.cli.output import size
 from data_platform.cli.project import DBT_PROJECT
 from data_platform.environment import Settings
