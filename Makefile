@@ -19,8 +19,7 @@ test: $(STAMP) ## The tests that need no server.
 	$(BIN)/pytest -m "not server and not end_to_end" -n 2 $(ARGS)
 
 test-servers: $(STAMP) ## The tests that start real servers, and those of the whole platform (Chromium, sftp).
-	$(BIN)/pytest -m "server and not end_to_end" -n 2 --dist loadfile $(ARGS)
-	$(BIN)/pytest -m end_to_end $(ARGS)
+	$(BIN)/python -m data_platform_tests.server_suites $(ARGS)
 
 check: $(STAMP) ## Formatting, lints, types, import rules, every defs.yaml, Dockerfile and compose.yaml.
 	$(BIN)/ruff check data_platform data_platform_tests

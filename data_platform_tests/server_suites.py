@@ -1,0 +1,124 @@
+"""Runs the suites that start servers, and says where the time went: `make test-servers`.
+
+With `--second-try`, failed tests run once more, in a session of their own. Those that pass then are flaky: the last
+lines and build/flaky.txt list them, and they don't fail the run. All other arguments are pytest's.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+SUITES = (
+    ("-m", "server and not end_to_end", "-n", "2", "--dist", "loadfile", "--durations=15"),
+    ("-m", "end_to_end", "--durations=15"),
+)
+FLAKY = Path("build/flaky.txt")
+MOST_SECOND_TRIES = 40
+"""When more tests fail than that, something is broken, and nothing is tried again."""
+
+_TESTS_FAILED, _NO_TESTS = 1, 5  # pytest's exit codes
+
+
+@dataclass
+class Session:
+    """What one pytest session did, as outcomes.py wrote it down."""
+
+    exit_code: int
+    collected: list[str] = field(default_factory=list)
+    not_collected: set[str] = field(default_factory=set)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def run(cls, arguments: Sequence[str]) -> Session:
+        """Run pytest in a process of its own and wait for its end."""
+        with TemporaryDirectory() as folder:
+            events = Path(folder) / "events.jsonl"
+            command = [sys.executable, "-m", "pytest", "-p", "data_platform_tests.outcomes", "--outcomes", str(events)]
+            session = cls(subprocess.run([*command, *arguments], check=False).returncode)
+            for line in events.read_text(encoding="utf-8").splitlines() if events.exists() else ():
+                session._note(json.loads(line))
+        return session
+
+    def with_outcome(self, outcome: str) -> set[str]:
+        """The tests that ended so: `passed`, `failed` or `skipped`."""
+        return {test for test, known in self.outcomes.items() if known == outcome}
+
+    def errors(self) -> list[str]:
+        """Why the outcomes of the tests don't tell the whole story; empty for a session that ran all its tests."""
+        failed = self.with_outcome("failed")
+        found = [f"not collected: {name or 'everything'}" for name in sorted(self.not_collected)]
+        unfinished = [test for test in dict.fromkeys(self.collected) if test not in self.finished | failed]
+        if unfinished:
+            found.append(f"{len(unfinished)} did not finish, the first: {unfinished[0]}")
+        expected = _TESTS_FAILED if failed else 0 if self.collected else _NO_TESTS
+        if self.exit_code != expected:
+            found.append(f"pytest's exit code was {self.exit_code} instead of {expected}")
+        return found
+
+    def _note(self, event: dict[str, object]) -> None:
+        if "collected" in event:
+            self.collected.extend(event["collected"])  # type: ignore[arg-type]
+        elif "not_collected" in event:
+            self.not_collected.add(str(event["not_collected"]))
+        else:
+            test, outcome = str(event["test"]), str(event["outcome"])
+            self.seconds[test] += float(str(event["seconds"]))  # type: ignore[assignment]
+            if event["when"] == "teardown":
+                self.finished.add(test)
+            if self.outcomes.get(test) != "failed" and (event["when"] == "call" or outcome != "passed"):
+                self.outcomes[test] = outcome
+
+
+def main(arguments: Sequence[str], suites: Sequence[Sequence[str]] = SUITES) -> int:
+    """Run the suites one after another. Returns the exit code."""
+    began = time.monotonic()
+    chosen = [argument for argument in arguments if argument != "--second-try"]
+    sessions = [Session.run([*suite, *chosen]) for suite in suites]
+    errors = [error for session in sessions for error in session.errors()]
+    # Arguments may select tests of one suite only.
+    for ran in [sessions] if chosen else [[session] for session in sessions]:
+        if not any(session.with_outcome("passed") | session.with_outcome("failed") for session in ran):
+            errors.append("no test ran")
+    failed = {test for session in sessions for test in session.with_outcome("failed")}
+    flaky: set[str] = set()
+    if failed and "--second-try" in arguments and len(failed) <= MOST_SECOND_TRIES:
+        print(f"\nOnce more, alone: {len(failed)} that failed", flush=True)
+        again = Session.run(sorted(failed))
+        errors += again.errors() if not failed <= again.finished else ()
+        flaky = failed & again.finished & again.with_outcome("passed")
+    passed = {test for session in sessions for test in session.with_outcome("passed")} | flaky
+    skipped = {test for session in sessions for test in session.with_outcome("skipped")}
+    _print_seconds(sessions)
+    for word, names in (("ERROR", sorted(errors)), ("FAILED", sorted(failed - flaky)), ("FLAKY", sorted(flaky))):
+        for name in names:
+            print(word, name)
+    FLAKY.parent.mkdir(exist_ok=True)
+    FLAKY.write_text("".join(f"{test}\n" for test in sorted(flaky)), encoding="utf-8")
+    counts = {"failed": failed - flaky, "passed": passed, "skipped": skipped, "flaky": flaky, "errors": errors}
+    said = ", ".join(f"{len(which)} {word}" for word, which in counts.items() if which) or "no tests ran"
+    print(f"=== {said} in {time.monotonic() - began:.2f}s ===", flush=True)
+    return 1 if errors or failed - flaky else 0
+
+
+def _print_seconds(sessions: Sequence[Session]) -> None:
+    by_module: Counter[str] = Counter()
+    for session in sessions:
+        for test, seconds in session.seconds.items():
+            by_module[test.partition("::")[0]] += seconds  # type: ignore[assignment]
+    print("\nSeconds by module, set-up included:")
+    for module, taken in by_module.most_common():
+        print(f"{taken:8.1f} {module}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

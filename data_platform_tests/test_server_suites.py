@@ -1,0 +1,123 @@
+"""`make test-servers`, and its second try, with suites that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from data_platform_tests.server_suites import FLAKY, main
+
+SUITE = ("-q",)
+WORKERS = ("-p", "xdist.plugin", "-n", "1")
+TIMEOUT = ("-p", "pytest_timeout")
+FAILS_ONCE = "from pathlib import Path\n\ndef first(name):\n    mark = Path(name)\n    seen = mark.exists()\n"
+FAILS_ONCE += "    mark.touch()\n    return not seen\n\n"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pytest.ini").write_text("[pytest]")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # their import takes most of a small session
+
+
+def ran(
+    capfd: pytest.CaptureFixture[str], *arguments: str, suites: Sequence[Sequence[str]] = (SUITE,), **modules: str
+) -> list[str]:
+    """The last lines of a run over modules with these texts, behind its exit code."""
+    for name, text in modules.items():
+        Path(f"test_{name}.py").write_text(FAILS_ONCE + text)
+    code = main(arguments, suites=suites)
+    *_, out = capfd.readouterr().out.rpartition("Seconds by module")
+    lines = [line for line in out.splitlines() if line.startswith(("E", "F", "==="))]
+    return [str(code), *lines[:-1], lines[-1].partition(" in ")[0]]
+
+
+MIXED = """
+import pytest
+
+def test_passes(): pass
+def test_fails_once(): assert not first("call")
+def test_fails_twice(): assert False
+@pytest.fixture
+def broken_once(): assert not first("setup")
+def test_set_up_fails_once(broken_once): pass
+@pytest.fixture
+def left_over():
+    yield
+    assert not first("teardown")
+def test_teardown_fails_once(left_over): pass
+def test_skips_when_tried_again():
+    if first("skip"): assert False
+    pytest.skip("no more")
+"""
+
+
+def test_what_fails_once_is_flaky_and_what_does_not_pass_then_has_failed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert ran(capfd, "--second-try", one=MIXED) == [
+        "1",
+        "FAILED test_one.py::test_fails_twice",
+        "FAILED test_one.py::test_skips_when_tried_again",
+        "FLAKY test_one.py::test_fails_once",
+        "FLAKY test_one.py::test_set_up_fails_once",
+        "FLAKY test_one.py::test_teardown_fails_once",
+        "=== 2 failed, 4 passed, 3 flaky",
+    ]
+    assert FLAKY.read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--second-try"], ["0", "FLAKY test_one.py::test_fails_once", "=== 1 passed, 1 flaky"]),
+        ([], ["1", "FAILED test_one.py::test_fails_once", "=== 1 failed"]),
+    ],
+)
+def test_flaky_tests_do_not_fail_a_run_that_tries_twice(
+    capfd: pytest.CaptureFixture[str], arguments: list[str], expected: list[str]
+) -> None:
+    text = "def test_fails_once(): assert not first('call')"
+    assert ran(capfd, *arguments, one=text) == expected
+
+
+def test_a_module_that_is_not_collected_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    modules = {"one": "def test_passes(): pass", "two": "import nothing"}
+    code, *lines = ran(capfd, "--second-try", suites=(WORKERS,), **modules)
+    assert code == "1"
+    assert "ERROR not collected: test_two.py" in lines
+
+
+def test_a_session_that_ends_early_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "import os\ndef test_passes(): pass\ndef test_ends_it(): os._exit(0)\ndef test_next(): pass"
+    code, *lines = ran(capfd, "--second-try", one=text)
+    assert code == "1"
+    assert "ERROR 2 did not finish, the first: test_one.py::test_ends_it" in lines
+
+
+def test_a_test_that_hangs_for_good_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "import pytest, time\n@pytest.mark.timeout(0.2, method='thread')\ndef test_hangs(): time.sleep(60)"
+    code, *lines = ran(capfd, "--second-try", suites=(TIMEOUT,), one=text)
+    assert code == "1"
+    assert "ERROR 1 did not finish, the first: test_one.py::test_hangs" in lines
+
+
+def test_a_test_that_ends_its_worker_each_time_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "import os\ndef test_passes(): pass\ndef test_ends_it(): os._exit(0)"
+    code, *lines = ran(capfd, "--second-try", suites=(WORKERS,), one=text)
+    assert code == "1"
+    assert "FAILED test_one.py::test_ends_it" in lines
+
+
+def test_a_suite_that_runs_no_test_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip()"
+    suites = (("-k", "passes"), ("-k", "skips"))
+    expected = ["1", "ERROR no test ran", "=== 1 passed, 1 skipped, 1 errors"]
+    assert ran(capfd, suites=suites, one=text) == expected
+
+
+def test_arguments_may_select_tests_of_one_suite(capfd: pytest.CaptureFixture[str]) -> None:
+    suites = (("--deselect", "test_one.py::test_other"), ("--deselect", "test_one.py::test_this"))
+    text = "def test_this(): pass\ndef test_other(): pass"
+    assert ran(capfd, "-k", "this", suites=suites, one=text) == ["0", "=== 1 passed"]
