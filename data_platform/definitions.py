@@ -1,4 +1,4 @@
-"""The composition root: loads `defs/`, adds resources, sensors and jobs. Nothing is put together anywhere else."""
+"""The composition root: loads `defs/`, and adds resources, sensors and jobs. No other module combines definitions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from data_platform.automation.assembly import automation
+from data_platform.automation.registry import keep_registered, read_registry
 from data_platform.components.loading import load_components
 from data_platform.environment import settings
 from data_platform.resources import all_resources
@@ -17,15 +18,18 @@ PACKAGE = Path(__file__).parent
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Everything of this code location, for the environment that the settings name."""
+    """The whole code location, for the environment that the settings name."""
     return compose(PACKAGE)
 
 
 def compose(package: Path) -> dg.Definitions:
-    """What a package's `defs/` declares, with resources, sensors and jobs."""
-    loaded = load_components(package, tolerant=settings().environment != "local")
-    return dg.Definitions.merge(
-        loaded,
-        automation(loaded, settings()),
+    """The definitions of a package's `defs/`, with resources, sensors and jobs. The registry filters the merged whole,
+    so it also holds sensors and schedules that components or Python in `defs/` bring."""
+    environment = settings().environment
+    loaded = load_components(package, tolerant=environment != "local")
+    merged = dg.Definitions.merge(
+        loaded.definitions,
+        automation(loaded.definitions, settings()),
         dg.Definitions(resources=all_resources(settings()), executor=run_executor(settings())),
     )
+    return keep_registered(merged, read_registry(package / "defs"), environment, complete=loaded.complete)

@@ -1,9 +1,13 @@
 """Fixtures that any test may ask for. Servers are started only when a test does."""
 
 import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from data_platform_tests.benchmarks.feeds import write_project
 from data_platform_tests.servers.local_cloud import local_cloud
 
 __all__ = ["local_cloud"]
@@ -12,6 +16,16 @@ __all__ = ["local_cloud"]
 # ignores SIGTERM too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], Path]]:
+    """Makes a Dagster project of so many partners, each with so many feeds, and returns its package's folder. It can be
+    imported until the test ends."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield lambda partners, feeds: write_project(tmp_path, partners, feeds)
+    for name in [name for name in sys.modules if name.split(".")[0] == "town"]:
+        del sys.modules[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,32 +1,102 @@
-"""Which schedules and sensors exist where. It fails closed: what isn't listed here for an environment isn't there,
-and a name that nobody lists, or that nothing bears, stops the code location from loading."""
+"""Which sensors and schedules exist in which environment. One that nobody lists stops the code location from loading.
+
+The platform's own are listed below. A team lists its own in an `automation.yaml` anywhere in `defs/`, beside what
+brings the sensor or schedule. It is YAML because components are: whoever adds one edits no product code, and whoever
+deletes a folder deletes its entries with it.
+
+    # defs/sources/crm/automation.yaml
+    crm_sync: [local, prod]
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+import dagster as dg
+import yaml
 
 from data_platform.environment import EnvironmentName
 
-EVERYWHERE: frozenset[EnvironmentName] = frozenset(("local", "dev", "prod"))
+FILE = "automation.yaml"
+ENVIRONMENTS: frozenset[EnvironmentName] = frozenset(get_args(EnvironmentName))
 
-AUTOMATION: Mapping[str, frozenset[EnvironmentName]] = {
-    "landing": EVERYWHERE,
-    "marts_follow_raw": EVERYWHERE,
-    "city_daily_digest": EVERYWHERE,
+OWN: Mapping[str, frozenset[EnvironmentName]] = {
+    "landing": ENVIRONMENTS,
+    "marts_follow_raw": ENVIRONMENTS,
     "daily": frozenset(("local", "prod")),
 }
 
 
 class RegistryError(Exception):
-    """The registry and the automation there is don't agree; the message says which name to add or remove."""
+    """The registry and the sensors and schedules differ; the message names the entry to add or remove, and where."""
 
 
-def active(names: Iterable[str], environment: EnvironmentName) -> frozenset[str]:
-    """Which of the sensors and schedules there are exist in an environment. Raises RegistryError."""
-    there = set(names)
-    unlisted, unborne = sorted(there - AUTOMATION.keys()), sorted(AUTOMATION.keys() - there)
-    if unlisted:
-        raise RegistryError(f"automation/registry.py doesn't say where these exist: {', '.join(unlisted)}")
-    if unborne:
-        raise RegistryError(f"automation/registry.py lists what there is not: {', '.join(unborne)}")
-    return frozenset(name for name in there if environment in AUTOMATION[name])
+def read_registry(defs: Path) -> dict[str, frozenset[EnvironmentName]]:
+    """The platform's entries, and those of every `automation.yaml` in a defs folder. Raises RegistryError."""
+    found = dict(OWN)
+    for folder, _, files in os.walk(defs):
+        if FILE not in files:
+            continue
+        path = Path(folder) / FILE
+        for name, environments in _entries(path).items():
+            if name in found:
+                raise RegistryError(f"{path}: {name!r} is listed a second time; a sensor or schedule has one entry")
+            found[name] = environments
+    return found
+
+
+def _entries(path: Path) -> dict[str, frozenset[EnvironmentName]]:
+    example = "expected entries like `crm_sync: [local, prod]`"
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RegistryError(f"{path}: not YAML: {error}; {example}") from None
+    if not isinstance(entries, dict):
+        raise RegistryError(f"{path}: {example}")
+    for name, environments in entries.items():
+        if not isinstance(environments, list) or not environments or set(environments) - ENVIRONMENTS:
+            there = ", ".join(get_args(EnvironmentName))
+            raise RegistryError(f"{path}: {name}: {environments!r}; {example}, with environments of: {there}")
+    return {str(name): frozenset(environments) for name, environments in entries.items()}
+
+
+def keep_registered(
+    definitions: dg.Definitions,
+    registry: Mapping[str, frozenset[EnvironmentName]],
+    environment: EnvironmentName,
+    *,
+    complete: bool = True,
+) -> dg.Definitions:
+    """The definitions with the sensors and schedules that the registry lists for this environment, and no others.
+    `complete`: no definition was left out, so every entry must have its sensor or schedule. Raises RegistryError."""
+    sensors, schedules = list(definitions.sensors or ()), list(definitions.schedules or ())
+    names = {each.name for each in (*sensors, *schedules)}
+    if unlisted := sorted(names - registry.keys()):
+        entries = "\n".join(f"  {name}: [local]" for name in unlisted)
+        raise RegistryError(
+            f"These sensors or schedules are in no {FILE}: {', '.join(unlisted)}. They could start runs in any"
+            f" environment, production included, so nothing loads until you say where they may exist. Add to a {FILE}"
+            f" beside what defines them, with the environments of each ({', '.join(get_args(EnvironmentName))}):\n"
+            f"{entries}"
+        )
+    if complete and (gone := sorted(registry.keys() - names)):
+        raise RegistryError(
+            f"The registry lists sensors or schedules that don't exist: {', '.join(gone)}. Correct the name, or remove"
+            f" the entry from its {FILE} (the platform's own are in automation/registry.py)."
+        )
+    here = {name for name in names if environment in registry[name]}
+    return dg.Definitions(
+        assets=definitions.assets,
+        asset_checks=definitions.asset_checks,
+        jobs=definitions.jobs,
+        sensors=[sensor for sensor in sensors if sensor.name in here],
+        schedules=[schedule for schedule in schedules if schedule.name in here],
+        resources=definitions.resources,
+        executor=definitions.executor,
+        loggers=definitions.loggers,
+        metadata=definitions.metadata,
+        component_tree=definitions.component_tree,
+    )

@@ -16,6 +16,8 @@ PACKAGE = Path(data_platform.__file__).parent
 ROOT = PACKAGE.parent
 DEFS = PACKAGE / "defs"
 DBT_PROJECT = ROOT / "dbt_project"
+DEMO = PACKAGE / "local_cloud" / "demo" / "day.py"
+"""The demo's entry point. A team that has deleted the demo runs without it."""
 WORKSPACE = ROOT / "workspace.yaml"
 
 

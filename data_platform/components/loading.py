@@ -1,4 +1,4 @@
-"""Loads `defs/`. In `dev` and `prod` one invalid `defs.yaml` doesn't take the others down with it."""
+"""Loads `defs/`. In `dev` and `prod` an invalid definition is left out, and the others load."""
 
 from __future__ import annotations
 
@@ -6,39 +6,54 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 
 from data_platform.components.sftp_partner import broken_definition
 
 
-def load_components(package: Path, *, tolerant: bool) -> dg.Definitions:
-    """All definitions of `defs/`. Where one is wrong: raises, or when `tolerant` leaves it out and puts an asset in its
-    place that says what is wrong."""
+class Loaded(NamedTuple):
+    """The definitions of `defs/`. `complete`: none was left out."""
+
+    definitions: dg.Definitions
+    complete: bool
+
+
+def load_components(package: Path, *, tolerant: bool) -> Loaded:
+    """All definitions of `defs/`. An invalid one raises, or, when `tolerant`, is replaced by an asset whose description
+    is the error. Python that can't be imported and files that are not YAML always raise: Dagster can't load anything
+    beside them."""
     tree = dg.ComponentTree.for_project(package)
+    tree.find_root_decl()
     try:
         with _collector_resting():
-            return tree.build_defs(tree.defs_module_path)
+            return Loaded(tree.build_defs(tree.defs_module_path), complete=True)
     except Exception:
         if not tolerant:
             raise
-    parts = []
-    root = tree.defs_module_path
-    for path in sorted(root.rglob("defs.yaml")):
-        if any((parent / "defs.yaml").exists() for parent in path.parent.parents if parent.is_relative_to(root)):
-            continue  # a partner loads its feeds
-        try:
-            parts.append(dg.ComponentTree.for_project(package).build_defs(path.parent))
-        except Exception as error:
-            key = ["invalid", *path.parent.relative_to(root).parts]
-            parts.append(dg.Definitions(assets=[broken_definition(key, error)]))
-    return dg.Definitions.merge(*parts)
+    parts = _parts(package, tree.defs_module_path, tree.defs_module_path)
+    return Loaded(dg.Definitions.merge(*parts), complete=False)
+
+
+def _parts(package: Path, path: Path, root: Path) -> Iterator[dg.Definitions]:
+    """The definitions of a file or folder, as few at a time as it takes to leave out only the invalid ones."""
+    try:
+        yield dg.ComponentTree.for_project(package).build_defs(path)
+    except Exception as error:
+        inside = [] if path.is_file() or (path / "defs.yaml").exists() else sorted(path.iterdir())
+        below = [each for each in inside if each.suffix == ".py" or (each.is_dir() and each.name != "__pycache__")]
+        for each in below:
+            yield from _parts(package, each, root)
+        if not below:
+            key = ["invalid", *path.relative_to(root).with_suffix("").parts]
+            yield dg.Definitions(assets=[broken_definition(key, error)])
 
 
 @contextmanager
 def _collector_resting() -> Iterator[None]:
-    """Definitions are made to stay. A collector that looks for garbage among them again and again, while they become
-    more and more, finds none and doubles the time."""
+    """Turns the garbage collector off while definitions are built. They live as long as the process, so that collecting
+    frees nothing and doubles the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

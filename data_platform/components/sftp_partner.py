@@ -97,12 +97,17 @@ class SftpPartner(dg.Component):
         )
 
 
-def broken_definition(key: list[str], error: Exception) -> dg.AssetSpec:
-    """Stands in the UI for a definition that could not be loaded, and says why."""
-    _log.error("%s", error)
+def broken_definition(key: list[str], error: BaseException) -> dg.AssetSpec:
+    """An asset that replaces an invalid definition in the UI; its description is the error, with its causes."""
+    texts = [str(error)]
+    while error.__cause__ is not None:
+        error = error.__cause__
+        texts.append(str(error))
+    message = "\n\n".join(texts)
+    _log.error("%s", message)
     return dg.AssetSpec(
         key,
-        description=f"**This definition is invalid and was left out.**\n\n```\n{error}\n```",
+        description=f"**This definition is invalid and was left out.**\n\n```\n{message}\n```",
         group_name="invalid",
         kinds={"error"},
         tags={"data_platform/invalid": ""},

@@ -13,11 +13,11 @@ from data_platform.cli.deliveries.pending import _described
 from data_platform.cli.errors import explained
 from data_platform.cli.output import duration, local_time, size
 from data_platform.cli.run.accounting import FeedAccount
-from data_platform.cli.run.demo import scale_of
 from data_platform.cli.run.location import _BARE_KEY
 from data_platform.environment import Settings, SettingsError, settings
 from data_platform.landing.bucket import Pending
 from data_platform.landing.inbox import Scan, Waiting
+from data_platform.local_cloud.demo.day import DemoRefused, scale_of
 
 NOW = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
 
@@ -57,7 +57,7 @@ def test_a_size_is_a_name_or_a_number_of_meters() -> None:
     assert scale_of("small").meters == 150
     assert scale_of("3000").sessions_a_day == 4000
     for wrong in ("tiny", "12"):
-        with pytest.raises(click.BadParameter, match="number of meters from 150 on"):
+        with pytest.raises(DemoRefused, match="number of meters, at least 150"):
             scale_of(wrong)
 
 

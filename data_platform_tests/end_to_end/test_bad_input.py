@@ -69,7 +69,7 @@ def test_a_wrong_key_does_not_sign_in(platform: Platform, tmp_path: Path) -> Non
 
 def test_a_partner_sees_nothing_of_anothers(demo: Demo, platform: Platform) -> None:
     assert platform.sftp("clear_air", "ls -1 /").stdout.split()[-2:] == ["/inbound", "/receipts"]
-    for path in ("/../meridian_parking", "/inbound/../../meridian_parking", "/port-meridian-landing"):
+    for path in ("/../meridian_parking", "/inbound/../../meridian_parking", "/data-platform-landing"):
         found = platform.sftp("clear_air", f"ls -1 {path}").stdout
         assert "sessions_" not in found and "meridian_parking" not in found.replace(path, "")
     own = platform.sftp("clear_air", "ls -1 /inbound", "ls -1 /receipts")

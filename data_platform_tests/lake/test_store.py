@@ -18,7 +18,7 @@ from data_platform_tests.lake.rows import SCHEMA, batch
 
 def test_in_local_nothing_is_opened_until_the_local_cloud_is_up() -> None:
     with pytest.raises(SettingsError, match="data-platform up"):
-        open_bucket(Settings.from_environment(LOCAL_DEFAULTS), "port-meridian-lake")
+        open_bucket(Settings.from_environment(LOCAL_DEFAULTS), "data-platform-lake")
 
 
 def test_an_endpoint_means_path_style_and_plain_http_only_where_it_says_http() -> None:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_platform.cli.project import bring_up, landing_bucket
+from data_platform.cli.project import DEMO, bring_up, landing_bucket
 from data_platform.environment import settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from data_platform.cli.run.demo import Demo
     from data_platform.cli.run.location import CodeLocation
     from data_platform.cli.run.outcome import RunOutcome
     from data_platform.cli.run.report import Report
     from data_platform.environment import Settings
     from data_platform.landing.bucket import LandingBucket
+    from data_platform.local_cloud.demo.day import Demo
 
 
 @click.command()
@@ -68,7 +68,9 @@ def run(
     local = settings().environment == "local"
     if demo and (not local or select):
         raise click.UsageError("--demo is for `local` and for a run without --select")
-    with_demo = local and not select if demo is None else demo
+    if demo and not DEMO.exists():
+        raise click.UsageError(f"There is no demo here: {DEMO} doesn't exist")
+    with_demo = local and not select and DEMO.exists() if demo is None else demo
     if again and not with_demo:
         raise click.UsageError("--again is the demo's: its files are dropped once more")
     from data_platform.cli.run.quiet import logs_to
@@ -126,10 +128,13 @@ class _Run:
         return DaemonLocation(self._tell)
 
     def _demo(self, wanted: Settings, size: str) -> Demo:
-        from data_platform.cli.run.demo import Demo, scale_of
+        from data_platform.local_cloud.demo.day import Demo, DemoRefused, scale_of
 
-        demo = Demo(scale_of(size), wanted)
-        demo.check_alone()
+        try:
+            demo = Demo(scale_of(size), wanted)
+            demo.check_alone()
+        except DemoRefused as error:
+            raise click.UsageError(str(error)) from None
         with self._step("demo files"):
             demo.make()
         return demo

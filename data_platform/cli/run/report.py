@@ -23,9 +23,8 @@ from data_platform.environment import Settings
 from data_platform.landing.inbox import Scan
 
 if TYPE_CHECKING:
-    from data_platform.cli.run.demo import Demo
+    from data_platform.local_cloud.demo.day import Demo
 
-HEADLINE = "MARTS.CITY_DAILY"
 _WARNINGS_SHOWN = 8
 _WIDTH = 150
 
@@ -39,7 +38,7 @@ class Report:
     runs: list[RunOutcome]
     left: Scan
     accounts: list[FeedAccount]
-    headline: tuple[list[str], list[tuple[Any, ...]]] | None
+    headline: tuple[str, list[str], list[tuple[Any, ...]]] | None
     compared: Mapping[str, list[str]] | None
     beside: Mapping[str, int]
     seconds: float
@@ -60,20 +59,21 @@ class Report:
 
         database = settings.snowflake.database
         compared = None
+        headline = None
         beside: Mapping[str, int] = {}
         if feeds is not None:
             left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
             accounts = read_accounts(connection, database, feeds)
-            built = any("marts/city_daily" in run.materialized for run in runs)
-            sql = f"SELECT * FROM {database}.{HEADLINE} ORDER BY 1"
-            headline = read_rows(connection, sql) if built else None
+            if demo is not None and any(_asset_of(demo.headline) in run.materialized for run in runs):
+                sql = f"SELECT * FROM {database}.{demo.headline} ORDER BY 1"
+                headline = (demo.headline, *read_rows(connection, sql))
         if demo is not None:
             compared = demo.differences(accounts, left)
             beside = demo.beside(accounts)
-            rows = [] if headline is None else [dict(zip(headline[0], row, strict=True)) for row in headline[1]]
+            rows = [] if headline is None else [dict(zip(headline[1], row, strict=True)) for row in headline[2]]
             if not beside and (differences := demo.mart_differences(rows)):
-                compared[HEADLINE] = differences
+                compared[demo.headline] = differences
         return cls(settings, runs, left, accounts, headline, compared, beside, seconds)
 
     @property
@@ -95,13 +95,14 @@ class Report:
             show(left_table(self.left))
         self._checks()
         if self.headline is not None:
-            out.print(f"\n[bold]{HEADLINE}[/]")
-            show(rows_table(*self.headline))
+            table, columns, rows = self.headline
+            out.print(f"\n[bold]{table}[/]")
+            show(rows_table(columns, rows))
         if self.compared is not None and not self.problems and not self.beside:
             out.print("\n[green]Everything is as the answer key says.[/]")
         ok = sum(run.success for run in self.runs)
-        rows = sum(run.rows for run in self.runs)
-        out.print(f"\n{ok} of {len(self.runs)} runs succeeded, {count(rows)} rows loaded, in {duration(self.seconds)}")
+        loaded = count(sum(run.rows for run in self.runs))
+        out.print(f"\n{ok} of {len(self.runs)} runs succeeded, {loaded} rows loaded, in {duration(self.seconds)}")
         self._next()
 
     def raise_problems(self) -> None:
@@ -141,14 +142,19 @@ class Report:
         lines = {
             "data-platform dev": "Dagster's UI: runs, lineage, checks, every number here",
             "data-platform deliveries list": "each file and what became of it; `deliveries show ID`: its rejects",
-            "data-platform dbt show -s city_daily": "a model's rows; `dbt docs` explains its columns",
+            "data-platform dbt show -s MODEL": "a model's rows; `dbt docs` explains its columns",
         }
-        if self.settings.environment == "local":
+        if self.settings.environment == "local" and self.accounts:
             sftp = self.settings.sftp
-            key = self.settings.state_dir / "keys" / "partners" / "harbor_water"
-            lines["a partner's receipts, by SFTP"] = f"sftp -P {sftp.port} -i {key} harbor_water@{sftp.host}"
+            partner = self.accounts[0].feed.partition("/")[0]
+            key = self.settings.state_dir / "keys" / "partners" / partner
+            lines["a partner's receipts, by SFTP"] = f"sftp -P {sftp.port} -i {key} {partner}@{sftp.host}"
         for command, what in lines.items():
             out.print(f"  {command:<38}  {what}", markup=False, soft_wrap=True)
+
+
+def _asset_of(table: str) -> str:
+    return table.lower().replace(".", "/")
 
 
 def _of_partners(left: Scan, partners: set[str]) -> Scan:

@@ -21,7 +21,7 @@ from data_platform.local_cloud.ecs.images import LocalImage
 CLUSTER, LOG_GROUP, LOGS_BUCKET, IMAGE = (
     "data-platform",
     "/data-platform/runs",
-    "port-meridian-logs",
+    "data-platform-logs",
     "data-platform:local",
 )
 TASK_ROLE, EXECUTION_ROLE = "data-platform-run", "data-platform-start"

@@ -1,38 +1,58 @@
-"""The demo city's day: its files, dropped over SFTP wave by wave, and the answer key they must come to."""
+"""The demo city's day: partners drop its files over SFTP wave by wave, and its answer key gives the expected results.
+
+`data-platform run` uses this module where it exists, and knows the demo by nothing else.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
-import click
-
-from data_platform.cli.run.accounting import COUNTS, FeedAccount
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Scan
 from data_platform.local_cloud.demo import generate as generate_module
 from data_platform.local_cloud.demo.drop import DropLog, drop_wave
 from data_platform.local_cloud.demo.generate import SCALES, SEED, Scale, generate
-from data_platform.local_cloud.demo.key import KEY_FILE, AnswerKey, Drop
+from data_platform.local_cloud.demo.key import KEY_FILE, AnswerKey, Drop, FeedTotals
 from data_platform.local_cloud.layout import Layout, write_atomically
 
+HEADLINE = "MARTS.CITY_DAILY"
+"""The table that a run of the demo shows at its end, and holds against the key."""
 _SESSIONS_A_METER = 4 / 3
 
 
+class DemoRefused(Exception):
+    """The demo can't be dropped here, or not at this size; the message says what to do."""
+
+
+class Account(Protocol):
+    """A feed's counts, by the fields of FeedTotals."""
+
+    @property
+    def feed(self) -> str: ...
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+    def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:
+        """Where the account differs from the expected counts and rows of the table."""
+
+
 def scale_of(text: str) -> Scale:
-    """`small`, `large`, or a number of meters. Raises click.BadParameter."""
+    """`small`, `large`, or a number of meters. Raises DemoRefused."""
     if text in SCALES:
         return SCALES[text]
     try:
         meters = int(text)
         return Scale(meters, round(meters * _SESSIONS_A_METER))
     except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r}: expected small, large, or a number of meters from 150 on ({error})", param_hint="--size"
+        raise DemoRefused(
+            f"--size {text!r}: expected small, large, or a number of meters, at least 150 ({error})"
         ) from None
 
 
@@ -42,6 +62,7 @@ class Demo:
 
     scale: Scale
     settings: Settings
+    headline = HEADLINE
 
     @property
     def _name(self) -> str:
@@ -53,7 +74,7 @@ class Demo:
 
     @property
     def folder(self) -> Path:
-        """Where its files are kept from one run to the next."""
+        """The folder of its files, kept from one run to the next."""
         return self._layout.root / "demo" / self._name
 
     def make(self) -> None:
@@ -63,7 +84,7 @@ class Demo:
 
     @cached_property
     def key(self) -> AnswerKey:
-        """What its files must come to."""
+        """The expected results."""
         return AnswerKey.read(self.folder)
 
     @property
@@ -72,29 +93,27 @@ class Demo:
         return self._layout.data("demo")
 
     def check_alone(self) -> None:
-        """Raises click.UsageError where another scale's files are on this cloud: they have the same names."""
+        """Raises DemoRefused if this cloud holds the demo's files of another scale: they have the same names."""
         others = [path.stem for path in self._state.glob("*.dropped") if path.stem != self._name]
         if others:
             meters = int(others[0].split("-")[0])
             same = meters == self.scale.meters
             which = "an older version of the demo" if same else f"the demo with {meters:,} meters"
             way = "" if same else f"Run `data-platform run --size {meters}`, or start afresh: "
-            raise click.UsageError(
-                f"This local cloud holds {which}. {way or 'Start afresh: '}`data-platform reset --yes`."
-            )
+            raise DemoRefused(f"This local cloud holds {which}. {way or 'Start afresh: '}`data-platform reset --yes`.")
 
     @property
     def rounds(self) -> int:
-        """How often all of it has been dropped, the drop under way included."""
+        """How many times partners have dropped all of it, including the drop under way."""
         path = self._state / f"{self._name}.rounds"
         return int(path.read_text()) if path.exists() else 1
 
     def begin_again(self) -> None:
-        """Notes that all of it is going to be dropped once more."""
+        """Records that partners drop all of it once more."""
         write_atomically(self._state / f"{self._name}.rounds", str(self.rounds + 1))
 
     def drop(self, wave: list[Drop], *, again: bool, on_progress: Callable[[Drop], None]) -> int:
-        """Drops what is due of a wave, each file as its partner. Returns how many files."""
+        """Drops the files of a wave that are due, each as its partner. Returns how many."""
         sftp = self.settings.sftp
         return drop_wave(
             wave,
@@ -109,13 +128,17 @@ class Demo:
         )
 
     def _expected(self, feed: str) -> dict[str, int]:
-        """A feed's counts after as many rounds as have been dropped: each further one adds the same."""
+        """A feed's counts after all rounds: each further round adds the same."""
         once, twice = self.key.totals[feed], self.key.totals_again[feed]
         more = self.rounds - 1
-        return {name: getattr(once, name) + more * (getattr(twice, name) - getattr(once, name)) for name in COUNTS}
+        return {
+            name: getattr(once, name) + more * (getattr(twice, name) - getattr(once, name))
+            for name in FeedTotals.model_fields
+        }
 
-    def beside(self, accounts: list[FeedAccount]) -> dict[str, int]:
-        """Feeds for which more has landed than the demo drops, as after a replay: the key knows nothing of that."""
+    def beside(self, accounts: Sequence[Account]) -> dict[str, int]:
+        """How many more deliveries each feed got than the demo drops, as after a replay. The key covers only the
+        demo's."""
         more = {
             account.feed: account.counts["landed"] - self._expected(account.feed)["landed"]
             for account in accounts
@@ -123,14 +146,17 @@ class Demo:
         }
         return {feed: number for feed, number in more.items() if number > 0}
 
-    def differences(self, accounts: list[FeedAccount], left: Scan) -> dict[str, list[str]]:
-        """Where feeds' accounts, and what is left in inbound, differ from the key: {feed or place: differences}."""
+    def differences(self, accounts: Sequence[Account], left: Scan) -> dict[str, list[str]]:
+        """Where the feeds' accounts and the files left in inbound differ from the key: {feed or place: differences}."""
         by_feed = {account.feed: account for account in accounts}
         beside = self.beside(accounts)
         found: dict[str, list[str]] = {}
         for feed in self.key.totals.keys() - beside.keys():
-            account = by_feed.get(feed, FeedAccount(feed, dict.fromkeys(COUNTS, 0), 0))
-            found[feed] = account.differences(self._expected(feed), self.key.tables.get(feed))
+            account, expected = by_feed.get(feed), self._expected(feed)
+            if account is None:
+                found[feed] = [f"nothing landed, expected {expected['landed']:,} files"]
+            else:
+                found[feed] = account.differences(expected, self.key.tables.get(feed))
         stays = {f"inbound/{drop.partner}/{drop.file_name}" for drop in self.key.stays}
         lone = {waiting.pending.key for waiting in left.waiting} | {each.key for each, _ in left.unmatched}
         found["inbound"] = [
@@ -140,7 +166,7 @@ class Demo:
         return {place: differences for place, differences in found.items() if differences}
 
     def mart_differences(self, rows: list[dict[str, object]]) -> list[str]:
-        """Where MARTS.CITY_DAILY differs from the key, day by day."""
+        """Where the rows of HEADLINE differ from the key, day by day."""
         have = {str(row["local_day"]): row for row in rows}
         found = []
         for wanted in self.key.marts["city_daily"]:
@@ -157,7 +183,7 @@ class Demo:
 
 
 def _generator() -> str:
-    """Changes with the modules that make the files: what an older version made is not taken for this one's."""
+    """A hash of the modules that make the files, so that files of an older version aren't used."""
     digest = hashlib.sha256()
     for path in sorted(Path(generate_module.__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())

@@ -8,14 +8,19 @@ import dagster as dg
 import pytest
 from obstore.store import MemoryStore
 
-from data_platform.automation import mart_sensor
-from data_platform.automation.mart_sensor import MART, city_daily_digest, city_daily_digest_sensor
-from data_platform.publish.digest import CityDailyDigest, write_digest
+from data_platform.defs.demo import city_daily_digest as module
+from data_platform.defs.demo.city_daily_digest import (
+    MART,
+    CityDailyDigest,
+    city_daily_digest,
+    city_daily_digest_sensor,
+    write_digest,
+)
 
 
 @pytest.fixture
 def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setattr(mart_sensor, "SETTLE_SECONDS", -1.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", -1.0)
     with dg.instance_for_test() as instance:
         yield instance
 
@@ -48,7 +53,7 @@ def test_five_builds_between_two_ticks_are_five_digests(instance: dg.DagsterInst
 def test_more_builds_than_a_tick_takes_are_left_for_the_next(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mart_sensor, "EVENTS_PER_TICK", 2)
+    monkeypatch.setattr(module, "EVENTS_PER_TICK", 2)
     build(instance, times=5)
     cursor, seen = None, []
     for _ in range(4):
@@ -72,7 +77,7 @@ def test_builds_of_other_assets_are_none_of_its_business(instance: dg.DagsterIns
 def test_an_event_that_a_slower_writer_may_still_come_before_waits(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mart_sensor, "SETTLE_SECONDS", 60.0)
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 60.0)
     build(instance)
     assert tick(instance, None) == ([], None)
 

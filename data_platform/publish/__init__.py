@@ -1,1 +1,0 @@
-"""Snowflake -> where the public and other teams read. No Dagster."""
