@@ -67,7 +67,7 @@ STOPSIGNAL SIGTERM
 # Of the code server. Webserver and daemon have their own in deploy/compose.yaml; ECS takes the task definition's.
 HEALTHCHECK --interval=20s --timeout=10s --start-period=60s --retries=3 \
     CMD ["dagster", "api", "grpc-health-check", "--port", "4000"]
-ENTRYPOINT ["/usr/bin/tini", "-s", "--", "python", "-m", "data_platform.code.start"]
+ENTRYPOINT ["/usr/bin/tini", "-s", "--", "python", "-m", "data_platform.start"]
 # The image's own code; that of a git repository, and each new commit of it, where DATA_PLATFORM_CODE_URL names one.
 CMD ["data-platform", "code-server", "--host", "0.0.0.0", "--port", "4000"]
 

@@ -49,9 +49,10 @@ def code_server(
       data-platform code-server --git https://git.example.org/team/data-platform.git --ref main --host 0.0.0.0
       data-platform code-server --git /srv/git/data-platform.git --ref v1.4 --webhook-port 4001
     """
-    from data_platform.code.abandoned import abandoned_runs_reported
     from data_platform.code.git import Remote
     from data_platform.code.server import CodeServer, Wanted
+    from data_platform.runs.abandoned import abandoned_runs_reported
+    from data_platform.runs.run_lock import folder_in
 
     given = _with(settings(), {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
     if given.environment == "local":
@@ -66,10 +67,9 @@ def code_server(
         remotes.append(Remote(group.url, group.ref, token, prefix) if group.url and group.ref else None)
     secret = given.code.webhook_secret
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    environment = whole_environment(given)
     server = CodeServer(
         Wanted(
-            environment=environment,
+            environment=whole_environment(given),
             code=remotes[0],
             dbt=remotes[1],
             host=host,
@@ -80,7 +80,8 @@ def code_server(
             webhook_secret=secret.get_secret_value() if secret else None,
         )
     )
-    with abandoned_runs_reported(environment, lambda: server.serving, server.log):
+    locks = folder_in(given.adopt().state_dir)
+    with abandoned_runs_reported(locks, lambda: server.serving, server.log):
         server.run()
 
 

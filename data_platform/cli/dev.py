@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from data_platform.cli.project import ROOT, WORKSPACE, bring_up
+from data_platform.code.release import DAGSTER_VARIABLES
 from data_platform.environment import settings
-from data_platform.machine import DAGSTER_VARIABLES
-from data_platform.run_lock import folder_in
+from data_platform.runs.run_lock import folder_in
 
 
 @click.command()

@@ -20,7 +20,6 @@ import grpc  # type: ignore[import-untyped]
 
 from data_platform.code.proxy import Upstream
 from data_platform.code.tree import TreeUnusable, excerpt
-from data_platform.machine import DAGSTER_VARIABLES
 
 MODULE = "data_platform.definitions"
 LOAD_SECONDS = 180.0
@@ -55,7 +54,7 @@ class Backend:
         self._process = subprocess.Popen(
             command,
             cwd=tree,
-            env={**DAGSTER_VARIABLES, **environment},
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -16,7 +16,6 @@ from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from data_platform.code.child import TimedOut, output_of
-from data_platform.machine import machine_environment
 
 RESOLVE_SECONDS = 30.0
 FETCH_SECONDS = 300.0
@@ -157,6 +156,8 @@ def scrub(text: str, token: str | None) -> str:
 def _environment(url: str, token: str | None) -> dict[str, str]:
     """All that git sees: nobody's configuration, no prompt, no protocol that runs a program, and where there is a
     token, a helper that gives it to the URL's own host only (not to where it redirects)."""
+    from data_platform.environment.machine import machine_environment  # imports pydantic, which not every start needs
+
     inherited = machine_environment("SSH_AUTH_SOCK")
     settings = {"credential.helper": "", "gc.autoDetach": "false", "advice.detachedHead": "false"}
     settings |= {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": "20", "core.hooksPath": "/dev/null"}

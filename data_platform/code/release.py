@@ -13,6 +13,14 @@ from data_platform.code.tree import environment_of
 
 _OWN_SECRETS = ("DATA_PLATFORM_CODE_TOKEN", "DATA_PLATFORM_DBT_TOKEN", "DATA_PLATFORM_CODE_WEBHOOK_SECRET")
 CONTEXT = "DAGSTER_CONTAINER_CONTEXT"
+DAGSTER_VARIABLES = {
+    # Dagster warns of its own beta features with hundreds of lines per log.
+    "PYTHONWARNINGS": "ignore",
+    # The automation tick misses an event that is being stored while it looks, and models don't follow it (seen in
+    # 1.13.27). With this the tick waits so many seconds first.
+    "DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "2",
+}
+"""The variables of Dagster's own processes, wherever they are started."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ def backend_environment(
         wanted[CONTEXT] = container_context(inherited.get(CONTEXT), told)
     if dbt_project is not None:
         told = told | {"DATA_PLATFORM_DBT_PROJECT_DIR": str(dbt_project)}  # a run finds its own
-    return wanted | told
+    return DAGSTER_VARIABLES | wanted | told
 
 
 def container_context(base: str | None, told: Mapping[str, str]) -> str:

@@ -1,23 +1,30 @@
-"""Runs whose process is gone: killed, or lost with its container or machine. Dagster would show them as running until
-its time limit, the landing sensor leave their files to them, and the queue hold their pools for them.
+"""Reports runs to Dagster as failed whose process was killed, or lost with its container or machine. Otherwise Dagster
+shows them as running until its time limit, and their files and pools wait for them.
 
-On ECS, Dagster's run monitoring asks ECS instead. As a program (`python -m`) this reports what it finds to the instance
-of the settings, which the code server has done.
+For runs that are processes: their locks (`run_lock`) tell. On ECS, Dagster's run monitoring asks ECS instead.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
+from data_platform.runs import run_lock
 
-from data_platform import run_lock
-from data_platform.environment import settings
+if TYPE_CHECKING:  # the code server imports this module, and Dagster only where a run was killed
+    import dagster as dg
+
+LOOK_SECONDS = 5.0
+RETRY_SECONDS = 60.0
+"""The pause after a report that failed: Dagster's database may be down."""
 
 
 def report_abandoned(instance: dg.DagsterInstance, folder: Path) -> list[str]:
-    """Marks runs as failed whose lock in `folder` no process holds, so that what they left is done again. Returns their
-    ids. A run that has no lock there is left alone: its process may live where this one can't see it."""
+    """Reports runs as failed whose lock in `folder` no process holds, so that Dagster retries them. Returns their ids.
+    Leaves a run alone that has no lock there: its process may live on another machine."""
     gone = []
     for lock in run_lock.free(folder):
         run = instance.get_run_by_id(lock.stem)
@@ -30,13 +37,36 @@ def report_abandoned(instance: dg.DagsterInstance, folder: Path) -> list[str]:
     return gone
 
 
-def main() -> None:
-    """Reports, and prints a line for each run."""
-    given = settings().adopt()
+@contextmanager
+def abandoned_runs_reported(folder: Path, serving: Callable[[], bool], log: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, a thread looks every few seconds for runs to report. Only while code is `serving`, as Dagster's
+    retry of a failed run needs the code server. The environment must name Dagster's instance (`Settings.adopt`)."""
+    over = threading.Event()
+    looking = threading.Thread(target=_look, args=(folder, serving, log, over), name="abandoned", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _look(folder: Path, serving: Callable[[], bool], log: Callable[[str], None], over: threading.Event) -> None:
+    pause, before = LOOK_SECONDS, set[Path]()
+    while not over.wait(pause):
+        pause, found = LOOK_SECONDS, set[Path]()
+        try:
+            found = set(run_lock.free(folder)) if serving() else found
+            if found & before:  # not at first sight: a living code server reports its own run, with the exit code
+                _report(folder, log)
+        except Exception as error:  # the database is down, or the disk is full
+            pause = RETRY_SECONDS
+            log(f"abandoned runs can't be reported, next attempt in {pause:.0f} s: {type(error).__name__}: {error}")
+        before = found
+
+
+def _report(folder: Path, log: Callable[[str], None]) -> None:
+    import dagster as dg
+
     with dg.DagsterInstance.get() as instance:
-        for run_id in report_abandoned(instance, run_lock.folder_in(given.state_dir)):
-            print(f"run {run_id} was killed: it counts as failed now")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+        for run_id in report_abandoned(instance, folder):
+            log(f"run {run_id} was killed: it counts as failed now")

@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform import run_lock
 from data_platform.environment import Settings
+from data_platform.runs import run_lock
 
 
 def run_executor(given: Settings) -> dg.ExecutorDefinition:

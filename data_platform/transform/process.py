@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from data_platform.environment import Settings
-from data_platform.machine import machine_environment
+from data_platform.environment.machine import machine_environment
 
 KEEP_DAYS = 7
 _FOR_DBT = ("SNOWFLAKE_", "DATA_PLATFORM_ENVIRONMENT", "DATA_PLATFORM_TIME_ZONE")

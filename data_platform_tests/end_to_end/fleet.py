@@ -18,10 +18,10 @@ import dagster as dg
 import psutil
 import yaml
 
+from data_platform.environment.machine import machine_environment
 from data_platform.local_cloud.ecs.faults import Fault, Faults
 from data_platform.local_cloud.ecs.images import LocalImage, register
 from data_platform.local_cloud.layout import Layout
-from data_platform.machine import machine_environment
 from data_platform_tests.end_to_end import graphql
 from data_platform_tests.end_to_end.platform import BIN, ROOT, patience, wait_for
 from data_platform_tests.servers.ports import own_port

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from dotenv import dotenv_values
 
-from data_platform.machine import machine_environment
+from data_platform.environment.machine import machine_environment
 from data_platform_tests.end_to_end import project
 from data_platform_tests.end_to_end.browser import chromium
 from data_platform_tests.end_to_end.dev_server import DevServer

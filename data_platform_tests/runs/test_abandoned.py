@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from data_platform import run_lock
+from data_platform.runs import run_lock
 from data_platform.runs.abandoned import report_abandoned
 
 RUN = "00000000-0000-0000-0000-000000000001"

@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from data_platform import run_lock
 from data_platform.environment import settings
+from data_platform.runs import run_lock
 from data_platform.runs.executor import run_executor
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_platform.machine import machine_environment
+from data_platform.environment.machine import machine_environment
 from data_platform_tests.servers.commands import ended
 
 HANGS = """

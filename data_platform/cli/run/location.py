@@ -23,8 +23,8 @@ from data_platform.cli.run.turns import wait_for_turn
 from data_platform.cli.signals import signals_ignored
 from data_platform.environment import settings
 from data_platform.landing.feed import FeedRules
-from data_platform.run_lock import folder_in, held
 from data_platform.runs.abandoned import report_abandoned
+from data_platform.runs.run_lock import folder_in, held
 
 # The names by which Dagster itself knows them: the job of a run that selects assets, and the daemon's tags.
 ASSET_JOB = "__ASSET_JOB"

@@ -119,7 +119,7 @@ def checkout_image() -> LocalImage:
     checkout is read, which an image hasn't either."""
     root = Path(data_platform.__file__).resolve().parents[1]
     return LocalImage(
-        entrypoint=(sys.executable, "-m", "data_platform.code.start"),
+        entrypoint=(sys.executable, "-m", "data_platform.start"),
         working_dir="{home}",
         env={
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")),

@@ -46,7 +46,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
 
 
 def _inherited() -> Mapping[str, str]:
-    from data_platform.machine import machine_environment
+    from data_platform.environment.machine import machine_environment
 
     return machine_environment()
 

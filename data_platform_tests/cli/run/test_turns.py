@@ -15,11 +15,11 @@ import pytest
 from dagster._core.test_utils import in_process_test_workspace
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from data_platform import run_lock
 from data_platform.cli.run import location, turns
 from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.run.turns import PoolTaken
 from data_platform.cli.signals import end_as_by_ctrl_c
+from data_platform.runs import run_lock
 from data_platform.runs.abandoned import report_abandoned
 from data_platform_tests.end_to_end.platform import wait_for
 

@@ -31,7 +31,8 @@ defs = dg.Definitions.merge(
 """
 
 
-def test_a_run_has_failed_once_its_process_was_killed_and_not_before(origin: Origin, tmp_path: Path) -> None:
+def test_a_run_has_failed_once_its_process_was_killed_and_not_before(tmp_path: Path) -> None:
+    origin = Origin.at(tmp_path / "git")
     code = DEFINITIONS.format(version="one").replace("import os\n", "import os\nimport sys\n")
     code = code.replace(", executor=dg.in_process_executor", "") + EXECUTOR
     commit = origin.push_code("one", extra={"data_platform/definitions.py": code})

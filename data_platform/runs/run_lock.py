@@ -1,7 +1,7 @@
-"""Which runs have a process: it holds a lock on a file named for its run, below the state folder. The system frees the
-lock however its holder ends, with its container or its machine too, so that a free one tells for certain.
+"""A running process holds a lock on a file named for its run, below the state folder. The operating system frees the
+lock however the process ends, also with its container or machine, so a free lock proves that the process is gone.
 
-Only the standard library is imported, as the code server looks too. What becomes of a run is not decided here.
+Only the standard library is imported, as the code server looks too. `abandoned` decides what happens to the run.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pathlib import Path
 
 
 def folder_in(state_dir: Path) -> Path:
-    """Where the files are. All that runs a deployment's runs on this machine, or in this container, shares it."""
+    """The folder of the lock files, the same for all processes that execute a deployment's runs on this machine."""
     return (state_dir / "runs").absolute()
 
 
 @contextmanager
 def held(folder: Path, run_id: str, over: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Holds a run's lock while this process executes it. `over` is asked at the end: where it is false, or fails, the
-    file stays, to be found free."""
+    """Holds a run's lock while this process executes it. If `over` returns False at the end, or raises, the file stays
+    and is found free."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run_id}.lock"
     made = path.with_suffix(".new")
     with made.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made.replace(path)  # locked before it has its name: it is never found free while this process lives
+        made.replace(path)  # locked before it gets its name, so it is never found free while this process lives
         try:
             yield
         finally:
@@ -36,7 +36,7 @@ def held(folder: Path, run_id: str, over: Callable[[], bool] = lambda: True) -> 
 
 
 def free(folder: Path) -> list[Path]:
-    """The files whose processes ended without a word. A file's stem is its run's id."""
+    """The lock files that no process holds. A file's stem is its run's id."""
     return sorted(path for path in folder.glob("*.lock") if _is_free(path))
 
 
@@ -44,6 +44,6 @@ def _is_free(path: Path) -> bool:
     try:
         with path.open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.fstat(lock.fileno()).st_nlink > 0  # without a name its process has let go of it just now
+            return os.fstat(lock.fileno()).st_nlink > 0  # 0: its process removed it just now, at the run's end
     except (FileNotFoundError, BlockingIOError):
         return False

@@ -15,14 +15,20 @@ import pytest
 from data_platform_tests.code.origin import Origin
 from data_platform_tests.end_to_end.platform import patience, wait_for
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SHOW = "import os, sys, data_platform; print(os.getcwd()); print(data_platform.__file__)"
 DBT = {"dbt_project.yml": "name: x\n"}
 
 
+@pytest.fixture
+def origin(tmp_path: Path) -> Origin:
+    """An empty repository."""
+    return Origin.at(tmp_path / "git")
+
+
 def start(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "data_platform.code.start", *command],
+        [sys.executable, "-m", "data_platform.start", *command],
         env=container(folder, **environment),
         capture_output=True,
         text=True,
@@ -52,7 +58,8 @@ def test_dagster_waits_for_events_that_are_being_stored_before_it_looks_what_fol
 
 def test_it_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; before = set(sys.modules); from data_platform.code import start, checkouts, git, tree;"
+        "import sys; before = set(sys.modules); from data_platform import start;"
+        "from data_platform.code import checkouts, git, tree;"
         "start.prepare(['true'], {}); print(*(set(sys.modules) - before))"
     )
     imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -114,7 +121,7 @@ def test_sigterm_ends_it_and_what_it_waits_for(tmp_path: Path, busy: str) -> Non
     if busy == "git":
         settings |= {"DATA_PLATFORM_CODE_URL": "/srv/x.git", "DATA_PLATFORM_CODE_COMMIT": "1" * 40}
     process = subprocess.Popen(
-        [sys.executable, "-m", "data_platform.code.start", "git"], env=container(tmp_path / "state", **settings)
+        [sys.executable, "-m", "data_platform.start", "git"], env=container(tmp_path / "state", **settings)
     )
     written = tmp_path / "git.pid"
     wait_for(lambda: written.exists() and written.read_text().strip(), 60, "git began", every=0.02)

@@ -1,13 +1,12 @@
-"""How every container of the image starts: `python -m data_platform.code.start COMMAND ARGUMENTS...`.
+"""How every container of the image starts: `python -m data_platform.start COMMAND ARGUMENTS...`.
 
-It renders the instance where one is needed, checks out the commit that the run was created with, brings the dbt
-project's head, and becomes the command. With nothing to do it imports nothing but the standard library, and what it
-prints on failure is what an operator reads in the task's log.
+It renders Dagster's instance where one is needed, checks out the commit that the run was created with, fetches the dbt
+project's head, and becomes the command. With nothing to do it imports only the standard library. Operators read its
+messages in the task's log.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from data_platform.machine import DAGSTER_VARIABLES
+from data_platform.code.release import DAGSTER_VARIABLES
 
 if TYPE_CHECKING:
     from data_platform.code.checkouts import Checkouts
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 Environment = MutableMapping[str, str]
 _Result = TypeVar("_Result")
 PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between tries to reach a repository: a run isn't failed by a short break."""
-# They ask code servers for everything, and load no definitions; the code server sees to dbt itself.
+"""Seconds between attempts to reach a repository: a short outage doesn't fail a run."""
+# The first two load no definitions: they ask code servers. The code server follows dbt's repository itself.
 _WITHOUT_DEFINITIONS = (["dagster-webserver"], ["dagster-daemon"], ["data-platform", "code-server"])
 _FAILED, _NOT_FOUND, _ENDED = 1, 127, 128 + signal.SIGTERM
 
@@ -37,12 +36,12 @@ class StartFailed(Exception):
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Prepares this process for the command and becomes it. Exits with 1 where that fails, with 127 where there is no
-    such command."""
+    """Prepares this process for the command and becomes it. Exits with 1 if the preparation fails, with 127 if there is
+    no such command."""
     command = list(arguments)
     if not command:
-        sys.exit("usage: python -m data_platform.code.start COMMAND ARGUMENTS...")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED))  # lets what waits for a child end that child
+        sys.exit("usage: python -m data_platform.start COMMAND ARGUMENTS...")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_ENDED))  # an exception, so that a running git is ended too
     try:
         prepare(command, os.environ)
         program, *rest = resolved(command, os.environ)
@@ -58,15 +57,15 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 
 def prepare(command: Sequence[str], environment: Environment) -> None:
-    """Makes `environment`, the working folder and the instance what the command needs. Raises StartFailed and the
-    domain errors of what it calls."""
+    """Sets up `environment`, the working folder and Dagster's instance for the command. Raises StartFailed, GitFailed,
+    TreeUnusable and SettingsError."""
     for name, value in DAGSTER_VARIABLES.items():
         environment.setdefault(name, value)
     home = environment.get("DAGSTER_HOME")
     if home and command[:2] != ["dagster", "api"] and not (Path(home) / "dagster.yaml").exists():
-        # Rendering needs the settings, and pydantic with them; not imported by name, as a package of the engine's
-        # layer can't know it.
-        importlib.import_module("data_platform.runs.instance").write(Path(home))
+        from data_platform.runs.instance import write  # imports pydantic: a run's start does without
+
+        write(Path(home))
     if environment.get("DATA_PLATFORM_CODE_URL") and environment.get("DATA_PLATFORM_CODE_COMMIT"):
         _take_code(environment)
     if environment.get("DATA_PLATFORM_DBT_URL") and not _starts_with(command, _WITHOUT_DEFINITIONS):
@@ -74,8 +73,8 @@ def prepare(command: Sequence[str], environment: Environment) -> None:
 
 
 def resolved(command: Sequence[str], environment: Environment) -> list[str]:
-    """The command with its program's path. Programs beside this Python go first, so that Dagster is always run by the
-    Python that the code was checked with. Raises FileNotFoundError."""
+    """The command with its program's path. Programs beside this Python come first, so that this Python always runs
+    Dagster. Raises FileNotFoundError."""
     name, *rest = command
     if name == "dagster":
         return [sys.executable, "-m", "dagster", *rest]
@@ -87,7 +86,7 @@ def resolved(command: Sequence[str], environment: Environment) -> list[str]:
 
 
 def _take_code(environment: Environment) -> None:
-    """Checks out the run's commit and works in it."""
+    """Checks out the run's commit and makes it the working folder."""
     from data_platform.code.checkouts import Checkouts
     from data_platform.code.tree import INSTALLED, bring_manifest, checkouts_root, dbt_project, environment_of
 
@@ -105,9 +104,9 @@ def _take_code(environment: Environment) -> None:
 
 
 def _take_dbt(environment: Environment) -> None:
-    """Brings the dbt project's head, or the commit that the code server serves where the head can't be had, is bad, or
-    lacks what that has: Dagster fails a run whose selection names an asset or a check that is gone. A tag that was
-    moved is not followed."""
+    """Takes the head of the dbt project's ref, or, if it can't be fetched or parsed, the commit that the code server
+    serves. The same if the head lacks a model or test of the served commit: Dagster would fail the runs that select
+    it. A tag that was moved is not followed."""
     from data_platform.code.checkouts import Checkouts
     from data_platform.code.git import GitFailed
     from data_platform.code.tree import TreeUnusable, checkouts_root
@@ -123,7 +122,7 @@ def _take_dbt(environment: Environment) -> None:
             commit = served
         _use_dbt(checkouts, commit, environment)
         if served and commit != served and (gone := _gone(checkouts, served, environment)):
-            raise TreeUnusable(f"runs may have been made with what it no longer has: {', '.join(gone[:5])}")
+            raise TreeUnusable(f"it lacks models or tests that runs may select: {', '.join(gone[:5])}")
     except (GitFailed, TreeUnusable) as error:
         if not served:
             raise
@@ -147,7 +146,8 @@ def _use_dbt(checkouts: Checkouts, commit: str, environment: Environment) -> Non
 
 
 def _gone(checkouts: Checkouts, served: str, environment: Environment) -> list[str]:
-    """What the served commit has and the one in `environment` lacks. Nothing, where the served one can't be had."""
+    """The models and tests of the served commit that the one in `environment` lacks. None if the served commit can't be
+    fetched or parsed."""
     from data_platform.code.git import GitFailed
     from data_platform.code.tree import TreeUnusable, bring_manifest, dbt_project, nodes
 
@@ -158,13 +158,13 @@ def _gone(checkouts: Checkouts, served: str, environment: Environment) -> list[s
             return []
         bring_manifest(project, Path.cwd(), environment)
     except (GitFailed, TreeUnusable) as error:
-        say(f"warning: {served[:12]} can't be compared with: {error}")
+        say(f"warning: {served[:12]} could not be compared with the head: {error}")
         return []
     return sorted(nodes(project) - nodes(Path(environment["DATA_PLATFORM_DBT_PROJECT_DIR"])))
 
 
 def _remote(environment: Environment, prefix: str, ref: str | None = None) -> Remote:
-    """The repository. Its token leaves the environment: neither the checkout's tools nor the command need it."""
+    """The repository. Takes its token out of the environment: neither the checkout's tools nor the command need it."""
     from data_platform.code.git import Remote
 
     wanted = ref or environment.get(f"{prefix}_REF")
@@ -174,7 +174,7 @@ def _remote(environment: Environment, prefix: str, ref: str | None = None) -> Re
 
 
 def _patiently(attempt: Callable[[], _Result]) -> _Result:
-    """What `attempt` gives, tried again with pauses while the repository can't be reached."""
+    """Calls `attempt`, and retries with pauses while the repository can't be reached."""
     from data_platform.code.git import GitFailed, RefMissing
 
     for pause in PAUSES:
@@ -183,7 +183,7 @@ def _patiently(attempt: Callable[[], _Result]) -> _Result:
         except RefMissing:
             raise
         except GitFailed as error:
-            say(f"tried again in {pause:.0f} s: {error}")
+            say(f"retrying in {pause:.0f} s: {error}")
             time.sleep(pause)
     return attempt()
 

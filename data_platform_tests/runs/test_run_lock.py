@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from data_platform.run_lock import free, held
+from data_platform.runs.run_lock import free, held
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from data_platform.run_lock import held
+from data_platform.runs.run_lock import held
 with held(Path(sys.argv[1]), "run"):
     print("held", flush=True)
     time.sleep(600)
