@@ -18,9 +18,12 @@ from data_platform.landing.delivery import Delivery, DeliveryGone
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef
     from obstore.store import ObjectStore
 
 INBOUND = "inbound/"
+_LARGEST_COPY = 5 * 10**9
+"""S3 copies objects of up to 5 GB in one request; larger ones go in parts, by boto3's transfer manager."""
 
 
 class Pending(NamedTuple):
@@ -134,13 +137,16 @@ class LandingBucket:
     def move(self, delivery: Delivery, to_key: str) -> None:
         """Copies exactly that version to `to_key`, then deletes exactly that version. Safe to do again: a version
         that is gone counts as moved."""
+        source: CopySourceTypeDef = {
+            "Bucket": self.name,
+            "Key": delivery.key,
+            "VersionId": delivery.version_id,
+        }
         try:
-            self._client.copy(
-                CopySource={"Bucket": self.name, "Key": delivery.key, "VersionId": delivery.version_id},
-                Bucket=self.name,
-                Key=to_key,
-                SourceClient=self._client,
-            )
+            if delivery.size <= _LARGEST_COPY:
+                self._client.copy_object(CopySource=source, Bucket=self.name, Key=to_key)
+            else:
+                self._client.copy(CopySource=source, Bucket=self.name, Key=to_key, SourceClient=self._client)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
                 raise

@@ -29,9 +29,8 @@ from data_platform_tests.benchmarks import (
     push_to_run,
     whole_path,
 )
-from data_platform_tests.benchmarks.runner import ROOT, result
+from data_platform_tests.benchmarks.runner import ROOT
 
-QUICK_CSV_ROWS = 20_000
 _PACKAGES = ("dagster", "dlt", "duckdb", "pyarrow", "pydantic", "obstore", "boto3")
 _PAGE = """\
 # Benchmarks
@@ -58,28 +57,8 @@ make bench ARGS=--whole                                     # with the demo's wh
 """
 
 
-def csv(options: dict[str, Any]) -> dict[str, Any]:
-    """The CSV benchmark, in the form of the others."""
-    rows = QUICK_CSV_ROWS if options.get("quick") else csv_to_parquet.ROWS
-    found = csv_to_parquet.run({"rows": rows})
-    measured, own = found["measured"], found["measured"]["ours"]
-    other = measured.get("peer")
-    peer = f"dlt filesystem + duckdb {other['cpu_seconds']:.1f} CPU s" if other else found["skipped"]
-    return result(
-        "csv_to_parquet",
-        f"{measured['file_mb']:.0f} MB of CSV to Parquet and every reject ({own['rejected']:,})",
-        ours=f"{own['mb_per_second']} MB/s, {own['cpu_seconds']:.1f} CPU s",
-        peer=peer,
-        ratio=measured.get("cpu_ratio"),
-        peak_mb=own["peak_mb"],
-        target=found["target"],
-        met=found["met"],
-        measured=measured,
-    )
-
-
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "csv_to_parquet": csv,
+    "csv_to_parquet": csv_to_parquet.run,
     "code_location": code_location.run,
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,

@@ -1,29 +1,26 @@
-"""A partner's CSV to committed Parquet and every reject, against dlt's filesystem source and DuckDB destination.
+"""A partner's CSV to committed Parquet and every reject, beside pyarrow, which handles none, and dlt.
 
-    python -m data_platform_tests.benchmarks.csv_to_parquet [--rows N] [--json FILE] [--peer-python PYTHON]
+Ours is the whole way: hash, parse, convert, reject, zstd Parquet, manifest, by `Lake`. pyarrow's streaming reader is
+given the types, and the same file without its bad rows, at which it would stop; it writes zstd Parquet with pyarrow's
+own defaults. dlt takes its fastest way: DuckDB parses, typed by us, and hands over Arrow. It drops bad rows, or lets
+them in, without a word. dlt is in the extra `bench`; without it that peer is left out.
 
-Both sides read the same generated meter file, each in a process of its own, of which wall time, CPU seconds and
-peak memory are taken. Ours is the whole way: hash, parse, convert, reject, zstd Parquet, manifest, by `Lake`. The
-peer is dlt's fastest way there is: DuckDB parses, typed by us, and hands over Arrow. It leaves bad rows out, or
-lets them in, without a word. dlt is in the extra `bench`; without it the peer is skipped.
+    python -m data_platform_tests.benchmarks --only csv_to_parquet
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import json
 import os
 import random
-import resource
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROWS = 4_400_000  # about 300 MB
+from data_platform_tests.benchmarks import runner
+
+NAME = "csv_to_parquet"
+ROWS, QUICK_ROWS = 4_400_000, 20_000  # 4.4 million are about 300 MB
 BAD_SHARE = 0.001
 COLUMNS = {
     "meter_id": ("string", "VARCHAR"),
@@ -33,11 +30,11 @@ COLUMNS = {
     "status": ("string", "VARCHAR"),
     "comment": ("string", "VARCHAR"),
 }
-MB_PER_SECOND, PEAK_MB, CPU_RATIO = 80, 700, 2.5
+MB_PER_SECOND, PEAK_MB, PYARROW_RATIO, DLT_RATIO = 100, 700, 1.3, 2.5
 
 
-def generate(path: Path, rows: int) -> int:
-    """Writes the file, the same for the same number of rows. Returns how many of them are bad."""
+def generate(path: Path, rows: int, bad_share: float = BAD_SHARE) -> int:
+    """Writes the file, the same for the same arguments. Returns how many of its rows are bad."""
     chance = random.Random(20260307)
     comments = ["", "", "", "", "pump replaced", "checked by crew", '"leak, reported"', '"said ""fine"""']
     bad = 0
@@ -53,7 +50,7 @@ def generate(path: Path, rows: int) -> int:
                 ("ok", "estimated", "missing", "fault")[at % 4],
                 comments[at % 8],
             ]
-            if chance.random() < BAD_SHARE:
+            if chance.random() < bad_share:
                 bad += 1
                 _spoil(row, bad % 6)
             lines.append(",".join(row) + "\n")
@@ -76,8 +73,15 @@ def _spoil(row: list[str], how: int) -> None:
     row[place] = value
 
 
-def ours(source: Path, work: Path) -> dict[str, Any]:
-    """Runs in a child process."""
+def _contract() -> Any:
+    from data_platform.contract import Contract
+
+    columns = [{"name": name, "type": kinds[0], "nullable": name != "meter_id"} for name, kinds in COLUMNS.items()]
+    return Contract.model_validate({"columns": columns})
+
+
+def _ours(options: dict[str, Any]) -> dict[str, Any]:
+    begun = time.perf_counter()
     from obstore.store import LocalStore
 
     from data_platform.lake.extracts import Lake
@@ -85,131 +89,113 @@ def ours(source: Path, work: Path) -> dict[str, Any]:
     from data_platform.landing.feed import FeedRules
     from data_platform.landing.read import DeliveryReader
 
-    columns = [{"name": name, "type": kinds[0], "nullable": name != "meter_id"} for name, kinds in COLUMNS.items()]
-    rules = FeedRules.of(
-        {"partner": "harbor_water", "name": "meters", "pattern": ".*", "contract": {"columns": columns}}
-    )
-    lake = Lake(LocalStore(work, mkdir=True))
-    with source.open("rb") as stream:
-        reader = DeliveryReader(stream, rules, file_name=source.name)
+    rules = FeedRules(partner="harbor_water", name="meters", pattern=".*", contract=_contract())
+    lake = Lake(LocalStore(Path(options["folder"]) / "ours", mkdir=True))
+    with Path(options["file"]).open("rb") as stream:
+        reader = DeliveryReader(stream, rules, file_name="meters.csv")
         key = ExtractKey("harbor_water", "meters", "0" * 32, None)
         with lake.extract(key, reader.schema, contract_hash=reader.contract.hash) as writer:
             for chunk in reader:
                 writer.write(chunk.batch)
                 if chunk.rejects.num_rows:
                     writer.reject(chunk.rejects.rename_columns(["record_number", "column_name", "reason", "raw_text"]))
-            writer.commit()
-    return {"loaded": reader.rows_read - reader.rows_rejected, "rejected": reader.rows_rejected}
+            manifest = writer.commit()
+    return {
+        "loaded": reader.rows_read - reader.rows_rejected,
+        "rejected": reader.rows_rejected,
+        "wall": time.perf_counter() - begun,
+        "parquet_mb": manifest.total_bytes / 1e6,
+    }
 
 
-def peer(source: Path, work: Path) -> dict[str, Any]:
-    """Runs in a child process."""
+def _pyarrow(options: dict[str, Any]) -> dict[str, Any]:
+    begun = time.perf_counter()
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    schema = _contract().arrow_schema
+    convert = pyarrow.csv.ConvertOptions(column_types=schema, strings_can_be_null=True, null_values=[""])
+    path = Path(options["folder"]) / "pyarrow.parquet"
+    rows = 0
+    with (
+        pyarrow.csv.open_csv(options["clean"], convert_options=convert) as batches,
+        pyarrow.parquet.ParquetWriter(path, batches.schema, compression="zstd") as writer,
+    ):
+        held: list[Any] = []
+        for batch in batches:
+            held.append(batch)
+            rows += batch.num_rows
+            if sum(map(len, held)) >= 500_000:
+                writer.write_table(pyarrow.Table.from_batches(held))
+                held.clear()
+        if held:
+            writer.write_table(pyarrow.Table.from_batches(held))
+    return {"loaded": rows, "wall": time.perf_counter() - begun, "parquet_mb": path.stat().st_size / 1e6}
+
+
+def _dlt(options: dict[str, Any]) -> dict[str, Any]:
+    os.environ |= {"RUNTIME__LOG_LEVEL": "ERROR", "RUNTIME__DLTHUB_TELEMETRY": "false"}
+    begun = time.perf_counter()
     import dlt
     from dlt.sources.filesystem import filesystem, read_csv_duckdb
 
+    source, work = Path(options["file"]), Path(options["folder"])
     types = {name: kinds[1] for name, kinds in COLUMNS.items()}
     files = filesystem(bucket_url=source.parent.as_uri(), file_glob=source.name)
     rows = files | read_csv_duckdb(chunk_size=100_000, use_pyarrow=True, ignore_errors=True, header=True, dtype=types)
     pipeline = dlt.pipeline(
         "bench",
-        destination=dlt.destinations.duckdb(str(work / "peer.duckdb")),
+        destination=dlt.destinations.duckdb(str(work / "dlt.duckdb")),
         dataset_name="lake",
         pipelines_dir=str(work / "pipelines"),
     )
     pipeline.run(rows.with_name("meters"))
     with pipeline.sql_client() as client, client.execute_query("SELECT COUNT(*) FROM meters") as cursor:
-        return {"loaded": cursor.fetchone()[0]}
+        return {"loaded": cursor.fetchone()[0], "wall": time.perf_counter() - begun}
 
 
-def _measured(side: str, python: str, source: Path, work: Path) -> dict[str, Any]:
-    """Runs one side in a child; its output's last line is its result."""
-    command = [python, "-m", "data_platform_tests.benchmarks.csv_to_parquet", "--side", side, str(source), str(work)]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    child = subprocess.run(
-        command, capture_output=True, text=True, check=False,
-        env={**os.environ, "RUNTIME__LOG_LEVEL": "ERROR", "RUNTIME__DLTHUB_TELEMETRY": "false"},
-    )  # fmt: skip
-    wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if child.returncode:
-        raise RuntimeError(f"{side} failed:\n{child.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(child.stdout.strip().splitlines()[-1])
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return found | {"wall_seconds": round(wall, 2), "cpu_seconds": round(cpu, 2)}
+SIDES = {"ours": _ours, "pyarrow": _pyarrow, "dlt": _dlt}
 
 
-def run(options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Options: `rows`, and `peer_python`, an interpreter that has dlt (this one, unless given)."""
-    options = options or {}
-    rows, peer_python = int(options.get("rows") or ROWS), options.get("peer_python")
-    if peer_python is None and importlib.util.find_spec("dlt") is not None:
-        peer_python = sys.executable
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "in" / "meters.csv"
-        source.parent.mkdir()
-        planted = generate(source, rows)
-        megabytes = source.stat().st_size / 1e6
-        own = _measured("ours", sys.executable, source, Path(folder) / "ours")
-        other = None
-        if peer_python:
-            (Path(folder) / "peer").mkdir()
-            other = _measured("peer", peer_python, source, Path(folder) / "peer")
-    own["mb_per_second"] = round(megabytes / own["wall_seconds"], 1)
-    complete = own["rejected"] == planted and own["loaded"] + own["rejected"] == rows
-    met = complete and own["mb_per_second"] >= MB_PER_SECOND and own["peak_mb"] <= PEAK_MB
-    measured: dict[str, Any] = {"file_mb": round(megabytes, 1), "rows": rows, "planted_bad_rows": planted, "ours": own}
-    if other:
-        ratio = round(other["cpu_seconds"] / own["cpu_seconds"], 2)
-        let_in = other["loaded"] - (rows - planted)
-        measured |= {"peer": other, "cpu_ratio": ratio, "peer_bad_rows_let_in": let_in}
-        met = met and ratio >= CPU_RATIO
-    return {
-        "name": "csv_to_parquet",
-        "target": f">= {MB_PER_SECOND} MB/s, <= {PEAK_MB} MB, every reject, >= {CPU_RATIO}x less CPU than dlt",
-        "measured": measured,
-        "met": met,
-        "skipped": None if other else "peer: dlt is not installed (pip install '.[bench]')",
-    }
-
-
-def _report(result: dict[str, Any]) -> str:
-    measured, own = result["measured"], result["measured"]["ours"]
-    lines = [
-        f"csv_to_parquet  {measured['file_mb']} MB, {measured['rows']} rows, {measured['planted_bad_rows']} bad",
-        f"  ours  {own['mb_per_second']} MB/s  {own['cpu_seconds']} CPU s  {own['peak_mb']} MB peak"
-        f"  {own['rejected']} rejects",
-    ]
-    if "peer" in measured:
-        other = measured["peer"]
-        lines.append(
-            f"  dlt   {measured['file_mb'] / other['wall_seconds']:.1f} MB/s  {other['cpu_seconds']} CPU s"
-            f"  {other['peak_mb']} MB peak  {measured['peer_bad_rows_let_in']} bad rows let in, the rest dropped unseen"
-        )
-        lines.append(f"  CPU ratio {measured['cpu_ratio']}")
-    else:
-        lines.append(f"  skipped: {result['skipped']}")
-    return "\n".join([*lines, f"  target {result['target']}: {'met' if result['met'] else 'NOT met'}"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--peer-python", help="an interpreter that has dlt")
-    parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.side:
-        side, source, work = given.side
-        found = {"ours": ours, "peer": peer}[side](Path(source), Path(work))
-        found["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
-        print(json.dumps(found))
-        return
-    result = run({"rows": given.rows, "peer_python": given.peer_python})
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=1))
-    print(_report(result))
+def run(options: dict[str, Any]) -> dict[str, Any]:
+    """Measures each side in a process of its own. `quick`: a small file."""
+    rows = QUICK_ROWS if options.get("quick") else ROWS
+    folder = Path(options["folder"])
+    file, clean = folder / "in" / "meters.csv", folder / "clean.csv"
+    file.parent.mkdir()
+    planted = generate(file, rows)
+    generate(clean, rows, bad_share=0)
+    given = {"folder": str(folder), "file": str(file), "clean": str(clean)}
+    own = runner.measured(__name__, "ours", given)
+    typed = runner.measured(__name__, "pyarrow", given)
+    dlt = runner.measured(__name__, "dlt", given) if importlib.util.find_spec("dlt") else None
+    megabytes = file.stat().st_size / 1e6
+    speed = megabytes / own["wall"]
+    to_pyarrow = own["cpu"] / typed["cpu"]
+    complete = own["rejected"] == planted and own["loaded"] + own["rejected"] == rows == typed["loaded"]
+    met = complete and speed >= MB_PER_SECOND and own["peak_mb"] <= PEAK_MB and to_pyarrow <= PYARROW_RATIO
+    peers = f"pyarrow, typed, no rejects {typed['cpu']:.1f} CPU s"
+    measured = {
+        "file_mb": megabytes, "rows": rows, "planted_bad_rows": planted, "ours": own, "pyarrow": typed,
+        "mb_per_second": speed, "cpu_of_pyarrow": to_pyarrow,
+    }  # fmt: skip
+    if dlt is not None:
+        peers += f"; dlt filesystem + duckdb {dlt['cpu']:.1f} CPU s"
+        measured |= {"dlt": dlt, "dlt_bad_rows_let_in": dlt["loaded"] - (rows - planted)}
+        met = met and dlt["cpu"] / own["cpu"] >= DLT_RATIO
+    return runner.result(
+        NAME,
+        f"{megabytes:.0f} MB of CSV to Parquet and every reject ({own['rejected']:,})",
+        ours=f"{speed:.0f} MB/s, {own['cpu']:.1f} CPU s",
+        peer=peers,
+        ratio=typed["cpu"] / own["cpu"],
+        peak_mb=own["peak_mb"],
+        target=f">= {MB_PER_SECOND} MB/s, <= {PEAK_MB} MB, every reject, <= {PYARROW_RATIO}x the CPU of pyarrow,"
+        f" >= {DLT_RATIO}x less than dlt",
+        met=met,
+        measured=measured,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    runner.child(SIDES)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 
+import duckdb
 import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,6 +66,31 @@ def test_files_are_zstd_parquet_with_microsecond_utc_times(tmp_path: Path) -> No
         .replace(" ", "")
         .startswith("Timestamp(isAdjustedToUTC=true,timeUnit=microseconds")
     )
+
+
+def test_only_columns_whose_values_repeat_have_a_dictionary_and_duckdb_reads_what_pyarrow_reads(tmp_path: Path) -> None:
+    lake = Lake(LocalStore(tmp_path))
+    types = {"id": pa.string(), "status": pa.string(), "day": pa.date32(), "flow": pa.decimal128(12, 3)}
+    schema = pa.schema([*map(pa.field, types, types.values()), pa.field("read_at", pa.timestamp("us", "UTC"))])
+    day = date(2026, 3, 7)
+    rows = [
+        (f"PM-{n}", ("ok", "fault", None)[n % 3], day, Decimal(n) / 8, datetime(2026, 3, 7, n % 24, tzinfo=UTC))
+        for n in range(3_000)
+    ]
+    batch = pa.RecordBatch.from_arrays(list(map(pa.array, zip(*rows, strict=True), schema.types)), schema=schema)
+    manifest = lake.write_extract(KEY, schema, [batch], contract_hash="h")
+    path = tmp_path / manifest.files[0].path
+    group = pq.read_metadata(path).row_group(0)
+    encodings = {group.column(n).path_in_schema: set(group.column(n).encodings) for n in range(group.num_columns)}
+    assert {name for name, found in encodings.items() if "RLE_DICTIONARY" in found} == (
+        {"status", "day", "read_at", "_extract_id", "_extracted_at"}
+    )
+    assert set().union(*encodings.values()) == {"PLAIN", "RLE", "RLE_DICTIONARY"}
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    found = connection.execute(f"SELECT id, status, day, flow, epoch_us(read_at) FROM '{path}'").fetchall()
+    assert found == [(*row[:4], int(row[4].timestamp()) * 10**6) for row in rows]
+    assert [tuple(row.values())[:5] for row in lake.read_rows(manifest).to_pylist()] == rows
 
 
 def test_an_extract_without_rows_is_an_extract() -> None:

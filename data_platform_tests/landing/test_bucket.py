@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from data_platform.environment import Settings
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.delivery import DeliveryGone
 from data_platform.resources.lake import s3_client
 
 pytestmark = pytest.mark.server
@@ -38,3 +40,19 @@ def test_a_name_that_obstore_refuses_hides_no_other_file(bucket: LandingBucket, 
         pending for page in bucket.pages(start_after=f"inbound/odd/{odd}", prefix="inbound/odd/") for pending in page
     ]
     assert [pending.file_name for pending in after] == names[names.index(odd) + 1 :]
+
+
+def test_exactly_one_version_is_moved_however_often(bucket: LandingBucket) -> None:
+    key, moved = "inbound/odd/m.csv", f"archive/odd/{uuid.uuid4().hex}/m.csv"
+    bucket.put(key, b"old")
+    old = bucket.current(key)
+    bucket.put(key, b"new")
+    assert old is not None
+    for _ in range(2):
+        bucket.move(old, moved)
+    archived, new = bucket.current(moved), bucket.current(key)
+    assert archived is not None and new is not None
+    assert (bucket.open(archived).read(), bucket.open(new).read()) == (b"old", b"new")
+    assert bucket.older_versions(new) == []
+    with pytest.raises(DeliveryGone):
+        bucket.open(old)
