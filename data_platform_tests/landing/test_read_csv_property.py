@@ -6,13 +6,15 @@ import io
 import math
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from data_platform.contract import Contract
+from data_platform.contract import Column, Contract
 from data_platform.landing.feed import CsvFormat, FeedRules
 from data_platform.landing.readers.csv import CsvReader
+from data_platform.landing.values.convert import converter_for
 from data_platform_tests.landing import oracle
 
 NEW_YORK = "America/New_York"
@@ -113,7 +115,7 @@ def _comparable(row: dict[str, Any]) -> dict[str, Any]:
     return {name: repr(v) if isinstance(v, float) and (math.isnan(v) or v == 0) else v for name, v in row.items()}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(columns_of_values(), st.sampled_from([16, 64, 1 << 20]))
 def test_every_value_means_what_the_rule_says(made: tuple[list[str], bytes], block_bytes: int) -> None:
     check(*made, block_bytes)
@@ -151,3 +153,69 @@ def test_few_bad_values_among_many_are_found_and_only_they(name: str) -> None:
     for at in (0, 77, 1500, 1501, 2999):
         lines[at] = f"bad {at}"
     check([name], "\n".join([name, *lines]).encode(), 1 << 20)
+
+
+_SIZES = ((4, 0), (6, 2), (18, 3), (19, 3), (38, 10), (38, 30), (38, 38))
+_WIDTHS = {f"d{precision}_{scale}": {"type": f"decimal({precision},{scale})"} for precision, scale in _SIZES}
+_PLACES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "-", "+", "00", "-0"]),
+    st.text("0123456789", max_size=20),
+    st.sampled_from([".", ".", ".", "", ",", ".-", ".+", ".."]),
+    st.text("0123456789", max_size=11),
+)
+_NINES = st.builds(
+    "{}{}.{}".format,
+    st.sampled_from(["", "-"]),
+    st.integers(0, 39).map("9".__mul__),
+    st.integers(0, 39).map("9".__mul__),
+)
+_EDGES = st.sampled_from(["", " ", '""', " 1.50 ", "0x1.F", "1.F0", "1.005", "-.5", ".", "-", "1e2", "n/a", "٣.25"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(list(_WIDTHS)), st.lists(st.one_of(_PLACES, _NINES, _EDGES), min_size=1, max_size=12))
+def test_decimals_keep_their_places_and_digits_whatever_stands_beside_them(name: str, texts: list[str]) -> None:
+    usual = "12" if name.endswith("_0") else "0." + "1" * int(name.split("_")[1])
+    column = Column.model_validate({"name": name, **_WIDTHS[name]})
+    values = [usual, *texts, usual]
+    for taken in (values, values[1:]):  # whole, and a slice whose bytes begin behind others'
+        array = pa.array([*values[: len(values) - len(taken)], *taken]).slice(len(values) - len(taken))
+        _agrees(array, column)
+
+
+_REPEATED = {
+    "instant": ["2026-03-08T02:30:00-05:00", "2026-03-08 07:00Z", "2026-02-30T00:00Z", "x", "", "NULL"],
+    "local": ["2026-03-08 01:59", "2026-03-08 02:30", "2026-11-01 01:30", "2026-11-01 02:30", " ", "x"],
+    "latest": ["08/03/2026 02:30", "01/11/2026 01:30", "2026-11-01 01:30", "", "31/02/2026 00:00"],
+    "us_date": ["03/08/2026", "8.3.26", "02/30/2026", "", "2026-03-08", " 03/09/2026 "],
+    "clock": ["12:30 pm", "1230", "25:00", "", "00:30 AM"],
+}
+
+
+@pytest.mark.parametrize("name", list(_REPEATED))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_text_that_occurs_again_and_again_means_the_same_each_time(name: str, data: st.DataObject) -> None:
+    few = data.draw(st.lists(st.sampled_from([None, *_REPEATED[name]]), min_size=1, max_size=6))
+    column = Column.model_validate({"name": name, **COLUMNS[name], "null_words": ["NULL"]})
+    _agrees(pa.array((few * 20_000)[:20_001], pa.string()).slice(data.draw(st.integers(0, 3))), column)
+
+
+def _agrees(texts: Any, column: Column) -> None:
+    """Holds a converted column against the oracle, value by value."""
+    converted = converter_for(column)(texts)
+    expected = {text: _expected(text, column) for text in set(texts.to_pylist())}
+    found = converted.array.to_pylist()
+    for row, text in enumerate(texts.to_pylist()):
+        if expected[text] is oracle.Bad:
+            assert row in converted.bad, (row, text)
+        else:
+            assert (row in converted.bad, found[row]) == (False, expected[text]), (row, text)
+
+
+def _expected(text: str | None, column: Column) -> Any:
+    try:
+        return None if text is None else oracle.of(text, False, column)
+    except oracle.Bad:
+        return oracle.Bad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from data_platform.landing.header import Header
 from data_platform.landing.readers.csv_records import Block, Positions
 from data_platform.landing.text import fault, fault_positions, visible
 
+_LINE_ENDS = re.compile(rb"[\r\n]*")
 Convert = Callable[[Array], Converted]
 
 
@@ -99,7 +101,7 @@ class _Records:
         among the rows of `data`."""
         header, format = self._layout.header, self._layout.format
         names = [str(place) for place in range(header.width)]
-        if not data.strip(b"\r\n"):
+        if _LINE_ENDS.fullmatch(data):
             return pa.table({name: pa.array([], pa.binary()) for name in names})
 
         def keep_ragged(row: Any) -> Literal["skip"]:

@@ -46,7 +46,7 @@ class Block:
         if b"\r" in self.data:
             ends = np.flatnonzero((data == 10) | (data == 13))
         if len(self.quoted_from):
-            ends = ends[~_within(ends, self.quoted_from, self.quoted_to)]
+            ends = _outside(ends, self.quoted_from, self.quoted_to)
         starts = np.concatenate(([0], ends + 1))
         ends = np.concatenate((ends, [len(self.data)]))
         filled = ends > starts
@@ -172,10 +172,11 @@ class Splitter:
             number += 1
 
 
-def _within(positions: Positions, begins: Positions, ends: Positions) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether each position lies in one of the sorted, disjoint spans [begin, end)."""
-    span = np.searchsorted(begins, positions, side="right") - 1
-    return (span >= 0) & (positions < ends[np.maximum(span, 0)])
+def _outside(positions: Positions, begins: Positions, ends: Positions) -> Positions:
+    """The sorted positions that lie in none of the sorted, disjoint spans [begin, end)."""
+    first, behind = np.searchsorted(positions, begins), np.searchsorted(positions, ends)
+    inside = [np.arange(first[span], behind[span]) for span in np.flatnonzero(first < behind).tolist()]
+    return np.delete(positions, np.concatenate(inside)) if inside else positions
 
 
 def _last_line_end(data: bytes) -> int:

@@ -35,6 +35,9 @@ _ATTEMPTS: dict[str, Callable[[Array, Column], tuple[Array, Mask]]] = {
     "timestamp": moment_columns.timestamps,
     "time": moment_columns.times,
 }
+# Types of which a value takes so long to convert that finding the distinct texts of a column first pays off.
+_COSTLY = frozenset(("date", "time", "timestamp"))
+_SAMPLE = 10_000
 
 
 def rule_for(column: Column) -> Rule:
@@ -48,12 +51,37 @@ def converter_for(column: Column) -> Callable[[Array], Converted]:
         return lambda texts: Converted(_with_nulls(texts, column), {})
     rule, in_bulk = rule_for(column), _ATTEMPTS.get(column.logical.name, _nothing)
 
-    def convert(texts: Array) -> Converted:
+    def each(texts: Array) -> Converted:
         texts = _with_nulls(texts, column)
         array, suspects = in_bulk(texts, column)
         return _by_rule(texts, array, suspects, rule, column)
 
+    def convert(texts: Array) -> Converted:
+        if column.logical.name in _COSTLY and _repeats(texts):
+            return _by_distinct_text(texts, each)
+        return each(texts)
+
     return convert
+
+
+def _repeats(texts: Array) -> bool:
+    """Whether the first texts occur four times or more on average."""
+    return len(texts) > _SAMPLE and len(texts.slice(0, _SAMPLE).unique()) * 4 <= _SAMPLE
+
+
+def _by_distinct_text(texts: Array, convert: Callable[[Array], Converted]) -> Converted:
+    """Converts each distinct text once."""
+    encoded = texts.dictionary_encode()
+    found = convert(encoded.dictionary)
+    array = found.array.take(encoded.indices)
+    if not found.bad:
+        return Converted(array, {})
+    # One place more than there are texts, for null, which is never bad.
+    is_bad = np.zeros(len(encoded.dictionary) + 1, dtype=bool)
+    is_bad[list(found.bad)] = True
+    which = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()
+    rows = np.flatnonzero(is_bad[which])
+    return Converted(array, {row: found.bad[at] for row, at in zip(rows.tolist(), which[rows].tolist(), strict=True)})
 
 
 def _nothing(texts: Array, column: Column) -> tuple[Array, Mask]:

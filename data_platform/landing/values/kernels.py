@@ -19,6 +19,7 @@ from data_platform.landing.chunk import Array
 pc: Any = pyarrow.compute
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Offsets = np.ndarray[tuple[int], np.dtype[np.int32]]
 Kernel = Callable[[Array], Array]
 # From a column's text: its values, anything at the suspects, and which rows are suspects.
 Attempt = Callable[[Array], tuple[Array, Mask]]
@@ -83,14 +84,20 @@ def cast(to: pa.DataType) -> Kernel:
 
 
 def has_byte(texts: Array, characters: bytes) -> bool:
-    data = _text_bytes(texts)
+    """Whether any of the texts has one of these ASCII characters."""
+    data = text_bytes(texts)[0]
+    if not len(data) or data.min() > max(characters) or data.max() < min(characters):
+        return False
     return any(bool((data == character).any()) for character in characters)
 
 
-def _text_bytes(texts: Array) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """The bytes of all the texts, perhaps with more before and behind."""
-    buffer = texts.buffers()[2]
-    return np.frombuffer(memoryview(buffer), np.uint8) if buffer is not None else np.empty(0, np.uint8)
+def text_bytes(texts: Array) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], Offsets]:
+    """The bytes of all the texts, and where each begins in them, and the last ends."""
+    _, offsets, data = texts.buffers()
+    if offsets is None or data is None:
+        return np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int32)
+    starts = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    return np.frombuffer(data, np.uint8)[starts[0] : starts[-1]], starts - starts[0]
 
 
 def mask(array: Array) -> Mask:
@@ -99,16 +106,24 @@ def mask(array: Array) -> Mask:
     return mask
 
 
-def lettered(texts: Array, pattern: str) -> Mask | None:
-    """Rows that match `pattern`, looked for only where there is a byte above the digits at all.
+def with_other_than_digits(texts: Array, but: bytes) -> Mask | None:
+    """Texts with a character that is no digit and none of `but`; None where there are none.
 
-    Arrow takes 0xFF for an int8 of -1, and reading the decimal 1e-999999999 crashes the process."""
-    if not (_text_bytes(texts) > ord("9")).any():
+    Kernels misread some: Arrow takes 0xFF for an int8 of -1, and the decimal 1e-999999999 crashes the process."""
+    data, starts = text_bytes(texts)
+    other = data - np.uint8(ord("0")) > 9
+    for character in but:
+        other &= data != character
+    places = np.flatnonzero(other)
+    if not len(places):
         return None
-    return mask(pc.match_substring_regex(texts, pattern))
+    rows = np.zeros(len(texts), dtype=bool)
+    rows[np.searchsorted(starts, places, side="right") - 1] = True
+    return rows
 
 
-def either(first: Mask | None, second: Mask | None) -> Mask | None:
+def union(first: Mask | None, second: Mask | None) -> Mask | None:
+    """Rows in either mask; None is the empty one."""
     if first is None or second is None:
         return second if first is None else first
     return first | second

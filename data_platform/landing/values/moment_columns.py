@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from data_platform.contract import Column
 from data_platform.landing.chunk import Array
-from data_platform.landing.values.kernels import Mask, attempt, cast, either, mask, pc
+from data_platform.landing.values.kernels import Mask, attempt, cast, mask, pc, union
 
 _NAIVE, _UTC = pa.timestamp("us"), pa.timestamp("us", tz="UTC")
 _FIRST = (datetime(1, 1, 1) - datetime(1970, 1, 1)) // timedelta(microseconds=1)
@@ -74,13 +74,13 @@ def iso_translation(pattern: str) -> tuple[str, str] | None:
 def dates(texts: Array, column: Column) -> tuple[Array, Mask]:
     iso, suspects = _as_iso(texts, column)
     array, found = attempt(iso, cast(pa.date32()), suspects)
-    return array, found | beyond(array)
+    return array, found | outside_calendar(array)
 
 
 def times(texts: Array, column: Column) -> tuple[Array, Mask]:
     # Arrow has no cast from text to time; the clock of any day has the same rule.
     iso, suspects = _as_iso(texts, column)
-    suspects = either(suspects, mask(pc.less(pc.binary_length(iso), len("HH:MM"))))
+    suspects = union(suspects, mask(pc.less(pc.binary_length(iso), len("HH:MM"))))
     array, found = attempt(pc.binary_join_element_wise("1970-01-01T", iso, ""), cast(_NAIVE), suspects)
     return array.cast(pa.time64("us")), found
 
@@ -89,22 +89,22 @@ def timestamps(texts: Array, column: Column) -> tuple[Array, Mask]:
     iso, suspects = _as_iso(texts, column)
     if column.time_zone is None:
         array, found = attempt(iso, cast(_UTC), suspects)
-        return array, found | beyond(array)
+        return array, found | outside_calendar(array)
     # With a zone, texts with an offset and texts without may stand in one column.
     offset = mask(pc.match_substring_regex(iso, r"T?[0-9:.]*(?:Z|[+-][0-9]{2}:?[0-9]{0,2})$")) & mask(
         pc.greater(pc.binary_length(iso), len("YYYY-MM-DD"))
     )
-    local, found = attempt(iso, cast(_NAIVE), either(suspects, offset.copy()))
+    local, found = attempt(iso, cast(_NAIVE), union(suspects, offset.copy()))
     utc, ambiguous = _localized(local, ZoneInfo(column.time_zone))
     found = found | ambiguous
     if offset.any():
-        with_offset, refused = attempt(iso, cast(_UTC), either(suspects, ~offset))
+        with_offset, refused = attempt(iso, cast(_UTC), union(suspects, ~offset))
         utc = pc.if_else(pa.array(offset), with_offset, utc)
         found = np.where(offset, refused, found)
-    return utc, found | beyond(utc)
+    return utc, found | outside_calendar(utc)
 
 
-def beyond(array: Array) -> Mask:
+def outside_calendar(array: Array) -> Mask:
     """Dates, or instants in microseconds, outside the years 1..9999."""
     is_date = pa.types.is_date32(array.type)
     first, last = (_FIRST_DAY, _LAST_DAY) if is_date else (_FIRST, _LAST)

@@ -6,9 +6,22 @@ import math
 import re
 from decimal import Context, Decimal, InvalidOperation
 
+import numpy as np
+import pyarrow as pa
+
 from data_platform.contract import Column
 from data_platform.landing.chunk import Array
-from data_platform.landing.values.kernels import Mask, attempt, cast, either, has_byte, lettered, mask, pc
+from data_platform.landing.values.kernels import (
+    Mask,
+    attempt,
+    cast,
+    has_byte,
+    mask,
+    pc,
+    text_bytes,
+    union,
+    with_other_than_digits,
+)
 from data_platform.landing.values.rule import BadValue, Rule, shown
 
 INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
@@ -16,6 +29,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _FLOAT_WORD = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_DIGITS = 38  # of a decimal of 128 bits
 # No precision limit that a value could meet: a decimal's digits are checked, never rounded.
 _EXACT = Context(prec=400, Emin=-2_000_000_000, Emax=2_000_000_000)
 
@@ -87,8 +101,7 @@ def _float(text: str) -> float:
 
 
 def integers(texts: Array, column: Column) -> tuple[Array, Mask]:
-    # Arrow takes 0xFF for an int8 of -1.
-    return attempt(texts, cast(column.arrow_type), lettered(texts, "[^0-9+-]"))
+    return attempt(texts, cast(column.arrow_type), with_other_than_digits(texts, b"+-"))
 
 
 def _marked(texts: Array, column: Column) -> tuple[Array, Mask | None]:
@@ -101,18 +114,37 @@ def _marked(texts: Array, column: Column) -> tuple[Array, Mask | None]:
 
 def decimals(texts: Array, column: Column) -> tuple[Array, Mask]:
     plain, suspects = _marked(texts, column)
-    suspects = either(suspects, lettered(plain, "[^0-9.+-]"))
-    # More digits than 128 bits hold wrap round unseen.
-    lengths = pc.binary_length(plain)
-    if (pc.max(lengths).as_py() or 0) > 38:
-        suspects = either(suspects, mask(pc.greater(lengths, 38)))
+    suspects = union(suspects, with_other_than_digits(plain, b".+-"))
+    suspects = union(suspects, _of_another_size(plain, column.logical.args[1]))
     return attempt(plain, cast(column.arrow_type), suspects)
+
+
+def _of_another_size(texts: Array, scale: int) -> Mask | None:
+    """Numbers with more than `scale` digits after the point, which Arrow refuses, or with so many before it that they
+    don't fit 128 bits at that scale: Arrow lets those wrap round. None where there are none."""
+    data, starts = text_bytes(texts)
+    points = starts[1:] - scale - 1
+    usual = points >= starts[:-1]
+    usual[usual] = data[points[usual]] == ord(".")
+    usual &= np.diff(starts) <= _DIGITS
+    rows = np.flatnonzero(~usual)
+    others = texts.take(pa.array(rows))
+    lengths, at = pc.binary_length(others), pc.find_substring(others, ".")
+    before = pc.if_else(pc.less(at, 0), lengths, at)
+    wrong = mask(
+        pc.or_(pc.greater(pc.subtract(lengths, before), scale + 1), pc.greater(before, min(_DIGITS, _DIGITS - scale)))
+    )
+    if not wrong.any():
+        return None
+    found = np.zeros(len(texts), dtype=bool)
+    found[rows[wrong]] = True
+    return found
 
 
 def floats(texts: Array, column: Column) -> tuple[Array, Mask]:
     plain, suspects = _marked(texts, column)
     # Arrow takes nan(1), and reads 1e400 as infinity.
-    suspects = either(suspects, lettered(plain, "[^0-9eE.+-]"))
+    suspects = union(suspects, with_other_than_digits(plain, b"+-.eE"))
     array, found = attempt(plain, cast(column.arrow_type), suspects)
     infinite = pc.is_inf(array)
     return array, found | mask(infinite) if pc.any(infinite).as_py() else found

@@ -20,7 +20,7 @@ from data_platform.contract import Column
 from data_platform.landing.chunk import Array, Converted
 from data_platform.landing.values.convert import converter_for
 from data_platform.landing.values.kernels import pc
-from data_platform.landing.values.moment_columns import beyond
+from data_platform.landing.values.moment_columns import outside_calendar
 from data_platform.landing.values.rule import BadValue
 from data_platform.landing.values.shapes import geometry_from_binary
 
@@ -153,7 +153,7 @@ def _within_years(array: Array, by_spelling: Convert) -> Converted:
     """Dates and instants outside the years 1..9999 made rejects."""
     if not (pa.types.is_date(array.type) or pa.types.is_timestamp(array.type)):
         return Converted(array, {})
-    rows = np.flatnonzero(beyond(array)).tolist()
+    rows = np.flatnonzero(outside_calendar(array)).tolist()
     return Converted(array, dict.fromkeys(rows, "is outside the years 1..9999"))
 
 
