@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_platform_tests.code.origin import Origin
+from data_platform_tests.dagster_internals import SETTLE_SECONDS
 from data_platform_tests.end_to_end.platform import patience, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -50,10 +51,9 @@ def test_with_nothing_to_do_it_is_the_command_at_once(tmp_path: Path) -> None:
 
 
 def test_dagster_waits_for_events_that_are_being_stored_before_it_looks_what_follows_them(tmp_path: Path) -> None:
-    module = "dagster._core.definitions.declarative_automation.automation_condition_evaluator"
-    code = f"import {module} as found; print(found.get_automation_tick_settle_delay_seconds())"
-    assert float(start(tmp_path, sys.executable, "-c", code).stdout) > 0
-    assert float(start(tmp_path, sys.executable, "-c", code, DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS="7").stdout) == 7
+    show = (sys.executable, "-c", SETTLE_SECONDS)
+    assert float(start(tmp_path, *show).stdout) > 0
+    assert float(start(tmp_path, *show, DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS="7").stdout) == 7
 
 
 def test_it_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -12,14 +12,11 @@ import psycopg2
 import pytest
 import yaml
 
-# Dagster's own schema, and what makes an object of a configured class: nothing public checks a dagster.yaml.
-from dagster._core.instance.config import dagster_instance_config
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
-
 from data_platform.environment import Settings, SettingsError
 from data_platform.environment.groups import fields_of
 from data_platform.runs import instance
 from data_platform.runs.sizes import DEFAULT
+from data_platform_tests.dagster_internals import checked_configuration, configured
 from data_platform_tests.end_to_end.platform import wait_for
 from data_platform_tests.test_environment import PRODUCTION as ANY_PRODUCTION
 
@@ -51,13 +48,10 @@ def test_it_is_what_dagster_takes(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", PRODUCTION["DAGSTER_POSTGRES_URL"])
     document = yaml.safe_load(instance.write(tmp_path, Settings.from_environment(environment)).read_text())
-    found, _ = dagster_instance_config(str(tmp_path))
-    assert found["run_retries"] == {"enabled": True, "max_retries": 1}
+    assert checked_configuration(tmp_path)["run_retries"] == {"enabled": True, "max_retries": 1}
     for name in ("run_coordinator", "run_launcher", "compute_logs"):  # checked when an instance is made, which connects
         if name in document:
-            part = document[name]
-            data = ConfigurableClassData(part["module"], part["class"], yaml.safe_dump(part["config"]))
-            assert type(data.rehydrate(as_type=ConfigurableClass)).__name__ == part["class"]
+            assert type(configured(document[name])).__name__ == document[name]["class"]
 
 
 def test_on_a_laptop_only_what_speaks_of_ecs_is_missing() -> None:

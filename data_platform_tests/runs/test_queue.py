@@ -14,14 +14,11 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.test_utils import MockedRunLauncher, in_process_test_workspace
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from data_platform.runs import queue
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, tags_of
 from data_platform.runs.sizes import Compute
+from data_platform_tests.dagster_internals import LAUNCHER, Launcher, dequeue, job_in, workspace_of
 
 SMALL, LARGE, SILENT = Compute(cpu=512, memory=4096, spot=True), Compute(memory=16384, ephemeral_storage=50), Compute()
 COMMIT = "3b9c" * 10
@@ -117,7 +114,6 @@ def model() -> None: ...
 
 
 ROOT = Path(__file__).parents[2]
-CODE = LoadableTargetOrigin(python_file=__file__)
 DEFINITIONS = dg.Definitions(assets=[model], jobs=[dg.define_asset_job("daily", [model])])
 
 
@@ -126,7 +122,7 @@ def queued_instance(default_limit: int = 1, postgres_url: str | None = None) -> 
     platform = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
     found = {
         "run_coordinator": platform["run_coordinator"],
-        "run_launcher": {"module": __name__, "class": Launcher.__name__},
+        "run_launcher": LAUNCHER,
         "concurrency": {"pools": {**platform["concurrency"]["pools"], "default_limit": default_limit}},
     }
     if postgres_url:
@@ -135,21 +131,8 @@ def queued_instance(default_limit: int = 1, postgres_url: str | None = None) -> 
     return found
 
 
-class Launcher(MockedRunLauncher):
-    """Starts nothing, and can't reach the code server while `away` is set."""
-
-    away = False
-
-    def launch_run(self, context: Any) -> Any:
-        if Launcher.away:
-            raise DagsterUserCodeUnreachableError("the code server takes no calls")
-        return super().launch_run(context)
-
-
 def submit(instance: dg.DagsterInstance, workspace: Any) -> None:
-    (location,) = workspace.code_locations
-    (repository,) = location.get_repositories().values()
-    daily = repository.get_full_job("daily")
+    daily = job_in(workspace, "daily")
     run = instance.create_run_for_job(
         DEFINITIONS.resolve_job_def("daily"),
         remote_job_origin=daily.get_remote_origin(),
@@ -158,23 +141,15 @@ def submit(instance: dg.DagsterInstance, workspace: Any) -> None:
     instance.submit_run(run.run_id, workspace)
 
 
-def dequeue(instance: dg.DagsterInstance, workspace: object) -> list[str]:
-    """Dagster's daemon looks at the queue once. Returns the runs' states."""
-    context = SimpleNamespace(instance=instance, create_request_context=lambda: workspace)
-    with QueuedRunCoordinatorDaemon(interval_seconds=1) as daemon:
-        list(daemon.run_iteration(cast(Any, context)))
-    return sorted(run.status.value for run in instance.get_runs())
-
-
 def test_of_the_first_runs_of_a_pool_that_come_together_one_waits() -> None:
-    with dg.instance_for_test(queued_instance()) as instance, in_process_test_workspace(instance, CODE) as workspace:
+    with dg.instance_for_test(queued_instance()) as instance, workspace_of(instance, __file__) as workspace:
         submit(instance, workspace)
         submit(instance, workspace)
         assert dequeue(instance, workspace) == ["QUEUED", "STARTING"]
 
 
 def test_a_run_whose_code_server_is_away_stays_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    with dg.instance_for_test(queued_instance()) as instance, in_process_test_workspace(instance, CODE) as workspace:
+    with dg.instance_for_test(queued_instance()) as instance, workspace_of(instance, __file__) as workspace:
         submit(instance, workspace)
         monkeypatch.setattr(Launcher, "away", True)
         assert dequeue(instance, workspace) == ["QUEUED"]

@@ -26,7 +26,7 @@ def _opened(config: Mapping[str, Any]) -> Iterator[Any]:
 
 def _connects(storage: Any) -> list[Any]:
     """What opens a connection, of each part of the storage."""
-    return [storage.run_storage.connect, storage.event_log_storage._connect, storage.schedule_storage.connect]
+    return [storage.run_storage.connect, storage.event_log_storage.index_connection, storage.schedule_storage.connect]
 
 
 def _limit(connect: Any) -> str:

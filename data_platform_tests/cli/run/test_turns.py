@@ -12,8 +12,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import in_process_test_workspace
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from data_platform.cli.run import location, turns
 from data_platform.cli.run.location import CodeLocation
@@ -21,6 +19,7 @@ from data_platform.cli.run.turns import PoolTaken
 from data_platform.cli.signals import end_as_by_ctrl_c
 from data_platform.runs import run_lock
 from data_platform.runs.abandoned import report_abandoned
+from data_platform_tests.dagster_internals import job_in, workspace_of
 from data_platform_tests.end_to_end.platform import wait_for
 
 SCENE = {"folder": Path()}
@@ -104,10 +103,8 @@ class Command:
 
 def queued(instance: dg.DagsterInstance, *events: dg.DagsterEventType) -> str:
     """A run that came by the queue, and what has become of it; its id."""
-    code = LoadableTargetOrigin(python_file=__file__)
-    with in_process_test_workspace(instance, code) as workspace:
-        (repository,) = workspace.code_locations[0].get_repositories().values()
-        origin = repository.get_full_job("daily").get_remote_origin()
+    with workspace_of(instance, __file__) as workspace:
+        origin = job_in(workspace, "daily").get_remote_origin()
     run_id = instance.create_run_for_job(DEFINITIONS.resolve_job_def("daily"), remote_job_origin=origin).run_id
     for event in (dg.DagsterEventType.PIPELINE_ENQUEUED, *events):
         report(instance, run_id, event)

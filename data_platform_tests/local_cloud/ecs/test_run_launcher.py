@@ -14,6 +14,7 @@ import pytest
 
 from data_platform.local_cloud import aws
 from data_platform.local_cloud.ecs.images import LocalImage, register
+from data_platform_tests.dagster_internals import WITHOUT_QUEUE
 from data_platform_tests.local_cloud.ecs.conftest import CLUSTER, GROUP, ROLE, Server
 
 pytestmark = pytest.mark.server
@@ -35,7 +36,7 @@ def tiny():
 """
 
 INSTANCE = {
-    "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
+    "run_coordinator": WITHOUT_QUEUE,
     "run_launcher": {
         "module": "dagster_aws.ecs",
         "class": "EcsRunLauncher",
