@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 WORKERS = (
     "pandas",
     "pyarrow",
@@ -20,16 +18,13 @@ WORKERS = (
 OF_DBT = {"dagster_dbt", "dbt"}  # dagster-dbt defines the models' assets, and takes dbt with it
 
 
-@pytest.mark.parametrize("module", ["data_platform.definitions", "data_platform.components"])
-def test_what_only_working_needs_is_not_imported(module: str) -> None:
-    assert not set(WORKERS) & _imported(f"import {module}")
+STEPS = ("import data_platform.components", "import data_platform.definitions", "data_platform.definitions.defs()")
 
 
-def test_what_is_defined_needs_nothing_that_only_working_needs() -> None:
-    assert _imported("from data_platform.definitions import defs; defs()") & set(WORKERS) == OF_DBT
-
-
-def _imported(statement: str) -> set[str]:
-    code = f"import sys, dagster; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+def test_what_only_working_needs_is_not_imported_where_things_are_defined() -> None:
+    code = "import sys, dagster; before = set(sys.modules)\n"
+    code += "\n".join(f"{step}; print(*(set(sys.modules) - before))" for step in STEPS)
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    components, definitions, defined = (set(line.split()) & set(WORKERS) for line in ran.stdout.splitlines())
+    assert components == definitions == set()
+    assert defined == OF_DBT
