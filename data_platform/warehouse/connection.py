@@ -1,22 +1,24 @@
-"""Signing in to Snowflake: one place that says with which arguments. Dagster's resource uses it too."""
+"""Signing in to Snowflake: the connection arguments and limits of every session, Dagster's resource included."""
 
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from data_platform.environment import Settings
 from data_platform.environment.groups import SnowflakeSettings
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from snowflake.connector import SnowflakeConnection
 
 QUERY_TAG = "data_platform"
 STATEMENT_SECONDS = 3600
-"""How long a statement may take, waiting for a lock or a warehouse included. Snowflake ends it then."""
+"""Snowflake ends a statement after this time, waits for locks and for the warehouse included."""
 REQUEST_SECONDS = 120
-"""How long a request is sent again that gets no good answer. A statement that takes long gets good ones: each 45 s
-Snowflake says that it is in progress."""
+"""The connector retries a failed request for this long. A long statement is no failed request: Snowflake answers every
+45 s that it is in progress."""
 
 SESSION_PARAMETERS: dict[str, Any] = {
     # Parquet's timestamps are instants; casts to TIMESTAMP_TZ give them the session's offset.
@@ -25,19 +27,19 @@ SESSION_PARAMETERS: dict[str, Any] = {
     # A killed loader's statement ends 5 minutes after its connection, and its transaction, once idle, when
     # another has waited 5 minutes (docs.snowflake.com/en/sql-reference/transactions#aborting-transactions).
     "ABORT_DETACHED_QUERY": True,
-    # The default of two days would hide a hung statement, which others wait for.
+    # The default of two days would hide a hung statement for which others wait.
     "STATEMENT_TIMEOUT_IN_SECONDS": STATEMENT_SECONDS,
-    # Loads of one feed wait for each other. Less than a statement has, so that one that waited in vain fails as that.
+    # Loads of one feed wait for each other. Shorter than the statement's limit, so that the error names the lock.
     "LOCK_TIMEOUT": 3000,
 }
-# The connector cancels statements itself. Later than Snowflake, whose error then tells of its own limit.
+# The connector cancels statements itself: later than Snowflake does, so that the error names Snowflake's limit.
 _CANCEL_SECONDS = STATEMENT_SECONDS + 60
 
 
 def connection_arguments(settings: Settings) -> dict[str, Any]:
-    """What `snowflake.connector.connect` takes, but for the private key. Statements commit at once unless
-    BEGIN says otherwise; signing in is given up after 60 s, a statement cancelled after an hour. A request is given
-    up sooner only after `limit_requests`."""
+    """The arguments of `snowflake.connector.connect`, except the private key. Statements commit at once unless BEGIN
+    opens a transaction. Sign-in times out after 60 s, a statement after an hour, and a request sooner only after
+    `limit_requests`."""
     snowflake_settings = settings.snowflake
     arguments: dict[str, Any] = {
         "account": snowflake_settings.account,
@@ -49,8 +51,10 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
         "protocol": snowflake_settings.protocol,
         "autocommit": True,
         "client_session_keep_alive": False,
+        # Else the first sign-in of a process asks AWS, Azure and Google at their metadata addresses where it runs.
+        "platform_detection_timeout_seconds": 0.0,
         "login_timeout": 60,
-        "network_timeout": _CANCEL_SECONDS,  # not only the network's: a cursor's `execute` cancels by it
+        "network_timeout": _CANCEL_SECONDS,  # also the time after which `execute` cancels a statement
         "session_parameters": dict(SESSION_PARAMETERS),
     }
     if snowflake_settings.host is not None:
@@ -61,9 +65,9 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
-    """A session, which the caller closes. Raises SettingsError in `local` when the local cloud isn't up, and
+    """Opens a session, which the caller closes. Raises SettingsError in `local` when the local cloud isn't up, and
     the connector's errors."""
-    # The connector takes almost a second to import, which every process that loads definitions would pay.
+    # Importing the connector takes almost a second; processes that only load definitions do without it.
     import snowflake.connector
 
     from data_platform.warehouse.arrow_once import read_one_arrow_result
@@ -77,10 +81,10 @@ def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConne
 
 
 def limit_requests(connection: SnowflakeConnection) -> None:
-    """Has an open session give up a request that has got no good answer for REQUEST_SECONDS.
+    """Makes an open session stop retrying a request after REQUEST_SECONDS.
 
-    The connector (seen in 4.8.0) has one limit for two things, `network_timeout` or what `execute` is told: after it
-    a statement is cancelled, and for so long a request of it is sent again. Every request goes through `fetch`.
+    The connector (seen in 4.8.0) has one limit, `network_timeout` or the timeout given to `execute`, both for
+    cancelling a statement and for retrying its requests. Every request goes through `fetch`.
     """
     rest: Any = connection.rest
     fetch = rest.fetch
@@ -92,15 +96,8 @@ def limit_requests(connection: SnowflakeConnection) -> None:
     rest.fetch = fetch_in_time
 
 
-def _private_key(settings: SnowflakeSettings) -> bytes:
-    """The key as the connector takes it: PKCS #8, DER, unencrypted."""
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-        load_pem_private_key,
-    )
-
+def _private_key(settings: SnowflakeSettings) -> PrivateKeyTypes:
+    """The key that the settings hold or name. The file is read each time, so that a rotated key is used at once."""
     if settings.private_key is not None:
         text = settings.private_key.get_secret_value().strip()
         pem = text.encode() if text.startswith("-----") else base64.b64decode(text)
@@ -109,5 +106,13 @@ def _private_key(settings: SnowflakeSettings) -> bytes:
     else:
         raise ValueError("no private key: set SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PRIVATE_KEY_PATH")
     passphrase = settings.private_key_passphrase
-    key = load_pem_private_key(pem, None if passphrase is None else passphrase.get_secret_value().encode())
-    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return _parsed(pem, None if passphrase is None else passphrase.get_secret_value().encode())
+
+
+@lru_cache(maxsize=2)
+def _parsed(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
+    """The parsed key. Parsing proves the key's primes, which takes 50 ms of CPU; the connector would parse it again if
+    it were given bytes."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(pem, passphrase)

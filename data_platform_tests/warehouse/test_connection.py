@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +45,27 @@ def opening(
     monkeypatch.setattr("data_platform.resources.snowflake.settings", lambda: settings)
     warehouse = WarehouseResource.of(settings)
     return warehouse.open() if request.param == "our own" else warehouse.get_connection()
+
+
+SIGNS_IN_WATCHED = """
+import json, sys
+from data_platform.environment import Settings
+from data_platform.warehouse.connection import connect
+
+asked = set()
+sys.addaudithook(lambda event, given: asked.add(str(given[0])) if event == "socket.getaddrinfo" else None)
+sys.addaudithook(lambda event, given: asked.add(str(given[1][0])) if event == "socket.connect" else None)
+with connect(Settings.from_environment(json.loads(sys.argv[1]))) as session:
+    assert session.cursor().execute("select 1").fetchone() == (1,)
+print(json.dumps(sorted(asked)))
+"""
+
+
+def test_signing_in_contacts_snowflake_and_nobody_else(server: SnowflakeServer) -> None:
+    given = json.dumps({**LOCAL_ENDPOINTS, **server.environment()})
+    command = [sys.executable, "-W", "ignore", "-c", SIGNS_IN_WATCHED, given]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["127.0.0.1"]
 
 
 def holding_a_lock(server: SnowflakeServer) -> Any:
