@@ -1,24 +1,28 @@
-"""Dagster's own storage: its PostgreSQL, with connections that are kept."""
+"""Dagster's PostgreSQL storage with kept connections. Dagster's events and runs only: the platform's ledger is in
+Snowflake (`warehouse/`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import select
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg2
 from dagster_postgres import DagsterPostgresStorage
-from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import InvalidatePoolError
 
 # PgBouncer, load balancers and RDS proxies end idle connections after some minutes.
 _RECYCLE_SECONDS = 120
+_ASK_AFTER_SECONDS = 5.0
 _AT_ONCE = 8
-# Dagster's largest statement of every day deletes old ticks, by their index. A statement that waits longer is one that
-# waits for something that won't come. Migrations, which build indexes of all events, have no limit.
+# Dagster's longest statement, once a day, deletes old ticks by their index. One that takes longer waits for something
+# that won't come. Migrations, which build indexes over all events, have no limit.
 _STATEMENT_MILLISECONDS = 300_000
-# libpq's own would notice after two hours that the server went away without a word, as in a failover. In seconds, but
-# for the last, which is how long what was sent may go unacknowledged, in milliseconds.
+# With libpq's defaults a connection notices after two hours that its server vanished, as in a failover. In seconds,
+# except the last: milliseconds for which sent data may stay unacknowledged.
 _CONNECTION = {
     "connect_timeout": "15",
     "keepalives_idle": "30",
@@ -29,10 +33,9 @@ _CONNECTION = {
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """DagsterPostgresStorage that keeps its connections between statements. It signs in anew for each of the forty
-    statements that a table's materializations and checks take, which is most of what orchestration costs, unless it is
-    told, as the webserver tells it, to keep them. Configured as DagsterPostgresStorage; parameters of libpq's that the
-    URL names are kept."""
+    """DagsterPostgresStorage that keeps its connections between statements, as Dagster does in the webserver only.
+    Otherwise Dagster signs in anew for each of the forty statements that a table's materializations and checks take,
+    most of the cost of orchestration. Configured as DagsterPostgresStorage; libpq's parameters in the URL win."""
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Any:
@@ -44,7 +47,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
 
 def _noticing_loss(config: Mapping[str, Any]) -> Any:
-    """The storage's configuration, with what makes a connection notice that its server is gone."""
+    """The storage's configuration, plus the parameters that let a connection notice a lost server."""
     if database := config.get("postgres_db"):
         return {**config, "postgres_db": {**database, "params": {**_CONNECTION, **database.get("params", {})}}}
     url = make_url(config["postgres_url"])
@@ -53,34 +56,78 @@ def _noticing_loss(config: Mapping[str, Any]) -> Any:
 
 
 def _keep_connections(part: Any) -> None:
-    _open_pool(part, _STATEMENT_MILLISECONDS)
+    engine = _open_pool(part, _STATEMENT_MILLISECONDS)
     end, migrate = part.dispose, part.upgrade
 
     def dispose() -> None:
-        """Dagster has nothing to give back, as it keeps nothing: a code server's ticks, an instance each, would pile
-        connections up until the garbage is collected."""
+        """Closes the connections. A code server opens an instance for each tick; their connections would pile up
+        until Python collects the garbage."""
         end()
-        part._engine.dispose()
+        engine.dispose()
 
     def upgrade() -> None:
-        """Migrates, as `dagster instance migrate` does, in a process of its own."""
-        part._engine.dispose()
-        _open_pool(part, 0)
+        """Migrates without a time limit, as `dagster instance migrate` does in a process of its own."""
+        nonlocal engine
+        engine.dispose()
+        engine = _open_pool(part, 0)
         migrate()
 
     part.dispose, part.upgrade = dispose, upgrade
 
 
-def _open_pool(part: Any, statement_milliseconds: int) -> None:
+def _open_pool(part: Any, statement_milliseconds: int) -> Engine:
     part.optimize_for_webserver(statement_milliseconds, pool_recycle=_RECYCLE_SECONDS, max_overflow=_AT_ONCE)
-    event.listen(part._engine, "checkout", _require_alive)
+    connect: Callable[[], Any] = getattr(part, "index_connection", None) or part.connect
+    with connect() as connection:
+        engine: Engine = connection.engine
+    event.listen(engine, "checkout", _require_alive)
+    _remember_tables(engine.dialect)
+    return engine
 
 
 def _require_alive(connection: Any, record: Any, proxy: Any) -> None:
-    """Has the pool connect anew where the server has let go of what was kept: it was started again, or failed over.
-    Dagster tries a connection several times, but a statement once, and a run whose event isn't written fails."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except psycopg2.Error as error:
-        raise InvalidatePoolError from error
+    """Makes the pool reconnect if the server has closed the connection: it restarted or failed over. Dagster retries
+    connecting, but runs a statement once, and a run whose event can't be written fails.
+
+    A closed connection is readable although nobody has asked anything: a system call, not a round trip. The server is
+    asked only after a pause, in case it vanished without closing."""
+    now = time.monotonic()
+    idle = now - record.info.get("used_at", now)
+    record.info["used_at"] = now
+    if _readable(connection):
+        raise InvalidatePoolError("the server has closed the connection")
+    if idle > _ASK_AFTER_SECONDS:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error as error:
+            raise InvalidatePoolError from error
+
+
+def _readable(connection: Any) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _remember_tables(dialect: Dialect) -> None:
+    """Remembers the tables and columns that exist. Dagster looks them up before many statements, because a migration
+    may be due; after a migration its processes are started again."""
+    has_table, get_columns = dialect.has_table, dialect.get_columns
+    tables: set[Any] = set()
+    columns: dict[Any, Any] = {}
+
+    def has_table_once(connection: Any, table_name: str, schema: str | None = None, **options: Any) -> bool:
+        if (schema, table_name) not in tables:
+            if not has_table(connection, table_name, schema, **options):
+                return False
+            tables.add((schema, table_name))
+        return True
+
+    def get_columns_once(connection: Any, table_name: str, schema: str | None = None, **options: Any) -> Any:
+        if (schema, table_name) not in columns:
+            columns[schema, table_name] = get_columns(connection, table_name, schema, **options)
+        return [dict(column) for column in columns[schema, table_name]]
+
+    dialect.has_table = has_table_once  # type: ignore[method-assign]
+    dialect.get_columns = get_columns_once  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Dagster's storage: no connection and no statement of it waits for ever."""
+"""Dagster's storage: limits, a restarted server, and what it asks only once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 
 from data_platform.runs.storage import PooledPostgresStorage
@@ -39,6 +39,23 @@ def test_a_statement_has_five_minutes_and_a_migration_has_no_limit(local_cloud: 
         assert [_limit(connect) for connect in _connects(storage)] == ["5min"] * 3
         storage.run_storage.upgrade()
         assert _limit(storage.run_storage.connect) == "0"
+
+
+def test_a_table_that_exists_is_looked_up_once(local_cloud: Mapping[str, str]) -> None:
+    with _opened({"postgres_url": local_cloud["DAGSTER_POSTGRES_URL"]}) as storage:
+        events = storage.event_log_storage
+        with events.index_connection() as connection:
+            engine = connection.engine
+        sent: list[str] = []
+        event.listen(engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+        for _ in range(3):
+            assert events.has_table("asset_event_tags")
+            assert events.has_asset_key_col("last_materialization_timestamp")
+        assert 1 <= len(sent) <= 2
+        sent.clear()
+        for _ in range(3):
+            assert not events.has_table("no_such_table")
+        assert len(sent) == 3, "one that doesn't exist may come with a migration"
 
 
 def test_a_server_that_was_started_again_costs_no_statement(local_cloud: Mapping[str, str]) -> None:
