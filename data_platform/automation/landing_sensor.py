@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import dagster as dg
@@ -90,14 +90,15 @@ def _delivery(item: Ready, history: History) -> dict[str, Any]:
     }
 
 
-def feeds_of(repository: dg.RepositoryDefinition) -> list[FeedRules]:
-    """The rules of every file feed, from the metadata of the raw assets."""
-    found = []
-    for assets in set(repository.assets_defs_by_key.values()):
-        for metadata in assets.metadata_by_key.values():
-            if FEED_METADATA in metadata:
-                found.append(FeedRules.model_validate(metadata[FEED_METADATA].data))
-    return found
+@lru_cache(maxsize=1)
+def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FeedRules]:
+    """The rules of every file feed, from the metadata of the raw assets. Read once for a code server's repository."""
+    return tuple(
+        FeedRules.model_validate(metadata[FEED_METADATA].data)
+        for assets in set(repository.assets_defs_by_key.values())
+        for metadata in assets.metadata_by_key.values()
+        if FEED_METADATA in metadata
+    )
 
 
 @dataclass(frozen=True)

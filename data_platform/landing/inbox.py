@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from data_platform.landing.bucket import LandingBucket, Pending
-from data_platform.landing.feed import FeedRules
+from data_platform.landing.feed import FeedRules, Readiness
 
 # Clients upload under such a name and rename when they are done.
 _IN_TRANSFER = re.compile(r".*\.(part|partial|filepart|tmp)$|(.*/)?\.[^/]*$", re.IGNORECASE)
@@ -107,62 +107,104 @@ def scan(
     `skip` leaves out files that are being taken care of (a run is under way, or is backing off).
     """
     found = Scan()
+    sorting = _Sorting(found, bucket, feeds, now, skip)
     deadline = time.monotonic() + seconds
     for page in bucket.pages(start_after=start_after):
-        present = {pending.key for pending in page}
-        for pending in page:
-            found.listed += 1
-            if not skip(pending):
-                _sort(found, bucket, feeds, pending, present, now)
+        sorting.page(page)
         if page and (len(found.ready) >= limit or time.monotonic() > deadline):
             found.resume_after = page[-1].key
             return found
     return found
 
 
-def _sort(
-    found: Scan, bucket: LandingBucket, feeds: FeedIndex, pending: Pending, present: set[str], now: datetime
-) -> None:
-    parts = pending.key.split("/", 2)
-    if len(parts) < 3:
-        found.unmatched.append((pending, "it lies outside every partner's inbound folder"))
-        return
-    _, partner, file_name = parts
-    candidates = feeds.match(partner, file_name)
-    if not candidates:
-        if feeds.is_companion(partner, file_name):
-            found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
-        elif _IN_TRANSFER.match(file_name):
-            found.waiting.append(Waiting(pending, "it is named as a file that is still being sent"))
-        else:
-            found.unmatched.append((pending, f"no feed of {partner} has a pattern that matches it"))
-        return
-    if len(candidates) > 1:
-        names = ", ".join(rules.feed for rules in candidates)
-        found.unmatched.append((pending, f"more than one feed's pattern matches it: {names}"))
-        return
-    (rules,) = candidates
-    try:
-        partition = rules.partition_key(file_name)
-    except ValueError as error:
-        found.unmatched.append((pending, str(error)))
-        return
-    if partition is not None and partition > (today := now.astimezone(ZoneInfo(rules.time_zone)).date().isoformat()):
-        # There is no such partition yet, and a run of it would be refused.
-        reason = f"it is of {partition}, which has not begun: in {rules.time_zone} it is {today}"
-        found.unmatched.append((pending, reason))
-        return
-    companion = rules.readiness.companion(file_name)
-    companion_key = f"inbound/{partner}/{companion}" if companion else None
-    if companion_key is not None:
-        if companion_key not in present and not bucket.exists(companion_key):
-            found.waiting.append(Waiting(pending, f"{companion} has not come"))
+class _Settling(NamedTuple):
+    """Files written after `since` wait until their size has been stable for `time`."""
+
+    since: datetime
+    time: timedelta
+    reason: str
+
+
+class _Sorting:
+    """Sorts pending files into a Scan. There may be a hundred thousand: whatever is the same for many is worked out
+    once, and the cheapest test comes first."""
+
+    def __init__(
+        self, found: Scan, bucket: LandingBucket, feeds: FeedIndex, now: datetime, skip: Callable[[Pending], bool]
+    ) -> None:
+        self._found = found
+        self._bucket = bucket
+        self._feeds = feeds
+        self._now = now
+        self._skip = skip
+        self._settlings: dict[float, _Settling] = {}
+        self._today: dict[str, str] = {}
+
+    def page(self, page: Sequence[Pending]) -> None:
+        """Sorts a page of a listing."""
+        present = {pending.key for pending in page}
+        self._found.listed += len(page)
+        for pending in page:
+            parts = pending.key.split("/", 2)
+            if len(parts) < 3:
+                self._found.unmatched.append((pending, "it lies outside every partner's inbound folder"))
+                continue
+            _, partner, file_name = parts
+            candidates = self._feeds.match(partner, file_name)
+            if len(candidates) == 1:
+                rules = candidates[0]
+                if (settling := self._settling(rules.readiness)) and pending.modified > settling.since:
+                    until = pending.modified + settling.time
+                    self._found.waiting.append(Waiting(pending, settling.reason, until))
+                elif not self._skip(pending):
+                    self._of_feed(pending, rules, file_name, present)
+            elif not self._skip(pending):
+                self._of_no_feed(pending, candidates, partner, file_name)
+
+    def _of_feed(self, pending: Pending, rules: FeedRules, file_name: str, present: Set[str]) -> None:
+        try:
+            partition = rules.partition_key(file_name)
+        except ValueError as error:
+            self._found.unmatched.append((pending, str(error)))
             return
-    elif now < (until := pending.modified + timedelta(seconds=rules.readiness.settle_seconds)):
-        settle = f"its size must be stable for {rules.readiness.settle_seconds:g} s"
-        found.waiting.append(Waiting(pending, settle, until))
-        return
-    found.ready.append(Ready(pending, rules, partition, companion_key))
+        if partition is not None and partition > (today := self._today_in(rules.time_zone)):
+            # There is no such partition yet, and Dagster would refuse a run of it.
+            reason = f"it is of {partition}, which has not begun: in {rules.time_zone} it is {today}"
+            self._found.unmatched.append((pending, reason))
+            return
+        companion = rules.readiness.companion(file_name)
+        companion_key = f"inbound/{rules.partner}/{companion}" if companion else None
+        if companion_key is not None and companion_key not in present and not self._bucket.exists(companion_key):
+            self._found.waiting.append(Waiting(pending, f"{companion} has not come"))
+            return
+        self._found.ready.append(Ready(pending, rules, partition, companion_key))
+
+    def _of_no_feed(self, pending: Pending, candidates: Sequence[FeedRules], partner: str, file_name: str) -> None:
+        if candidates:
+            names = ", ".join(rules.feed for rules in candidates)
+            self._found.unmatched.append((pending, f"more than one feed's pattern matches it: {names}"))
+        elif self._feeds.is_companion(partner, file_name):
+            self._found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
+        elif _IN_TRANSFER.match(file_name):
+            self._found.waiting.append(Waiting(pending, "it is named as a file that is still being sent"))
+        else:
+            self._found.unmatched.append((pending, f"no feed of {partner} has a pattern that matches it"))
+
+    def _settling(self, readiness: Readiness) -> _Settling | None:
+        """Until when a feed's files wait for their size to be stable; None where they wait for another file."""
+        if readiness.manifest or readiness.trigger:
+            return None
+        if (settling := self._settlings.get(readiness.settle_seconds)) is None:
+            seconds = readiness.settle_seconds
+            time = timedelta(seconds=seconds)
+            settling = _Settling(self._now - time, time, f"its size must be stable for {seconds:g} s")
+            self._settlings[seconds] = settling
+        return settling
+
+    def _today_in(self, time_zone: str) -> str:
+        if (today := self._today.get(time_zone)) is None:
+            today = self._today[time_zone] = self._now.astimezone(ZoneInfo(time_zone)).date().isoformat()
+        return today
 
 
 def pending_of(
@@ -174,9 +216,8 @@ def pending_of(
     ready: list[Ready] = []
     for partner in sorted({rules.partner for rules in feeds}):
         found = Scan()
+        sorting = _Sorting(found, bucket, index, now, lambda pending: False)
         for page in bucket.pages(prefix=f"inbound/{partner}/"):
-            present = {pending.key for pending in page}
-            for pending in page:
-                _sort(found, bucket, index, pending, present, now)
+            sorting.page(page)
         ready += found.ready
     return [item for item in ready if partition is None or item.partition == partition]

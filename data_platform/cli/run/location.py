@@ -57,7 +57,7 @@ class CodeLocation:
         return self.definitions.get_repository_def()
 
     @cached_property
-    def feeds(self) -> list[FeedRules]:
+    def feeds(self) -> Sequence[FeedRules]:
         """Every file feed."""
         return feeds_of(self.repository)
 
