@@ -1,8 +1,8 @@
-"""What a dbt process tells, in a way that a run can be stopped while it builds, and that a dbt that hangs is ended.
+"""Dagster's events of a dbt process, with the columns, column lineage and row counts of what it builds.
 
-dagster-dbt's iterators wait for dbt in pools of threads (seen in 0.29.27). A run that is stopped would wait for these
-pools, and for good: the interrupt may strike while the waiting itself holds a future's lock, and dbt, which nobody
-tells to stop, would build on. So they are read in a thread that nobody waits for.
+dagster-dbt's own `fetch_column_metadata().fetch_row_counts()` would wait for dbt in two nested loops that don't sleep
+(seen in 0.29.27): as many CPU seconds as dbt itself takes. A run that is stopped here stops dbt, and a dbt that hangs
+is ended.
 """
 
 from __future__ import annotations
@@ -11,26 +11,33 @@ import logging
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from dagster_dbt import DbtCliInvocation
+import dagster as dg
 
-TOLD_SECONDS = 300.0
-"""A dbt that has been silent for so long is spoken of in the run's log."""
+from data_platform.warehouse.describe import count_rows, read_column_types
+
+if TYPE_CHECKING:
+    from dagster_dbt import DbtCliEventMessage, DbtCliInvocation
+    from snowflake.connector import SnowflakeConnection
+
+WARN_SECONDS = 300.0
+"""The run's log mentions a dbt that has been silent for this long."""
 SILENT_SECONDS = 4200.0
-"""A dbt that has been silent for so long is ended: no statement takes longer than an hour (warehouse/connection.py)."""
+"""A dbt that has been silent for this long is ended: no statement takes longer than an hour."""
 STOP_SECONDS = 25.0
-"""How long dbt may take to cancel what it runs, when it is told to stop."""
+"""How long dbt may take to cancel its statements when it is interrupted."""
 _POLL_SECONDS = 1.0
 
 
 class DbtSilent(Exception):
-    """dbt has said nothing for so long that it must hang; it was ended."""
+    """dbt has written nothing for so long that it must hang; it was ended."""
 
 
 class _Over(NamedTuple):
@@ -38,49 +45,144 @@ class _Over(NamedTuple):
 
 
 def events_of(
-    invocation: DbtCliInvocation, log: logging.Logger, *, silent_seconds: float = SILENT_SECONDS
+    invocation: DbtCliInvocation,
+    log: logging.Logger,
+    connect: Callable[[], SnowflakeConnection],
+    *,
+    silent_seconds: float = SILENT_SECONDS,
 ) -> Iterator[Any]:
-    """dbt's events as they come, with columns, their lineage and row counts of what is built. When the run is stopped,
-    dbt is too. Raises DbtSilent, and what dagster-dbt raises for a dbt that failed."""
+    """dbt's events as they come. `connect` opens the session that reads columns and counts rows, when the first model
+    is built. Stops dbt if the caller stops. Raises DbtSilent, and dagster-dbt's error if dbt fails."""
+    tables = _BuiltTables(invocation, log, connect)
+    try:
+        for message in _messages(invocation, log, silent_seconds):
+            yield from tables.events(message)
+    finally:
+        end(invocation.process)
+        tables.close()
+
+
+def _messages(invocation: DbtCliInvocation, log: logging.Logger, silent_seconds: float) -> Iterator[DbtCliEventMessage]:
+    """dbt's messages, read in a thread, so that this one can notice silence and interrupts."""
     found: SimpleQueue[Any] = SimpleQueue()
 
     def read() -> None:
         error: BaseException | None = None
         try:
-            for event in invocation.stream().fetch_column_metadata().fetch_row_counts():
-                found.put(event)
-        except BaseException as raised:  # told in the run's own thread
+            for message in invocation.stream_raw_events():
+                found.put(message)
+        except BaseException as raised:  # raised again in the run's own thread
             error = raised
         found.put(_Over(error))
 
     Thread(target=read, name="dbt-events", daemon=True).start()
     dbt_log = invocation.target_path / "dbt.log"
-    heard = told = time.monotonic()
-    try:
-        while True:
-            try:
-                event = found.get(timeout=_POLL_SECONDS)
-            except Empty:
-                now = time.monotonic()
-                silent = min(now - heard, _seconds_since(dbt_log))
-                if silent > silent_seconds:
-                    raise DbtSilent(f"dbt has said nothing for {silent:.0f} s and was ended; see {dbt_log}") from None
-                if silent > TOLD_SECONDS and now - told > TOLD_SECONDS:
-                    told = now
-                    log.warning(f"dbt has said nothing for {silent:.0f} s; it writes what it does to {dbt_log}")
-                continue
-            heard = time.monotonic()
-            if isinstance(event, _Over):
-                if event.error is not None:
-                    raise event.error
-                return
-            yield event
-    finally:
-        end(invocation.process)
+    heard = warned = time.monotonic()
+    while True:
+        try:
+            message = found.get(timeout=_POLL_SECONDS)
+        except Empty:
+            now = time.monotonic()
+            silent = min(now - heard, _seconds_since(dbt_log))
+            if silent > silent_seconds:
+                raise DbtSilent(f"dbt has said nothing for {silent:.0f} s and was ended; see {dbt_log}") from None
+            if silent > WARN_SECONDS and now - warned > WARN_SECONDS:
+                warned = now
+                log.warning(f"dbt has said nothing for {silent:.0f} s; it writes what it does to {dbt_log}")
+            continue
+        heard = time.monotonic()
+        if isinstance(message, _Over):
+            if message.error is not None:
+                raise message.error
+            return
+        yield message
+
+
+class _BuiltTables:
+    """Adds to a built model's event what Snowflake says of its table, in one session for the whole build."""
+
+    def __init__(
+        self, invocation: DbtCliInvocation, log: logging.Logger, connect: Callable[[], SnowflakeConnection]
+    ) -> None:
+        self._invocation = invocation
+        self._log = log
+        self._connect = connect
+        self._connection: SnowflakeConnection | None = None
+        self._types: dict[str, dict[str, str]] = {}
+
+    def events(self, message: DbtCliEventMessage) -> Iterator[Any]:
+        """The message's events. Where Snowflake can't be asked, they come without its part, and the log says why."""
+        events = list(self._to_events(message))
+        if not any(isinstance(event, dg.Output | dg.AssetMaterialization) for event in events):
+            yield from events
+            return
+        node = self._invocation.manifest["nodes"][message.raw_event["data"]["node_info"]["unique_id"]]
+        counted: dict[str, Any] = {}
+        try:
+            message = replace(message, event_history_metadata=self._columns(node))
+            if node["config"]["materialized"] != "view":  # counting a view would run it
+                counted = {
+                    "dagster/row_count": count_rows(self._session(), node["relation_name"]),
+                    "dagster/storage_kind": "snowflake",
+                }
+            events = list(self._to_events(message))
+        except Exception as error:
+            self.close()
+            self._log.warning(f"no columns or row count of {node['relation_name']}: {error}")
+        for event in events:
+            yield event.with_metadata({**(event.metadata or {}), **counted})
+
+    def close(self) -> None:
+        """Ends the session."""
+        if self._connection is not None:
+            with suppress(Exception):  # a broken session ends by itself
+                self._connection.close()
+            self._connection = None
+
+    def _to_events(self, message: DbtCliEventMessage) -> Iterator[Any]:
+        invocation = self._invocation
+        return message.to_default_asset_events(
+            manifest=invocation.manifest,
+            dagster_dbt_translator=invocation.dagster_dbt_translator,
+            context=invocation.context,
+            target_path=invocation.target_path,
+            project=invocation.project,
+        )
+
+    def _columns(self, node: dict[str, Any]) -> dict[str, Any]:
+        """The columns of a built model and of its parents, in the form in which dagster-dbt's macro
+        `log_column_level_metadata` reports them; dagster-dbt makes schema and lineage of it."""
+        manifest = self._invocation.manifest
+        parents = [
+            manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
+            for unique_id in node["depends_on"]["nodes"]
+        ]
+        return {
+            "columns": self._columns_of(node),
+            "parents": {
+                parent["relation_name"]: {"columns": self._columns_of(parent)}
+                for parent in parents
+                if parent.get("relation_name")  # an ephemeral model has no table
+            },
+        }
+
+    def _columns_of(self, node: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        relation = node["relation_name"]
+        if relation not in self._types:
+            self._types[relation] = read_column_types(self._session(), relation)
+        texts = {name.lower(): column.get("description") or None for name, column in node["columns"].items()}
+        return {
+            name: {"data_type": data_type, "description": texts.get(name)}
+            for name, data_type in self._types[relation].items()
+        }
+
+    def _session(self) -> SnowflakeConnection:
+        self._connection = self._connection or self._connect()
+        return self._connection
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a dbt process that still runs: by its Ctrl-C, at which it cancels its statements, or else by force."""
+    """Interrupts a dbt process that still runs, so that it cancels its statements; kills it if it stays."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)
@@ -92,7 +194,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _seconds_since(file: Path) -> float:
-    """Since a file was written last; since ever, where there is none."""
+    """Seconds since a file was last written; infinite if there is none."""
     try:
         return time.time() - file.stat().st_mtime
     except FileNotFoundError:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from data_platform.environment import settings
+from data_platform.resources import WarehouseResource
 from data_platform.runs.sizes import Compute
 
 # Unit tests prove the SQL before it is merged; they say nothing of the data.
@@ -65,7 +67,7 @@ class DbtModels(dg.Component):
 
         from data_platform.automation.dbt_events import events_of
         from data_platform.automation.freshness import freshness_checks
-        from data_platform.components.dbt_translator import ModelTranslator, described
+        from data_platform.components.dbt_translator import ModelTranslator, with_usage
         from data_platform.resources.dbt import DbtCli, dbt_resource
         from data_platform.transform.manifest import load_manifest
 
@@ -81,8 +83,9 @@ class DbtModels(dg.Component):
             exclude=self.attributes.exclude or None,
             dagster_dbt_translator=ModelTranslator(settings().repository_url, self.attributes.compute),
         )
-        def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli) -> Iterator[Any]:
-            yield from described(events_of(dbt.cli(BUILD, context=context), context.log), manifest)
+        def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli, warehouse: WarehouseResource) -> Iterator[Any]:
+            connect = partial(warehouse.open, query_tag=f"dagster run={context.run_id} dbt columns and rows")
+            yield from with_usage(events_of(dbt.cli(BUILD, context=context), context.log, connect))
 
         return dg.Definitions(
             assets=[dbt_models],

@@ -87,20 +87,9 @@ class ModelTranslator(DagsterDbtTranslator):
         return f"{self._repository_url}/blob/main/{project_dir.name}/{file}"
 
 
-def described(events: Iterable[Any], manifest: Mapping[str, Any]) -> Iterator[Any]:
-    """The events, with what the run has used, and with the columns of built tables spelled as in the project and with
-    their descriptions. Snowflake spells them in upper case, which the UI doesn't match with column lineage."""
+def with_usage(events: Iterable[Any]) -> Iterator[Any]:
+    """The events, those of built models with the memory and CPU time that the run has used so far."""
     for event in events:
-        metadata = getattr(event, "metadata", None) or {}
-        schema = metadata.get("dagster/column_schema")
-        if isinstance(schema, dg.TableSchemaMetadataValue) and "unique_id" in metadata:
-            node = manifest["nodes"][metadata["unique_id"].value]
-            texts = {name.lower(): column.get("description") for name, column in node["columns"].items()}
-            columns = [
-                dg.TableColumn(column.name.lower(), column.type.lower(), texts.get(column.name.lower()) or None)
-                for column in schema.value.columns
-            ]
-            event = event.with_metadata({**metadata, "dagster/column_schema": dg.TableSchema(columns)})
         if isinstance(event, dg.AssetMaterialization | dg.Output):
             event = event.with_metadata({**(event.metadata or {}), **usage_metadata()})
         yield event

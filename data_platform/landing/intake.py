@@ -24,6 +24,7 @@ from data_platform.landing.feed import FeedRules
 from data_platform.landing.settle import settle
 from data_platform.landing.versions import Requested, Work, versions
 from data_platform.warehouse import feed_history, ledger
+from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
 from data_platform.warehouse.settlement import DeliveryRow, LedgerChanged, Settlement
@@ -113,7 +114,7 @@ class Intake:
             for start in range(0, len(requested), DELIVERIES_A_LOAD):
                 self._take_in(connection, requested[start : start + DELIVERIES_A_LOAD], result)
             if result.loads:
-                result.table_rows = feed_history.table_rows(connection, self.target)
+                result.table_rows = count_rows(connection, self.target.sql)
         result.seconds = time.monotonic() - started
         return result
 
@@ -148,7 +149,7 @@ class Intake:
                 wanted = [_settlement_again(row) for row in part]
                 result.loads.append(self._load(connection, contract, manifests, wanted, reload=True))
                 result.manifests += manifests
-            result.table_rows = feed_history.table_rows(connection, self.target) if again else 0
+            result.table_rows = count_rows(connection, self.target.sql) if again else 0
         result.seconds = time.monotonic() - started
         return result
 

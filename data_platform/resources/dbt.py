@@ -20,7 +20,6 @@ from dagster_dbt.dagster_dbt_translator import DagsterDbtTranslator
 from packaging.version import Version
 
 from data_platform.environment import settings
-from data_platform.transform.dbt import prepare
 from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment, prune_artifacts, reuse_parse
 
 
@@ -58,8 +57,6 @@ class DbtCli(DbtCliResource):
         env["DBT_INDIRECT_SELECTION"] = invocation.indirect_selection or "buildable"
         if context is not None:
             env["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id  # the query comment shows it
-        settings().adopt()  # for dbt's adapter in this process, which counts rows and reads columns, in threads
-        prepare()
         return DbtCliInvocation.run(
             args=dbt_command(*self.global_config_flags, *own_args, *invocation.selection_args),
             env=env,
@@ -69,7 +66,7 @@ class DbtCli(DbtCliResource):
             target_path=target,
             raise_on_error=raise_on_error,
             context=context,
-            adapter=self._initialize_dbt_core_adapter(args),
+            adapter=None,  # `automation/dbt_events.py` reads columns and counts rows
             cli_version=Version(version("dbt-core")),
             dbt_project=invocation.dbt_project,
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from data_platform.warehouse.platform import deliveries
 from data_platform.warehouse.rows import placeholders
-from data_platform.warehouse.table import TableRef
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -59,11 +58,3 @@ def file_names(
             [partner, feed, *([] if since is None else [since.isoformat()])],
         )
         return [name for (name,) in cursor.fetchall()]
-
-
-def table_rows(connection: SnowflakeConnection, table: TableRef) -> int:
-    """How many rows a table has (Snowflake answers from metadata)."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) FROM {table.sql}")
-        ((rows,),) = cursor.fetchall()
-    return int(rows)

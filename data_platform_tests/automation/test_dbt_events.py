@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation
@@ -24,7 +25,7 @@ SLEEPS = "import time; print('building', flush=True); time.sleep(600)"
 STOPPED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from data_platform_tests.automation.test_dbt_events import LOG, invocation
+from data_platform_tests.automation.test_dbt_events import LOG, invocation, no_session
 from data_platform.automation.dbt_events import events_of
 
 folder = Path(sys.argv[1])
@@ -40,11 +41,16 @@ def stop():
 
 threading.Thread(target=stop).start()
 try:
-    for _ in events_of(dbt, LOG):
+    for _ in events_of(dbt, LOG, no_session):
         pass
 except KeyboardInterrupt:
     (folder / "stopped").touch()
 """
+
+
+def no_session() -> Any:
+    """In the place of what opens a Snowflake session, where nothing is built."""
+    raise AssertionError("nothing was built")
 
 
 def invocation(program: str, folder: Path) -> DbtCliInvocation:
@@ -76,7 +82,7 @@ def test_a_dbt_that_says_nothing_any_more_is_ended(tmp_path: Path) -> None:
     dbt = invocation(SLEEPS, tmp_path)
     began = time.monotonic()
     with pytest.raises(DbtSilent, match=r"has said nothing for \d+ s and was ended; see .*dbt\.log"):
-        list(events_of(dbt, LOG, silent_seconds=1.5))
+        list(events_of(dbt, LOG, no_session, silent_seconds=1.5))
     assert dbt.process.poll() is not None
     assert time.monotonic() - began < patience(30)
 
@@ -84,7 +90,7 @@ def test_a_dbt_that_says_nothing_any_more_is_ended(tmp_path: Path) -> None:
 def test_one_that_writes_to_its_log_is_at_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(dbt_events, "TOLD_SECONDS", 0.5)
+    monkeypatch.setattr(dbt_events, "WARN_SECONDS", 0.5)
     program = """
 import time
 from pathlib import Path
@@ -95,10 +101,10 @@ for _ in range(30):
     log.write_text("at work")
 time.sleep(3)
 """
-    assert list(events_of(invocation(program, tmp_path), LOG, silent_seconds=20)) == []
+    assert list(events_of(invocation(program, tmp_path), LOG, no_session, silent_seconds=20)) == []
     assert "dbt has said nothing for" in caplog.text
 
 
 def test_a_dbt_that_fails_raises_what_dagster_dbt_does(tmp_path: Path) -> None:
     with pytest.raises(DagsterDbtCliRuntimeError, match="exit code `3`"):
-        list(events_of(invocation("raise SystemExit(3)", tmp_path), LOG))
+        list(events_of(invocation("raise SystemExit(3)", tmp_path), LOG, no_session))

@@ -15,6 +15,7 @@ import data_platform
 from data_platform.automation.freshness import CHECK
 from data_platform.components.dbt_models import DbtModels, DbtModelsAttributes
 from data_platform.environment import settings
+from data_platform.resources import WarehouseResource
 from data_platform.resources.dbt import dbt_resource
 from data_platform_tests.dbt.conftest import PROJECT
 from data_platform_tests.dbt.raw_tables import DAYS, ZERO, air, insert, readings, sessions, station
@@ -47,7 +48,11 @@ def definitions(warehouse: SnowflakeConnection, settings_of_server: dict[str, st
         component = DbtModels(DbtModelsAttributes(project="../../../dbt_project"))
         context: Any = SimpleNamespace(path=here)
         yield dg.Definitions.merge(
-            component.build_defs(context), dg.Definitions(assets=[report], resources={"dbt": dbt_resource(PROJECT)})
+            component.build_defs(context),
+            dg.Definitions(
+                assets=[report],
+                resources={"dbt": dbt_resource(PROJECT), "warehouse": WarehouseResource.of(settings())},
+            ),
         )
     settings.cache_clear()
 

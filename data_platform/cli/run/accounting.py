@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.output import amount, count, table
-from data_platform.warehouse.feed_history import table_rows
+from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.ledger import Accounting, accounting
 from data_platform.warehouse.table import raw_table
 
@@ -63,7 +63,7 @@ def read_accounts(
         FeedAccount(
             f"{row.partner}/{row.feed}",
             _counts(row),
-            table_rows(connection, raw_table(database, row.partner, row.feed)) if row.loaded else 0,
+            count_rows(connection, raw_table(database, row.partner, row.feed).sql) if row.loaded else 0,
         )
         for row in accounting(connection, database)
         if feeds is None or f"{row.partner}/{row.feed}" in feeds
