@@ -85,7 +85,9 @@ def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | Non
         with warehouse.open(query_tag=f"dagster run={context.run.run_id} check=arrivals") as connection:
             for key in sorted(selected.asset_key for selected in context.selected_asset_check_keys):
                 rules = watched[key]
-                names = file_names(connection, settings().snowflake.database, rules.partner, rules.name)
+                names = file_names(
+                    connection, settings().snowflake.database, rules.partner, rules.name, since=now - LOOK_BACK
+                )
                 yield _result(key, rules, arrivals(rules, names, now))
 
     return check

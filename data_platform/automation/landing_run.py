@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from data_platform.automation.checks import feed_check_results
+from data_platform.automation.feed_checks import feed_check_results
 from data_platform.environment import settings
 from data_platform.landing.bucket import landed_at
 from data_platform.landing.feed import FeedRules

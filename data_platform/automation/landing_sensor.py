@@ -17,7 +17,7 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.checks import feed_check_keys
+from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
 from data_platform.automation.landing_run import FEED_METADATA, lake_key, raw_key
 from data_platform.landing.bucket import LandingBucket

@@ -34,9 +34,7 @@ COMMANDS: Mapping[str, Command] = {
     "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "See what partners delivered; replay it."),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
-    "doctor": Command(
-        "data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."
-    ),
+    "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),
     "dbt": Command("data_platform.cli.dbt:dbt", "Run dbt with the platform's settings."),

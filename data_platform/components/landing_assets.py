@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.automation.arrivals import arrivals_check
-from data_platform.automation.checks import feed_check_specs
+from data_platform.automation.feed_checks import feed_check_specs
 from data_platform.automation.landing_run import (
     FEED_METADATA,
     LandingConfig,

@@ -47,14 +47,13 @@ def latest_row_counts(
 
 
 def file_names(
-    connection: SnowflakeConnection, database: str, partner: str, feed: str, *, since: datetime | None = None
+    connection: SnowflakeConnection, database: str, partner: str, feed: str, *, since: datetime
 ) -> list[str]:
-    """The names of the files that came since then (ever) and could be read."""
-    landed = "" if since is None else " AND LANDED_AT >= %s::TIMESTAMP_TZ"
+    """The names of the files that landed since then and could be read."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT DISTINCT FILE_NAME FROM {deliveries(database).sql} WHERE {_OF_FEED}"
-            f" AND STATUS <> 'quarantined'{landed}",
-            [partner, feed, *([] if since is None else [since.isoformat()])],
+            f" AND STATUS <> 'quarantined' AND LANDED_AT >= %s::TIMESTAMP_TZ",
+            [partner, feed, since.isoformat()],
         )
         return [name for (name,) in cursor.fetchall()]

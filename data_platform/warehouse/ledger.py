@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, fields
 from datetime import UTC, datetime, timedelta
@@ -100,43 +99,6 @@ def settled_deliveries(
             rows = _select(cursor, database, f"DELIVERY_ID IN ({placeholders(chunk)})", chunk)
             found.update({row.delivery_id: row for row in rows})
     return found
-
-
-def find_loaded(
-    connection: SnowflakeConnection,
-    database: str,
-    *,
-    partner: str,
-    feed: str,
-    partition: str | None,
-    content_sha256: str,
-) -> DeliveryRow | None:
-    """The loaded delivery with this content, of which another with it is a duplicate."""
-    where = "PARTNER = %s AND FEED = %s AND CONTENT_SHA256 = %s AND STATUS = 'loaded'"
-    with connection.cursor() as cursor:
-        rows = list(_select(cursor, database, where, [partner, feed, content_sha256]))
-    return next((row for row in rows if row.partition == partition), None)
-
-
-def find_current(
-    connection: SnowflakeConnection, database: str, *, partner: str, feed: str, file_name: str
-) -> DeliveryRow | None:
-    """The loaded delivery of that file name, which a later one supersedes."""
-    where = "PARTNER = %s AND FEED = %s AND FILE_NAME = %s AND STATUS = 'loaded'"
-    with connection.cursor() as cursor:
-        return next(_select(cursor, database, where, [partner, feed, file_name]), None)
-
-
-def last_position(connection: SnowflakeConnection, database: str, source: str, table: str) -> Any:
-    """Where the last load of a feed ends in its source (a JSON value), or None."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT TO_JSON(POSITION) FROM {loads(database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s"
-            " ORDER BY LOADED_AT DESC LIMIT 1",
-            [source, table],
-        )
-        row = cursor.fetchone()
-    return None if row is None or row[0] is None else json.loads(row[0])
 
 
 def accounting(connection: SnowflakeConnection, database: str, *, since: timedelta | None = None) -> list[Accounting]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, Contract, quoted
 from data_platform.lake.manifest import Manifest
-from data_platform.warehouse import checks, ledger, platform
+from data_platform.warehouse import ledger, load_rules, platform
 from data_platform.warehouse.copy import copy_rejects, copy_rows
 from data_platform.warehouse.merge import loading_table, merge_rows
 from data_platform.warehouse.rows import placeholders
@@ -96,9 +96,9 @@ def load_extracts(
     if not manifests and not settlements:
         return LoadResult()
     by_id = {manifest.extract_id: manifest for manifest in manifests}
-    columns = checks.columns_of(contract, manifests)
-    feed = checks.one_feed(table, manifests, settlements)
-    checks.same_types(table, columns, manifests)
+    columns = load_rules.columns_of(contract, manifests)
+    feed = load_rules.one_feed(table, manifests, settlements)
+    load_rules.same_types(table, columns, manifests)
     staging = loading_table(connection, table, columns) if load_mode == "merge" and manifests else None
     with connection.cursor() as cursor, _transaction(cursor, query_tag) as run:
         lock = platform.load_lock(table.database, *feed)

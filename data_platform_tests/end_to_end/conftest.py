@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,9 +56,17 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def platform(local_cloud: Mapping[str, str]) -> Platform:
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the platform's Python processes write the hosts that they contact."""
+    folder = tmp_path_factory.mktemp("watched")
+    shutil.copy(Path(__file__).parent / "watching" / "sitecustomize.py", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def platform(local_cloud: Mapping[str, str], watched: Path) -> Platform:
     """A platform on the session's local cloud. Nothing has landed yet, unless a test asked for `demo`."""
-    return Platform.on(local_cloud)
+    return Platform.on({**local_cloud, "PYTHONPATH": str(watched)})
 
 
 @pytest.fixture(scope="session")

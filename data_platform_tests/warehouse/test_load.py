@@ -10,9 +10,9 @@ from snowflake.connector.errors import ProgrammingError
 from data_platform.contract import Contract
 from data_platform.lake.manifest import FileEntry
 from data_platform.warehouse import copy, ledger
-from data_platform.warehouse.checks import LoadRefused
 from data_platform.warehouse.copy import RowCountMismatch
 from data_platform.warehouse.load import load_extracts
+from data_platform.warehouse.load_rules import LoadRefused
 from data_platform_tests.warehouse.feed import DATABASE, Feed
 
 
