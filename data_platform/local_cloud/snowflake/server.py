@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 import uvicorn
 
-from data_platform.local_cloud.snowflake.app import Server
-from data_platform.local_cloud.snowflake.instance import LocalSnowflake
-from data_platform.local_cloud.snowflake.keypair import RegisteredKey
-from data_platform.local_cloud.snowflake.s3 import StageFiles
+from data_platform.local_cloud.snowflake.engine.instance import LocalSnowflake
+from data_platform.local_cloud.snowflake.engine.s3 import StageFiles
+from data_platform.local_cloud.snowflake.protocol.app import Server
+from data_platform.local_cloud.snowflake.protocol.keypair import RegisteredKey
 
 _LOOPBACK = "127.0.0.1"
 

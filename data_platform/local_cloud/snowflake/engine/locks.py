@@ -1,0 +1,89 @@
+"""Table locks: the waiting that Snowflake does and DuckDB does not.
+
+Snowflake makes a transaction wait for the lock that UPDATE, DELETE and MERGE hold on a table until the other
+transaction ends; INSERT and COPY mostly run side by side
+(https://docs.snowflake.com/en/sql-reference/transactions#resource-locking). DuckDB raises a conflict instead.
+No SQL here: sessions ask for locks before they start their DuckDB transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+from snowflake.connector.errors import ProgrammingError
+
+TableKey = tuple[str, str, str]
+
+_LOOK_EVERY_SECONDS = 1.0
+
+
+class LockMode(Enum):
+    """What a statement does to its table."""
+
+    APPEND = "append"  # INSERT, COPY: compatible with APPEND and CHANGE
+    CHANGE = "change"  # UPDATE, DELETE, MERGE, TRUNCATE: one transaction at a time
+    DEFINE = "define"  # DDL: alone, because DuckDB refuses a commit into a table that was altered meanwhile
+
+
+_COMPATIBLE = {
+    (LockMode.APPEND, LockMode.APPEND),
+    (LockMode.APPEND, LockMode.CHANGE),
+    (LockMode.CHANGE, LockMode.APPEND),
+}
+
+
+class LockTimeout(ProgrammingError):
+    """Another transaction kept a table's lock for longer than the statement may wait."""
+
+    def __init__(self, table: TableKey, seconds: float) -> None:
+        super().__init__(
+            errno=625,
+            sqlstate="57014",
+            msg=f"waited {seconds:g} s for the lock on table {'.'.join(table)}; "
+            "another transaction has changed it and has not yet committed or rolled back",
+        )
+
+
+class TableLocks:
+    """The locks of all sessions of one server. `free_abandoned` is called now and then for a session that others wait
+    for; it may roll that session back, which releases its locks."""
+
+    def __init__(self, timeout_seconds: float, free_abandoned: Callable[[str], None] = lambda owner: None) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._free_abandoned = free_abandoned
+        self._changed = threading.Condition()
+        self._held: dict[TableKey, dict[str, set[LockMode]]] = defaultdict(dict)
+
+    def acquire(self, owner: str, table: TableKey, mode: LockMode) -> None:
+        """Wait until `owner` may use `table` in `mode`, then hold it until `release(owner)`.
+
+        Raises LockTimeout. Two transactions that wait for each other both end that way, at the latest.
+        """
+        deadline = time.monotonic() + self._timeout_seconds
+        with self._changed:
+            while blockers := list(self._blockers(owner, table, mode)):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise LockTimeout(table, self._timeout_seconds)
+                self._changed.wait(min(remaining, _LOOK_EVERY_SECONDS))
+                for blocker in blockers:
+                    self._free_abandoned(blocker)
+            self._held[table].setdefault(owner, set()).add(mode)
+
+    def release(self, owner: str) -> None:
+        """Give back everything that `owner` holds."""
+        with self._changed:
+            for table in [t for t, holders in self._held.items() if owner in holders]:
+                del self._held[table][owner]
+                if not self._held[table]:
+                    del self._held[table]
+            self._changed.notify_all()
+
+    def _blockers(self, owner: str, table: TableKey, mode: LockMode) -> Iterator[str]:
+        for holder, modes in self._held.get(table, {}).items():
+            if holder != owner and any((mode, held) not in _COMPATIBLE for held in modes):
+                yield holder

@@ -1,0 +1,87 @@
+"""The files of external stages: fetched whole from the emulated S3 into a scratch folder for one COPY.
+
+Whole objects, side by side, because the S3 stand-in answers ranged reads in time proportional to the object.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.store import S3Store
+
+from data_platform.local_cloud.snowflake.dialect.errors import error
+
+_PARALLEL = 8
+
+
+@dataclass(frozen=True)
+class StageFiles:
+    """How the S3 stand-in is reached. Without an endpoint, external stages can be declared but not read."""
+
+    endpoint_url: str | None
+    access_key_id: str | None
+    secret_access_key: str | None
+    region: str
+
+    def below(self, url: str) -> list[str]:
+        """The URLs of the objects whose key starts with the key of `url`."""
+        parts = urlsplit(url)
+        folder, _, _ = parts.path.lstrip("/").rpartition("/")
+        found: list[str] = []
+        for page in obstore.list(self._store(parts.netloc), prefix=folder or None):
+            found.extend(f"s3://{parts.netloc}/{item['path']}" for item in page)
+        return sorted(f for f in found if f.startswith(url))
+
+    @contextmanager
+    def fetched(self, urls: Sequence[str]) -> Iterator[list[Path]]:
+        """Local copies of `urls`, in order, for the length of the block.
+
+        Raises ProgrammingError 091016 for an object that is not there.
+        """
+        scratch = Path(tempfile.mkdtemp(prefix="stage-"))
+        stores = {bucket: self._store(bucket) for bucket in {urlsplit(u).netloc for u in urls}}
+
+        def fetch(numbered: tuple[int, str]) -> Path:
+            number, url = numbered
+            parts = urlsplit(url)
+            target = scratch / f"{number:06d}"
+            try:
+                with target.open("wb") as file:
+                    for chunk in obstore.get(stores[parts.netloc], parts.path.lstrip("/")).stream():
+                        file.write(chunk)
+            except FileNotFoundError as exc:
+                raise error(
+                    91016,
+                    "22000",
+                    f"Remote file '{url}' was not found. There are several potential causes. "
+                    "The file might not exist. The required credentials may be missing or invalid.",
+                ) from exc
+            return target
+
+        try:
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                yield list(pool.map(fetch, enumerate(urls)))
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _store(self, bucket: str) -> S3Store:
+        if not self.endpoint_url:
+            raise error(393901, "22000", "This server was started without --s3-endpoint: it reads no external stage")
+        return S3Store(
+            bucket,
+            endpoint=self.endpoint_url,
+            region=self.region,
+            access_key_id=self.access_key_id,
+            secret_access_key=self.secret_access_key,
+            virtual_hosted_style_request=False,
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 2},
+        )

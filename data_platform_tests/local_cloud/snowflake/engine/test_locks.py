@@ -1,0 +1,59 @@
+"""The table locks by themselves."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from data_platform.local_cloud.snowflake.engine.locks import LockMode, LockTimeout, TableLocks
+
+TABLE = ("DB", "S", "T")
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "waits"),
+    [
+        (LockMode.APPEND, LockMode.APPEND, False),
+        (LockMode.APPEND, LockMode.CHANGE, False),
+        (LockMode.CHANGE, LockMode.APPEND, False),
+        (LockMode.CHANGE, LockMode.CHANGE, True),
+        (LockMode.DEFINE, LockMode.APPEND, True),
+        (LockMode.APPEND, LockMode.DEFINE, True),
+    ],
+)
+def test_only_statements_that_conflict_wait(held: LockMode, wanted: LockMode, waits: bool) -> None:
+    locks = TableLocks(0.05)
+    locks.acquire("one", TABLE, held)
+    locks.acquire("one", TABLE, wanted)  # a session never waits for itself
+    locks.release("one")
+    locks.acquire("one", TABLE, held)
+    if waits:
+        with pytest.raises(LockTimeout, match=r"DB\.S\.T"):
+            locks.acquire("two", TABLE, wanted)
+    else:
+        locks.acquire("two", TABLE, wanted)
+    locks.acquire("two", ("DB", "S", "OTHER"), wanted)
+
+
+def test_a_waiting_session_goes_on_as_soon_as_the_lock_is_released() -> None:
+    locks = TableLocks(30)
+    locks.acquire("one", TABLE, LockMode.CHANGE)
+    started = time.monotonic()
+    threading.Timer(0.1, locks.release, ["one"]).start()
+    locks.acquire("two", TABLE, LockMode.CHANGE)
+    assert 0.05 < time.monotonic() - started < 5
+
+
+def test_a_waiting_session_has_an_abandoned_one_rolled_back() -> None:
+    asked: list[str] = []
+
+    def free(owner: str) -> None:
+        asked.append(owner)
+        locks.release(owner)
+
+    locks = TableLocks(5, free)
+    locks.acquire("killed", TABLE, LockMode.CHANGE)
+    locks.acquire("two", TABLE, LockMode.CHANGE)
+    assert asked == ["killed"]
