@@ -65,6 +65,11 @@ class Layout:
         """What is known of a part that was started: its process and its ports."""
         return self.root / "run" / f"{part}.json"
 
+    @property
+    def provisioned(self) -> Path:
+        """What the parts that run were provisioned with."""
+        return self.root / "run" / "provisioned"
+
     def everything(self) -> list[Path]:
         """What `reset` removes: all that is made here except the lock, which is held meanwhile."""
         folders = ("data", "dagster", "home", "images", "keys", "logs", "run")

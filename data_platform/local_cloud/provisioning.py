@@ -1,16 +1,17 @@
-"""The process that provisions, as the supervisor sees it. What it makes is in `provision`, and what is to be made in
-`plan`."""
+"""When to provision, and the process that does, as the supervisor sees it. `provision` makes what `plan` declares."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from data_platform.local_cloud.layout import Layout
+from data_platform.local_cloud.layout import Layout, write_atomically
 from data_platform.local_cloud.plan import Plan
-from data_platform.local_cloud.processes import hermetic_environment
+from data_platform.local_cloud.processes import Record, hermetic_environment
 
 SECONDS = 120.0
 
@@ -19,9 +20,33 @@ class ProvisioningFailed(Exception):
     """Not everything could be made; the log says why."""
 
 
+def is_done(layout: Layout, plan: Plan, records: Mapping[str, Record]) -> bool:
+    """Whether these processes were provisioned with this plan, and their data folders are still the same."""
+    try:
+        return layout.provisioned.read_text(encoding="utf-8") == _fingerprint(layout, plan, records)
+    except OSError:
+        return False
+
+
+def note_done(layout: Layout, plan: Plan, records: Mapping[str, Record]) -> None:
+    """Remember it for the next `up`."""
+    with contextlib.suppress(FileNotFoundError):  # of a folder that was removed under its part
+        write_atomically(layout.provisioned, _fingerprint(layout, plan, records))
+
+
+def _fingerprint(layout: Layout, plan: Plan, records: Mapping[str, Record]) -> str:
+    """A hash, because the plan holds passwords. Raises FileNotFoundError where a part's data folder is missing."""
+    parts = [
+        (name, record.pid, record.started_at, layout.data(name).stat().st_ino)
+        for name, record in sorted(records.items())
+    ]
+    return hashlib.sha256(json.dumps([plan.to_json(), parts]).encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def begun(layout: Layout) -> Iterator[subprocess.Popen[bytes]]:
     """Starts the process. It loads its libraries while the parts start, then waits for `finish`."""
+    layout.provisioned.unlink(missing_ok=True)  # until all is made: a half provisioned cloud is provisioned again
     with layout.log("provision").open("wb") as output:
         output.write(b"--- starting provision\n")
         output.flush()

@@ -120,19 +120,27 @@ class LocalCloud:
     def _bring_up(
         self, partners: tuple[PartnerAccess, ...], runs_on: RunsOn, elsewhere: bool, report: Report
     ) -> tuple[dict[str, str], bool]:
-        """Starts what does not run, on ports that are free now (`elsewhere`: not those it had), and provisions. Returns
-        what reaches the parts, and whether anything had to be started."""
+        """Starts what does not run, on ports that are free now (`elsewhere`: not those it had), and provisions, unless
+        these very processes were provisioned so before. Returns what reaches the parts, and whether anything had to be
+        started."""
         alive = {name: record for name, record in self._records().items() if record.process() is not None}
         ports = self._ports(alive, elsewhere, report)
         cloud = cloud_environment(self.layout, ports, self.spec)
         ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
         plan = cloud_plan(self.layout, ports, self.spec, partners, ecs)
-        with provisioning.begun(self.layout) as process:
+        with contextlib.ExitStack() as stack:
+            process = None
+            if not provisioning.is_done(self.layout, plan, alive):
+                process = stack.enter_context(provisioning.begun(self.layout))
             started = self._start_parts(self._parts(ports), alive, report)
-            try:
-                provisioning.finish(process, plan)
-            except provisioning.ProvisioningFailed as error:
-                raise self._failure("provision", str(error)) from None
+            if started and process is None:
+                process = stack.enter_context(provisioning.begun(self.layout))
+            if process is not None:
+                try:
+                    provisioning.finish(process, plan)
+                except provisioning.ProvisioningFailed as error:
+                    raise self._failure("provision", str(error)) from None
+                provisioning.note_done(self.layout, plan, self._records())
         if not accepts(ports["sftp"]):
             raise self._failure("aws", "SFTP does not listen")
         return cloud, started

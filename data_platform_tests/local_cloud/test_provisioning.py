@@ -1,0 +1,94 @@
+"""When `up` provisions: not where the same processes were provisioned with the same plan before, else always."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data_platform.local_cloud import provisioning
+from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
+from data_platform_tests.local_cloud.clouds import PARTS, client, environment, kill
+from data_platform_tests.servers.local_cloud import private_cloud
+
+pytestmark = pytest.mark.server
+
+
+def provisions(cloud: LocalCloud) -> bool:
+    """Whether the next `up` provisions."""
+    log = cloud.layout.log("provision")
+    log.unlink()
+    cloud.up()
+    provisioned = log.exists()
+    log.touch()
+    return provisioned
+
+
+def test_a_cloud_that_runs_as_declared_is_not_provisioned_again(cloud: LocalCloud) -> None:
+    assert not provisions(cloud)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_was_started_again_is_provisioned(cloud: LocalCloud, part: str) -> None:
+    kill(cloud, part)
+    assert provisions(cloud)
+    assert not provisions(cloud)
+
+
+def test_a_killed_part_that_lost_its_folder_gets_all_it_had(cloud: LocalCloud) -> None:
+    kill(cloud, "aws")
+    shutil.rmtree(cloud.layout.data("aws"))
+    cloud.up()
+    buckets = {bucket["Name"] for bucket in client(cloud, "s3").list_buckets()["Buckets"]}
+    assert environment(cloud)["DATA_PLATFORM_LANDING_BUCKET"] in buckets
+    assert client(cloud, "transfer").list_servers()["Servers"]
+
+
+def test_a_folder_removed_under_a_running_part_is_noticed(cloud: LocalCloud) -> None:
+    shutil.rmtree(cloud.layout.data("aws"))
+    assert provisions(cloud)
+
+
+def test_a_change_of_what_is_declared_is_provisioned(tmp_path: Path) -> None:
+    cloud = private_cloud(tmp_path / "state", tmp_path / "defs")
+    declare(tmp_path / "defs", "first")
+    try:
+        cloud.up()
+        declare(tmp_path / "defs", "second")
+        assert provisions(cloud)
+        assert partners(cloud) == ["first", "second"]
+        assert not provisions(cloud)
+    finally:
+        cloud.down()
+
+
+def test_a_half_provisioned_cloud_is_provisioned_even_for_the_plan_it_had_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = private_cloud(tmp_path / "state", tmp_path / "defs")
+    declare(tmp_path / "defs", "staying")
+    try:
+        cloud.up()
+        undone = declare(tmp_path / "defs", "undone")
+        with monkeypatch.context() as patched, pytest.raises(LocalCloudError, match="not done within"):
+            patched.setattr(provisioning, "SECONDS", 0.0)
+            cloud.up()
+        shutil.rmtree(undone)
+        assert provisions(cloud)
+        assert partners(cloud) == ["staying"]
+    finally:
+        cloud.down()
+
+
+def declare(defs: Path, partner: str) -> Path:
+    folder = defs / "sources" / "partners" / partner
+    folder.mkdir(parents=True)
+    (folder / "defs.yaml").write_text("type: data_platform.components.SftpPartner\nattributes: {}\n")
+    return folder
+
+
+def partners(cloud: LocalCloud) -> list[str]:
+    transfer = client(cloud, "transfer")
+    server = transfer.list_servers()["Servers"][0]["ServerId"]
+    return sorted(user["UserName"] for user in transfer.list_users(ServerId=server)["Users"])
