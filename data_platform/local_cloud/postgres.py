@@ -57,7 +57,7 @@ def part(layout: Layout, port: int) -> Part:
         "timezone": "UTC",
         "log_timezone": "UTC",
         "logging_collector": "off",
-        # A kill of PostgreSQL loses nothing; a crash of the whole machine may lose the last second of Dagster's history.
+        # A kill of PostgreSQL loses nothing; a crash of the machine may lose the last second of Dagster's history.
         "synchronous_commit": "off",
     }
     return Part(

@@ -1,4 +1,4 @@
-"""A local cloud that a module's tests may stop, kill and move about."""
+"""A local cloud that the tests of its supervisor may stop, kill and move about: one per worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data_platform.local_cloud.supervisor import LocalCloud
 from data_platform_tests.servers.local_cloud import private_cloud
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     cloud = private_cloud(tmp_path_factory.mktemp("supervised"))
     yield cloud
