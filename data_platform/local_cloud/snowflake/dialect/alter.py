@@ -13,14 +13,7 @@ _MULTIPLE = re.compile(
 
 
 def split_alter_command(expression: Expr) -> list[Expr]:
-    """What sqlglot keeps as text: `ALTER TABLE t ALTER a …, b …` as one tree a column, CREATE SCHEMA's properties."""
-    if isinstance(expression, exp.Command) and str(expression.this).upper() == "CREATE":
-        text = str(expression.expression or "")
-        if re.match(r"\s*(OR\s+REPLACE\s+)?(TRANSIENT\s+)?SCHEMA\b", text, re.IGNORECASE):
-            plain = re.split(r"\bWITH\s+MANAGED\s+ACCESS\b|\bDATA_RETENTION_TIME_IN_DAYS\b", text, flags=re.IGNORECASE)[
-                0
-            ]
-            return [sqlglot.parse_one(f"CREATE {plain}", read="snowflake")]
+    """`ALTER TABLE t ALTER a …, b …`, which sqlglot keeps as text, as one tree per column."""
     if not isinstance(expression, exp.Command) or str(expression.this).upper() != "ALTER":
         return [expression]
     text = str(expression.expression or "")

@@ -46,14 +46,10 @@ def take_constraints(target: Expr) -> None:
                 if isinstance(constraint.kind, exp.PrimaryKeyColumnConstraint):
                     keys.add(node.name.upper())
                 elif isinstance(
-                    constraint.kind,
-                    (
-                        exp.NotNullColumnConstraint,
-                        exp.DefaultColumnConstraint,
-                        exp.AutoIncrementColumnConstraint,
-                        exp.GeneratedAsIdentityColumnConstraint,
-                    ),
+                    constraint.kind, (exp.AutoIncrementColumnConstraint, exp.GeneratedAsIdentityColumnConstraint)
                 ):
+                    raise NotImplementedError("AUTOINCREMENT and IDENTITY")
+                elif isinstance(constraint.kind, (exp.NotNullColumnConstraint, exp.DefaultColumnConstraint)):
                     kept.append(constraint)
             node.set("constraints", kept)
         elif isinstance(node, (exp.Constraint, exp.PrimaryKey, exp.UniqueColumnConstraint, exp.ForeignKey)):

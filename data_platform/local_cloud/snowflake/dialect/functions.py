@@ -37,20 +37,9 @@ CREATE OR REPLACE MACRO {MAIN}._dp_text(x) AS CASE typeof(x)
     WHEN 'DOUBLE' THEN regexp_replace(x::VARCHAR, '\\.0$', '')
     WHEN 'BLOB' THEN regexp_replace(x::VARCHAR, '^$', '')
     ELSE x::VARCHAR END;
-CREATE OR REPLACE MACRO {MAIN}._dp_typeof(j) AS CASE json_type(j::VARCHAR)
-    WHEN 'VARCHAR' THEN 'VARCHAR' WHEN 'BOOLEAN' THEN 'BOOLEAN' WHEN 'NULL' THEN 'NULL_VALUE'
-    WHEN 'DOUBLE' THEN 'DECIMAL' WHEN 'OBJECT' THEN 'OBJECT' WHEN 'ARRAY' THEN 'ARRAY'
-    ELSE CASE WHEN j IS NULL THEN NULL ELSE 'INTEGER' END END;
-CREATE OR REPLACE MACRO {MAIN}._dp_signed(h) AS
-    (CASE WHEN h > 9223372036854775807 THEN h::HUGEINT - 18446744073709551616 ELSE h::HUGEINT END)::BIGINT;
 """
 
 _TEXT = {exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT, exp.DataType.Type.CHAR, exp.DataType.Type.NVARCHAR}
-_IS_TYPE = {
-    "IS_OBJECT": ("OBJECT",), "IS_ARRAY": ("ARRAY",), "IS_VARCHAR": ("VARCHAR",), "IS_CHAR": ("VARCHAR",),
-    "IS_BOOLEAN": ("BOOLEAN",), "IS_INTEGER": ("BIGINT", "UBIGINT"), "IS_DECIMAL": ("BIGINT", "UBIGINT", "DOUBLE"),
-    "IS_DOUBLE": ("BIGINT", "UBIGINT", "DOUBLE"),
-}  # fmt: skip
 _FORMAT_TOKENS = re.compile(
     r'"([^"]*)"|YYYY|YY|MMMM|MON|MM|DD|DY|HH24|HH12|HH|AM|PM|MI|SS|FF[0-9]?|TZHTZM|TZH:TZM|TZH|TZM|.', re.I | re.S
 )
@@ -71,61 +60,29 @@ def strftime_format(snowflake_format: str) -> str:
     return "".join(parts)
 
 
-def _constant_text(node: Expr | None) -> str | None:
-    """The text of a literal or of concatenated literals."""
-    if isinstance(node, exp.Literal) and node.is_string:
-        return node.name
-    if isinstance(node, exp.DPipe):
-        left, right = _constant_text(node.this), _constant_text(node.expression)
-        return None if left is None or right is None else left + right
-    return None
-
-
 def snowflake_functions(node: Expr) -> Expr:
     """One node's rewriting, children first."""
     if isinstance(node, exp.ToChar):
         return _to_char(node)
-    if isinstance(node, exp.TimeToStr) and isinstance(node.args.get("format"), exp.DPipe):
-        return _to_char(node)  # sqlglot has read a literal format already, but not a concatenation
     if isinstance(node, exp.Cast):
         return _cast(node)
     if isinstance(node, (exp.TimestampTrunc, exp.DateTrunc)) and node.unit is not None:
         return call("_dp_trunc", exp.Literal.string(node.unit.name.lower()), node.this)
     if isinstance(node, exp.DateAdd):
         return _date_add(node)
-    if isinstance(node, exp.Typeof):
-        return call("_dp_typeof", node.this)
     if isinstance(node, exp.ToVariant):
         return exp.Anonymous(this="TO_JSON", expressions=[node.this])
-    if isinstance(node, exp.Parameter) and node.name.isdigit():
-        return exp.column(exp.to_identifier(f"COLUMN{node.name}", quoted=True))
     if isinstance(node, exp.Update):
         for assignment in node.expressions:
             if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column):
                 assignment.set("this", exp.column(assignment.this.this.copy()))
         return node
-    if isinstance(node, exp.Anonymous):
-        return _by_name(node)
     return node
 
 
-def _by_name(node: exp.Anonymous) -> Expr:
-    name, arguments = node.name.upper(), node.expressions
-    if name == "HASH":
-        star = [exp.var("*COLUMNS(*)") if isinstance(a, exp.Star) else a for a in arguments]
-        return call("_dp_signed", exp.Anonymous(this="hash", expressions=star))
-    if name in _IS_TYPE and len(arguments) == 1:
-        kind = exp.Anonymous(this="json_type", expressions=arguments)
-        return exp.In(this=kind, expressions=[exp.Literal.string(k) for k in _IS_TYPE[name]])
-    if name in ("AS_VARCHAR", "AS_CHAR") and arguments:
-        return call("_dp_text", arguments[0])
-    if name == "SYSTEM$TYPEOF":
-        return exp.Typeof(this=arguments[0])
-    return node
-
-
-def _to_char(node: exp.ToChar | exp.TimeToStr) -> Expr:
-    text = _constant_text(node.args.get("format"))
+def _to_char(node: exp.ToChar) -> Expr:
+    given = node.args.get("format")
+    text = given.name if isinstance(given, exp.Literal) and given.is_string else None
     if text is None:
         return call("_dp_text", node.this)
     if not re.search(r"YY|MM|DD|HH|MI|SS|DY|MON", text, re.I):

@@ -1,4 +1,4 @@
-"""Text literals that DuckDB spells differently. Many rows of literals at once are in `engine.inserts`."""
+"""Text literals that DuckDB spells differently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def without_spaced_offset(text: str) -> str:
 
 def compared_timestamps(node: Expr) -> Expr:
     """A timestamp literal in a comparison."""
-    if isinstance(node, exp.Literal) and node.is_string and isinstance(node.parent, exp.Predicate):
+    if is_text(node) and isinstance(node.parent, exp.Predicate):
         if isinstance(node.parent.parent, exp.Update):
             return node  # an assignment, whose column may be text
         text = without_spaced_offset(node.name)
@@ -26,8 +26,13 @@ def compared_timestamps(node: Expr) -> Expr:
 
 
 def fit_literal(value: Expr, kind: str) -> None:
-    if isinstance(value, exp.Literal) and value.is_string:
+    """Spell a text literal as DuckDB reads it for a column of its type `kind`."""
+    if is_text(value):
         if kind.startswith("TIMESTAMP"):
             value.set("this", without_spaced_offset(value.name))
         elif kind == "BLOB":
             value.replace(exp.Anonymous(this="from_hex", expressions=[value.copy()]))
+
+
+def is_text(value: Expr) -> bool:
+    return isinstance(value, exp.Literal) and bool(value.is_string)

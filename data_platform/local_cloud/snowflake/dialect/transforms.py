@@ -5,7 +5,6 @@ that make values inexact, and with ours among them. Every transform is a functio
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from fakesnow import transforms as fs
 from fakesnow.conn import FakeSnowflakeConnection
@@ -18,20 +17,17 @@ from data_platform.local_cloud.snowflake.dialect.types import column_types, para
 Transform = Callable[[Expr], Expr]
 
 
-def pipeline(session: FakeSnowflakeConnection, params: Any) -> list[Transform]:
+def pipeline(session: FakeSnowflakeConnection) -> list[Transform]:
     """The transforms for one statement of `session`, in order."""
     database, schema = session.database, session.schema
-    stages = session.table_stages
     return [
-        lambda e: fs.identifier(e, params),
+        lambda e: fs.identifier(e, None),
         fs.upper_case_unquoted_identifiers,
-        lambda e: fs.update_variables(e, session.variables),
         lambda e: fs.set_schema(e, current_database=database),
         lambda e: fs.create_database(e, db_path=session.db_path),
         fs.information_schema_fs,
         lambda e: fs.information_schema_databases(e, current_schema=schema),
         fs.drop_schema_cascade,
-        fs.tag,
         fs.semi_structured_types,
         fs.try_parse_json,
         fs.split,
@@ -44,7 +40,6 @@ def pipeline(session: FakeSnowflakeConnection, params: Any) -> list[Transform]:
         fs.flatten,
         fs.regex_replace,
         fs.regex_substr,
-        fs.sequence_nextval,
         fs.values_columns,
         fs.to_date,
         fs.timestamp_offsets,
@@ -56,7 +51,6 @@ def pipeline(session: FakeSnowflakeConnection, params: Any) -> list[Transform]:
         fs.float_to_double,
         column_types,
         parameterless_types,
-        fs.sample,
         fs.array_size,
         fs.random,
         fs.array_agg_within_group,
@@ -65,30 +59,13 @@ def pipeline(session: FakeSnowflakeConnection, params: Any) -> list[Transform]:
         fs.array_construct_etc,
         fs.dateadd_string_literal_timestamp_cast,
         fs.datediff_string_literal_timestamp_cast,
-        fs.show_databases,
-        fs.show_functions,
-        fs.show_procedures,
-        fs.show_warehouses,
-        lambda e: fs.show_tables_etc(e, database, schema),
-        lambda e: fs.show_columns(e, database, schema),
         lambda e: fs.show_stages(e, database, schema),
-        lambda e: fs.show_sequences(e, database, schema),
-        lambda e: fs.show_keys(e, database, kind="PRIMARY"),
-        lambda e: fs.show_keys(e, database, kind="UNIQUE"),
-        lambda e: fs.show_keys(e, database, kind="FOREIGN"),
-        fs.show_users,
-        fs.create_user,
-        fs.haversine,
         fs.hex_string,
         fs.sha256,
-        fs.create_clone,
         fs.alias_in_join,
         fs.alias_in_where,
-        fs.alter_table_strip_cluster_by,
         lambda e: fs.create_stage(e, database, schema),
         lambda e: fs.create_file_format(e, database, schema),
-        lambda e: fs.list_stage(e, database, schema, stages),
-        lambda e: fs.put_stage(e, database, schema, params, stages),
         geometry_type,
     ]
 

@@ -5,23 +5,21 @@ See https://docs.snowflake.com/en/sql-reference/sql/alter-table and .../alter-ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlglot import Expr, exp
 
 from data_platform.local_cloud.snowflake.dialect.alter import as_column, is_widening, qualified_like
 from data_platform.local_cloud.snowflake.dialect.ddl import column_of
 from data_platform.local_cloud.snowflake.dialect.errors import compilation_error
 from data_platform.local_cloud.snowflake.engine.session import Session
-from data_platform.local_cloud.snowflake.engine.temporary import table_exists, table_key
+from data_platform.local_cloud.snowflake.engine.temporary import table_key
+from data_platform.local_cloud.snowflake.engine.translation import to_duckdb
 
 
 class Alteration:
     """One ALTER statement, run as the DuckDB statements that mean the same."""
 
-    def __init__(self, session: Session, transform: Callable[[Expr], Expr]) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._transform = transform
         self._duck = session.duck
 
     def run(self, alter: exp.Alter) -> str:
@@ -35,8 +33,8 @@ class Alteration:
 
     def _action(self, alter: exp.Alter, table: exp.Table, action: Expr, kind: str) -> None:
         if isinstance(action, exp.SwapTable):
-            self._swap(table, action.this)
-        elif isinstance(action, (exp.ColumnDef, exp.Drop, exp.RenameColumn)):
+            raise NotImplementedError("ALTER TABLE … SWAP WITH")
+        if isinstance(action, (exp.ColumnDef, exp.Drop, exp.RenameColumn)):
             self._change_columns(alter, table, action)
         elif isinstance(action, exp.AlterRename):
             new = action.this
@@ -92,30 +90,12 @@ class Alteration:
         ).fetchall()
         if not found:
             raise compilation_error(904, "42000", f"invalid identifier '{wanted}'")
-        cast = self._transform(exp.Cast(this=exp.null(), to=new_type.copy()))
+        cast = to_duckdb(exp.Cast(this=exp.null(), to=new_type.copy()), self._session)
         target = str(self._duck.execute(f"SELECT typeof({cast.sql(dialect='duckdb')})").fetchall()[0][0])
         if not is_widening(str(found[0][0]), target):
             raise compilation_error(
                 2108, "22000", f"cannot change column {wanted} from type {found[0][0]} to {new_type.sql('snowflake')}"
             )
-
-    def _swap(self, one: exp.Table, other: exp.Table) -> None:
-        """SWAP WITH, as three renames in one transaction."""
-        first, second = table_key(self._session, one), table_key(self._session, qualified_like(other, one))
-        if first[:2] != second[:2]:
-            raise NotImplementedError("ALTER TABLE … SWAP WITH a table of another schema")
-        for key in (first, second):
-            if not table_exists(self._session, key):
-                raise compilation_error(2003, "42S02", f"Table '{'.'.join(key)}' does not exist or not authorized.")
-        schema = f'"{first[0]}"."{first[1]}"'
-        self._duck.execute("BEGIN TRANSACTION")
-        try:
-            for old, new in ((first[2], "_swapping"), (second[2], first[2]), ("_swapping", second[2])):
-                self._duck.execute(f'ALTER TABLE {schema}."{old}" RENAME TO "{new}"')
-            self._duck.execute("COMMIT")
-        except Exception:
-            self._duck.execute("ROLLBACK")
-            raise
 
     def _execute(self, alter: exp.Alter, table: exp.Table, action: Expr) -> None:
         statement = exp.Alter(
@@ -124,4 +104,4 @@ class Alteration:
         self._run(statement)
 
     def _run(self, statement: Expr) -> None:
-        self._duck.execute(self._transform(statement).sql(dialect="duckdb"))
+        self._duck.execute(to_duckdb(statement, self._session).sql(dialect="duckdb", copy=False))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from duckdb import DuckDBPyConnection
 from fakesnow.instance import GLOBAL_DATABASE_NAME
 
-from data_platform.local_cloud.snowflake.dialect.duckdb_sql import INFORMATION_SCHEMA, MAIN, literal, quoted
+from data_platform.local_cloud.snowflake.dialect.duckdb_sql import INFORMATION_SCHEMA, literal, quoted
 from data_platform.local_cloud.snowflake.dialect.geometry import GEOMETRY_TYPE
 from data_platform.local_cloud.snowflake.engine.times import TableTimes
 
@@ -17,50 +17,39 @@ _INTEGERS = (
 )
 
 VIEWS = f"""
-CREATE OR REPLACE MACRO {MAIN}._dp_type_name(t) AS CASE
-    WHEN t LIKE 'DECIMAL%' OR t IN ({_INTEGERS}) THEN 'NUMBER'
-    WHEN t = '{GEOMETRY_TYPE}' OR t LIKE 'GEOMETRY%' THEN 'GEOMETRY'
-    WHEN t LIKE '%[]' THEN 'ARRAY'
-    WHEN t LIKE 'STRUCT%' OR t LIKE 'MAP%' THEN 'OBJECT'
-    WHEN t IN ('DOUBLE', 'FLOAT') THEN 'FLOAT'
-    WHEN t = 'BLOB' THEN 'BINARY'
-    WHEN t = 'TIMESTAMP WITH TIME ZONE' THEN 'TIMESTAMP_TZ'
-    WHEN t LIKE 'TIMESTAMP%' THEN 'TIMESTAMP_NTZ'
-    WHEN t = 'JSON' THEN 'VARIANT'
-    WHEN t IN ('BOOLEAN', 'DATE', 'TIME') THEN t
-    ELSE 'TEXT' END;
-CREATE OR REPLACE MACRO {MAIN}._dp_precision(t) AS CASE
-    WHEN t LIKE 'DECIMAL%' THEN regexp_extract(t, '(\\d+)', 1)::INTEGER WHEN t IN ({_INTEGERS}) THEN 38 END;
-CREATE OR REPLACE MACRO {MAIN}._dp_scale(t) AS CASE
-    WHEN t LIKE 'DECIMAL%' THEN regexp_extract(t, ',\\s?(\\d+)', 1)::INTEGER WHEN t IN ({_INTEGERS}) THEN 0 END;
-CREATE OR REPLACE MACRO {MAIN}._dp_declared(t) AS CASE {MAIN}._dp_type_name(t)
-    WHEN 'NUMBER' THEN format('NUMBER({{}},{{}})', {MAIN}._dp_precision(t), {MAIN}._dp_scale(t))
-    WHEN 'TEXT' THEN 'VARCHAR(16777216)'
-    WHEN 'BINARY' THEN 'BINARY(8388608)'
-    WHEN 'TIMESTAMP_NTZ' THEN 'TIMESTAMP_NTZ(9)'
-    WHEN 'TIMESTAMP_TZ' THEN 'TIMESTAMP_TZ(9)'
-    WHEN 'TIME' THEN 'TIME(9)'
-    ELSE {MAIN}._dp_type_name(t) END;
 CREATE OR REPLACE VIEW {INFORMATION_SCHEMA}._fs_columns AS
 SELECT
     database_name AS TABLE_CATALOG, schema_name AS TABLE_SCHEMA, table_name AS TABLE_NAME,
     column_name AS COLUMN_NAME, column_index AS ORDINAL_POSITION, column_default AS COLUMN_DEFAULT,
-    CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS IS_NULLABLE,
-    {MAIN}._dp_type_name(data_type) AS DATA_TYPE,
-    CASE {MAIN}._dp_type_name(data_type) WHEN 'TEXT' THEN 16777216 WHEN 'BINARY' THEN 8388608 END
-        AS CHARACTER_MAXIMUM_LENGTH,
-    CASE {MAIN}._dp_type_name(data_type) WHEN 'TEXT' THEN 16777216 WHEN 'BINARY' THEN 8388608 END
-        AS CHARACTER_OCTET_LENGTH,
-    {MAIN}._dp_precision(data_type) AS NUMERIC_PRECISION,
-    CASE WHEN {MAIN}._dp_precision(data_type) IS NOT NULL THEN 10 END AS NUMERIC_PRECISION_RADIX,
-    {MAIN}._dp_scale(data_type) AS NUMERIC_SCALE,
-    CASE WHEN {MAIN}._dp_type_name(data_type) LIKE 'TIME%' THEN 9 END AS DATETIME_PRECISION,
+    CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS IS_NULLABLE, kind AS DATA_TYPE,
+    CASE kind WHEN 'TEXT' THEN 16777216 WHEN 'BINARY' THEN 8388608 END AS CHARACTER_MAXIMUM_LENGTH,
+    CASE kind WHEN 'TEXT' THEN 16777216 WHEN 'BINARY' THEN 8388608 END AS CHARACTER_OCTET_LENGTH,
+    CASE WHEN t LIKE 'DECIMAL%' THEN regexp_extract(t, '(\\d+)', 1)::INTEGER WHEN kind = 'NUMBER' THEN 38 END
+        AS NUMERIC_PRECISION,
+    CASE kind WHEN 'NUMBER' THEN 10 END AS NUMERIC_PRECISION_RADIX,
+    CASE WHEN t LIKE 'DECIMAL%' THEN regexp_extract(t, ',\\s?(\\d+)', 1)::INTEGER WHEN kind = 'NUMBER' THEN 0 END
+        AS NUMERIC_SCALE,
+    CASE WHEN kind LIKE 'TIME%' THEN 9 END AS DATETIME_PRECISION,
     NULL::VARCHAR AS COLLATION_NAME, 'NO' AS IS_IDENTITY, NULL::VARCHAR AS IDENTITY_GENERATION,
     NULL::VARCHAR AS IDENTITY_CYCLE, comment AS COMMENT, NULL::VARCHAR AS IDENTITY_START,
     NULL::VARCHAR AS IDENTITY_INCREMENT, NULL::VARCHAR AS IDENTITY_ORDERED, NULL::VARCHAR AS DATA_TYPE_ALIAS,
-    data_type AS _duck_type
-FROM duckdb_columns()
-WHERE NOT internal AND schema_name <> '_fs_information_schema' AND database_name <> '{GLOBAL_DATABASE_NAME}';
+    t AS _duck_type
+FROM (
+    SELECT *, data_type AS t, CASE
+        WHEN t LIKE 'DECIMAL%' OR t IN ({_INTEGERS}) THEN 'NUMBER'
+        WHEN t = '{GEOMETRY_TYPE}' OR t LIKE 'GEOMETRY%' THEN 'GEOMETRY'
+        WHEN t LIKE '%[]' THEN 'ARRAY'
+        WHEN t LIKE 'STRUCT%' OR t LIKE 'MAP%' THEN 'OBJECT'
+        WHEN t IN ('DOUBLE', 'FLOAT') THEN 'FLOAT'
+        WHEN t = 'BLOB' THEN 'BINARY'
+        WHEN t = 'TIMESTAMP WITH TIME ZONE' THEN 'TIMESTAMP_TZ'
+        WHEN t LIKE 'TIMESTAMP%' THEN 'TIMESTAMP_NTZ'
+        WHEN t = 'JSON' THEN 'VARIANT'
+        WHEN t IN ('BOOLEAN', 'DATE', 'TIME') THEN t
+        ELSE 'TEXT' END AS kind
+    FROM duckdb_columns()
+    WHERE NOT internal AND schema_name <> '_fs_information_schema' AND database_name <> '{GLOBAL_DATABASE_NAME}'
+);
 CREATE OR REPLACE VIEW {INFORMATION_SCHEMA}._dp_relations AS
 SELECT database_name, schema_name, table_name AS name, 'BASE TABLE' AS kind, comment, NULL::VARCHAR AS text
 FROM duckdb_tables() WHERE NOT internal AND NOT temporary

@@ -1,4 +1,4 @@
-"""The one DuckDB behind the server: attached database files, S3, locks, the bounded cache of results.
+"""The one DuckDB behind the server: attached database files, S3, locks.
 
 Files live in one directory: `<DATABASE>.db` for each Snowflake database and `_fs_global.db` for what spans them
 (stages, file formats, comments). DuckDB's write-ahead log makes what was committed survive a kill.
@@ -6,7 +6,6 @@ Files live in one directory: `<DATABASE>.db` for each Snowflake database and `_f
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -23,19 +22,12 @@ from data_platform.local_cloud.snowflake.engine.locks import TableLocks
 from data_platform.local_cloud.snowflake.engine.s3 import StageFiles
 from data_platform.local_cloud.snowflake.engine.times import TableTimes
 
-_KEPT_RESULTS = 64
-_KEPT_ROWS = 10_000
 
+class NoResults(dict[str, Any]):
+    """Where fakesnow would keep every statement's result. Nothing here reads an earlier one."""
 
-class RecentResults(OrderedDict[str, tuple[Any, ...]]):
-    """The last results, for RESULT_SCAN. Large ones are not kept, so that memory stays flat."""
-
-    def __setitem__(self, query_id: str, result: tuple[Any, ...]) -> None:
-        if result[0] is not None and result[0].num_rows > _KEPT_ROWS:
-            return
-        super().__setitem__(query_id, result)
-        while len(self) > _KEPT_RESULTS:
-            self.popitem(last=False)
+    def __setitem__(self, query_id: str, result: Any) -> None:
+        pass
 
 
 class LocalSnowflake(FakeSnow):
@@ -55,7 +47,7 @@ class LocalSnowflake(FakeSnow):
         self.create_schema_on_connect = False
         self.db_path = directory
         self.nop_regexes = None
-        self.results_cache = RecentResults()
+        self.results_cache = NoResults()
         self.files = files
         self.times = TableTimes()
         self._prepared: set[str] = set()
@@ -109,17 +101,6 @@ class LocalSnowflake(FakeSnow):
             with self.duck_conn.cursor() as cursor:
                 cursor.execute(catalog.database_views(name))
             self._prepared.add(name)
-
-    def drop_database(self, name: str) -> None:
-        """Detach a database and delete its files."""
-        self.duck_conn.execute(f'DETACH "{name}"')
-        self._prepared.discard(name)
-        for suffix in (".db", ".db.wal"):
-            (Path(str(self.db_path)) / f"{name}{suffix}").unlink(missing_ok=True)
-        for table in ("_fs_stages", "_fs_file_formats"):
-            self.duck_conn.execute(
-                f"DELETE FROM {GLOBAL_DATABASE_NAME}._fs_information_schema.{table} WHERE database_name = ?", [name]
-            )
 
     def close(self) -> None:
         """Write everything into the database files and let go of them."""

@@ -47,24 +47,12 @@ def session_functions(node: Expr, session: Session) -> Expr:
     context = session.context
     values: dict[str, str | None] = {
         "CURRENT_ROLE": context.role,
-        "CURRENT_PRIMARY_ROLE": context.role,
-        "CURRENT_AVAILABLE_ROLES": f'["{context.role}"]',
-        "CURRENT_SECONDARY_ROLES": '{"roles":"","value":""}',
         "CURRENT_WAREHOUSE": context.warehouse,
         "CURRENT_ACCOUNT": context.account,
-        "CURRENT_ACCOUNT_NAME": context.account,
-        "CURRENT_ORGANIZATION_NAME": "LOCAL",
-        "CURRENT_REGION": "LOCAL",
-        "CURRENT_CLIENT": "LOCAL",
-        "CURRENT_IP_ADDRESS": "127.0.0.1",
         "CURRENT_DATABASE": session.database,
         "CURRENT_SCHEMA": session.schema,
-        "CURRENT_SCHEMAS": f'["{session.database}.{session.schema}"]',
-        "CURRENT_SESSION": str(session.number),
-        "CURRENT_TRANSACTION": str(session.number) if session.in_transaction else None,
         "CURRENT_VERSION": SERVER_VERSION,
-        "LAST_QUERY_ID": session.last_query_id,
-        "SYSTEM$CANCEL_ALL_QUERIES": "0 query(s) cancelled.",
+        "SYSTEM$CANCEL_ALL_QUERIES": "0 query(s) cancelled.",  # dbt, when it is interrupted
     }
     if name not in values:
         return node

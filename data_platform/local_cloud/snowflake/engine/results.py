@@ -6,6 +6,7 @@ How a result is sent is in `protocol.wire`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,15 @@ _SIMPLE = {
     "JSON": "variant",
     "TIME": "time",
     "TIMESTAMP WITH TIME ZONE": "timestamp_tz",
+}
+
+_DECLARED = {
+    "text": "VARCHAR(16777216)",
+    "binary": "BINARY(8388608)",
+    "real": "FLOAT",
+    "time": "TIME(9)",
+    "timestamp_ntz": "TIMESTAMP_NTZ(9)",
+    "timestamp_tz": "TIMESTAMP_TZ(9)",
 }
 
 
@@ -68,6 +78,25 @@ def column_info(name: str, duck_type: str) -> dict[str, Any]:
     elif info["type"] == "binary":
         info |= {"length": 8388608, "byteLength": 8388608}
     return info
+
+
+def declared_type(duck_type: str) -> str:
+    """The type as DESCRIBE prints it, from DuckDB's name for it."""
+    info = column_info("", duck_type)
+    if info["type"] == "fixed":
+        return f"NUMBER({info['precision']},{info['scale']})"
+    return str(info.get("extTypeName") or _DECLARED.get(info["type"]) or info["type"].upper())
+
+
+def status(text: str = "Statement executed successfully.") -> Result:
+    """The result of a statement that only succeeds."""
+    return Result(pa.table({"status": [text]}), [column_info("status", "VARCHAR")])
+
+
+def counted(counts: Mapping[str, int], affected: int) -> Result:
+    """The result of DML: one row of counts by name, and how many rows were affected in all."""
+    table = pa.table({name: [count] for name, count in counts.items()})
+    return Result(table, [column_info(name, "BIGINT") for name in counts], affected)
 
 
 def arrow_table(connection: DuckDBPyConnection) -> pa.Table:

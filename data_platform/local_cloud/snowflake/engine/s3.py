@@ -5,6 +5,7 @@ Whole objects, side by side, because the S3 stand-in answers ranged reads in tim
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -30,15 +31,6 @@ class StageFiles:
     access_key_id: str | None
     secret_access_key: str | None
     region: str
-
-    def below(self, url: str) -> list[str]:
-        """The URLs of the objects whose key starts with the key of `url`."""
-        parts = urlsplit(url)
-        folder, _, _ = parts.path.lstrip("/").rpartition("/")
-        found: list[str] = []
-        for page in obstore.list(self._store(parts.netloc), prefix=folder or None):
-            found.extend(f"s3://{parts.netloc}/{item['path']}" for item in page)
-        return sorted(f for f in found if f.startswith(url))
 
     @contextmanager
     def fetched(self, urls: Sequence[str]) -> Iterator[list[Path]]:
@@ -72,6 +64,7 @@ class StageFiles:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    @functools.lru_cache(16)  # noqa: B019 (it lives as long as the server)
     def _store(self, bucket: str) -> S3Store:
         if not self.endpoint_url:
             raise error(393901, "22000", "This server was started without --s3-endpoint: it reads no external stage")

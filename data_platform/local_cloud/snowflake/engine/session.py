@@ -65,7 +65,6 @@ class Session(FakeSnowflakeConnection):
         self.busy = threading.RLock()
         self.autocommits = True
         self.in_transaction = False  # between BEGIN and COMMIT, or after the first write without autocommit
-        self.last_query_id: str | None = None
         self.temporary: dict[TableKey, str] = {}
         self.idle_since = time.monotonic()
         self.aborted = False  # rolled back behind its client's back, who has not been told yet

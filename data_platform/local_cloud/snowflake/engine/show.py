@@ -1,21 +1,28 @@
 """SHOW and DESCRIBE, with the columns that clients read.
 
-See https://docs.snowflake.com/en/sql-reference/sql/show and .../desc-table. What is not here stays with fakesnow.
+See https://docs.snowflake.com/en/sql-reference/sql/show and .../desc-table. SHOW STAGES is fakesnow's, and SHOW refuses
+the rest.
 """
 
 from __future__ import annotations
 
 import re
 
+import pyarrow as pa
 import sqlglot
 from sqlglot import Expr, TokenType, exp
 
-from data_platform.local_cloud.snowflake.dialect.duckdb_sql import INFORMATION_SCHEMA, MAIN, literal
+from data_platform.local_cloud.snowflake.dialect.duckdb_sql import INFORMATION_SCHEMA, literal
 from data_platform.local_cloud.snowflake.dialect.errors import compilation_error
 from data_platform.local_cloud.snowflake.engine.catalog import table_statistics
+from data_platform.local_cloud.snowflake.engine.results import Result, column_info, declared_type
 from data_platform.local_cloud.snowflake.engine.session import Session
 from data_platform.local_cloud.snowflake.engine.temporary import physical_name
 
+_DESCRIBED = [
+    *("name", "type", "kind", "null?", "default", "primary key", "unique key", "check", "expression", "comment"),
+    *("policy name", "privacy domain"),
+]
 _OWNER = "'DATA_PLATFORM' AS \"owner\", 'ROLE' AS \"owner_role_type\""
 _PARAMETERS = {
     "AUTOCOMMIT": "true",
@@ -27,39 +34,55 @@ _PARAMETERS = {
 }
 
 
-def show_or_describe(expression: Expr, session: Session) -> str | None:
-    """The DuckDB query for a SHOW or DESCRIBE statement, or None where this module does not know it."""
-    if isinstance(expression, exp.Describe):
-        return _describe(expression, session)
+def describe(expression: exp.Describe, session: Session) -> Result | None:
+    """DESCRIBE TABLE or VIEW; None for anything else."""
+    kind = str(expression.args.get("kind") or "TABLE").upper()
+    table = expression.this
+    if kind not in ("TABLE", "VIEW") or not isinstance(table, exp.Table) or table.db.upper() == "INFORMATION_SCHEMA":
+        return None
+    columns = session.duck.execute(
+        "SELECT column_name, data_type, is_nullable, column_default, comment FROM duckdb_columns()"
+        " WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index",
+        physical_name(session, table),
+    ).fetchall()
+    if not columns:
+        raise compilation_error(
+            2003, "42S02", f"Table '{table.sql('snowflake').upper()}' does not exist or not authorized."
+        )
+    rows = [
+        (
+            name,
+            declared_type(kind),
+            "COLUMN",
+            "Y" if nullable else "N",
+            default,
+            "N",
+            "N",
+            None,
+            None,
+            comment,
+            None,
+            None,
+        )
+        for name, kind, nullable, default, comment in columns
+    ]
+    values = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return Result(pa.table(values, names=_DESCRIBED), [column_info(name, "VARCHAR") for name in _DESCRIBED])
+
+
+def show(expression: Expr, session: Session) -> str | None:
+    """The DuckDB query for a SHOW statement, or None where this module does not know it."""
     if isinstance(expression, exp.Show):
         name = expression.name.upper()
         if name in ("OBJECTS", "TABLES", "VIEWS"):
             return _relations(expression, session, name)
         if name == "SCHEMAS":
             return _schemas(expression, session)
+        if name != "STAGES":
+            raise NotImplementedError(f"SHOW {name}")
     if isinstance(expression, exp.Command) and str(expression.this).upper() == "SHOW":
         return _command(str(expression.expression or ""), session)
     return None
-
-
-def _describe(expression: exp.Describe, session: Session) -> str | None:
-    kind = str(expression.args.get("kind") or "TABLE").upper()
-    table = expression.this
-    if kind not in ("TABLE", "VIEW") or not isinstance(table, exp.Table) or table.db.upper() == "INFORMATION_SCHEMA":
-        return None
-    catalog, schema, name = physical_name(session, table)
-    where = f"database_name = {literal(catalog)} AND schema_name = {literal(schema)} AND table_name = {literal(name)}"
-    if not session.duck.execute(f"SELECT count(*) FROM duckdb_columns() WHERE {where}").fetchall()[0][0]:
-        raise compilation_error(
-            2003, "42S02", f"Table '{table.sql('snowflake').upper()}' does not exist or not authorized."
-        )
-    return f"""
-    SELECT column_name AS "name", {MAIN}._dp_declared(data_type) AS "type", 'COLUMN' AS "kind",
-        CASE WHEN is_nullable THEN 'Y' ELSE 'N' END AS "null?", column_default AS "default",
-        'N' AS "primary key", 'N' AS "unique key", NULL::VARCHAR AS "check", NULL::VARCHAR AS "expression",
-        comment AS "comment", NULL::VARCHAR AS "policy name", NULL::VARCHAR AS "privacy domain"
-    FROM duckdb_columns() WHERE {where} ORDER BY column_index
-    """
 
 
 def _scope(expression: exp.Show, session: Session) -> tuple[str | None, str | None]:
@@ -149,7 +172,7 @@ def _schemas(expression: exp.Show, session: Session) -> str:
 
 
 def _command(text: str, session: Session) -> str | None:
-    """SHOW PARAMETERS | GRANTS | ROLES | INTEGRATIONS | …, which sqlglot keeps as text: read from its tokens."""
+    """SHOW PARAMETERS, which sqlglot keeps as text: read from its tokens."""
     tokens = sqlglot.tokenize(text, read="snowflake")
     words = [t.text.upper() for t in tokens]
     like = next((tokens[i + 1].text for i, t in enumerate(tokens[:-1]) if t.token_type is TokenType.LIKE), None)
@@ -167,12 +190,4 @@ def _command(text: str, session: Session) -> str | None:
         return (
             f'SELECT * FROM (VALUES {", ".join(rows)}) AS p("key", "value", "default", "level", "description", "type")'
         )
-    if words[:1] == ["GRANTS"]:
-        return """SELECT to_timestamp(0) AS "created_on", '' AS "privilege", '' AS "granted_on", '' AS "name",
-            '' AS "granted_to", '' AS "grantee_name", 'false' AS "grant_option", '' AS "granted_by" WHERE false"""
-    if words[:1] in (["ROLES"], ["INTEGRATIONS"]) or words[:2] in (
-        ["STORAGE", "INTEGRATIONS"],
-        ["NETWORK", "POLICIES"],
-    ):
-        return 'SELECT to_timestamp(0) AS "created_on", \'\' AS "name", \'\' AS "type", \'\' AS "comment" WHERE false'
     return None

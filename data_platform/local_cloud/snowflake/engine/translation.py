@@ -1,15 +1,12 @@
 """A statement's tree on its way from Snowflake's SQL to DuckDB's: `dialect`'s rewriting of it, and what depends on the
-session: its temporary tables, its earlier results, INFORMATION_SCHEMA as it is now.
+session: its temporary tables, INFORMATION_SCHEMA as it is now.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlglot
 from sqlglot import Expr, exp
 
-from data_platform.local_cloud.snowflake.dialect.errors import error
 from data_platform.local_cloud.snowflake.dialect.functions import snowflake_functions
 from data_platform.local_cloud.snowflake.dialect.geometry import geometry_functions
 from data_platform.local_cloud.snowflake.dialect.literals import compared_timestamps
@@ -21,16 +18,15 @@ from data_platform.local_cloud.snowflake.engine.session import Session
 from data_platform.local_cloud.snowflake.engine.temporary import point_to_temporary
 
 
-def to_duckdb(expression: Expr, session: Session, params: Any) -> Expr:
+def to_duckdb(expression: Expr, session: Session) -> Expr:
     """The tree that DuckDB runs for a Snowflake statement's tree."""
     expression = rewritten(expression, geometry_functions)
     expression = rewritten(expression, lambda e: session_functions(e, session))
     expression = rewritten(expression, compared_timestamps)
     expression = rewritten(expression, snowflake_functions)
-    expression = rewritten(expression, lambda e: result_scan(e, session))
     expression = rewritten(expression, lambda e: information_schema(e, session))
     expression = rewritten(expression, lambda e: point_to_temporary(e, session))
-    for transform in pipeline(session, params):
+    for transform in pipeline(session):
         expression = expression.transform(transform, copy=False)
     reserved = session.instance.reserved_words
     for identifier in expression.find_all(exp.Identifier):
@@ -54,17 +50,3 @@ def information_schema(node: Expr, session: Session) -> Expr:
     alias = node.alias or node.name.upper()
     parsed = sqlglot.parse_one(query, read="duckdb")
     return exp.Subquery(this=parsed, alias=exp.TableAlias(this=exp.to_identifier(alias)))
-
-
-def result_scan(node: Expr, session: Session) -> Expr:
-    """TABLE(RESULT_SCAN(id)): the rows that the server still keeps of an earlier statement."""
-    if not isinstance(node, exp.TableFromRows) or not isinstance(node.this, exp.Anonymous):
-        return node
-    if node.this.name.upper() != "RESULT_SCAN":
-        return node
-    query_id = node.this.expressions[0].name
-    kept = session.results_cache.get(query_id)
-    if kept is None:
-        raise error(709, "02000", f"Statement {query_id} not found")
-    session.duck.register("_result_scan", kept[0])
-    return exp.Table(this=exp.to_identifier("_result_scan", quoted=True), alias=node.args.get("alias"))

@@ -34,7 +34,6 @@ from data_platform.local_cloud.snowflake.engine.cursor import Cursor
 from data_platform.local_cloud.snowflake.engine.instance import LocalSnowflake
 from data_platform.local_cloud.snowflake.engine.results import Result
 from data_platform.local_cloud.snowflake.engine.session import Session, SessionContext
-from data_platform.local_cloud.snowflake.protocol.bindings import Bindings, read_bindings
 from data_platform.local_cloud.snowflake.protocol.keypair import RegisteredKey, SignInRefused
 from data_platform.local_cloud.snowflake.protocol.statements import Statements
 from data_platform.local_cloud.snowflake.protocol.wire import to_json_rows, to_wire
@@ -71,7 +70,6 @@ class Server:
                 Route("/queries/v1/query-request", self.query, methods=["POST"]),
                 Route("/queries/{request_id}/result", self.query_result, methods=["GET"]),
                 Route("/queries/v1/abort-request", self.abort, methods=["POST"]),
-                Route("/monitoring/queries/{query_id}", self.query_status, methods=["GET"]),
                 Route("/telemetry/send", self.heartbeat, methods=["POST"]),
             ],
         )
@@ -115,8 +113,6 @@ class Server:
                 "parameters": [
                     {"name": "AUTOCOMMIT", "value": session.autocommits},
                     {"name": "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY", "value": 3600},
-                    # 0 keeps array bindings inline: nothing is uploaded to a stage first.
-                    {"name": "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD", "value": 0},
                     {"name": "CLIENT_TELEMETRY_ENABLED", "value": False},
                 ],
                 "sessionInfo": {
@@ -151,10 +147,6 @@ class Server:
             session.duck.interrupt()
         return _success(None)
 
-    async def query_status(self, request: Request) -> Response:
-        known = request.path_params["query_id"] in self._instance.results_cache
-        return _success({"queries": [{"status": "SUCCESS"}] if known else []})
-
     async def query(self, request: Request) -> Response:
         """Run a statement. The same request again gets the same statement's answer."""
         body = await _body(request)
@@ -188,22 +180,15 @@ class Server:
             cursor = Cursor(session)
             try:
                 session.tell_if_aborted(text)
-                bindings = read_bindings(body.get("bindings"))
-                result = _run(cursor, text, bindings, describe_only=bool(body.get("describeOnly")))
-                answer = _answer(session, cursor, result)
-                return _success(answer)
+                if body.get("bindings"):
+                    raise NotImplementedError("bindings (paramstyle qmark or numeric)")
+                return _success(_answer(session, cursor, cursor.run(text)))
             except Exception as exc:
                 failure = sql_error(exc)
                 logger.info("%s: %s", failure.errno, failure.msg, exc_info=exc if failure.errno == 603 else None)
-                return _sql_failure(failure, cursor.sfqid)
+                return _sql_failure(failure, cursor.query_id)
             finally:
                 session.idle_since = time.monotonic()
-
-
-def _run(cursor: Cursor, text: str, bindings: Bindings, *, describe_only: bool) -> Result:
-    if bindings.rows is not None:
-        return cursor.run_batch(text, bindings.rows)
-    return cursor.run(text, bindings.params)
 
 
 def _answer(session: Session, cursor: Cursor, result: Result) -> dict[str, Any]:
@@ -214,7 +199,7 @@ def _answer(session: Session, cursor: Cursor, result: Result) -> dict[str, Any]:
         "rowtype": result.rowtype,
         "total": (result.affected if is_dml and result.affected is not None else result.rows),
         "returned": result.rows,
-        "queryId": cursor.sfqid,
+        "queryId": cursor.query_id,
         "statementTypeId": statement_type,
         "finalDatabaseName": session.database,
         "finalSchemaName": session.schema,

@@ -54,4 +54,3 @@ def test_source_and_target_may_be_in_different_databases(cursor: SnowflakeCursor
         " when not matched then insert (id, v) values (s.id, s.v)"
     )
     assert rows(cursor, f"select * from data_platform.{schema}.t") == [(1, "far")]
-    cursor.execute("drop database merge_source")

