@@ -1,4 +1,4 @@
-"""The AWS part as the supervisor sees it: how to start our launcher of `ministack`, and when it is ready."""
+"""The AWS part: how to start `aws_server`, and when it is ready."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CREDENTIALS: Mapping[str, str] = {
     "AWS_ACCESS_KEY_ID": "LOCALCLOUD",
     "AWS_SECRET_ACCESS_KEY": "local-cloud-only",
 }
-"""Known to nobody else, so that a client that reached the real AWS by mistake would be turned away."""
+"""No real AWS account has them: a client that reaches the real AWS by mistake is refused."""
 
 SERVICES = (
     *("s3", "sts", "iam", "kms", "ssm", "secretsmanager", "transfer", "sns", "sqs"),
@@ -27,14 +27,13 @@ SERVICES = (
 )
 
 BODY_WRITTEN, FACTS_WRITTEN = ".tmp", ".meta.json.tmp"
-"""What S3's two files of an object, its bytes and its metadata, are called until both are written."""
+"""Suffixes of an object's two files, its bytes and its metadata, until both are written."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def part(layout: Layout, port: int, sftp_port: int) -> Part:
-    """S3, SFTP, SSM, Secrets Manager and the rest of AWS on loopback, its state kept below the state
-    directory."""
+    """S3, SFTP, SSM, Secrets Manager and the rest of AWS on loopback, with its state below the state directory."""
     data = layout.data(NAME)
     return Part(
         name=NAME,
@@ -61,7 +60,7 @@ def part(layout: Layout, port: int, sftp_port: int) -> Part:
             "S3_DATA_DIR": str(data / "s3"),
             "LOG_LEVEL": "WARNING",
             "IOT_MTLS_ENABLED": "0",  # its listener would be on every interface
-            # Without this it would reap containers of a Docker daemon it finds, another ministack's included.
+            # Otherwise it would remove containers of any Docker daemon it finds, another ministack's included.
             "DOCKER_HOST": f"unix://{data / 'no-docker.sock'}",
         },
         ports={NAME: port, "sftp": sftp_port},
@@ -72,8 +71,8 @@ def part(layout: Layout, port: int, sftp_port: int) -> Part:
 
 
 def finish_writes(folder: Path) -> None:
-    """Finishes or undoes the writes of objects in which a killed server was, so that no object has the bytes of one
-    version and the metadata of another. See `aws_server` for their order."""
+    """Finish or undo the writes that a kill cut off, so that no object has the bytes of one version and the metadata of
+    another. See `aws_server` for their order."""
     for path in sorted(folder.rglob(f"*{BODY_WRITTEN}")):
         if path.name.endswith(FACTS_WRITTEN) and path.is_file():
             stem = path.with_name(path.name.removesuffix(FACTS_WRITTEN))
@@ -85,11 +84,11 @@ def finish_writes(folder: Path) -> None:
 
 
 def http_ready(url: str) -> None:
-    """Raises PartNotReady unless a GET of the URL is answered with 200."""
+    """Raise PartNotReady unless a GET of the URL returns 200."""
     try:
         with _direct.open(url, timeout=2) as answer:
             body = answer.read()
         if body.startswith(b"{"):
             json.loads(body)
-    except (OSError, HTTPException, ValueError) as error:  # HTTPException: it ended amid its answer
+    except (OSError, HTTPException, ValueError) as error:  # HTTPException: it ended while it answered
         raise PartNotReady(str(error)) from None

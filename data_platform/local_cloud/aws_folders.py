@@ -1,7 +1,7 @@
-"""What a partner's SFTP paths mean in S3, and what its session policy lets it do there.
+"""Maps a partner's SFTP paths to S3, and checks its session policy.
 
-The rules are AWS Transfer Family's for logical home folders; the objects are reached through ministack's own S3
-operations, in the partner's account. The SFTP requests themselves are in `aws_sftp`.
+Follows AWS Transfer Family's rules for logical home folders, through ministack's own S3 operations in the partner's
+account. `aws_sftp` answers the SFTP requests.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class PartnerFolders:
     # Paths and permissions
 
     def path(self, path: bytes) -> str:
-        """The path, absolute, without `..`, which ends at the root."""
+        """The absolute path, with `..` resolved and never above the root."""
         try:
             text = path.decode("utf-8")
         except UnicodeDecodeError:
@@ -42,7 +42,7 @@ class PartnerFolders:
         return bucket, key
 
     def object_target(self, path: bytes) -> tuple[str, str]:
-        """(bucket, key) of a path that may hold a file. Raises if it is one of the folders, or above them."""
+        """(bucket, key) of a path that may hold a file. Raises SFTPPermissionDenied for a home folder or one above."""
         bucket, key = self.target(path)
         if not bucket or not key or self.path(path) in self._entries():
             raise asyncssh.SFTPPermissionDenied(f"Access denied: {self.path(path)}")
@@ -55,8 +55,8 @@ class PartnerFolders:
         ]
 
     def require(self, action: str, bucket: str, key: str, *, prefix: str | None = None) -> None:
-        """Raises unless the user's session policy allows the action; a user without one has its role's
-        rights, which the local cloud does not narrow."""
+        """Raise SFTPPermissionDenied unless the user's session policy allows the action. A user without a policy may do
+        everything: the local cloud doesn't check roles."""
         if not self._user.get("Policy"):
             return
         context = iam_evaluator.EvalContext(
@@ -75,7 +75,7 @@ class PartnerFolders:
     # S3
 
     def call(self, method: str, bucket: str, key: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-        """One S3 operation on an object; returns the answer's body. Raises SFTPFailure if S3 refuses."""
+        """Call one S3 operation on an object and return the body. Raises SFTPFailure if S3 refuses."""
         with request_scope(self._account, self._region):
             status, _, answer = self._s3._dispatch(method, bucket, key, headers, body, {})
         if status >= 300:
@@ -99,7 +99,7 @@ class PartnerFolders:
     # Attributes and folders
 
     def attributes(self, path: bytes) -> SFTPAttrs:
-        """Size, kind and time of a path. Raises SFTPNoSuchFile if nothing is there."""
+        """Size, kind and time of a path. Raises SFTPNoSuchFile if it doesn't exist."""
         bucket, key = self.target(path)
         if not bucket:
             if self._virtual_children(self.path(path)):
@@ -116,7 +116,7 @@ class PartnerFolders:
         raise asyncssh.SFTPNoSuchFile(f"No such file: {self.path(path)}")
 
     def _virtual_children(self, folder: str) -> list[str]:
-        """Names below a folder that exist only because a mapping's entry goes through it."""
+        """The names below a folder that only the mappings' entries create."""
         above = "/" if folder == "/" else folder + "/"
         below = [entry[len(above) :] for entry in self._entries() if entry.startswith(above)]
         return sorted({path.split("/")[0] for path in below if path})

@@ -1,19 +1,18 @@
 """Runs `ministack` as the local cloud's AWS: `python -m data_platform.local_cloud.aws_server --port N --state DIR
 --data DIR`.
 
-Where ministack falls short of what AWS documents, the gap is closed here, in `aws_sftp` and in `ecs`, and nowhere else;
-each has a contract test in `data_platform_tests/local_cloud/`. Gaps in ministack 1.5.33:
+Closes the gaps between ministack 1.5.33 and what AWS documents, with `aws_sftp` and `ecs`; each has a contract test in
+`data_platform_tests/local_cloud/`:
 
-- SFTP writes go round S3: no versions, nothing on disk, and a file that is on disk reads as empty
-  (`aws_sftp`).
-- Transfer users' session policies are dropped, so that a partner could write into its receipts.
-- A kill between writing an object's bytes and its metadata mixes two versions; a write that fails is a warning.
-- Where SFTP's port is taken it goes on without SFTP.
-- Its state (buckets' versioning, secrets, Transfer users) is saved at a clean stop only.
+- SFTP writes bypass S3: no versions, nothing on disk, and a file on disk reads as empty (`aws_sftp`).
+- It drops Transfer users' session policies: a partner could write into its receipts.
+- A kill between the writes of an object's bytes and metadata mixes two versions; a failed write is a warning.
+- It runs without SFTP if SFTP's port is taken.
+- It saves its state (buckets' versioning, secrets, Transfer users) only when it stops in order.
 - ECS's containers need Docker (`ecs.gaps`).
-- Each page of a listing sorts the whole bucket; each version keeps its bytes in memory.
+- It sorts the whole bucket for each page of a listing, and keeps the bytes of each version in memory.
 
-It is configured by environment variables, which `aws.part` sets.
+`aws.part` sets the environment variables that configure it.
 """
 
 from __future__ import annotations
@@ -44,14 +43,13 @@ from data_platform.local_cloud.ports import LOOPBACK
 logger = logging.getLogger(__name__)
 
 SAVED_EVERY = 2.0
-"""Seconds between saves of what changed in the services whose state people and provisioning make by hand."""
+"""Seconds between saves of the services whose state changed."""
 
 SAVED_SERVICES = ("s3", "transfer", "ssm", "secretsmanager", "iam", "kms", "ecs")
 
 
 class SortedObjects(dict[str, Any]):
-    """A bucket's objects by key that knows its keys in S3's order (UTF-8 bytes, which is code point
-    order)."""
+    """A bucket's objects by key, with the keys in S3's order: UTF-8 bytes, which is code point order."""
 
     def __init__(self, objects: dict[str, Any]) -> None:
         super().__init__(objects)
@@ -81,7 +79,7 @@ class SortedObjects(dict[str, Any]):
         return SortedObjects, (dict(self),)
 
     def from_key(self, start: str) -> Iterator[str]:
-        """Keys in order, from the first that is not less than `start`."""
+        """The keys from `start` on, in order."""
         for position in range(bisect.bisect_left(self._ordered, start), len(self._ordered)):
             yield self._ordered[position]
 
@@ -92,7 +90,7 @@ class SortedObjects(dict[str, Any]):
 def list_page(
     objects: dict[str, Any], prefix: str, delimiter: str, max_keys: int, start_after: str
 ) -> tuple[list[str], list[str], bool, str]:
-    """One page of ListObjects: (keys, common prefixes, truncated, last row). Reads no key before the page."""
+    """One page of ListObjects: (keys, common prefixes, truncated, last row). Skips all keys before the page."""
     keys: list[str] = []
     common: list[str] = []
     last = ""
@@ -111,7 +109,7 @@ def list_page(
                     return keys, common, True, last
                 (common if is_common else keys).append(row)
                 last = row
-            if is_common:  # go straight past the whole group
+            if is_common:  # skip the rest of the group
                 jump = row[:-1] + chr(ord(row[-1]) + 1)
                 break
         if not jump:
@@ -120,9 +118,9 @@ def list_page(
 
 
 def write_object(path: Path, body: bytes | None, facts: str) -> None:
-    """Puts an object's bytes (None: those that are there stay) and its metadata in place.
+    """Write an object's metadata, and its bytes unless they are None.
 
-    Both are written aside, the bytes first, and then moved, the bytes first: whatever a kill leaves behind,
+    Writes both under other names, the bytes first, and then renames both, the bytes first: whatever a kill leaves,
     `aws.finish_writes` can tell whether the object is the old one or the new.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -136,7 +134,7 @@ def write_object(path: Path, body: bytes | None, facts: str) -> None:
 
 
 def close_gaps() -> None:
-    """Puts our parts into ministack's modules. Called once, before it serves."""
+    """Replace functions in ministack's modules. Call it once, before the server starts."""
     aws_sftp.install(transfer, s3)
 
     find_bucket, create_user, describe_user, start_sftp = (
@@ -161,7 +159,7 @@ def close_gaps() -> None:
         s3._remove_key_files(s3._other_key_disk_path(str(base), key, str(path)))
         for version in s3._object_versions.get((bucket, key)) or ():
             if version["version_id"] == (record.get("version_id") or "null"):
-                version["data"] = None  # ministack would keep every version's bytes in memory too
+                version["data"] = None  # otherwise ministack keeps the bytes of every version in memory
 
     def create_user_with_policy(data: dict[str, Any]) -> Any:
         answer = create_user(data)
@@ -181,8 +179,8 @@ def close_gaps() -> None:
     async def start_sftp_or_end() -> None:
         await start_sftp()
         if transfer._sftp_shared_acceptor is None:
-            # Partners would meet whoever has the port: another local cloud, started in the same moment.
-            print(f"port {transfer._shared_port()} is not to be had for SFTP", flush=True)  # noqa: T201
+            # Partners would reach the program that has the port, such as another local cloud.
+            print(f"SFTP can't listen on port {transfer._shared_port()}: another program uses it", flush=True)  # noqa: T201
             os._exit(1)
 
     transfer.sftp_start = start_sftp_or_end
@@ -194,7 +192,7 @@ def close_gaps() -> None:
 
 
 def save_changes(saved: dict[str, str]) -> None:
-    """Saves the services whose state differs from what `saved` remembers, and remembers it."""
+    """Save the services whose state differs from `saved`, and update `saved`."""
     for name, state in ministack_app._build_persistence_save_dict().items():
         if name in SAVED_SERVICES:
             current = state()
@@ -205,18 +203,18 @@ def save_changes(saved: dict[str, str]) -> None:
 
 
 async def save_now_and_then() -> None:
-    """Saves what changed, until it is cancelled."""
+    """Save changes every few seconds until cancelled."""
     saved: dict[str, str] = {}
     while True:
         await asyncio.sleep(SAVED_EVERY)
         try:
             save_changes(saved)
-        except Exception:  # a task's thread may change what is being read: one look that fails is not the last
-            logger.exception("what changed can't be saved now")
+        except Exception:  # a task's thread may change the state while it is read: try again
+            logger.exception("could not save changed state; retrying")
 
 
 async def run(port: int) -> None:
-    """Serves until SIGTERM or SIGINT, then saves the state."""
+    """Serve until SIGTERM or SIGINT, then save the state."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,9 +1,8 @@
-"""What a partner meets over SFTP: AWS Transfer's file system, kept in S3 through S3's own operations.
+"""A partner's SFTP session: AWS Transfer's file system, on S3's own operations, in place of ministack's session class.
 
-Takes the place of ministack's session class. It follows what AWS Transfer Family documents for S3: logical
-home folders, session policies, files renamed by copy and delete, no folder renames, no links, no appends, and
-a file cut off by a lost connection lands as what had come. Who a partner is, and by which keys, stays
-ministack's. Where a path leads is `aws_folders`' to say.
+Follows what AWS Transfer Family documents for S3: logical home folders, session policies, renaming by copy and delete,
+no renamed folders, no links, no appends; an upload that a lost connection cuts off is stored as far as it came.
+ministack signs partners in; `aws_folders` maps paths.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from asyncssh.sftp import SFTPAttrs, SFTPName
 from data_platform.local_cloud.aws_folders import PartnerFolders, file_attributes, folder_attributes
 
 SPOOLED = 8_000_000
-"""Bytes of one upload that are held in memory before a temporary file takes them."""
+"""Bytes of an upload in memory; a larger one moves to a temporary file."""
 
 
 @dataclass
 class Upload:
-    """A file being written; it becomes an object, whole, when it is closed."""
+    """A file being written. Closing it creates the object."""
 
     bucket: str
     key: str
@@ -34,14 +33,14 @@ class Upload:
 
 @dataclass(frozen=True)
 class Download:
-    """A file being read: the bytes of the object's version at the time it was opened."""
+    """A file being read: the bytes of the version that was current when it was opened."""
 
     body: bytes
     attributes: SFTPAttrs
 
 
 def install(transfer: Any, s3: Any) -> None:
-    """Makes ministack's SFTP listener serve PartnerFiles."""
+    """Make ministack's SFTP listener serve PartnerFiles."""
     transfer._ensure_sftp_runtime()
 
     class Files(PartnerFiles):
@@ -94,7 +93,7 @@ class PartnerFiles(asyncssh.SFTPServer):
         self._folders.require("s3:DeleteObject", bucket, key + "/")
         keys, folders = self._folders.page(bucket, key + "/", 2)
         if folders or keys != [key + "/"]:
-            raise asyncssh.SFTPFailure("The folder is not there, or not empty")
+            raise asyncssh.SFTPFailure("The folder doesn't exist or is not empty")
         self._folders.call("DELETE", bucket, key + "/", {})
 
     # Files
@@ -128,7 +127,7 @@ class PartnerFiles(asyncssh.SFTPServer):
         return int(file_obj.content.write(data))
 
     def close(self, file_obj: object) -> None:
-        """Also called by asyncssh for each open file when a connection is lost."""
+        """asyncssh calls it, too, for each open file when a connection is lost."""
         if isinstance(file_obj, Upload):
             with file_obj.content as content:
                 content.seek(0)
@@ -149,7 +148,7 @@ class PartnerFiles(asyncssh.SFTPServer):
         self.posix_rename(oldpath, newpath)
 
     def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
-        """Copy, then delete: S3 has no rename, so that another client may see both for a moment."""
+        """Copy, then delete, because S3 has no rename: another client may briefly see both."""
         (bucket, key), (new_bucket, new_key) = (
             self._folders.object_target(oldpath),
             self._folders.object_target(newpath),
@@ -177,7 +176,7 @@ class PartnerFiles(asyncssh.SFTPServer):
         return None
 
     def format_user(self, uid: int | None) -> str:
-        return "partner"  # not the name of whoever has that number on this machine
+        return "partner"  # not the user of this machine with that id
 
     def format_group(self, gid: int | None) -> str:
         return "partner"
@@ -185,5 +184,5 @@ class PartnerFiles(asyncssh.SFTPServer):
     def _unsupported(self, *_: object) -> Any:
         raise asyncssh.SFTPOpUnsupported("Not supported for files in S3")
 
-    # The base class would answer these from this machine's own file system.
+    # The base class would answer these from this machine's file system.
     open56 = statvfs = fstatvfs = link = symlink = readlink = lock = unlock = _unsupported  # type: ignore[assignment]

@@ -1,5 +1,4 @@
-"""`data-platform up | down | status | reset`: the local cloud on the command line. The work is the
-supervisor's."""
+"""`data-platform up | down | status | reset`: the supervisor on the command line."""
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ from data_platform.local_cloud.spec import CloudSpec
 from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
 
 NOT_ALL_UP = 3
-"""The exit code of `status` unless every part is up, as of a service that does not run."""
+"""The exit code of `status` unless every part is up: that of a service that is not running."""
 
 _state_dir = click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the local cloud keeps everything. Default: the setting DATA_PLATFORM_STATE_DIR, or .local.",
+    help="The folder of the local cloud. Default: the setting DATA_PLATFORM_STATE_DIR, or .local.",
 )
 
 
@@ -47,13 +46,13 @@ def local_cloud() -> None:
     "--ecs/--no-ecs",
     "ecs",
     default=None,
-    help="Whether runs are tasks of the local ECS, or processes of the code server. Default: as before.",
+    help="Run on tasks of the local ECS, or in processes of the code server. Default: as before.",
 )
 def up(state_dir: Path | None, ecs: bool | None) -> None:
     """Start the local cloud and wait until it answers.
 
-    Starts only what does not run, and brings buckets, SFTP users and databases up to date with what is
-    declared. Data is kept from one start to the next.
+    Starts only the parts that don't run, and brings buckets, SFTP users and databases up to date with their
+    declarations. Keeps all data.
 
     \b
     Examples:
@@ -80,7 +79,7 @@ def up(state_dir: Path | None, ecs: bool | None) -> None:
 @local_cloud.command()
 @_state_dir
 def down(state_dir: Path | None) -> None:
-    """Stop the local cloud. Data, keys and ports are kept for the next `up`.
+    """Stop the local cloud. Keeps data and keys; the next `up` prefers the same ports.
 
     \b
     Example:
@@ -133,7 +132,7 @@ def status(state_dir: Path | None, as_json: bool) -> None:
 
 @local_cloud.command()
 @_state_dir
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def reset(state_dir: Path | None, yes: bool) -> None:
     """Stop the local cloud and remove everything it keeps: files, tables, keys, Dagster's history.
 
@@ -152,7 +151,7 @@ def reset(state_dir: Path | None, yes: bool) -> None:
 
 
 def declared_cloud(state_dir: Path | None, runs_on: RunsOn | None = None) -> LocalCloud:
-    """The local cloud that the settings name. `runs_on`: what runs are to be; None as the settings say. Raises
+    """The local cloud that the settings name. `runs_on`: how to execute runs; None as the settings say. Raises
     click.ClickException outside `local`."""
     try:
         wanted = settings()
@@ -160,8 +159,8 @@ def declared_cloud(state_dir: Path | None, runs_on: RunsOn | None = None) -> Loc
         raise click.ClickException(str(error)) from None
     if wanted.environment != "local":
         raise click.ClickException(
-            f"DATA_PLATFORM_ENVIRONMENT is {wanted.environment}: the local cloud is for `local`. Unset"
-            " it, here or in .env."
+            f"DATA_PLATFORM_ENVIRONMENT is {wanted.environment}, but the local cloud needs `local`. Unset"
+            " it in the shell or in .env."
         )
     snowflake = wanted.snowflake
     if runs_on is None and state_dir in (None, wanted.state_dir):
@@ -186,7 +185,7 @@ def declared_cloud(state_dir: Path | None, runs_on: RunsOn | None = None) -> Loc
 
 
 def _duration(seconds: float) -> str:
-    """As people say it: 42 s, 3 min, 5 h 12 min, 2 d 3 h."""
+    """For people: 42 s, 3 min, 5 h 12 min, 2 d 3 h."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = int(seconds // 60)

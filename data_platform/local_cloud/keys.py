@@ -1,9 +1,8 @@
-"""The local cloud's own keys, made at the first `up`: Snowflake's key pair, PostgreSQL's passwords, and a key
-pair a partner.
+"""The local cloud's own keys, which the first `up` creates: Snowflake's key pair, PostgreSQL's passwords, and one key
+pair per partner.
 
-A partner's public keys stand in its `defs.yaml`; the private halves are the partner's own. So that a
-developer can sign in as any partner, `up` makes one more key pair for each, below `.local/keys/partners/`,
-and registers it beside the declared ones. That is done here, for the local cloud, and nowhere else.
+A partner declares its public keys in its `defs.yaml` and keeps the private ones. So that a developer can sign in as any
+partner, `up` creates one more key pair for each in `.local/keys/partners/` and registers it. Only the local cloud does.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from data_platform.local_cloud.layout import Layout, write_atomically
 
 
 def snowflake_key_pair(layout: Layout) -> tuple[Path, Path]:
-    """(private key as PKCS #8 PEM, public key as PEM), made if they are not there."""
+    """(private key as PKCS #8 PEM, public key as PEM), created if missing."""
     private, public = layout.keys / "snowflake.p8", layout.keys / "snowflake.pub"
     if not (private.exists() and public.exists()):
         key = generate_private_key(public_exponent=65537, key_size=2048)
@@ -31,7 +30,7 @@ def snowflake_key_pair(layout: Layout) -> tuple[Path, Path]:
 
 
 def partner_public_key(layout: Layout, partner: str) -> str:
-    """The OpenSSH public key line of the developer's key for a partner, made if it is not there.
+    """The OpenSSH public key line of the developer's key for a partner, created if missing.
 
     The private key is `.local/keys/partners/<partner>`: `sftp -i .local/keys/partners/<partner> …`.
     """
@@ -47,7 +46,7 @@ def partner_public_key(layout: Layout, partner: str) -> str:
 
 
 def password(layout: Layout, role: str) -> str:
-    """A PostgreSQL role's password, made if it is not there; it needs no quoting in a URL."""
+    """A PostgreSQL role's password, created if missing. It needs no quoting in a URL."""
     path = layout.keys / f"postgres.{role}"
     if not path.exists():
         write_atomically(path, secrets.token_hex(16))

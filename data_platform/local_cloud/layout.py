@@ -1,6 +1,6 @@
-"""Where the local cloud keeps things: paths below its state directory, and the atomic writing of small files.
+"""Where the local cloud keeps its files: the paths below its state directory, and how small files are written.
 
-No process is started and no port is chosen here.
+Starts no process and chooses no port.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ class Layout:
 
     @classmethod
     def at(cls, state_dir: Path) -> Layout:
-        """The layout below a state directory, made absolute so that it can stand in a child's command
-        line."""
+        """The layout below a state directory, as an absolute path: children's command lines name it."""
         return cls(state_dir.expanduser().resolve())
 
     @property
@@ -46,13 +45,12 @@ class Layout:
 
     @property
     def images(self) -> Path:
-        """What images the local ECS has."""
+        """The images of the local ECS."""
         return self.root / "images"
 
     @property
     def home(self) -> Path:
-        """The home folder of the parts' processes: an empty one, so that no developer's dot files are
-        read."""
+        """The parts' home folder, which is empty, so that they read no dot files of the developer's."""
         return self.root / "home"
 
     def data(self, part: str) -> Path:
@@ -62,21 +60,21 @@ class Layout:
         return self.root / "logs" / f"{part}.log"
 
     def record(self, part: str) -> Path:
-        """What is known of a part that was started: its process and its ports."""
+        """A part's process and ports."""
         return self.root / "run" / f"{part}.json"
 
     @property
     def provisioned(self) -> Path:
-        """What the parts that run were provisioned with."""
+        """A hash of the plan that the running parts were provisioned with."""
         return self.root / "run" / "provisioned"
 
     def everything(self) -> list[Path]:
-        """What `reset` removes: all that is made here except the lock, which is held meanwhile."""
+        """What `reset` removes: everything except the lock, which it holds."""
         folders = ("data", "dagster", "home", "images", "keys", "logs", "run")
         return [self.environment, *(self.root / folder for folder in folders)]
 
     def make(self) -> None:
-        """Makes the folders; those that hold keys or data are closed to other users."""
+        """Create the folders. Other users can't read those of keys and records."""
         for folder in (self.root, self.root / "logs", self.root / "data"):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.root / "run", self.keys, self.partner_keys, self.dagster_home, self.home):
@@ -84,7 +82,7 @@ class Layout:
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Replaces a small file so that a reader sees the old text or the new, never half of it."""
+    """Replace a small file: a reader sees the old text or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)

@@ -1,4 +1,4 @@
-"""What provisioning makes, as plain data: it goes to the provisioning process as JSON."""
+"""The plan of what to provision, as plain data: the provisioning process gets it as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from data_platform.local_cloud.spec import CloudSpec
 
 @dataclass(frozen=True)
 class Bucket:
-    """An S3 bucket: whether it keeps versions, and after how many days what nobody needs any more goes."""
+    """An S3 bucket: whether it keeps versions, and the days until it deletes old versions and unfinished uploads."""
 
     name: str
     versioned: bool = False
@@ -57,7 +57,7 @@ class PostgresDatabase:
 
 @dataclass(frozen=True)
 class SnowflakeAccess:
-    """How to sign in to the local Snowflake, and the database to make."""
+    """How to sign in to the local Snowflake, and the database to create."""
 
     port: int
     private_key_file: str
@@ -70,7 +70,7 @@ class SnowflakeAccess:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that provisioning makes, and where."""
+    """Everything to provision, and where."""
 
     host: str
     aws_port: int
@@ -109,8 +109,8 @@ def cloud_plan(
     partners: tuple[PartnerAccess, ...],
     ecs: EcsPlan | None = None,
 ) -> Plan:
-    """The plan of a local cloud, with `ecs` where runs are tasks. To each partner's declared keys it adds the
-    developer's own (see `keys`)."""
+    """The plan of a local cloud, with `ecs` where runs are tasks. Each partner gets the developer's key (see `keys`)
+    besides its declared ones."""
     private_key, _ = keys.snowflake_key_pair(layout)
     return Plan(
         host=LOOPBACK,

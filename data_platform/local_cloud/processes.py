@@ -1,8 +1,7 @@
-"""One part of the local cloud as a process: starting it detached, knowing whether it lives, stopping it for
-good.
+"""One part of the local cloud as a process: start it detached, tell whether it runs, stop it.
 
-A part is known by its command line, which names its own data directory: a process id alone may have been
-given to another program since. What a part is, and when it is healthy, is not decided here.
+A part is recognized by its command line, which names its data directory: another program may have its process id by
+now. `aws`, `warehouse` and `postgres` say what a part is and when it is healthy.
 """
 
 from __future__ import annotations
@@ -24,20 +23,19 @@ import psutil  # type: ignore[import-untyped]
 from data_platform.local_cloud.layout import Layout, write_atomically
 
 LOG_LIMIT = 5_000_000
-"""Bytes; a part's log that is longer when the part starts is put aside, replacing the one put aside
-before."""
+"""Bytes. A longer log is renamed to `.log.1` when its part starts."""
 
 
 STOP_SECONDS = 20.0
-"""How long a part may take to stop when asked (it saves its state meanwhile) before it is killed."""
+"""How long a part may take to save its state and stop before it is killed."""
 
 
 class PartNotReady(Exception):
-    """The part's process runs but does not answer yet (or no longer)."""
+    """The part does not answer, or not yet."""
 
 
 class PartBroken(PartNotReady):
-    """The part will not answer however long one waits; the message says what to do."""
+    """The part will never answer; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Record:
-    """What was written down when a part was started, and that it was stopped on purpose. It stays when the
-    part is stopped, for the ports: they are asked for again."""
+    """A part's process, written when it starts. It stays when the part is stopped, so that the next start prefers the
+    same ports."""
 
     pid: int
     command: tuple[str, ...]
@@ -76,7 +74,7 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> Record | None:
-        """The record, or None if there is none that can be read (a torn or foreign file is no record)."""
+        """The record; None if the file is missing or unreadable."""
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             return cls(
@@ -90,7 +88,7 @@ class Record:
             return None
 
     def process(self) -> psutil.Process | None:
-        """The live process of this record; None if it died, even when its process id was given to another."""
+        """The running process of this record; None if it ended, even where another program has its process id now."""
         if self.stopped:
             return None
         try:
@@ -102,7 +100,7 @@ class Record:
 
 
 def _command_line(process: psutil.Process) -> tuple[str, ...]:
-    """A live process has none for an instant while the program it was started with is being put in place."""
+    """Read a process's command line, which is empty for an instant while the process starts."""
     for _ in range(100):
         if found := process.cmdline():
             return tuple(found)
@@ -111,8 +109,8 @@ def _command_line(process: psutil.Process) -> tuple[str, ...]:
 
 
 def hermetic_environment(layout: Layout, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A child's whole environment. It inherits nothing: a developer's AWS profile, proxy, Python path or
-    Snowflake account (in variables or in files of the home folder) can neither reach a part nor break it."""
+    """A child's whole environment. It inherits nothing, so that a developer's AWS profile, proxy, Python path or
+    Snowflake account, in variables or in dot files, can't reach a part or break it."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         "HOME": str(layout.home),
@@ -127,8 +125,7 @@ def hermetic_environment(layout: Layout, extra: Mapping[str, str] | None = None)
 
 
 def start(part: Part, layout: Layout) -> Record:
-    """Starts a part in a session of its own, its output appended to its log. Returns once the program
-    runs."""
+    """Start a part in a session of its own, its output appended to its log. Returns once the program runs."""
     log = layout.log(part.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > LOG_LIMIT:
@@ -155,8 +152,8 @@ def start(part: Part, layout: Layout) -> Record:
 
 
 def strays(name: str, layout: Layout) -> list[psutil.Process]:
-    """Processes that use a part's data though no record names them: an `up` was killed between starting the
-    part and writing it down, or PostgreSQL's workers outlive their killed parent for a moment."""
+    """Processes that use a part's data although no record names them: an `up` was killed before it wrote the record, or
+    PostgreSQL's workers briefly outlive their killed parent."""
     data = str(layout.data(name))
     found = []
     for process in psutil.process_iter():
@@ -173,15 +170,15 @@ def strays(name: str, layout: Layout) -> list[psutil.Process]:
 
 
 def stop(process: psutil.Process, *, first: signal.Signals) -> bool:
-    """Stops a process and every descendant. Asks with `first`, waits up to STOP_SECONDS, then kills.
+    """Stop a process and its descendants: send `first`, wait up to STOP_SECONDS, then kill.
 
-    Returns False if it had to be killed.
+    Returns False if it had to kill.
     """
     family = [process, *_descendants(process)]
     with contextlib.suppress(psutil.Error):
         process.send_signal(first)
     obeyed = not _alive_after([process], STOP_SECONDS)
-    # A polite parent ends its own children; what is left after a moment has been abandoned.
+    # A parent that stops in order ends its children; those that are left after a moment are orphans.
     left = _alive_after(family, 1.0 if obeyed else 0.0)
     for survivor in left:
         with contextlib.suppress(psutil.Error):
@@ -191,7 +188,7 @@ def stop(process: psutil.Process, *, first: signal.Signals) -> bool:
 
 
 def log_tail(path: Path, lines: int = 15) -> str:
-    """The last lines of a log since the part was started last."""
+    """The last lines of a log since the part's latest start."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 20_000))
@@ -206,8 +203,8 @@ def log_tail(path: Path, lines: int = 15) -> str:
 
 
 def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
-    """Returns when the part answers, and not another program on its port. Raises PartNotReady when its process ends or
-    the time is over."""
+    """Wait until the part itself answers, not another program on its port. Raises PartNotReady when its process ends or
+    after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = 0.02
     while True:
@@ -228,7 +225,7 @@ def wait_until_ready(part: Part, record: Record, *, seconds: float) -> None:
 
 
 def _check_listening(part: Part, record: Record) -> None:
-    """Raises PartNotReady until the part's process, or a child of it, listens on the part's own port, if it has one."""
+    """Raise PartNotReady unless the part's process, or a child of it, listens on the part's port."""
     port = part.ports.get(part.name)
     if port is None:
         return
@@ -239,13 +236,13 @@ def _check_listening(part: Part, record: Record) -> None:
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                     return
     except psutil.Error:
-        pass  # it has just ended, or has just started, with its user still to be changed
+        pass  # it just ended, or just started and has yet to change its user
     raise PartNotReady(f"it does not listen on port {port}")
 
 
 def _alive_after(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those still running after at most `seconds`. A zombie has ended: in a container nobody may ever reap
-    it."""
+    """The processes that still run after at most `seconds`. A zombie has ended: in a container it may never be
+    reaped."""
     deadline = time.monotonic() + seconds
     while True:
         processes = [process for process in processes if not _ended(process)]

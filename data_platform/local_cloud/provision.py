@@ -1,8 +1,8 @@
-"""Makes what the platform expects to find in its cloud: buckets, partners' SFTP users, databases. Idempotent.
+"""Creates what the platform expects in its cloud: buckets, partners' SFTP users, databases. Idempotent.
 
-Run by the supervisor as a process of its own, with an environment of its own, so that no AWS profile, proxy
-or Snowflake setting of the developer's reaches boto3 or the connector. It reads its Plan as JSON from
-standard input. Tables, stages and file formats are the warehouse's to make.
+The supervisor runs it as a process with an environment of its own, so that no AWS profile, proxy or Snowflake setting
+of the developer's reaches boto3 or the connector. It reads its Plan as JSON from standard input. `warehouse` creates
+tables, stages and file formats.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROLE_ARN = "arn:aws:iam::000000000000:role/sftp-partner"
 
 
 def buckets(s3: S3Client, declared: Iterable[Bucket]) -> None:
-    """Makes the buckets that are missing and sets versioning and lifecycle on all."""
+    """Create the missing buckets, and set versioning and lifecycle of all."""
     existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     for bucket in declared:
         if bucket.name not in existing:
@@ -42,10 +42,10 @@ def buckets(s3: S3Client, declared: Iterable[Bucket]) -> None:
 
 
 def sftp_users(transfer: TransferClient, partners: Iterable[PartnerAccess], landing_bucket: str) -> str:
-    """Makes the one Transfer server and exactly the declared users. Returns the server's id.
+    """Create the one Transfer server and exactly the declared users. Returns the server's id.
 
-    A user that is as declared is left alone; another is made anew; one that is declared no more is removed,
-    and signs in no more.
+    A user that already matches its declaration stays; one that differs is replaced; one that is no longer declared is
+    deleted.
     """
     servers = sorted(server["ServerId"] for server in transfer.list_servers()["Servers"])
     server = servers[0] if servers else transfer.create_server(Protocols=["SFTP"], Domain="S3")["ServerId"]
@@ -81,7 +81,7 @@ def sftp_users(transfer: TransferClient, partners: Iterable[PartnerAccess], land
 
 
 def postgres_databases(host: str, port: int, password: str, declared: Iterable[PostgresDatabase]) -> None:
-    """Makes the missing roles and databases, and sets the roles' passwords."""
+    """Create the missing roles and databases, and set the roles' passwords."""
     connection = psycopg2.connect(host=host, port=port, user="postgres", password=password, dbname="postgres")
     try:
         connection.autocommit = True
@@ -100,7 +100,7 @@ def postgres_databases(host: str, port: int, password: str, declared: Iterable[P
 
 
 def snowflake_database(host: str, access: SnowflakeAccess) -> None:
-    """Signs in by key pair, as the platform does, and makes the database."""
+    """Sign in by key pair, as the platform does, and create the database."""
     connection = snowflake.connector.connect(
         host=host,
         port=access.port,
@@ -119,7 +119,7 @@ def snowflake_database(host: str, access: SnowflakeAccess) -> None:
 
 
 def apply(plan: Plan) -> None:
-    """Makes everything in the plan. Running it again changes nothing."""
+    """Create everything in the plan. Running it again changes nothing."""
     session = boto3.Session(
         aws_access_key_id=plan.access_key_id,
         aws_secret_access_key=plan.secret_access_key,
@@ -139,8 +139,7 @@ def apply(plan: Plan) -> None:
 
 
 def main() -> None:
-    """Reads the plan (after the slow imports above, so that they overlap with the parts' start) and applies
-    it."""
+    """Read the plan and apply it. The imports above are slow: they overlap with the start of the parts."""
     apply(Plan.from_json(sys.stdin.read()))
 
 

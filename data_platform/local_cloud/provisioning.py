@@ -1,4 +1,4 @@
-"""When to provision, and the process that does, as the supervisor sees it. `provision` makes what `plan` declares."""
+"""Decides whether to provision, and runs the process that does: `provision`, with the `plan`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS = 120.0
 
 
 class ProvisioningFailed(Exception):
-    """Not everything could be made; the log says why."""
+    """Provisioning failed; its log says why."""
 
 
 def is_done(layout: Layout, plan: Plan, records: Mapping[str, Record]) -> bool:
@@ -45,8 +45,10 @@ def _fingerprint(layout: Layout, plan: Plan, records: Mapping[str, Record]) -> s
 
 @contextlib.contextmanager
 def begun(layout: Layout) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts the process. It loads its libraries while the parts start, then waits for `finish`."""
-    layout.provisioned.unlink(missing_ok=True)  # until all is made: a half provisioned cloud is provisioned again
+    """Start the process. It loads its libraries while the parts start, then waits for its plan."""
+    layout.provisioned.unlink(
+        missing_ok=True
+    )  # written again when all is made, so that an `up` cut off half-way is repeated
     with layout.log("provision").open("wb") as output:
         output.write(b"--- starting provision\n")
         output.flush()
@@ -67,13 +69,13 @@ def begun(layout: Layout) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def finish(process: subprocess.Popen[bytes], plan: Plan) -> None:
-    """Has it make what the plan says. Raises ProvisioningFailed."""
+    """Give the process its plan and wait for its end. Raises ProvisioningFailed."""
     try:
         process.communicate(plan.to_json().encode(), timeout=SECONDS)
     except subprocess.TimeoutExpired:
         raise ProvisioningFailed(f"not done within {SECONDS:.0f} s") from None
     if process.returncode != 0:
         raise ProvisioningFailed(
-            "buckets, SFTP users, databases or what runs as tasks need could not be made (did keys change? run"
-            " `data-platform down`)"
+            "could not create the buckets, SFTP users, databases or the resources of ECS (if keys changed, run"
+            " `data-platform down` first)"
         )

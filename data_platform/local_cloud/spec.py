@@ -1,4 +1,4 @@
-"""What a local cloud is made with, and the environment variables by which the platform reaches it."""
+"""The configuration of a local cloud, and the environment variables that reach it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from data_platform.local_cloud.ports import LOOPBACK, PREFERRED
 
 @dataclass(frozen=True)
 class CloudSpec:
-    """Where a local cloud lives, and the names it must serve. `runs_on`: what runs are; None as before. `own`: the
-    developer's settings, of which runs that are tasks are given what the cloud doesn't say itself."""
+    """A local cloud's folder, and the names it must serve. `runs_on`: how runs are executed; None as before. `own`: the
+    developer's settings; runs that are tasks get those that the cloud doesn't set itself."""
 
     state_dir: Path
     defs_dir: Path
@@ -61,7 +61,7 @@ def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec)
 
 def dotenv_text(environment: Mapping[str, str]) -> str:
     """The variables as a dotenv file, which a shell can read too."""
-    lines = ["# Written by `data-platform up`; changes are overwritten. Strong secrets stand elsewhere."]
+    lines = ["# `data-platform up` writes this file and overwrites changes. Keys are in keys/."]
     for name, value in environment.items():
         quoted = value.replace("\\", "\\\\").replace("'", "\\'")
         lines.append(f"{name}='{quoted}'")

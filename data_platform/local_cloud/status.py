@@ -15,8 +15,7 @@ State = Literal["up", "not answering", "dead", "down"]
 
 @dataclass(frozen=True)
 class PartStatus:
-    """One part. `dead`: it was started and its process is gone; `down`: it was never started, or was
-    stopped."""
+    """One part. `dead`: its process ended by itself; `down`: it was never started, or was stopped."""
 
     part: str
     state: State
@@ -27,7 +26,7 @@ class PartStatus:
 
 
 def part_status(part: Part, record: Record | None) -> PartStatus:
-    """Looks at the process and asks the part itself. Takes two seconds at most."""
+    """Check the process, and ask the part itself. Takes two seconds at most."""
     process = record.process() if record else None
     if record is None or process is None:
         state: State = "down" if record is None or record.stopped else "dead"

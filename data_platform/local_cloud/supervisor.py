@@ -1,7 +1,7 @@
-"""Bringing the whole local cloud up and down: which parts there are, on which ports, in what state.
+"""Brings the local cloud up and down: its parts, their ports, their state.
 
-There is no daemon: `up` starts each part as a detached process, waits, provisions, and ends. What one process
-is and how it is stopped lies in `processes`; what each part is, in `aws`, `warehouse` and `postgres`.
+There is no daemon: `up` starts each part as a detached process, waits for it, provisions, and ends. `processes` starts
+and stops one process; `aws`, `warehouse` and `postgres` describe the parts.
 """
 
 from __future__ import annotations
@@ -48,12 +48,11 @@ Report = Callable[[str], None]
 
 
 class LocalCloudError(Exception):
-    """The local cloud cannot do what was asked; the message says which part, why, and what to do."""
+    """A command on the local cloud failed. The message names the part, the cause and what to do."""
 
 
 class LocalCloud:
-    """One local cloud. Its methods are safe to call from several processes at once: a file lock orders
-    them."""
+    """One local cloud. Several processes may call its methods at once: a file lock puts them in order."""
 
     def __init__(self, spec: CloudSpec) -> None:
         self.spec = spec
@@ -62,9 +61,9 @@ class LocalCloud:
     # Up
 
     def up(self, report: Report = lambda line: None) -> dict[str, str]:
-        """Starts the parts that do not run and provisions. Returns the environment that reaches the cloud.
+        """Start the parts that don't run, and provision. Returns the environment variables that reach the cloud.
 
-        Raises LocalCloudError, with the end of the part's log, if a part does not come up.
+        Raises LocalCloudError, with the end of the part's log, if a part does not start.
         """
         began = time.monotonic()
         partners = partner_declarations(self.spec.defs_dir)
@@ -80,7 +79,7 @@ class LocalCloud:
                     attempts -= 1
                     if not attempts or not self._has_lost_a_part():
                         raise
-                    report("a part has ended, maybe as another program took its port in the same moment; trying again")
+                    report("a part ended, perhaps because another program took its port; trying again")
             environment = dict(cloud)
             if runs_on == "ecs":
                 environment |= ecs_environment(cloud, self.spec.own)
@@ -99,8 +98,8 @@ class LocalCloud:
         ]
 
     def _ports(self, alive: Mapping[str, Record], elsewhere: bool, report: Report) -> dict[str, int]:
-        """A live part keeps its ports; another gets those it had, or the preferred, or any, whichever is
-        free. `elsewhere`: any, as somebody else may want these too."""
+        """A part that runs keeps its ports. Another gets the first that is free: those it had, the preferred, any.
+        `elsewhere`: any at once, because another program competes for the first two."""
         known = {name: port for record in self._records().values() for name, port in record.ports.items()}
         ports = {name: port for record in alive.values() for name, port in record.ports.items()}
         for name, preferred in self.spec.preferred_ports.items():
@@ -108,21 +107,21 @@ class LocalCloud:
                 wanted = known.get(name, preferred)
                 ports[name] = choose([] if elsewhere else [wanted, preferred], set(ports.values()))
                 if ports[name] != wanted:
-                    why = "may be wanted" if elsewhere else "is taken"
-                    report(f"{name}: port {wanted} {why} by another program, using {ports[name]}")
+                    why = "another program may want port" if elsewhere else "another program uses port"
+                    report(f"{name}: {why} {wanted}; using {ports[name]}")
         return ports
 
     def _has_lost_a_part(self) -> bool:
-        """Whether a part has ended, as it does where another program was faster to take its port: two clouds that come
-        up at the same time choose the same ports. Who has it now says nothing: that program may be starting again."""
+        """Whether a part ended, as it does when another program takes its port first: two clouds that start at the same
+        time choose the same ports. That the port is free now proves nothing: the other program may be restarting."""
         return any(not record.stopped and record.process() is None for record in self._records().values())
 
     def _bring_up(
         self, partners: tuple[PartnerAccess, ...], runs_on: RunsOn, elsewhere: bool, report: Report
     ) -> tuple[dict[str, str], bool]:
-        """Starts what does not run, on ports that are free now (`elsewhere`: not those it had), and provisions, unless
-        these very processes were provisioned so before. Returns what reaches the parts, and whether anything had to be
-        started."""
+        """Start the parts that don't run, on free ports (`elsewhere`: not on their earlier ones), and provision, unless
+        these same processes were provisioned with the same plan before. Returns the environment variables that reach
+        the parts, and whether a part was started."""
         alive = {name: record for name, record in self._records().items() if record.process() is not None}
         ports = self._ports(alive, elsewhere, report)
         cloud = cloud_environment(self.layout, ports, self.spec)
@@ -146,7 +145,7 @@ class LocalCloud:
         return cloud, started
 
     def _start_parts(self, parts: list[Part], alive: Mapping[str, Record], report: Report) -> bool:
-        """Returns whether anything had to be started. Parts come up side by side."""
+        """Start the parts side by side. Returns whether one had to be started."""
         began = time.monotonic()
         failures: list[LocalCloudError] = []
         started = False
@@ -189,18 +188,17 @@ class LocalCloud:
     def _failure(self, name: str, reason: str) -> LocalCloudError:
         log = self.layout.log(name)
         tail = "\n".join(f"    {line}" for line in log_tail(log).splitlines())
-        return LocalCloudError(f"{name} did not come up: {reason}. The end of {log}:\n{tail}")
+        return LocalCloudError(f"{name} did not start: {reason}. The end of {log}:\n{tail}")
 
     # Down, reset, status
 
     def down(self, report: Report = lambda line: None) -> None:
-        """Stops every part and frees its ports; data, keys and ports are kept for the next `up`."""
+        """Stop every part. The next `up` finds its data and keys, and prefers the same ports."""
         with self._locked(report):
             self._stop_all(report)
 
     def reset(self, report: Report = lambda line: None) -> None:
-        """Stops every part and removes everything the local cloud keeps: data, keys, logs, Dagster's
-        history."""
+        """Stop every part and remove everything the local cloud keeps: data, keys, logs, Dagster's history."""
         with self._locked(report):
             self._stop_all(report)
             for path in self.layout.everything():
@@ -211,12 +209,12 @@ class LocalCloud:
 
     @property
     def runs_on(self) -> RunsOn:
-        """What runs are on this cloud, as the latest `up` has left it."""
+        """How runs are executed on this cloud, as the latest `up` set it."""
         known = dotenv_values(self.layout.environment, interpolate=False)
         return "ecs" if known.get("DATA_PLATFORM_RUNS_ON") == "ecs" else "process"
 
     def status(self) -> list[PartStatus]:
-        """The state of each part, in a fixed order. Changes nothing and waits at most two seconds a part."""
+        """The state of each part, in a fixed order. Changes nothing; waits at most two seconds per part."""
         records = self._records()
         ports = dict(self.spec.preferred_ports)
         for record in records.values():
@@ -240,7 +238,7 @@ class LocalCloud:
         said: str | None = None
         for found in (*family, *(stray for stray in strays(name, self.layout) if stray not in family)):
             obeyed = stop(found, first=first)
-            said = f"{name:<10} " + ("stopped" if obeyed else "killed: it did not stop when asked")
+            said = f"{name:<10} " + ("stopped" if obeyed else "killed: it ignored the signal to stop")
         if record is not None:
             deadline = time.monotonic() + 5
             while not all(is_free(port) for port in record.ports.values()) and time.monotonic() < deadline:
@@ -254,14 +252,14 @@ class LocalCloud:
 
     @contextlib.contextmanager
     def _locked(self, report: Report) -> Iterator[None]:
-        """One `up`, `down` or `reset` at a time for a state directory; the system frees the lock of a dead
-        one."""
+        """Run one `up`, `down` or `reset` of a state directory at a time. The system frees the lock of a process that
+        dies."""
         self.layout.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.layout.lock)
         try:
             held = lock.acquire(blocking=False)
         except Timeout:
-            report("another data-platform command is at work on this local cloud; waiting for it")
+            report("waiting for another data-platform command on this local cloud")
             try:
                 held = lock.acquire(timeout=LOCK_SECONDS)
             except Timeout:

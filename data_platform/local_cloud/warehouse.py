@@ -1,5 +1,4 @@
-"""The Snowflake part as the supervisor sees it: how to start our launcher of `fakesnow`, and when it is
-ready."""
+"""The Snowflake part: how to start `snowflake.server`, and when it is ready."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two local clouds that start in the same moment: one gets the SFTP port, the other says that it doesn't."""
+"""Two local clouds that start at the same time: one gets the SFTP port, the other reports that it is taken."""
 
 from __future__ import annotations
 
@@ -50,4 +50,4 @@ def test_aws_without_its_sftp_port_ends_and_says_so(tmp_path: Path) -> None:
                 transfer.create_server(Protocols=["SFTP"], Domain="S3")
             assert process.wait(patience(120)) == 1
             assert process.stdout is not None
-            assert f"port {taken} is not to be had for SFTP" in process.stdout.read()
+            assert f"can't listen on port {taken}" in process.stdout.read()

@@ -215,7 +215,7 @@ def test_a_taken_port_is_replaced_by_a_free_one_with_a_note(cloud: LocalCloud) -
         lines: list[str] = []
         variables = cloud.up(lines.append)
         assert variables["SNOWFLAKE_PORT"] != str(port)
-        assert any(f"port {port} is taken" in line for line in lines)
+        assert any(f"another program uses port {port}" in line for line in lines)
 
 
 def test_when_aws_moves_to_another_port_snowflake_is_told(cloud: LocalCloud) -> None:
@@ -239,7 +239,7 @@ def test_a_part_that_does_not_start_is_explained_by_the_end_of_its_log(tmp_path:
         with pytest.raises(LocalCloudError) as raised:
             cloud.up()
         message = str(raised.value)
-        assert "postgres did not come up: its process ended" in message
+        assert "postgres did not start: its process ended" in message
         assert str(cloud.layout.log("postgres")) in message
         assert "postgresql.conf" in message or "PG_VERSION" in message or "owner" in message
     finally:

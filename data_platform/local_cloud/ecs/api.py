@@ -1,6 +1,6 @@
-"""What RunTask, RegisterTaskDefinition and StopTask answer, where ministack takes more than AWS does or ignores it.
+"""RunTask, RegisterTaskDefinition, ListTasks and StopTask, where ministack accepts or ignores what AWS refuses.
 
-The rules are those of the API reference and the developer guide, and so are the words of the errors:
+The rules and the errors' words come from the API reference and the developer guide:
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 """
 
@@ -24,7 +24,7 @@ Answer = tuple[int, Any, Any]
 """Status, headers, body."""
 
 OVERRIDES_LENGTH = 8192
-"""Characters of a RunTask's overrides as JSON. A run's command is one of them."""
+"""The most characters of a RunTask's overrides as JSON, which include a run's command."""
 
 DEFINITION_LENGTH = 65536
 TOKEN_SECONDS = 24 * 3600.0
@@ -34,7 +34,7 @@ VCPU_LIMIT = "You've reached the limit on the number of vCPUs you can run concur
 
 
 class Refused(Exception):
-    """AWS refuses the request: the error's code and message."""
+    """AWS refuses the request, with this code and message."""
 
     def __init__(self, code: str, message: str, **members: Any) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Launched:
-    """What a client token stands for."""
+    """The request of a client token, and the tasks it launched."""
 
     request: str
     tasks: tuple[str, ...]
@@ -55,7 +55,7 @@ class Launched:
 
 
 class Api:
-    """The operations. `run_task` and `register` are ministack's own, which do the rest."""
+    """The operations. The constructor takes ministack's own, which do the rest."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Api:
         return self._ministack_register(request)
 
     def list_tasks(self, request: Request) -> Answer:
-        """ListTasks: where `startedBy` is a filter, "it must be the only filter that you use"."""
+        """ListTasks: `startedBy`, if given, "must be the only filter that you use"."""
         others = {"desiredStatus", "family", "serviceName", "launchType", "containerInstance"} & request.keys()
         if request.get("startedBy") and others:
             message = f"startedBy must be the only filter, but {', '.join(sorted(others))} is given too."
@@ -141,7 +141,7 @@ class Api:
         return answer
 
     def _known(self, token: tuple[str, str], request: Request) -> Launched | None:
-        """What a request of the same token has launched already. Raises Refused if it was another request."""
+        """What an earlier request with the same token launched. Raises Refused if that request was different."""
         oldest = time.time() - TOKEN_SECONDS
         self._launched = {key: launched for key, launched in self._launched.items() if launched.at > oldest}
         known = self._launched.get(token) if token[1] else None
@@ -156,7 +156,7 @@ class Api:
         return known
 
     def _failure(self, request: Request, definition: Task) -> str | None:
-        """The reason of a failure that somebody asked for. Raises Refused for an error that somebody asked for."""
+        """The failure that a fault injects. Raises Refused for a fault that is an error."""
         tags = {tag["value"] for tag in request.get("tags") or ()}
         fault = self._tasks.faults.take(faults.REQUESTED, {definition["family"], request.get("startedBy") or "", *tags})
         if fault is None:
@@ -190,7 +190,7 @@ def _fingerprint(request: Request) -> str:
 
 
 def _require_capacity(request: Request, definition: Task, cluster: Task) -> sizes.Size:
-    """The size of the task that is asked for. Raises Refused, SizeRefused or NetworkRefused unless AWS would try."""
+    """The size of the requested task. Raises Refused, SizeRefused or NetworkRefused where AWS would refuse."""
     overrides = request.get("overrides") or {}
     if len(json.dumps(overrides, separators=(",", ":"))) > OVERRIDES_LENGTH:
         raise Refused("InvalidParameterException", f"Container Overrides length must be at most {OVERRIDES_LENGTH}")
@@ -222,7 +222,7 @@ def _require_capacity(request: Request, definition: Task, cluster: Task) -> size
 
 
 def _require_execution_role(definition: Mapping[str, Any]) -> None:
-    """Fargate signs with it when it fetches secrets and writes logs. Raises Refused."""
+    """Raise Refused if the execution role is missing that Fargate needs to fetch secrets or write logs."""
     if definition.get("executionRoleArn"):
         return
     for container in definition.get("containerDefinitions") or ():
@@ -236,7 +236,7 @@ def _require_execution_role(definition: Mapping[str, Any]) -> None:
 
 
 def _show_size(task: Task, size: sizes.Size) -> None:
-    """DescribeTasks shows what a task has, not what its definition says."""
+    """Set the task's real size, which DescribeTasks shows instead of the definition's."""
     task.update(cpu=str(size.cpu), memory=str(size.memory), ephemeralStorage={"sizeInGiB": size.storage})
     overrides = {o.get("name"): o for o in (task["overrides"].get("containerOverrides") or ())}
     for container in task["containers"]:

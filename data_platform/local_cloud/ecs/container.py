@@ -1,5 +1,5 @@
-"""A container as a local process, in the shape of docker's. Its output goes to a file, from which ministack's forwarder
-reads it for CloudWatch. Whose fault it is that it ended is not decided here."""
+"""A container as a local process, with the interface of docker's. Its output goes to a file, from which ministack's
+forwarder reads it for CloudWatch. `lifecycle` decides what the container's end means for its task."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from data_platform.local_cloud.ports import LOOPBACK
 
 TASK_LABEL, NAME_LABEL = "com.amazonaws.ecs.task-arn", "com.amazonaws.ecs.container-name"
 METADATA = "ECS_CONTAINER_METADATA_URI_V4"
-"""A variable that all processes of a container share with no other's."""
+"""A variable whose value only the processes of one container share."""
 
 NICER = 5
-"""Tasks give way to the servers and to the person at this machine: Fargate's CPU limits are not enforced."""
+"""Tasks run at a lower priority than the servers and the user: nothing enforces Fargate's CPU limits."""
 
 
 class Container:
-    """One container. `memory` and `task_memory`: its own limit and its task's, in bytes; None is none."""
+    """One container. `memory` and `task_memory`: its own limit and its task's, in bytes; None for no limit."""
 
     def __init__(
         self,
@@ -77,20 +77,20 @@ class Container:
 
     @property
     def headless(self) -> bool:
-        """Whether its first process is gone, killed by somebody, and others are left."""
+        """Whether something killed its first process while others still run."""
         return self._process.poll() is not None and self.exit_code is None
 
     @property
     def pid(self) -> int:
-        """The first process's; all that runs in the container descends from it."""
+        """The id of the first process, of which all others in the container descend."""
         return self._process.pid
 
     def terminate(self) -> None:
-        """SIGTERM to the command, as `docker stop` does."""
+        """Send SIGTERM to the command, as `docker stop` does."""
         self._send("T")
 
     def kill(self, reason: str = "") -> None:
-        """SIGKILL to all that runs in the container. `reason`: what is said of it when its end is reported."""
+        """Send SIGKILL to everything in the container. `reason` is reported with its end."""
         self.killed_for = self.killed_for or reason
         self._send("K")
 
@@ -101,15 +101,15 @@ class Container:
             self._process.stdin.flush()
 
     def _keep_output(self) -> None:
-        """Writes the output to the file until the last process of the container has closed it."""
+        """Write the output to the file until the container's last process closes it."""
         assert self._process.stdout is not None and self._process.stdin is not None
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab", buffering=0) as log:
             while chunk := os.read(self._process.stdout.fileno(), 65536):
-                with contextlib.suppress(OSError):  # on a full disk a container runs on
+                with contextlib.suppress(OSError):  # on a full disk the container goes on
                     log.write(chunk)
         code = self._process.wait()
-        with self._orders, contextlib.suppress(BrokenPipeError):  # of an order that came too late to be read
+        with self._orders, contextlib.suppress(BrokenPipeError):  # an order that came too late
             self._process.stdin.close()
         self._process.stdout.close()
         with self._ended:
@@ -117,14 +117,14 @@ class Container:
             self._ended.notify_all()
         self._on_exit()
 
-    # What ministack asks of docker's containers
+    # What ministack calls on docker's containers
 
     @property
     def status(self) -> str:
         return "running" if self.exit_code is None else "exited"
 
     def reload(self) -> None:
-        """The status is always the present one."""
+        """Nothing to do: the status is always current."""
 
     def wait(self, timeout: float | None = None) -> dict[str, int | None]:
         with self._ended:
@@ -139,10 +139,10 @@ class Container:
                 self.wait(timeout)
 
     def remove(self, **options: Any) -> None:
-        """Containers is told so by `forget`, when its task is done with."""
+        """Nothing to do: `Containers.forget` removes it with its task."""
 
     def logs(self, **options: Any) -> Iterator[bytes]:
-        """Whole lines, as they come, until the container has ended."""
+        """Whole lines, as they arrive, until the container ends."""
         rest = b""
         with self._opened() as log:
             while True:

@@ -1,6 +1,6 @@
-"""The containers there are, in the shape in which ministack asks the `docker` module for them.
+"""All containers, behind the interface of the `docker` module that ministack calls.
 
-What a container is started with comes from its image and its task, and nothing from the server's own environment.
+A container's environment comes from its image and its task, never from the server's own.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LOGS_KEPT = 200
 
 
 class CannotStart(Exception):
-    """The container can't be started, in the words of Fargate's agent."""
+    """The container can't start. The message is worded as Fargate's agent does."""
 
 
 class Containers:
-    """The containers that there are, by id. `client()` is what ministack takes for a Docker client."""
+    """All containers, by id. `client()` stands in for a Docker client."""
 
     def __init__(self, state: Path, data: Path, on_exit: Callable[[str], None]) -> None:
         self._images = Layout.at(state).images
@@ -41,7 +41,7 @@ class Containers:
         return SimpleNamespace(containers=self)
 
     def get(self, reference: str) -> Any:
-        """A container; for this machine's own name, by which ministack finds out where containers reach it, that."""
+        """A container; for any other name, an answer that says where containers reach this machine."""
         return self._known.get(reference) or SimpleNamespace(
             attrs={"NetworkSettings": {"Networks": {"loopback": {"IPAddress": LOOPBACK}}}}
         )
@@ -50,11 +50,11 @@ class Containers:
         return [container for container in tuple(self._known.values()) if container.exit_code is None]
 
     def of_task(self, task_arn: str) -> list[Container]:
-        """A task's, in the order of their start, those that ended too."""
+        """A task's containers in the order of their start, including those that ended."""
         return [container for container in tuple(self._known.values()) if container.task_arn == task_arn]
 
     def forget(self, task_arn: str) -> None:
-        """Removes what a stopped task leaves, but for its log."""
+        """Remove what a stopped task leaves, except its log."""
         for container in self.of_task(task_arn):
             del self._known[container.id]
         shutil.rmtree(self._homes / task_arn.rsplit("/", 1)[-1], ignore_errors=True)
@@ -72,7 +72,7 @@ class Containers:
         task_memory: int | None = None,
         **unused: Any,
     ) -> Container:
-        """Starts a container. Raises ImageMissing, CannotStart."""
+        """Start a container. Raises ImageMissing, CannotStart."""
         found = images.pull(self._images, image)
         name, task = labels[NAME_LABEL], labels[TASK_LABEL].rsplit("/", 1)[-1]
         home = self._homes / task / name

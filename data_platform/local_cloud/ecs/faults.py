@@ -30,13 +30,13 @@ RUNNING = ("spot_interruption",)
 
 
 class FaultsUnreadable(Exception):
-    """The file of faults is wrong; the message says where."""
+    """The file of faults is invalid; the message says where."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. `times`: how often, None is always. `task`: only for a task of that ARN, id, family, startedBy, or
-    value of a tag (a Dagster run's id and job are tags); empty is any."""
+    """One fault. `times`: how often; None for always. `task`: only for a task of that ARN, id, family, startedBy, or
+    value of a tag (a Dagster run's id and job are tags); empty for any."""
 
     kind: str
     times: int | None = 1
@@ -57,11 +57,11 @@ class Faults:
 
     @classmethod
     def of(cls, state_dir: Path) -> Faults:
-        """Those of a local cloud."""
+        """The faults of a local cloud."""
         return cls(Layout.at(state_dir).data("aws") / "faults.json")
 
     def left(self) -> list[Fault]:
-        """Those that are still to come. Raises FaultsUnreadable."""
+        """The faults that remain. Raises FaultsUnreadable."""
         try:
             return [Fault(**fault) for fault in json.loads(self.path.read_text(encoding="utf-8"))["faults"]]
         except FileNotFoundError:
@@ -78,8 +78,8 @@ class Faults:
             self._write([])
 
     def take(self, kinds: Collection[str], names: Collection[str], *, after: float = 0.0) -> Fault | None:
-        """The first fault of these kinds that is meant for a task of one of these names, now used once more. `after`:
-        how long the task has run, for those that wait."""
+        """Use the first fault of these kinds for a task of one of these names, and return it. `after`: how many seconds
+        the task has run."""
         if not self.path.exists():
             return None
         with self._locked():

@@ -1,11 +1,11 @@
-"""A container's first process, as `tini` is in an image: starts the command, hands signals on, and ends all that the
-container started when the command ends or when the AWS server does.
+"""A container's first process, like `tini` in an image: starts the command, forwards signals, and kills everything in
+the container when the command or the AWS server ends.
 
-Started as a bare script with the standard library only, so that a container costs some milliseconds and megabytes.
-Standard input is the lifeline: first a line with the length of what follows, then JSON `{"command", "environment",
-"folder", "nice"}`, then one letter an order: `T` asks the command to end, `K` kills the container. Its end means
-that the server is gone. Standard output is the container's. The exit code is the command's, or 128 and the signal that
-ended it.
+A bare script that imports the standard library only, so that a container costs some milliseconds and megabytes.
+Standard input carries a line with the length of the specification, then the specification as JSON `{"command",
+"environment", "folder", "nice"}`, then one letter per order: `T` sends SIGTERM to the command, `K` kills the container.
+Its end means that the server is gone. Standard output is the container's. The exit code is the command's, or 128 plus
+the signal that ended it.
 """
 
 # Importing pathlib would take as long as the rest of the start.
@@ -27,7 +27,7 @@ def main() -> int:
     spec = json.loads(_received())
     linux = sys.platform.startswith("linux")
     prctl = ctypes.CDLL(None, use_errno=True).prctl if linux else lambda *_: 0
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # processes that leave their session are still found, and ended
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # so that it also finds and kills processes that leave their session
     me = os.getpid()
     child = os.fork()
     if child == 0:
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _received() -> bytes:
-    """What is to be started. Ends here if the server is gone already."""
+    """Read the specification. Exits if the server is gone already."""
     length, received = b"", b""
     while not length.endswith(b"\n") or len(received) < int(length):
         read = os.read(0, 1 if not length.endswith(b"\n") else int(length) - len(received))
@@ -70,7 +70,7 @@ def _received() -> bytes:
 
 
 def _become(spec: dict, prctl, parent: int) -> None:  # type: ignore[no-untyped-def, type-arg]
-    """Turns this fork into the container's command."""
+    """Turn this fork into the container's command."""
     code = NOT_FOUND
     try:
         os.setsid()
@@ -81,7 +81,7 @@ def _become(spec: dict, prctl, parent: int) -> None:  # type: ignore[no-untyped-
         os.chdir(spec["folder"])
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
-        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what is ignored is inherited
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and children inherit that
             signal.signal(ignored, signal.SIG_DFL)
         os.execvpe(spec["command"][0], spec["command"], spec["environment"])
     except PermissionError as error:
@@ -94,7 +94,7 @@ def _become(spec: dict, prctl, parent: int) -> None:  # type: ignore[no-untyped-
 
 
 def _reap(child: int) -> "int | None":
-    """Takes note of every process that ended. The exit code of the command, if it is one of them."""
+    """Reap every process that ended. Returns the exit code of the command if it is among them."""
     code = None
     while True:
         try:
@@ -109,7 +109,7 @@ def _reap(child: int) -> "int | None":
 
 
 def _end_all() -> None:
-    """Kills whatever is left of the container. What it starts meanwhile is found in the next round."""
+    """Kill whatever is left of the container; the next round finds what it started meanwhile."""
     while True:
         for pid in _descendants():
             with contextlib.suppress(ProcessLookupError):

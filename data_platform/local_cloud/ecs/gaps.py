@@ -1,7 +1,7 @@
-"""Puts the local ECS in place of what ministack 1.5.33 does where it falls short of ECS, or has no Docker for it.
+"""Replaces the parts of ministack 1.5.33 that fall short of ECS or need Docker.
 
-Each gap has a contract test in `data_platform_tests/local_cloud/ecs/`. Services, scaling and `execute-command` stay as
-they are: the platform uses none.
+Each gap has a contract test in `data_platform_tests/local_cloud/ecs/`. Services, scaling and `execute-command` are left
+alone: the platform doesn't use them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from data_platform.local_cloud.ecs.lifecycle import Tasks
 
 
 def close(state: Path, data: Path) -> None:
-    """`state`: the local cloud's folder, where images and logs are; `data`: the AWS part's. Called once, before the
-    server serves."""
+    """Close the gaps; call it once, before the server starts. `state`: the local cloud's folder, with images and logs;
+    `data`: the AWS part's folder."""
     tasks = Tasks(Journal(data / "ecs" / "tasks"), Faults(data / "faults.json"))
     containers = Containers(state, data, tasks.wake)
     client = containers.client()
@@ -40,12 +40,12 @@ def close(state: Path, data: Path) -> None:
     ecs._run_task, ecs._stop_task, ecs._register_task_definition, ecs._list_tasks = replaced.values()
     ecs._get_docker = lambda: client
     ecs._run_task_worker = tasks.work
-    ecs._maybe_mark_stopped = lambda *_: None  # the task's worker says when it has stopped
+    ecs._maybe_mark_stopped = lambda *_: None  # the task's worker does
     ecs._build_run_kwargs = _run_options(ecs._build_run_kwargs)
     ecs._ts_to_epoch = _epoch
     ecs.get_state = _without_tasks(ecs.get_state)
     resolve = ssm.resolve_parameter_value
-    # A secret that is a SecureString comes decrypted.
+    # ECS decrypts a secret that is a SecureString.
     ssm.resolve_parameter_value = lambda name, version=None, decrypt=True: resolve(name, version, decrypt)
     watch.start(tasks, containers)
 
@@ -56,12 +56,12 @@ def _put(task: dict[str, Any]) -> None:
 
 
 def _run_options(build: Any) -> Any:
-    """What of a container definition ministack doesn't hand on: entry point, folder, and the limits of memory; and the
-    variables that Fargate sets."""
+    """Adds what ministack leaves out of a container's options: entry point, folder, limits of memory, and the variables
+    that Fargate sets."""
 
     def options(definition: dict[str, Any], task_definition: dict[str, Any], env: dict[str, str], *rest: Any) -> Any:
         found = build(definition, task_definition, env, *rest)
-        found.pop("platform", None)  # there is one only: this machine's
+        found.pop("platform", None)  # this machine has only one
         task = ecs._tasks[found["labels"]["com.amazonaws.ecs.task-arn"]]
         shown = next(shown for shown in task["containers"] if shown["name"] == definition["name"])
         found["environment"] = {
@@ -88,7 +88,7 @@ def _overridden(task: dict[str, Any], definition: dict[str, Any]) -> bool:
 
 
 def _epoch(value: Any) -> Any:
-    """As ECS answers them, times have milliseconds; ministack cuts them off."""
+    """Times have milliseconds, as in ECS's answers; ministack truncates them."""
     if not isinstance(value, str):
         return value
     try:
@@ -98,7 +98,7 @@ def _epoch(value: Any) -> Any:
 
 
 def _without_tasks(get_state: Any) -> Any:
-    """The journal keeps the tasks; saving them all again and again would take longer and longer."""
+    """Leave the tasks out of ministack's saved state, which would grow with each: the journal keeps them."""
 
     def state() -> Any:
         kept = get_state()

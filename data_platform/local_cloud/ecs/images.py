@@ -1,8 +1,8 @@
-"""Local images: what an image of the local ECS is, in place of layers of a file system.
+"""Images of the local ECS: a JSON file each, in place of layers of a file system.
 
 `<state>/images/<repository>/<tag>.json` holds `{"entrypoint", "command", "working_dir", "env"}`. `{home}` in
-`working_dir` or a value of `env` stands for the home folder of the container, which only it has. There is no registry:
-an image that has no such file can't be pulled.
+`working_dir` or a value of `env` is replaced by the container's own home folder. There is no registry: pulling an image
+without such a file fails.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _REFERENCE = re.compile(
 
 
 class ImageMissing(Exception):
-    """No such image, in the words of Fargate's agent."""
+    """No such image. The message is worded as Fargate's agent does."""
 
 
 @dataclass(frozen=True)
 class LocalImage:
-    """A command line and where and with what environment it runs. A task's own command replaces `command`."""
+    """A command line, its folder and its environment. A task's own command replaces `command`."""
 
     entrypoint: tuple[str, ...]
     working_dir: str
@@ -35,7 +35,7 @@ class LocalImage:
 
 
 def image_file(images: Path, reference: str) -> Path:
-    """Where an image such as `data-platform:local` is described. Raises ImageMissing if that is no image's name."""
+    """The file of an image such as `data-platform:local`. Raises ImageMissing for an invalid name."""
     parts = _REFERENCE.match(reference)
     if parts is None or ".." in reference:
         raise ImageMissing(f"CannotPullContainerError: invalid reference format: {reference}")
@@ -43,7 +43,7 @@ def image_file(images: Path, reference: str) -> Path:
 
 
 def register(images: Path, reference: str, image: LocalImage) -> Path:
-    """Makes an image known, or replaces it: containers that run are not touched."""
+    """Add or replace an image. Running containers keep theirs."""
     path = image_file(images, reference)
     write_atomically(path, json.dumps(asdict(image), indent=1), mode=0o644)
     return path

@@ -1,6 +1,6 @@
-"""The tasks on disk, a file each, so that a server that was killed still answers for those it ran.
+"""The tasks on disk, one file each, so that a server that was killed still knows those it ran.
 
-ministack saves its state at a clean stop only, and ECS never forgets a task that it has accepted.
+ministack saves its state only when it stops in order, and ECS never forgets a task that it accepted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from data_platform.local_cloud.layout import write_atomically
 
 STOPPED_KEPT = 3600.0
-"""Seconds for which a stopped task is still described: on AWS at least an hour."""
+"""Seconds for which DescribeTasks still finds a stopped task: on AWS at least an hour."""
 
 
 class Journal:
@@ -24,7 +24,7 @@ class Journal:
         self._folder = folder
 
     def save(self, task: Mapping[str, Any]) -> None:
-        """Writes a task down, or what has become of it."""
+        """Write a task's current state."""
         shown = {name: value for name, value in task.items() if not name.startswith("_")}
         write_atomically(self._path(task["taskArn"]), json.dumps(shown))
 
@@ -32,7 +32,7 @@ class Journal:
         self._path(task_arn).unlink(missing_ok=True)
 
     def tasks(self) -> Iterator[dict[str, Any]]:
-        """Every task that is not too old, oldest first. A torn file is none."""
+        """Every task that is not too old, oldest first. Deletes incomplete files."""
         oldest = time.time() - STOPPED_KEPT
         written = [(path.stat().st_mtime, path) for path in self._folder.glob("*.json")]
         for at, path in sorted(written):

@@ -1,8 +1,8 @@
-"""A task's life, from PROVISIONING to STOPPED, in place of ministack's, which reports exit code 0 at once for a task
-that is asked to stop.
+"""A task's lifecycle, from PROVISIONING to STOPPED. It replaces ministack's, which reports exit code 0 as soon as a
+task is told to stop.
 
-A task has one thread, its worker, which starts the containers, waits for their end or for the order to stop, and is the
-only one to say STOPPED. Others only ask, by `Tasks.stop`.
+A task has one thread, its worker, which starts the containers, waits for their end or for the order to stop, and alone
+sets the task to STOPPED. Others call `Tasks.stop`.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
 """
@@ -28,31 +28,31 @@ from data_platform.local_cloud.ecs.journal import STOPPED_KEPT, Journal
 Task = dict[str, Any]
 
 STOP_SECONDS, MOST_STOP_SECONDS = 30.0, 120.0
-"""What a container has between SIGTERM and SIGKILL unless its definition says otherwise, and at most."""
+"""Seconds between SIGTERM and SIGKILL: the default, and the most that a definition can set."""
 
 LOGS_SECONDS = 5.0
-"""How long a task that ended waits for the last of its output to reach CloudWatch."""
+"""How long an ended task waits for the rest of its output to reach CloudWatch."""
 
 ESSENTIAL_EXITED = "Essential container in task exited"
 HOST_LOST = "ECS is performing maintenance on the underlying infrastructure hosting the task."
 
 
 def names_of(task: Mapping[str, Any]) -> set[str]:
-    """By what a fault may name a task: its ARN, id, family, startedBy, and the values of its tags."""
+    """The names by which a fault can select a task: its ARN, id, family, startedBy, and the values of its tags."""
     arn = str(task["taskArn"])
     family = str(task["taskDefinitionArn"]).rsplit("/", 1)[-1].rsplit(":", 1)[0]
     return {arn, arn.rsplit("/", 1)[-1], family, str(task.get("startedBy")), *(tag["value"] for tag in task["tags"])}
 
 
 class Worker:
-    """How a task's worker is spoken to: it may begin; something has changed."""
+    """The signals to a task's worker: it may begin; something changed."""
 
     def __init__(self) -> None:
         self.admitted, self.changed = threading.Event(), threading.Event()
 
 
 class Tasks:
-    """The tasks that run."""
+    """The running tasks."""
 
     def __init__(self, journal: Journal, broken: faults.Faults) -> None:
         self.journal = journal
@@ -61,11 +61,11 @@ class Tasks:
         self._lock = threading.Lock()
 
     def admit(self, task_arn: str) -> None:
-        """Lets a worker begin: its task is as RunTask has answered, and written down."""
+        """Let a worker begin, once its task is as RunTask answers and is in the journal."""
         self._worker(task_arn).admitted.set()
 
     def wake(self, task_arn: str) -> None:
-        """Has a worker look at its task again."""
+        """Have a worker check its task again."""
         with self._lock:
             worker = self._workers.get(task_arn)
         if worker is not None:
@@ -76,7 +76,7 @@ class Tasks:
             return self._workers.setdefault(task_arn, Worker())
 
     def stop(self, task: Task, reason: str, code: str) -> bool:
-        """Asks for the end of a task. False if it ends already. Returns at once."""
+        """Start stopping a task, and return at once. False if it is stopping already."""
         with resource_lock("ecs-task", task["taskArn"]):
             if task["desiredStatus"] == "STOPPED":
                 return False
@@ -89,7 +89,7 @@ class Tasks:
     def work(
         self, task: Task, definition: Task, overrides: list[Task], client: Any, account_id: str, region: str
     ) -> None:
-        """A task's worker, in ministack's place."""
+        """A task's worker. It replaces ministack's."""
         containers: Containers = client.containers
         worker = self._worker(task["taskArn"])
         worker.admitted.wait()
@@ -117,7 +117,7 @@ class Tasks:
             task["containers"][0]["reason"] = reason
 
     def _hold_back(self, task: Task, worker: Worker) -> None:
-        """What a fault says of the start. Raises CannotStart."""
+        """Apply a fault of the start. Raises CannotStart."""
         fault = self.faults.take(faults.STARTED, names_of(task))
         if fault is None:
             return
@@ -129,7 +129,7 @@ class Tasks:
         worker.changed.wait(fault.seconds)
 
     def _follow(self, task: Task, definition: Task, containers: Containers, worker: Worker) -> None:
-        """Waits until the task is to stop, for whatever reason."""
+        """Wait until the task has to stop, for whatever reason."""
         essential = {c["name"] for c in definition["containerDefinitions"] if c.get("essential", True)}
         while task["desiredStatus"] != "STOPPED":
             ended = [container for container in containers.of_task(task["taskArn"]) if container.exit_code is not None]
@@ -141,7 +141,7 @@ class Tasks:
             worker.changed.clear()
 
     def _end(self, task: Task, definition: Task, containers: Containers) -> None:
-        """Ends what still runs, as `docker stop` does, and says STOPPED when nothing of the task is left."""
+        """End what still runs, as `docker stop` does, then set the task to STOPPED."""
         arn = task["taskArn"]
         seconds = {c["name"]: float(c.get("stopTimeout") or STOP_SECONDS) for c in definition["containerDefinitions"]}
         with resource_lock("ecs-task", arn):
@@ -181,14 +181,14 @@ class Tasks:
             ecs._bump_task_version(task)
             last = {"lastStatus": "STOPPED", "stoppedAt": now, "executionStoppedAt": now}
             try:
-                self.journal.save({**task, **last})  # before anybody is told: it isn't taken back by a kill
+                self.journal.save({**task, **last})  # first, so that a kill can't take back what a client saw
             finally:
                 task.update(last)
         ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
         ecs._recount_cluster(task["clusterArn"].rsplit("/", 1)[-1])
 
     def _forget_old(self) -> None:
-        """Tasks that stopped long ago are described no more, and their output, which ministack has in memory, goes."""
+        """Forget tasks that stopped long ago, and their output, which ministack keeps in memory."""
         oldest = time.time() - STOPPED_KEPT
         for arn, task in list(ecs._tasks.items()):
             stopped = task["stoppedAt"] if task["lastStatus"] == "STOPPED" else None
@@ -202,7 +202,7 @@ class Tasks:
                         cloudwatch_logs._delete_log_stream(stream)
 
     def restore(self, put: Callable[[Task], None]) -> None:
-        """Brings back the tasks of the server before this one; those that ran then have lost their host."""
+        """Bring back the tasks of the previous server process. Those that ran then have lost their host."""
         for task in self.journal.tasks():
             if task["lastStatus"] != "STOPPED":
                 now = ecs._iso()
@@ -228,7 +228,7 @@ def _show_ended(task: Task, ended: list[Container]) -> None:
 
 
 def _require_log_groups(task: Task, definition: Task) -> None:
-    """Fargate starts no container that can't log. Raises CannotStart."""
+    """Raise CannotStart if a log group is missing: Fargate starts no container that can't log."""
     for container in definition["containerDefinitions"]:
         config = ecs._awslogs_config(container, task["taskArn"].rsplit("/", 1)[-1], "")
         if config and not ecs._ensure_awslogs_stream(config):

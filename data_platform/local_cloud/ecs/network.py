@@ -1,5 +1,5 @@
-"""A task's network interface in ministack's EC2: where DescribeNetworkInterfaces shows the task's security groups, as
-ECS itself does nowhere. Nothing is isolated: every task is on this machine's loopback."""
+"""A task's network interface in ministack's EC2, on which DescribeNetworkInterfaces shows the task's security groups:
+ECS itself shows them nowhere. Isolates nothing: every task is on this machine's loopback."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from data_platform.local_cloud.ports import LOOPBACK
 
 
 class NetworkRefused(Exception):
-    """RunTask's network configuration is wrong; the message is AWS's."""
+    """RunTask's network configuration is invalid. The message is AWS's."""
 
 
 def require(request: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
-    """Raises NetworkRefused unless a task of this definition can be put where the request says."""
+    """Raise NetworkRefused unless the request's network configuration suits the definition."""
     if definition.get("networkMode") != "awsvpc":
         return
     wanted = _wanted(request)
@@ -38,7 +38,7 @@ def require(request: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
 
 
 def attach(task: dict[str, Any], request: Mapping[str, Any]) -> None:
-    """Gives a task on `awsvpc` an interface of its own in the first subnet, and shows it in `attachments`."""
+    """Give a task on `awsvpc` its own interface in the first subnet, shown in its `attachments`."""
     wanted = _wanted(request)
     if not wanted.get("subnets"):
         return
@@ -67,7 +67,7 @@ def attach(task: dict[str, Any], request: Mapping[str, Any]) -> None:
 
 
 def detach(task: dict[str, Any]) -> None:
-    """Removes the interface of a task that stopped."""
+    """Remove a stopped task's interface."""
     for attachment in task["attachments"]:
         details = {detail["name"]: detail["value"] for detail in attachment["details"]}
         ec2._delete_network_interface({"NetworkInterfaceId": [details.get("networkInterfaceId", "")]})

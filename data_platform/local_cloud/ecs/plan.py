@@ -1,7 +1,7 @@
-"""What `up --ecs` makes on the local AWS so that runs are tasks, and the settings that say so.
+"""The plan of `up --ecs`: the resources and settings that make runs tasks of the local ECS.
 
-A run's task is given what a run on Fargate is given: settings as plain variables, secrets by the ARN of each, and AWS's
-keys by its task role. `provision` makes it; here it is only said what.
+A run's task gets what it would get on Fargate: settings as plain variables, secrets by their ARNs, and AWS credentials
+by its task role. `provision` creates the resources.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLUSTER, LOG_GROUP, LOGS_BUCKET, IMAGE = (
 )
 TASK_ROLE, EXECUTION_ROLE = "data-platform-run", "data-platform-start"
 SUBNETS, SECURITY_GROUPS = ("subnet-00000001", "subnet-00000002", "subnet-00000003"), ("sg-00000001",)
-"""Those of the default VPC that ministack has from the start."""
+"""ministack's default VPC has them from the start."""
 
 RUN_SECRETS = (
     *("DAGSTER_POSTGRES_URL", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"),
@@ -39,7 +39,7 @@ _NOT_A_RUNS = frozenset(
     (
         *("DAGSTER_HOME", "DATA_PLATFORM_STATE_DIR", "SNOWFLAKE_PRIVATE_KEY_PATH"),  # files of this machine
         *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"),  # ECS gives them to a task
-        *("DAGSTER_CURRENT_IMAGE", "DAGSTER_CONTAINER_CONTEXT"),  # of the code server, which gives them to its runs
+        *("DAGSTER_CURRENT_IMAGE", "DAGSTER_CONTAINER_CONTEXT"),  # the code server sets them for its runs
         *("DATA_PLATFORM_CODE_COMMIT", "DATA_PLATFORM_DBT_COMMIT"),
     )
 )
@@ -47,7 +47,7 @@ _NOT_A_RUNS = frozenset(
 
 @dataclass(frozen=True)
 class EcsPlan:
-    """What is made on the local AWS. `secrets`: by name, without the prefix."""
+    """The resources on the local AWS. `secrets`: values by name, without the prefix."""
 
     cluster: str
     log_group: str
@@ -56,7 +56,7 @@ class EcsPlan:
 
 
 def ecs_plan(cloud: Mapping[str, str], own: Mapping[str, str]) -> EcsPlan:
-    """`cloud`: the variables that reach the cloud; `own`: what else the developer has set."""
+    """`cloud`: the variables that reach the cloud; `own`: the developer's other settings."""
     return EcsPlan(CLUSTER, LOG_GROUP, (TASK_ROLE, EXECUTION_ROLE), run_secrets(cloud, own))
 
 
@@ -68,8 +68,8 @@ def run_secrets(cloud: Mapping[str, str], own: Mapping[str, str]) -> dict[str, s
 
 
 def ecs_environment(cloud: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """The variables that make runs tasks: for the processes that launch them, and for the code server, which says what
-    each is given. No secret is in them."""
+    """The variables that make runs tasks, for the processes that launch runs and for the code server. They contain no
+    secret."""
     settings = {
         "DATA_PLATFORM_RUNS_ON": "ecs",
         "DATA_PLATFORM_ECS_CLUSTER": CLUSTER,
@@ -98,7 +98,7 @@ def ecs_environment(cloud: Mapping[str, str], own: Mapping[str, str]) -> dict[st
 
 
 def plain_settings(given: Settings) -> dict[str, str]:
-    """What of the settings a run gets as plain variables."""
+    """The settings that a run gets as plain variables."""
     return {
         name: text_of(value)
         for name, _, value, secret in each_setting(given)
@@ -115,8 +115,8 @@ def secret_name(variable: str) -> str:
 
 
 def checkout_image() -> LocalImage:
-    """This checkout and this Python, as an image. It works in the container's own folder, so that no `.env` of the
-    checkout is read, which an image hasn't either."""
+    """This checkout and this Python, as an image. Its working folder is the container's own, so that it doesn't read
+    the checkout's `.env`, which a real image doesn't have."""
     root = Path(data_platform.__file__).resolve().parents[1]
     return LocalImage(
         entrypoint=(sys.executable, "-m", "data_platform.start"),

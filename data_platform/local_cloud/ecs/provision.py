@@ -1,4 +1,4 @@
-"""Makes on the local AWS what the plan of `up --ecs` says. Idempotent; run by the provisioning process."""
+"""Creates the ECS resources of the plan of `up --ecs`. Idempotent; part of the provisioning process."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _ECS_MAY_ASSUME = {
 
 
 def make(client: Callable[[str], Any], plan: EcsPlan) -> None:
-    """Cluster, log group, roles and secrets. `client`: the client of a service, by its name. Raises ClientError, also
-    where the subnets and security groups for tasks are not there."""
+    """Create cluster, log group, roles and secrets. `client` returns a service's client by name. Raises ClientError,
+    also if the tasks' subnets or security groups don't exist."""
     ecs = client("ecs")
     ecs.create_cluster(clusterName=plan.cluster)
     ecs.put_cluster_capacity_providers(
@@ -42,7 +42,7 @@ def make(client: Callable[[str], Any], plan: EcsPlan) -> None:
 
 
 def _role(iam: Any, name: str) -> None:
-    """A role without rights, as the local cloud checks none."""
+    """Create a role without rights: the local cloud checks none."""
     try:
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_ECS_MAY_ASSUME))
     except ClientError as error:

@@ -1,5 +1,5 @@
-"""Fargate's sizes of tasks: which pairs of CPU and memory there are, and what a task gets of its definition and of
-the overrides of a RunTask.
+"""Fargate's task sizes: the valid pairs of CPU and memory, and the size that definition and overrides of a RunTask
+give a task.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-cpu-memory-error.html
 """
@@ -23,18 +23,18 @@ MEMORY_OF_CPU: Mapping[int, tuple[int, ...]] = {
     8192: tuple(range(16 * _GIB, 60 * _GIB + 1, 4 * _GIB)),
     16384: tuple(range(32 * _GIB, 120 * _GIB + 1, 8 * _GIB)),
 }
-"""MiB by CPU units, of which a vCPU has 1,024."""
+"""MiB by CPU units; 1,024 units are a vCPU."""
 
 _STORAGE = range(21, 201)
 
 
 class SizeRefused(Exception):
-    """Fargate has no such size; the message is AWS's."""
+    """Fargate has no such size. The message is AWS's."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """CPU units, MiB of memory, GiB of ephemeral storage. None where neither definition nor override says."""
+    """CPU units, MiB of memory, GiB of ephemeral storage. None where neither definition nor overrides give it."""
 
     cpu: int | None
     memory: int | None
@@ -42,7 +42,7 @@ class Size:
 
 
 def effective(definition: Mapping[str, Any], overrides: Mapping[str, Any]) -> Size:
-    """What a task has: the overrides of RunTask go before the definition. Raises SizeRefused."""
+    """A task's size: overrides of RunTask take precedence over the definition. Raises SizeRefused."""
     storage = (overrides.get("ephemeralStorage") or definition.get("ephemeralStorage") or {}).get("sizeInGiB")
     return Size(
         cpu=_units(overrides.get("cpu") or definition.get("cpu"), "vcpu"),
@@ -52,7 +52,7 @@ def effective(definition: Mapping[str, Any], overrides: Mapping[str, Any]) -> Si
 
 
 def check_fargate(size: Size) -> None:
-    """Raises SizeRefused, as AWS words it, unless Fargate has the size."""
+    """Raise SizeRefused, worded as AWS does, unless Fargate has the size."""
     if size.memory not in MEMORY_OF_CPU.get(size.cpu or 0, ()):
         raise SizeRefused(
             "No Fargate configuration exists for given values: "

@@ -1,11 +1,12 @@
-"""One thread that looks at the tasks that run: over its memory, a container is killed; a fault interrupts a Spot task.
+"""One thread that watches running tasks: it kills containers that exceed their memory, and interrupts Spot tasks on a
+fault.
 
-Memory is what Linux would count against a container's limit and can't take back: anonymous and shared pages, a page
-that several processes share counted once (`Pss_Anon`, `Pss_Shmem`). As that is slow to ask for, it is asked only of
-tasks whose resident sizes add up to more than the limit.
+Counts the memory that Linux counts against a container's limit and can't reclaim: anonymous and shared pages, shared
+ones once (`Pss_Anon`, `Pss_Shmem`). Reading these is slow, so it does so only for tasks whose resident sizes add up to
+more than the limit.
 """
 
-# pathlib would cost as much as the rest of a look.
+# pathlib would cost as much as the rest of a check.
 # ruff: noqa: PTH112, PTH123, PTH208
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from data_platform.local_cloud.ecs.lifecycle import Tasks, names_of
 logger = logging.getLogger(__name__)
 
 EVERY = 0.25
-"""Seconds between looks. A container can take more than its limit for that long."""
+"""Seconds between checks. A container can exceed its limit for that long."""
 
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 INTERRUPTED = "Your Spot Task was interrupted."
@@ -39,7 +40,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def start(tasks: Tasks, containers: Containers) -> None:
-    """Looks until the process ends; costs nothing while no container runs."""
+    """Watch until the process ends. Costs nothing while no container runs."""
     threading.Thread(target=_look, args=(tasks, containers), name="ecs-watch", daemon=True).start()
 
 
@@ -57,8 +58,8 @@ def _look(tasks: Tasks, containers: Containers) -> None:
                     _end_left(container)
             if tasks.faults.path.exists():
                 _interrupt(tasks, running)
-        except Exception:  # one bad look is not the last
-            logger.exception("the look at the containers failed")
+        except Exception:  # go on watching
+            logger.exception("could not check the containers; retrying")
         time.sleep(EVERY)
 
 
@@ -77,7 +78,7 @@ def _limit_memory(running: Iterable[Container]) -> None:
 
 
 def _end_left(container: Container) -> None:
-    """Kills what a container's first process would have: without it the container is no more."""
+    """Kill what the container's first process would have killed."""
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
             if container.mark in file.read().split(b"\0"):
@@ -92,14 +93,14 @@ def _interrupt(tasks: Tasks, running: Iterable[Container]) -> None:
         if task is None or task.get("capacityProviderName") != "FARGATE_SPOT" or task["desiredStatus"] == "STOPPED":
             continue
         ran = time.monotonic() - container.started
-        with contextlib.suppress(faults.FaultsUnreadable):  # RunTask says so
+        with contextlib.suppress(faults.FaultsUnreadable):  # RunTask reports it
             if tasks.faults.take(faults.RUNNING, names_of(task), after=ran):
                 with request_scope(account, region):
                     tasks.stop(task, INTERRUPTED, "SpotInterruption")
 
 
 class Processes:
-    """The processes of this machine at one moment."""
+    """A snapshot of this machine's processes."""
 
     def __init__(self) -> None:
         self._children: dict[int, list[int]] = defaultdict(list)
@@ -112,7 +113,7 @@ class Processes:
                     self._resident[int(name)] = int(fields[21]) * _PAGE
 
     def used(self, pid: int, limit: int | None) -> int:
-        """Bytes that all that descends from a process uses; exact only above the limit, else at most that."""
+        """Bytes that the descendants of a process use: exact above the limit, else an upper bound."""
         found = list(self._children[pid])
         for process in found:
             found += self._children[process]

@@ -1,5 +1,5 @@
 """A local stand-in for Snowflake: fakesnow on a file-backed DuckDB, behind our own server and dialect.
 
-Nothing but the CLI and tests imports this package. Production code talks to it through the real Snowflake
-connector, so nothing here is an API: what counts is that a statement does here what Snowflake documents.
+The platform talks to it through the real Snowflake connector, so nothing here is an API: each statement must do what
+Snowflake documents. `server` is the process; imports run from `protocol` to `engine` to `dialect`.
 """

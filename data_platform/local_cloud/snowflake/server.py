@@ -31,14 +31,16 @@ _LOOPBACK = "127.0.0.1"
 @click.option("--s3-endpoint", envvar="AWS_ENDPOINT_URL", help="URL of the S3 stand-in that stages are read from.")
 @click.option("--region", envvar="AWS_REGION", default="us-east-1", show_default=True)
 @click.option("--public-key-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM public key.")
-@click.option("--lock-timeout", type=float, default=120.0, show_default=True, help="Seconds a statement waits.")
+@click.option(
+    "--lock-timeout", type=float, default=120.0, show_default=True, help="Seconds that a statement waits for a lock."
+)
 @click.option(
     "--idle-in-transaction", type=float, default=20.0, show_default=True,
     help="Seconds without a statement after which a transaction that others wait for is rolled back.",
 )  # fmt: skip
 @click.option(
     "--answer-within", type=float, default=45.0, show_default=True,
-    help="Seconds after which a request is told that its statement still runs.",
+    help="Seconds after which the answer is that the statement still runs.",
 )  # fmt: skip
 @click.option("--memory", default="4GB", show_default=True, help="DuckDB's memory limit.")
 @click.option("--log-level", default="warning", show_default=True)
@@ -57,7 +59,7 @@ def main(
     """Serve a local stand-in for Snowflake on the loopback address until SIGTERM or SIGINT."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("sqlglot").setLevel(logging.ERROR)
-    # DuckDB warns that Arrow results of a plain connection are copied once more; fakesnow has no other kind.
+    # DuckDB warns that Arrow results of a plain connection are copied; fakesnow has no other kind.
     warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
     files = StageFiles(
         s3_endpoint, os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY"), region
@@ -67,7 +69,7 @@ def main(
     )
     key = RegisteredKey(public_key_file) if public_key_file else None
     server = Server(instance, key, answer_within_seconds=answer_within)
-    # A long INSERT is a tree of a million objects, through which frequent collections would walk again and again.
+    # A long statement is a tree of very many objects, and each collection walks all of them.
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
     config = uvicorn.Config(
@@ -78,7 +80,7 @@ def main(
         access_log=False,
         timeout_graceful_shutdown=2,
     )
-    # uvicorn raises the signal again when it has stopped; without a handler that would end us before the checkpoint.
+    # uvicorn raises the signal again after it stopped: without a handler, there would be no checkpoint.
     signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         uvicorn.Server(config).run()

@@ -1,4 +1,4 @@
-"""CREATE's trees: the comments and constraints that DuckDB has in another place. `engine.ddl` runs them."""
+"""CREATE's trees: comments and constraints, which DuckDB declares differently. `engine.ddl` runs them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""DuckDB's errors as the SQL errors that Snowflake's connector raises, with Snowflake's codes.
+"""Maps DuckDB's errors to the SQL errors that Snowflake's connector raises, with Snowflake's codes.
 
-Anything that is not listed still becomes a SQL error (internal error 000603), never an HTTP 500: the connector
-would send the statement again and again.
+Any other error becomes the internal error 000603, never an HTTP 500, after which the connector would send the statement
+again.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def error(number: int, state: str, message: str) -> ProgrammingError:
 
 
 def compilation_error(number: int, state: str, message: str) -> ProgrammingError:
-    """The same for what Snowflake finds while it compiles the statement."""
+    """A ProgrammingError for an error that Snowflake finds while it compiles the statement."""
     return error(number, state, f"SQL compilation error:\n{message}")
 
 
 def sql_error(exc: Exception) -> Error:
-    """What Snowflake's client would raise where DuckDB, sqlglot or this package raised `exc`."""
+    """The error that Snowflake's connector would raise for `exc`, from DuckDB, sqlglot or this package."""
     if isinstance(exc, (ProgrammingError, OperationalError)) and not isinstance(exc.__cause__, duckdb.Error):
         return exc
     if isinstance(exc.__cause__, duckdb.Error):

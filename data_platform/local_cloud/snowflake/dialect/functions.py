@@ -1,7 +1,6 @@
-"""Functions that neither sqlglot nor fakesnow make right: dates that stay dates, text of timestamps, VARIANT.
+"""Functions that sqlglot and fakesnow translate wrongly: dates that stay dates, timestamps as text, VARIANT.
 
-Macros live in the database that spans all others. Each rule names what Snowflake documents for it; arithmetic on
-NUMBER is in `numbers`.
+Each rule names what Snowflake documents for it. Arithmetic on NUMBER is in `numbers`.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def strftime_format(snowflake_format: str) -> str:
 
 
 def snowflake_functions(node: Expr) -> Expr:
-    """One node's rewriting, children first."""
+    """Rewrite one node. Its children come first."""
     if isinstance(node, exp.ToChar):
         return _to_char(node)
     if isinstance(node, exp.Cast):

@@ -1,8 +1,8 @@
 """Exact arithmetic on NUMBER where DuckDB computes in DOUBLE: division and AVG.
 
 The scale of a quotient is max(s, min(s + 6, 12)) of the dividend's scale s
-(https://docs.snowflake.com/en/sql-reference/operators-arithmetic#division). DuckDB is asked for the operands' types
-first, without running anything; where it cannot tell (a correlated subquery), the result stays a DOUBLE.
+(https://docs.snowflake.com/en/sql-reference/operators-arithmetic#division). DESCRIBE tells the operands' types; where
+it can't (a correlated subquery), the result stays a DOUBLE.
 """
 
 from __future__ import annotations

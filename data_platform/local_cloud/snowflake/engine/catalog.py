@@ -1,7 +1,4 @@
-"""What the account knows about its objects: INFORMATION_SCHEMA views, and the types as Snowflake prints them.
-
-Rows and bytes are counted when they are asked for. SHOW and DESCRIBE are in `show`.
-"""
+"""INFORMATION_SCHEMA: its views, and the queries that count rows and bytes now. SHOW and DESCRIBE are in `show`."""
 
 from __future__ import annotations
 
@@ -59,7 +56,7 @@ SELECT database_name, schema_name, view_name, 'VIEW', comment, sql FROM duckdb_v
 
 
 def database_views(database: str) -> str:
-    """What a database has from the start: its schema PUBLIC, and INFORMATION_SCHEMA in place of fakesnow's."""
+    """Statements for a new database: its schema PUBLIC, and our INFORMATION_SCHEMA in place of fakesnow's."""
     return f"""
     CREATE SCHEMA IF NOT EXISTS "{database}".PUBLIC;
     CREATE SCHEMA IF NOT EXISTS "{database}"._fs_information_schema;

@@ -1,6 +1,6 @@
-"""Runs one statement: chooses what runs it, its transaction and its locks, and returns its result.
+"""Runs one statement: chooses the code that runs it, its transaction and its locks, and returns its result.
 
-fakesnow's cursor runs what it keeps in tables of its own: schemas, stages, file formats.
+fakesnow's cursor runs the statements on databases, schemas, stages and file formats.
 """
 
 from __future__ import annotations

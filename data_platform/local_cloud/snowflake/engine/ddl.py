@@ -1,6 +1,6 @@
 """CREATE, DROP and COMMENT of tables and views; ALTER is in `alter`.
 
-Constraints other than NOT NULL are declared but not enforced on Snowflake
+Snowflake enforces no constraints but NOT NULL
 (https://docs.snowflake.com/en/sql-reference/constraints-overview), so they do not reach DuckDB.
 """
 
@@ -23,7 +23,7 @@ class Definition:
         self._duck = session.duck
 
     def run(self, expression: Expr) -> str | None:
-        """Run it and return Snowflake's message, or None where this class does not know the statement."""
+        """Run it and return Snowflake's message, or None for a statement of another kind."""
         kind = str(expression.args.get("kind") or "").upper()
         if isinstance(expression, exp.Create) and kind in ("TABLE", "VIEW"):
             return self._create(expression, kind)
@@ -58,8 +58,8 @@ class Definition:
             del self._session.temporary[key]
         known = exists and table_exists(self._session, key)
         try:
-            # The comments with it: whoever sees the table may write to it, in a transaction that DuckDB would not let
-            # commit if they came afterwards.
+            # Comments go in the same transaction: if they came later, DuckDB would refuse the commits of sessions that
+            # already write to the new table.
             self._atomically([*self._exploded(create), *([] if temporary or known else comments)])
         except Exception:
             if temporary:
@@ -83,7 +83,7 @@ class Definition:
         return [create]
 
     def _atomically(self, statements: list[Expr]) -> None:
-        """Run statements that are one on Snowflake."""
+        """Run statements that are a single one on Snowflake."""
         several = len(statements) > 1
         if several:
             self._duck.execute("BEGIN TRANSACTION")

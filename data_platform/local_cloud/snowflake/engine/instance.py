@@ -1,7 +1,7 @@
 """The one DuckDB behind the server: attached database files, S3, locks.
 
-Files live in one directory: `<DATABASE>.db` for each Snowflake database and `_fs_global.db` for what spans them
-(stages, file formats, comments). DuckDB's write-ahead log makes what was committed survive a kill.
+One directory holds the files: `<DATABASE>.db` for each Snowflake database, and `_fs_global.db` for what spans them
+(stages, file formats). Commits survive a kill in DuckDB's write-ahead log.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NoResults(dict[str, Any]):
 
 
 class LocalSnowflake(FakeSnow):
-    """One local account. Every session is a cursor of the same DuckDB, which isolates their transactions."""
+    """One local account. Each session is a cursor of the same DuckDB, which isolates their transactions."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class LocalSnowflake(FakeSnow):
         self.duck_conn = duckdb.connect(
             ":memory:",
             config={
-                # sqlglot writes DuckDB's older arrow lambdas, as fakesnow's own connection has it.
+                # sqlglot writes DuckDB's older arrow lambdas, which fakesnow enables too.
                 "lambda_syntax": "ENABLE_SINGLE_ARROW",
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
@@ -81,7 +81,7 @@ class LocalSnowflake(FakeSnow):
 
     @cached_property
     def reserved_words(self) -> frozenset[str]:
-        """Words that DuckDB takes as names only in quotes; Snowflake's list is much shorter."""
+        """Words that DuckDB accepts as names only in quotes; Snowflake's list is much shorter."""
         found = self.duck_conn.cursor().execute(
             "SELECT upper(keyword_name) FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
         )
@@ -96,14 +96,14 @@ class LocalSnowflake(FakeSnow):
         self.duck_conn.execute(f"ATTACH '{path}' AS \"{name}\"")
 
     def prepare_database(self, name: str) -> None:
-        """Make what every database has, once for each that this server has met."""
+        """Create the schemas and views that every database has, once per database."""
         if name not in self._prepared:
             with self.duck_conn.cursor() as cursor:
                 cursor.execute(catalog.database_views(name))
             self._prepared.add(name)
 
     def close(self) -> None:
-        """Write everything into the database files and let go of them."""
+        """Write everything into the database files and close them."""
         names = self.duck_conn.execute(
             "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL"
         ).fetchall()
@@ -111,5 +111,5 @@ class LocalSnowflake(FakeSnow):
             try:
                 self.duck_conn.execute(f'CHECKPOINT "{name}"')
             except duckdb.Error:
-                continue  # a transaction is still open: its database keeps its log, which is replayed at start
+                continue  # a transaction is open: the next start replays the database's log
         self.duck_conn.close()

@@ -1,9 +1,9 @@
-"""Table locks: the waiting that Snowflake does and DuckDB does not.
+"""Table locks, because Snowflake waits where DuckDB raises a conflict.
 
 Snowflake makes a transaction wait for the lock that UPDATE, DELETE and MERGE hold on a table until the other
 transaction ends; INSERT and COPY mostly run side by side
-(https://docs.snowflake.com/en/sql-reference/transactions#resource-locking). DuckDB raises a conflict instead.
-No SQL here: sessions ask for locks before they start their DuckDB transaction.
+(https://docs.snowflake.com/en/sql-reference/transactions#resource-locking). Sessions acquire locks before they start
+their DuckDB transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LockMode(Enum):
 
     APPEND = "append"  # INSERT, COPY: compatible with APPEND and CHANGE
     CHANGE = "change"  # UPDATE, DELETE, MERGE, TRUNCATE: one transaction at a time
-    DEFINE = "define"  # DDL: alone, because DuckDB refuses a commit into a table that was altered meanwhile
+    DEFINE = "define"  # DDL: alone, because DuckDB refuses to commit into a table that was altered since
 
 
 _COMPATIBLE = {
@@ -37,7 +37,7 @@ _COMPATIBLE = {
 
 
 class LockTimeout(ProgrammingError):
-    """Another transaction kept a table's lock for longer than the statement may wait."""
+    """Another transaction held a table's lock for longer than the statement may wait."""
 
     def __init__(self, table: TableKey, seconds: float) -> None:
         super().__init__(
@@ -49,8 +49,8 @@ class LockTimeout(ProgrammingError):
 
 
 class TableLocks:
-    """The locks of all sessions of one server. `free_abandoned` is called now and then for a session that others wait
-    for; it may roll that session back, which releases its locks."""
+    """The locks of all sessions of one server. A waiting `acquire` calls `free_abandoned` every second for each session
+    it waits for; that may roll the session back, which releases its locks."""
 
     def __init__(self, timeout_seconds: float, free_abandoned: Callable[[str], None] = lambda owner: None) -> None:
         self._timeout_seconds = timeout_seconds
@@ -61,7 +61,7 @@ class TableLocks:
     def acquire(self, owner: str, table: TableKey, mode: LockMode) -> None:
         """Wait until `owner` may use `table` in `mode`, then hold it until `release(owner)`.
 
-        Raises LockTimeout. Two transactions that wait for each other both end that way, at the latest.
+        Raises LockTimeout, also where two transactions wait for each other.
         """
         deadline = time.monotonic() + self._timeout_seconds
         with self._changed:
@@ -75,7 +75,7 @@ class TableLocks:
             self._held[table].setdefault(owner, set()).add(mode)
 
     def release(self, owner: str) -> None:
-        """Give back everything that `owner` holds."""
+        """Release every lock that `owner` holds."""
         with self._changed:
             for table in [t for t, holders in self._held.items() if owner in holders]:
                 del self._held[table][owner]

@@ -1,4 +1,4 @@
-"""Session parameters (ALTER SESSION) and the functions that tell about the session."""
+"""Session parameters (ALTER SESSION) and functions of the session, such as CURRENT_ROLE()."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def set_parameter(session: Session, name: str, value: str | bool | None) -> None
 
 
 def session_functions(node: Expr, session: Session) -> Expr:
-    """CURRENT_ROLE() and its like, as the literals they are for this statement."""
+    """Replace CURRENT_ROLE() and the like by their values."""
     if isinstance(node, exp.CurrentUser):
         return exp.Literal.string(session.context.user)
     if not isinstance(node, (exp.Anonymous, exp.Func)):

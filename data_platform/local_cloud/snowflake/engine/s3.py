@@ -1,6 +1,6 @@
-"""The files of external stages: fetched whole from the emulated S3 into a scratch folder for one COPY.
+"""The files of external stages: downloads them from the local S3 into a temporary folder for one COPY.
 
-Whole objects, side by side, because the S3 stand-in answers ranged reads in time proportional to the object.
+Downloads whole objects, several at once: a ranged read of the local S3 takes time in proportion to the whole object.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PARALLEL = 8
 
 @dataclass(frozen=True)
 class StageFiles:
-    """How the S3 stand-in is reached. Without an endpoint, external stages can be declared but not read."""
+    """How to reach the local S3. Without an endpoint, external stages can be created but not read."""
 
     endpoint_url: str | None
     access_key_id: str | None
@@ -34,9 +34,9 @@ class StageFiles:
 
     @contextmanager
     def fetched(self, urls: Sequence[str]) -> Iterator[list[Path]]:
-        """Local copies of `urls`, in order, for the length of the block.
+        """Local copies of `urls`, in order, until the block ends.
 
-        Raises ProgrammingError 091016 for an object that is not there.
+        Raises ProgrammingError 091016 for a missing object.
         """
         scratch = Path(tempfile.mkdtemp(prefix="stage-"))
         stores = {bucket: self._store(bucket) for bucket in {urlsplit(u).netloc for u in urls}}

@@ -1,8 +1,8 @@
 """One signed-in session: its current database, schema and role, and its transaction.
 
-A DuckDB transaction starts at the first statement that writes, after its table's lock is held. Until then every
-SELECT sees the latest commit, which is Snowflake's READ COMMITTED. Later in the transaction, other tables are seen
-as they were when it started to write: that is where this stand-in differs.
+A DuckDB transaction starts at the first statement that writes, after it holds its table's lock. Until then each SELECT
+sees the latest commit, which is Snowflake's READ COMMITTED. After that, SELECTs see other tables as they were at the
+first write; there this stand-in differs from Snowflake.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Session(FakeSnowflakeConnection):
         self.in_transaction = False  # between BEGIN and COMMIT, or after the first write without autocommit
         self.temporary: dict[TableKey, str] = {}
         self.idle_since = time.monotonic()
-        self.aborted = False  # rolled back behind its client's back, who has not been told yet
+        self.abandoned = False  # rolled back by `abandon`; the client's next statement reports it
         instance.abandon[self.token] = self.abandon
         self._writing = False  # DuckDB's transaction has started
 
@@ -148,7 +148,7 @@ class Session(FakeSnowflakeConnection):
             self.instance.locks.release(self.token)
 
     def abandon(self, idle_seconds: float) -> None:
-        """Roll back a transaction whose client has been silent for so long, and keep it to tell the client.
+        """Roll back a transaction whose client has been silent for that long; `raise_if_abandoned` reports it.
 
         Snowflake does so when a transaction that has been idle for five minutes blocks another
         (https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions).
@@ -158,19 +158,19 @@ class Session(FakeSnowflakeConnection):
         try:
             if self.in_transaction and time.monotonic() - self.idle_since > idle_seconds:
                 self.rollback_transaction()
-                self.aborted = True
+                self.abandoned = True
         finally:
             self.busy.release()
 
-    def tell_if_aborted(self, text: str) -> None:
-        """Raise for the first statement after `abandon`: nothing may seem committed that was rolled back."""
-        if self.aborted:
-            self.aborted = False
+    def raise_if_abandoned(self, text: str) -> None:
+        """Fail the first statement after `abandon`, unless it is ROLLBACK: a COMMIT must not seem to succeed."""
+        if self.abandoned:
+            self.abandoned = False
             if text.strip().rstrip(";").upper() != "ROLLBACK":
                 raise error(90232, "25000", "The transaction was idle while others waited for it, and was rolled back.")
 
     def end(self) -> None:
-        """Roll back what is open and let go of everything."""
+        """Roll back the open transaction and close the session."""
         self.instance.abandon.pop(self.token, None)
         with self.busy:
             self.rollback_transaction()
@@ -178,7 +178,7 @@ class Session(FakeSnowflakeConnection):
                 self.close()
 
     def _alone(self, statement: Callable[[], T]) -> T:
-        """Run a statement that is its own transaction; DuckDB's conflicts are waited out by trying again."""
+        """Run a statement that is its own transaction. Retry it on DuckDB's conflicts."""
         attempt = 0
         while True:
             try:

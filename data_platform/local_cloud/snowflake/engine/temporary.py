@@ -1,7 +1,7 @@
-"""Temporary tables with qualified names, seen by their session only.
+"""Temporary tables with qualified names, which only their session sees.
 
-DuckDB keeps temporary tables in one catalog a session, without schemas: a table is kept there under its whole name
-and every reference to that name is pointed at it, so that it shadows a permanent table as Snowflake documents
+DuckDB has one catalog of temporary tables per session, without schemas. A temporary table is stored there under its
+whole name, and references to that name are redirected, so that it shadows a permanent table as Snowflake documents
 (https://docs.snowflake.com/en/user-guide/tables-temp-transient).
 """
 
@@ -39,7 +39,7 @@ def table_exists(session: Session, key: TableKey) -> bool:
 
 
 def point_to_temporary(node: Expr, session: Session) -> Expr:
-    """A reference to a temporary table of the session."""
+    """Redirect a reference to a temporary table of the session."""
     if not session.temporary or not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
         return node
     if not node.db and _is_common_table_expression(node):

@@ -1,6 +1,6 @@
-"""When tables were created and last altered, which DuckDB does not keep.
+"""When tables were created and last altered, which DuckDB does not record.
 
-Kept in memory: after a restart both are the time at which the database file was attached.
+Only in memory: after a restart both times are the server's start.
 """
 
 from __future__ import annotations

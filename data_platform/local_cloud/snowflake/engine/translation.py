@@ -1,5 +1,5 @@
-"""A statement's tree on its way from Snowflake's SQL to DuckDB's: `dialect`'s rewriting of it, and what depends on the
-session: its temporary tables, INFORMATION_SCHEMA as it is now.
+"""Translates a statement's tree to DuckDB's: the rules of `dialect`, and those that depend on the session's temporary
+tables and on INFORMATION_SCHEMA.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def to_duckdb(expression: Expr, session: Session) -> Expr:
 
 
 def information_schema(node: Expr, session: Session) -> Expr:
-    """A reference to INFORMATION_SCHEMA.TABLES or .COLUMNS, as a subquery over what is there now."""
+    """Replace a reference to INFORMATION_SCHEMA.TABLES or .COLUMNS by a subquery."""
     if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
         return node
     schema = node.db.upper() or (session.schema or "")

@@ -1,6 +1,6 @@
-"""The HTTP interface that Snowflake's clients speak: sign in, run a statement, keep a session alive.
+"""The HTTP interface of Snowflake: sign in, run a statement, keep a session alive.
 
-A statement's failure is always an answer with a SQL error. An HTTP 500 would make clients send it again.
+Answers each failed statement with a SQL error: after an HTTP 500, clients would send the statement again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 class Server:
     """The sessions of one local account, and the routes to them.
 
-    A request waits `answer_within_seconds` for its statement, which must be less than the client's patience: 60 s.
+    A request waits `answer_within_seconds` for its statement, which must be less than the client's time-out of 60 s.
     Snowflake's wait is 45 s (https://docs.snowflake.com/en/developer-guide/sql-api/handling-responses).
     """
 
@@ -59,7 +59,7 @@ class Server:
         self._attaching = threading.Lock()
 
     def app(self) -> Starlette:
-        """The application. It rolls back what is open and checkpoints when the server stops."""
+        """The application. Call `close` after it stops."""
         return Starlette(
             lifespan=_many_threads,
             routes=[
@@ -142,7 +142,7 @@ class Server:
         return _success(None)
 
     async def abort(self, request: Request) -> Response:
-        """Cancel what the session runs."""
+        """Cancel the session's statement."""
         if session := self._sessions.get(_token(request)):
             session.duck.interrupt()
         return _success(None)
@@ -158,7 +158,7 @@ class Server:
         return await self._answer_in_time(request_id, statement)
 
     async def query_result(self, request: Request) -> Response:
-        """The answer of a statement that an earlier request did not wait for to its end."""
+        """The answer of a statement that outlasted an earlier request."""
         request_id = request.path_params["request_id"]
         statements = self._statements.get(_token(request))
         if statements is None:
@@ -179,7 +179,7 @@ class Server:
         with session.busy:
             cursor = Cursor(session)
             try:
-                session.tell_if_aborted(text)
+                session.raise_if_abandoned(text)
                 if body.get("bindings"):
                     raise NotImplementedError("bindings (paramstyle qmark or numeric)")
                 return _success(_answer(session, cursor, cursor.run(text)))
@@ -211,7 +211,8 @@ def _answer(session: Session, cursor: Cursor, result: Result) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _many_threads(_: Starlette) -> AsyncIterator[None]:
-    """Statements that wait for a lock hold a thread each; the one that will release it must still get one."""
+    """Allow many threads: each statement that waits for a lock holds one, and the one that releases it needs one
+    too."""
     anyio.to_thread.current_default_thread_limiter().total_tokens = 400
     yield
 

@@ -1,6 +1,6 @@
 """Key-pair sign-in: checks the token that a client signs with its private key.
 
-See https://docs.snowflake.com/en/user-guide/key-pair-auth. Without a registered key every sign-in is let in.
+See https://docs.snowflake.com/en/user-guide/key-pair-auth. A server without a registered key accepts every sign-in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]
 
 
 class SignInRefused(Exception):
-    """The token is not one that the registered key signed for this user."""
+    """The registered key did not sign this token for this user."""
 
 
 class RegisteredKey:

@@ -1,6 +1,6 @@
-"""The statements of one session by the `requestId` that each was sent with. No SQL and no sessions here.
+"""The statements of one session, by the `requestId` of each.
 
-A client whose request got no answer sends it again, and Snowflake does not run the statement twice
+A client that got no answer sends its request again, and Snowflake does not run the statement twice
 (https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests).
 """
 
@@ -19,7 +19,7 @@ _KEPT_BYTES = 4 << 20
 
 
 class Statements:
-    """What one session runs, and the last answers, for a client that asks again. Only for the event loop's thread."""
+    """A session's running statements and latest answers. Use it on the event loop's thread only."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[Response]] = {}
@@ -29,9 +29,9 @@ class Statements:
         return self._tasks.get(request_id)
 
     def start(self, request_id: str, run: Callable[[], Response]) -> asyncio.Task[Response]:
-        """Run a statement in a thread, or return what runs or has run for this request already.
+        """Run a statement in a thread, or return the one that this request started before.
 
-        The statement goes on where the client does not wait for it any more.
+        The statement goes on if the client stops waiting.
         """
         if (task := self._tasks.get(request_id)) is None:
             task = self._tasks[request_id] = asyncio.create_task(run_in_threadpool(run))
@@ -39,7 +39,7 @@ class Statements:
         return task
 
     def close(self) -> None:
-        """Forget all. A statement that still runs is not kept when it ends."""
+        """Forget everything, including the answers of statements that still run."""
         self._tasks.clear()
         while self._ended:
             self._ended.popitem()[1].cancel()
@@ -50,7 +50,7 @@ class Statements:
         if request_id not in self._tasks:
             return
         self._ended[request_id] = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget, request_id)
-        # The newest stays whatever its size: its client may be about to fetch it.
+        # Always keep the newest: its client may be about to fetch it.
         while len(self._ended) > _KEPT_ANSWERS or (len(self._ended) > 1 and self._kept_bytes() > _KEPT_BYTES):
             self._forget(next(iter(self._ended)))
 

@@ -1,6 +1,6 @@
 """Results in Snowflake's wire format: Arrow batches, and JSON rows for the counts of DML.
 
-What the Python connector reads is described by its own Arrow converters; nothing here runs SQL.
+The Python connector's Arrow converters define what it reads. Nothing here runs SQL.
 """
 
 from __future__ import annotations
