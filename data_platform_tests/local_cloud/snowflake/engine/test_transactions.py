@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 from starlette.testclient import TestClient
 
@@ -16,8 +17,12 @@ from data_platform.local_cloud.snowflake.engine.instance import LocalSnowflake
 from data_platform.local_cloud.snowflake.engine.s3 import StageFiles
 from data_platform.local_cloud.snowflake.protocol.app import Server
 from data_platform_tests.end_to_end.platform import patience
-from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
-from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer
+from data_platform_tests.local_cloud.snowflake.answers import one, rows
+from data_platform_tests.servers.snowflake import SnowflakeServer
+
+pytestmark = pytest.mark.server
+
+NO_FILES = StageFiles(None, None, None, "us-east-1")
 
 
 def test_nobody_else_sees_a_transaction_before_it_commits(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:
@@ -124,19 +129,13 @@ def test_a_second_writer_waits_for_the_first_and_then_sees_its_rows(
 
 
 def test_a_writer_that_waits_too_long_gets_snowflakes_lock_error(tmp_path: Path) -> None:
-    impatient = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"), options=("--lock-timeout", "0.5"))
-    impatient.start()
-    try:
-        with impatient.connect() as first, impatient.connect() as second:
-            cursor = first.cursor()
-            cursor.execute("create schema s")
-            cursor.execute("create table s.t (id number)")
-            cursor.execute("insert into s.t values (1)")
-            cursor.execute("begin")
-            cursor.execute("delete from s.t")
-            assert refusal(second.cursor(), "delete from s.t").errno == 625
-    finally:
-        impatient.stop()
+    with serving(LocalSnowflake(tmp_path, NO_FILES, lock_timeout_seconds=0.2, memory="1GB")) as server:
+        first, second = (signed_in(server) for _ in range(2))
+        first("CREATE TABLE T (N NUMBER)")
+        first("INSERT INTO T VALUES (1)")
+        first("BEGIN")
+        first("DELETE FROM T")
+        assert second("DELETE FROM T")["code"] == "000625"
 
 
 def test_inserts_into_a_table_that_another_transaction_changes_do_not_wait(
@@ -218,10 +217,10 @@ def test_a_killed_clients_transaction_gives_way_to_others(tmp_path: Path) -> Non
 
     https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
     """
-    files = StageFiles(None, None, None, "us-east-1")
-    instance = LocalSnowflake(tmp_path, files, lock_timeout_seconds=30, memory="1GB", idle_in_transaction_seconds=0.1)
-    server = TestClient(Server(instance, None).app())
-    with closing(instance):
+    instance = LocalSnowflake(
+        tmp_path, NO_FILES, lock_timeout_seconds=30, memory="1GB", idle_in_transaction_seconds=0.1
+    )
+    with serving(instance) as server:
         killed, other = (signed_in(server) for _ in range(2))
         killed("CREATE TABLE T (N NUMBER)")
         killed("INSERT INTO T VALUES (1)")
@@ -233,6 +232,13 @@ def test_a_killed_clients_transaction_gives_way_to_others(tmp_path: Path) -> Non
         assert "rolled back" in told["message"]
         assert killed("SELECT N FROM T")["success"]
         assert other("SELECT N FROM T WHERE N = 11")["data"]["total"] == 1
+
+
+@contextmanager
+def serving(instance: LocalSnowflake) -> Iterator[TestClient]:
+    """The server in this process."""
+    with closing(instance):
+        yield TestClient(Server(instance, None).app())
 
 
 def signed_in(server: TestClient) -> Callable[[str], dict[str, Any]]:
