@@ -94,7 +94,7 @@ def _delivery(item: Ready, history: History) -> dict[str, Any]:
 def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FeedRules]:
     """The rules of every file feed, from the metadata of the raw assets. Read once for a code server's repository."""
     return tuple(
-        FeedRules.model_validate(metadata[FEED_METADATA].data)
+        FeedRules.model_validate_json(metadata[FEED_METADATA].text)
         for assets in set(repository.assets_defs_by_key.values())
         for metadata in assets.metadata_by_key.values()
         if FEED_METADATA in metadata

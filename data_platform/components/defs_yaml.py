@@ -16,8 +16,9 @@ import dagster as dg
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from data_platform.components.documents import Loader, parse
+
 Model = TypeVar("Model", bound=BaseModel)
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class DefinitionInvalid(Exception):
@@ -28,7 +29,7 @@ def load_attributes(path: Path, model: type[Model]) -> Model:
     """The attributes of a single-document `defs.yaml` as `model`. Raises DefinitionInvalid."""
     text = path.read_text(encoding="utf-8")
     try:
-        document = _document(text)
+        document = parse(text)
     except yaml.YAMLError as error:
         raise DefinitionInvalid(_syntax(path, text, error)) from None
     attributes = document.get("attributes", {}) if isinstance(document, dict) else None
@@ -57,7 +58,7 @@ def check_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
 def _model_of(path: Path) -> type[BaseModel]:
     text = path.read_text(encoding="utf-8")
     try:
-        document = _document(text)
+        document = parse(text)
     except yaml.YAMLError as error:
         raise DefinitionInvalid(_syntax(path, text, error)) from None
     name = document.get("type") if isinstance(document, dict) else None
@@ -71,26 +72,6 @@ def _model_of(path: Path) -> type[BaseModel]:
     if not (isinstance(component, type) and issubclass(component, dg.Component)):
         raise DefinitionInvalid(_at(path, text, _mark(text, ("type",)), f"{name} is not a component"))
     return component.get_model_cls() or BaseModel
-
-
-def _document(text: str) -> Any:
-    """The file's one document, as `yaml.safe_load` would have it, in half the time."""
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        return None if node is None else _value(loader, node)
-    finally:
-        loader.dispose()
-
-
-def _value(loader: Any, node: yaml.Node) -> Any:
-    if node.tag == "tag:yaml.org,2002:str":
-        return node.value
-    if node.tag == "tag:yaml.org,2002:seq":
-        return [_value(loader, item) for item in node.value]
-    if node.tag == "tag:yaml.org,2002:map" and all(key.tag == "tag:yaml.org,2002:str" for key, _ in node.value):
-        return {key.value: _value(loader, value) for key, value in node.value}
-    return loader.construct_object(node, deep=True)  # numbers, dates, merged mappings, and what is no plain data
 
 
 def _explain(path: Path, text: str, error: ValidationError, model: type[BaseModel]) -> str:
@@ -114,7 +95,7 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
 
 def _mark(text: str, loc: Sequence[Any]) -> tuple[int, int]:
     """(line, column), from 0, of the deepest node on the way to `loc` that the file holds."""
-    node = yaml.compose(text, Loader=_Loader)
+    node = yaml.compose(text, Loader=Loader)
     mark = node.start_mark if node else None
     for part in loc:
         if isinstance(node, yaml.MappingNode):

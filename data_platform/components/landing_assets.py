@@ -59,6 +59,18 @@ class Feed:
         return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]), "docs": docs}
 
 
+class AsDeclared(dg.Definitions):
+    """Definitions whose assets already link to the YAML that declares them.
+
+    Dagster adds to each asset of a component a link to the component's `defs.yaml`, and makes every asset and its step
+    a second time for it: a fifth of the time to load 2,000 feeds. A feed's assets link to the feed's own file.
+    """
+
+    def with_definition_metadata_update(self, update: Any) -> "AsDeclared":
+        """Leaves the definitions as they are."""
+        return self
+
+
 def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -> dg.Definitions:
     """One multi-asset for all feeds of a partner."""
     if not feeds:
@@ -82,7 +94,7 @@ def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -
         yield from run_landing(context, config, rules, lake=lake, landing=landing, warehouse=warehouse)
 
     arrivals = arrivals_check(rules)
-    return dg.Definitions(
+    return AsDeclared(
         assets=[land, *(_inbound_spec(feed) for feed in feeds)],
         asset_checks=[arrivals] if arrivals else [],
     )
@@ -128,7 +140,8 @@ def _raw_spec(feed: Feed) -> dg.AssetSpec:
             {
                 "dagster/column_schema": _column_schema(rules.contract),
                 "dagster/table_name": table,
-                FEED_METADATA: dg.MetadataValue.json(rules.model_dump(mode="json")),
+                # As text: Dagster would encode JSON once more to check it, which takes as long as the rest of the spec.
+                FEED_METADATA: dg.MetadataValue.text(rules.model_dump_json()),
             },
         ),
     )

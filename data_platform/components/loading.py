@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
 
+from data_platform.components.documents import cached_in
 from data_platform.components.sftp_partner import broken_definition
 
 
@@ -20,10 +21,15 @@ class Loaded(NamedTuple):
     complete: bool
 
 
-def load_components(package: Path, *, tolerant: bool) -> Loaded:
+def load_components(package: Path, *, tolerant: bool, cache: Path | None = None) -> Loaded:
     """All definitions of `defs/`. An invalid one raises, or, when `tolerant`, is replaced by an asset whose description
     is the error. Python that can't be imported and files that are not YAML always raise: Dagster can't load anything
-    beside them."""
+    beside them. `cache`: a file that keeps parsed YAML for the next load."""
+    with cached_in(cache) if cache else nullcontext():
+        return _load(package, tolerant)
+
+
+def _load(package: Path, tolerant: bool) -> Loaded:
     tree = dg.ComponentTree.for_project(package)
     tree.find_root_decl()
     try:

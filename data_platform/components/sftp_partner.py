@@ -80,9 +80,8 @@ class SftpPartner(dg.Component):
                 if settings().environment == "local":
                     raise
                 broken.append(broken_definition(["raw", partner, path.parent.name], error))
-        return dg.Definitions.merge(
-            landing_definitions(partner, self.attributes.description, feeds), dg.Definitions(assets=broken)
-        )
+        definitions = landing_definitions(partner, self.attributes.description, feeds)
+        return dg.Definitions.merge(definitions, dg.Definitions(assets=broken)) if broken else definitions
 
     def _feed(self, partner: str, path: Path, project_root: Path) -> Feed:
         attributes = load_attributes(path, FileFeedAttributes)

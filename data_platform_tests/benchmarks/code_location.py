@@ -9,6 +9,7 @@ that imports Dagster and loads definitions with nothing in them.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,13 @@ def control(options: dict[str, Any]) -> None:
 
 
 def ours(options: dict[str, Any]) -> dict[str, Any]:
-    """The platform's own composition over the project's `defs/`."""
+    """The platform's own composition over the project's `defs/`, as after a start: parsed YAML has been kept."""
+    os.environ["DATA_PLATFORM_STATE_DIR"] = options["folder"]
+    return ours_first(options)
+
+
+def ours_first(options: dict[str, Any]) -> dict[str, Any]:
+    """The same for the first time in a new state folder."""
     sys.path.insert(0, options["folder"] + "/ours")
     from data_platform.definitions import compose
 
@@ -121,7 +128,7 @@ def own_location(options: dict[str, Any]) -> None:
     defs().get_repository_def()
 
 
-_SIDES = (control, ours, single_assets, multi_assets, components, own_location)
+_SIDES = (control, ours, ours_first, single_assets, multi_assets, components, own_location)
 SIDES = {side.__name__: side for side in _SIDES}
 
 
