@@ -1,4 +1,4 @@
-"""Snowflake, through dagster-snowflake, with the platform's own arguments."""
+"""Snowflake as a resource: the platform's own sessions, and dagster-snowflake's resource for your assets."""
 
 from __future__ import annotations
 
@@ -13,63 +13,61 @@ from data_platform.environment import Settings, settings
 from data_platform.warehouse.connection import QUERY_TAG, connect, connection_arguments, limit_requests
 
 if TYPE_CHECKING:
+    from dagster_snowflake import SnowflakeResource
     from snowflake.connector import SnowflakeConnection
 
-_SIGN_IN = ("account", "user", "role", "warehouse", "database", "authenticator")
+_SHOWN = ("account", "user", "role", "warehouse", "database")
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The Snowflake account that the settings name. The private key is a path or the name of a variable here,
-    so that neither configuration nor UI can show it.
-
-    The fields are those of dagster-snowflake's resource, which `get_connection` opens. It isn't subclassed, as
-    importing it takes seconds, in every process that loads the definitions.
-    """
+    """The Snowflake account that the settings name. The fields are for people who look in Dagster's UI; the key and the
+    rest come from the settings when a session opens, so that neither configuration nor UI can show them."""
 
     account: str = Field(description="The account identifier.")
-    user: str = Field(description="The service user that signs in.")
+    user: str = Field(description="The service user that signs in, by key pair.")
     role: str = Field(description="The role of its sessions.")
-    warehouse: str = Field(description="The warehouse that statements run in.")
+    warehouse: str = Field(description="The warehouse that runs its statements.")
     database: str = Field(description="The database of the platform's schemas.")
-    authenticator: str = Field(description="How it signs in: by key pair.")
-    private_key: str | None = Field(None, description="The private key, by the name of its variable.")
-    private_key_path: str | None = Field(None, description="The private key's file.")
-    private_key_password: str | None = Field(None, description="The key's passphrase, by the name of its variable.")
-    additional_snowflake_connection_args: dict[str, Any] = Field({}, description="The connector's other arguments.")
 
     @classmethod
     def of(cls, loaded: Settings) -> WarehouseResource:
-        """The resource for these settings, which `local` may lack the endpoint of until the local cloud is
-        up."""
-        arguments = connection_arguments(loaded)
-        key = loaded.snowflake
-        secrets: dict[str, Any] = {}
-        if key.private_key is not None:
-            secrets["private_key"] = dg.EnvVar("SNOWFLAKE_PRIVATE_KEY")
-        else:
-            secrets["private_key_path"] = str(key.private_key_path)
-        if key.private_key_passphrase is not None:
-            secrets["private_key_password"] = dg.EnvVar("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE")
-        return cls(
-            **{name: arguments.pop(name) for name in _SIGN_IN},
-            **secrets,
-            additional_snowflake_connection_args=arguments,
-        )
+        """The resource for these settings. In `local` they need not know the endpoint yet."""
+        return cls(**{name: getattr(loaded.snowflake, name) for name in _SHOWN})
 
     def open(self, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
-        """A session whose statements carry this tag. The caller closes it (`with` does)."""
+        """A session whose statements have this tag. The caller closes it (`with` does). Raises SettingsError in `local`
+        when the local cloud isn't up."""
         return connect(settings(), query_tag=query_tag)
 
-    @contextmanager
-    def get_connection(self, raw_conn: bool = True) -> Iterator[Any]:
-        """A session as dagster-snowflake opens it. Raises SettingsError when the local cloud isn't up."""
-        settings().require_endpoints()
+    def dagster_snowflake(self) -> SnowflakeResource:
+        """dagster-snowflake's resource for the same account, role and key: for assets of your own that use Snowpark,
+        `snowflake.core`, or code written for that resource. Raises SettingsError as `open` does.
+
+        Importing dagster-snowflake takes seconds, so call this in an asset's body and never while definitions load.
+        """
+        loaded = settings().require_endpoints()
         from dagster_snowflake import SnowflakeResource
 
         from data_platform.warehouse.arrow_once import read_one_arrow_result
 
         read_one_arrow_result()
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        with SnowflakeResource(**fields).get_connection(raw_conn=raw_conn) as connection:
-            limit_requests(connection)
-            yield connection
+        arguments = connection_arguments(loaded)
+        fields: dict[str, Any] = {name: arguments.pop(name) for name in (*_SHOWN, "authenticator")}
+        key = loaded.snowflake
+        if key.private_key is not None:
+            fields["private_key"] = key.private_key.get_secret_value()
+        else:
+            fields["private_key_path"] = str(key.private_key_path)
+        if key.private_key_passphrase is not None:
+            fields["private_key_password"] = key.private_key_passphrase.get_secret_value()
+
+        class LimitedSnowflake(SnowflakeResource):
+            """Gives up a request that Snowflake doesn't answer, as the platform's own sessions do."""
+
+            @contextmanager
+            def get_connection(self, raw_conn: bool = True) -> Iterator[Any]:
+                with super().get_connection(raw_conn) as connection:
+                    limit_requests(connection)
+                    yield connection
+
+        return LimitedSnowflake(**fields, additional_snowflake_connection_args=arguments)

@@ -18,7 +18,7 @@ from data_platform_tests.benchmarks.feeds import write_project
 from data_platform_tests.benchmarks.runner import child, measured, result
 
 MODULE = "data_platform_tests.benchmarks.code_location"
-PARTNERS, FEEDS, SECONDS = 20, 100, 1.2
+PARTNERS, FEEDS, TIMES_BARE = 20, 100, 1.25
 _COMPONENT = """\
 import dagster as dg
 
@@ -158,8 +158,10 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
         f" assets and checks as ours {cpu['multi_assets']:.2f} s",
         ratio=cpu["components"] / cpu["ours"],
         peak_mb=own["peak_mb"],
-        target=f"<= {SECONDS} s",
-        met=cpu["ours"] <= SECONDS and own["assets"] >= 3 * tables,
+        target=f"<= {TIMES_BARE}x as many bare assets and checks",
+        met=cpu["ours"] <= TIMES_BARE * cpu["multi_assets"] and own["assets"] >= 3 * tables,
+        floor="Dagster alone, given the same assets with their columns, owners, tags and links as Python objects and no"
+        " YAML, takes 1.34 times as long as for bare ones",
         measured={"tables": tables, "importing_dagster": bare, "cpu_beyond_it": cpu, **sides},
     )
 

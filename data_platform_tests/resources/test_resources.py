@@ -46,11 +46,13 @@ def test_no_secret_stands_in_any_resource(use: Any) -> None:
         assert PLANTED not in str(type(resource).to_config_schema().as_field())
 
 
-def test_the_key_is_a_variable_s_name_or_a_path(use: Any) -> None:
-    assert WarehouseResource.of(use(DEV)).model_dump()["private_key"] == dg.EnvVar("SNOWFLAKE_PRIVATE_KEY")
-    resource = WarehouseResource.of(use(LOCAL_DEFAULTS))
-    assert resource.private_key is None
-    assert resource.private_key_path == LOCAL_DEFAULTS["SNOWFLAKE_PRIVATE_KEY_PATH"]
+def test_dagster_snowflakes_resource_signs_in_with_the_platforms_key(use: Any) -> None:
+    resource = WarehouseResource.of(use(DEV)).dagster_snowflake()
+    assert (resource.private_key, resource.private_key_password) == (PLANTED, PLANTED)
+    assert (resource.account, resource.role) == ("myorg-team", LOCAL_DEFAULTS["SNOWFLAKE_ROLE"])
+    by_path = {**DEV, "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/key.p8"}
+    by_path.pop("SNOWFLAKE_PRIVATE_KEY")
+    assert WarehouseResource.of(use(by_path)).dagster_snowflake().private_key_path == "/run/key.p8"
 
 
 def test_sessions_are_in_utc_bounded_in_time_and_commit_each_statement() -> None:
@@ -75,8 +77,8 @@ def test_resources_can_be_made_before_the_local_cloud_is_up_and_say_so_when_used
     assert isinstance(landing, LandingResource)
     with pytest.raises(SettingsError, match="data-platform up"):
         warehouse.open()
-    with pytest.raises(SettingsError, match="data-platform up"), warehouse.get_connection():
-        pass
+    with pytest.raises(SettingsError, match="data-platform up"):
+        warehouse.dagster_snowflake()
     with pytest.raises(SettingsError, match="data-platform up"):
         lake.lake()
     with pytest.raises(SettingsError, match="data-platform up"):
@@ -92,7 +94,7 @@ def test_an_asset_reaches_snowflake_and_the_buckets(use: Any, local_cloud: Mappi
     def reached(warehouse: WarehouseResource, lake: LakeResource, landing: LandingResource) -> None:
         with warehouse.open(query_tag="dagster run=1") as connection:
             seen["own"] = connection.cursor().execute("SELECT 1").fetchone()
-        with warehouse.get_connection() as connection:
+        with warehouse.dagster_snowflake().get_connection() as connection:
             seen["dagster-snowflake"] = connection.cursor().execute("SELECT CURRENT_DATABASE()").fetchone()
         lake.lake().store.put("probe", b"lake")
         seen["lake"] = bytes(lake.lake().store.get("probe").bytes())

@@ -44,7 +44,7 @@ def opening(
     settings = Settings.from_environment({**LOCAL_ENDPOINTS, **server.environment()})
     monkeypatch.setattr("data_platform.resources.snowflake.settings", lambda: settings)
     warehouse = WarehouseResource.of(settings)
-    return warehouse.open() if request.param == "our own" else warehouse.get_connection()
+    return warehouse.open() if request.param == "our own" else warehouse.dagster_snowflake().get_connection()
 
 
 SIGNS_IN_WATCHED = """
