@@ -6,11 +6,12 @@ zip's directory, Parquet, Excel) is spooled to a temporary file on the local dis
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import tempfile
 import zipfile
 import zlib
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.feed import FeedRules
@@ -75,47 +76,30 @@ class _Limited:
 
 
 class _Gunzip:
-    """The content of a gzip file of one or more members."""
+    """The content of a gzip file of one or more members, whose faults are DeliveryUnreadable."""
 
-    def __init__(self, inner: Readable, subject: str) -> None:
-        self._inner, self._subject = inner, subject
-        self._member = zlib.decompressobj(wbits=31)
-        self._rest, self._started = b"", False
+    def __init__(self, delivered: Delivered, subject: str) -> None:
+        self._delivered, self._subject = delivered, subject
+        self._file = gzip.GzipFile(fileobj=cast(IO[bytes], delivered))
 
     def read(self, size: int, /) -> bytes:
-        pieces, wanted = [], size
-        while wanted > 0:
-            piece = self._piece(wanted)
-            if piece is None:
-                break
-            pieces.append(piece)
-            wanted -= len(piece)
-        return b"".join(pieces)
-
-    def _piece(self, size: int) -> bytes | None:
-        if self._member.eof:
-            # Zeros may pad a member to a block of tape.
-            self._rest = self._member.unused_data.lstrip(b"\0")
-            while not self._rest and (more := self._inner.read(_PIECE)):
-                self._rest = more.lstrip(b"\0")
-            if not self._rest:
-                return None
-            self._member = zlib.decompressobj(wbits=31)
-        packed = self._rest or self._inner.read(_PIECE)
-        self._rest = b""
-        if not packed:
-            what = "is cut off" if self._started else "is empty"
-            raise DeliveryUnreadable(f"{self._subject}: the gzip file {what}; ask the partner to send it again")
-        self._started = True
         try:
-            data = self._member.decompress(packed, size)
-        except zlib.error as error:
-            raise DeliveryUnreadable(
-                f"{self._subject}: not a sound gzip file ({error}); ask the partner to send it again, or change the"
-                " feed's compression"
-            ) from None
-        self._rest = self._member.unconsumed_tail
+            data = self._file.read(size)
+        except (zlib.error, gzip.BadGzipFile) as error:
+            if self._delivered.size > 1:  # a lone byte can't be told from a header that is cut off
+                raise DeliveryUnreadable(
+                    f"{self._subject}: not a sound gzip file ({error}); ask the partner to send it again, or change the"
+                    " feed's compression"
+                ) from None
+            raise self._incomplete("is cut off") from None
+        except EOFError:
+            raise self._incomplete("is cut off") from None
+        if not data and not self._delivered.size:
+            raise self._incomplete("is empty")
         return data
+
+    def _incomplete(self, what: str) -> DeliveryUnreadable:
+        return DeliveryUnreadable(f"{self._subject}: the gzip file {what}; ask the partner to send it again")
 
 
 def decoded(delivered: Delivered, rules: FeedRules, subject: str) -> Readable:

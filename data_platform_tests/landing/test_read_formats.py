@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -247,4 +248,16 @@ def test_a_sheet_with_a_stray_cell_far_away_is_refused_before_it_takes_the_memor
     sheet.write(1_048_575, 16_383, "stray")
     book.close()
     with pytest.raises(DeliveryUnreadable, match="reaches to row 1048576 and column 16384"):
+        read(file.getvalue(), "excel")
+
+
+def test_a_workbook_whose_xml_declares_entities_is_refused() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook([["meter_id"]]))) as sound, zipfile.ZipFile(file, "w") as spoiled:
+        for name in sound.namelist():
+            content = sound.read(name)
+            if name.startswith("xl/worksheets/"):
+                content = content.replace(b"<worksheet", b'<!DOCTYPE x [<!ENTITY a "a">]><worksheet', 1)
+            spoiled.writestr(name, content)
+    with pytest.raises(DeliveryUnreadable, match=r"not a workbook that can be read \(it declares a document type\)"):
         read(file.getvalue(), "excel")

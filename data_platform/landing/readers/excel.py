@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Any
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 import python_calamine as calamine
@@ -81,7 +82,7 @@ def _sheet(spool: IO[bytes], format: ExcelFormat, subject: str) -> Iterator[tupl
         errors = error_cells(spool, name, subject)
         sheet = workbook.get_sheet_by_name(name)
         rows = sheet.to_python(skip_empty_area=False)
-    except (calamine.CalamineError, calamine.PasswordError, zipfile.BadZipFile, OSError) as error:
+    except (calamine.CalamineError, calamine.PasswordError, zipfile.BadZipFile, OSError, ExpatError) as error:
         raise DeliveryUnreadable(
             f"{subject}: not a workbook that can be read ({error}); ask the partner to send it again"
         ) from None
