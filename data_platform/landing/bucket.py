@@ -1,13 +1,14 @@
 """The landing bucket: its layout, and version-exact reads, copies and deletes.
 
-Listing goes through obstore (20 times less CPU a key than boto3); whatever must name one version of an object goes
-through boto3, as obstore's interface has no versions. Deleting names the version, always: a delete without one
-would hide bytes that the partner put there in the meantime.
+obstore does what it can (for a tenth of boto3's CPU, or less); boto3 does the rest: listing, copying and deleting one
+version of an object, and keys that obstore refuses. Deleting always names the version: a delete without one would hide
+bytes that the partner put there in the meantime.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
@@ -18,10 +19,14 @@ from data_platform.landing.delivery import Delivery, DeliveryGone
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CopySourceTypeDef
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, ObjectIdentifierTypeDef
     from obstore.store import ObjectStore
 
 INBOUND = "inbound/"
+_REFUSED = (InvalidPathError, ValueError)
+"""What obstore raises for a key that S3 takes and it doesn't: `a//b`, or one with a line break."""
+_CHUNK = 2**20
+_DELETES_AT_ONCE = 1_000
 _LARGEST_COPY = 5 * 10**9
 """S3 copies objects of up to 5 GB in one request; larger ones go in parts, by boto3's transfer manager."""
 
@@ -57,7 +62,7 @@ def landed_at(token: str) -> datetime:
 
 
 class LandingBucket:
-    """One versioned bucket that partners deliver to. `store` lists it, `client` does what names a version."""
+    """One versioned bucket that partners deliver to."""
 
     def __init__(self, store: ObjectStore, client: S3Client, name: str) -> None:
         self._store = store
@@ -74,8 +79,7 @@ class LandingBucket:
                 ]
                 yield found
                 last = found[-1].key if found else last
-        except (InvalidPathError, ValueError):  # met in a page, or the one to begin after
-            # A name that S3 takes and obstore doesn't (`a//b`, one with a line break) must not hide all the others.
+        except _REFUSED:  # met in a page, or the one to begin after: it must not hide all the others
             yield from self._any_pages(last, prefix)
 
     def _any_pages(self, start_after: str | None, prefix: str) -> Iterator[list[Pending]]:
@@ -94,9 +98,18 @@ class LandingBucket:
     def current(self, key: str) -> Delivery | None:
         """The current version of an object, or None where there is none."""
         try:
+            found = self._store.head(key)
+        except FileNotFoundError:
+            return None
+        except _REFUSED:
+            return self._current(key)
+        return Delivery(key, found["version"] or "null", found["e_tag"] or "", found["size"], found["last_modified"])
+
+    def _current(self, key: str) -> Delivery | None:
+        try:
             head = self._client.head_object(Bucket=self.name, Key=key)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            if _is_missing(error):
                 return None
             raise
         return Delivery(key, head.get("VersionId", "null"), head["ETag"], head["ContentLength"], head["LastModified"])
@@ -123,40 +136,74 @@ class LandingBucket:
     def open(self, delivery: Delivery) -> BinaryIO:
         """The bytes of exactly that version, to be read once from start to end. Raises DeliveryGone."""
         try:
-            response = self._client.get_object(Bucket=self.name, Key=delivery.key, VersionId=delivery.version_id)
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                raise DeliveryGone(f"{delivery.key}, version {delivery.version_id}, is gone") from None
-            raise
-        return cast(BinaryIO, response["Body"])
+            found = self._store.get(delivery.key, options={"version": delivery.version_id})
+            return io.BufferedReader(_Chunks(found.stream(_CHUNK)))
+        except FileNotFoundError:
+            pass
+        except _REFUSED:
+            try:
+                response = self._client.get_object(Bucket=self.name, Key=delivery.key, VersionId=delivery.version_id)
+                return cast(BinaryIO, response["Body"])
+            except ClientError as error:
+                if not _is_missing(error):
+                    raise
+        raise DeliveryGone(f"{delivery.key}, version {delivery.version_id}, is gone")
 
     def put(self, key: str, body: bytes) -> None:
         """Writes a small object, of JSON."""
-        self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+        try:
+            self._store.put(key, body, attributes={"Content-Type": "application/json"})
+        except _REFUSED:
+            self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
 
-    def move(self, delivery: Delivery, to_key: str) -> None:
-        """Copies exactly that version to `to_key`, then deletes exactly that version. Safe to do again: a version
-        that is gone counts as moved."""
-        source: CopySourceTypeDef = {
-            "Bucket": self.name,
-            "Key": delivery.key,
-            "VersionId": delivery.version_id,
-        }
+    def copy(self, delivery: Delivery, to_key: str) -> None:
+        """Copies exactly that version to `to_key`. A version that is gone was copied before it was deleted."""
+        source: CopySourceTypeDef = {"Bucket": self.name, "Key": delivery.key, "VersionId": delivery.version_id}
         try:
             if delivery.size <= _LARGEST_COPY:
                 self._client.copy_object(CopySource=source, Bucket=self.name, Key=to_key)
             else:
                 self._client.copy(CopySource=source, Bucket=self.name, Key=to_key, SourceClient=self._client)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            if not _is_missing(error):
                 raise
-            return
-        self.delete(delivery)
 
-    def delete(self, delivery: Delivery) -> None:
-        """Deletes exactly that version."""
-        self._client.delete_object(Bucket=self.name, Key=delivery.key, VersionId=delivery.version_id)
+    def delete(self, *deliveries: Delivery) -> None:
+        """Deletes exactly those versions, a thousand in a request; one that is gone is no error."""
+        for start in range(0, len(deliveries), _DELETES_AT_ONCE):
+            part = deliveries[start : start + _DELETES_AT_ONCE]
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": one.key, "VersionId": one.version_id} for one in part]
+            answer = self._client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
+            if refused := answer.get("Errors"):
+                first = refused[0]
+                raise OSError(
+                    f"S3 did not delete {len(refused)} of {len(part)} settled files, the first of them"
+                    f" {first.get('Key')}: {first.get('Code')}: {first.get('Message')}; the next run tries again"
+                )
 
     def copy_back(self, from_key: str, to_key: str) -> None:
         """Puts an archived or quarantined file into inbound again, as a new version: a replay."""
         self._client.copy(CopySource={"Bucket": self.name, "Key": from_key}, Bucket=self.name, Key=to_key)
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks of bytes as a file."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        taken = self._rest[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._rest = self._rest[len(taken) :]
+        return len(taken)
+
+
+def _is_missing(error: ClientError) -> bool:
+    return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] == 404)

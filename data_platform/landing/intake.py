@@ -21,7 +21,7 @@ from data_platform.landing.accept import Accepted, accept, evolved_contract
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import Delivery, DeliveryGone
 from data_platform.landing.feed import FeedRules
-from data_platform.landing.settle import settle
+from data_platform.landing.settle import archive
 from data_platform.landing.versions import Requested, Work, versions
 from data_platform.warehouse import feed_history, ledger
 from data_platform.warehouse.describe import count_rows
@@ -119,11 +119,15 @@ class Intake:
         return result
 
     def settle(self, result: IntakeResult) -> None:
-        """Writes the receipts of what was taken in, and moves the files out of inbound."""
+        """Writes the receipts of what was taken in, and moves the files out of inbound: those that were copied are
+        deleted, even where others could not be, whose error is raised then."""
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
-            list(pool.map(lambda row: self._settle(row, result.companions[row.delivery_id]), result.receipts))
-        if result.receipts:
-            self._progress(f"{self.rules.feed}: settled {len(result.receipts)} files")
+            done = [pool.submit(self._archive, row, result) for row in result.receipts]
+        self._bucket.delete(*(version for one in done if one.exception() is None for version in one.result()))
+        for one in done:
+            one.result()
+        if done:
+            self._progress(f"{self.rules.feed}: settled {len(done)} files")
 
     def reload(self, partition: str | None) -> IntakeResult:
         """Puts the committed extracts of a partition (None: of the feed) into the table again, as the ledger says that
@@ -271,8 +275,8 @@ class Intake:
             extract_id=one.manifest.extract_id if one.manifest and status == "loaded" else None,
         )
 
-    def _settle(self, receipt: DeliveryRow, companion: Delivery | None) -> None:
-        settle(receipt, self._bucket, self._lake.store, companion=companion)
+    def _archive(self, receipt: DeliveryRow, result: IntakeResult) -> list[Delivery]:
+        return archive(receipt, self._bucket, self._lake.store, companion=result.companions[receipt.delivery_id])
 
 
 def _settlement_again(row: DeliveryRow) -> Settlement:

@@ -1,7 +1,7 @@
-"""Settling a delivery once its outcome is committed: receipts, then the move out of inbound.
+"""What a partner gets and keeps once a delivery's outcome is committed: its receipt, and its file in the archive.
 
-Every step can be done again. The order makes a kill harmless: as long as the file stands in inbound the next tick
-takes it up again, and the ledger row, committed with the rows, says that only the rest is left to do.
+Every step can be repeated. The order makes a kill harmless: as long as the file is in inbound, the next tick takes it
+up again, and the ledger row, committed with the rows, says that only the rest is left to do.
 """
 
 from __future__ import annotations
@@ -22,20 +22,23 @@ _KEY_BYTES = 1_024
 """The longest key that S3 takes, in UTF-8 (docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html)."""
 
 
-def settle(
+def archive(
     receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore, *, companion: Delivery | None = None
-) -> None:
-    """Writes the receipt to the lake and to the partner's receipts, and moves the file (and its manifest or
-    trigger) to archive, or to quarantine with the reason in the receipt beside it. Of the manifest exactly the version
-    that was read goes, with those before it: a newer one is that of a newer file."""
+) -> list[Delivery]:
+    """Writes the receipt to the lake and to the partner's receipts, and copies the file (and its manifest or trigger)
+    to the archive, or to quarantine, where the receipt gives the reason. Returns the versions to delete now; of the
+    manifest, the version that was read and those before it: a newer one belongs to a newer file."""
     body = receipt_json(receipt)
     lake_store.put(f"receipts/{receipt.partner}/{receipt.delivery_id}.json", body)
     bucket.put(_key(f"receipts/{receipt.partner}/", receipt.file_name, f".{receipt.delivery_id[:8]}.json"), body)
-    bucket.move(_delivery(receipt), settled_key(receipt))
+    settled = [_delivery(receipt)]
+    bucket.copy(settled[0], settled_key(receipt))
     if companion is not None:
         folder = settled_key(receipt).rsplit("/", 1)[0]
         for version in (*bucket.older_versions(companion), companion):
-            bucket.move(version, _key(f"{folder}/", companion.key.rsplit("/", 1)[-1]))
+            bucket.copy(version, _key(f"{folder}/", companion.key.rsplit("/", 1)[-1]))
+            settled.append(version)
+    return settled
 
 
 def receipt_json(receipt: DeliveryRow) -> bytes:
@@ -50,8 +53,8 @@ def settled_key(receipt: DeliveryRow) -> str:
 
 
 def report_unmatched(bucket: LandingBucket, pending: Pending, reason: str) -> bool:
-    """Tells the partner once, by a file in its receipts, that no feed takes a file; the file stays where it is.
-    Returns whether this was the first time (False too for a file outside every partner's folder)."""
+    """Tells the partner once, in its receipts, that no feed takes a file; the file stays where it is. Returns whether
+    this was the first time (False too for a file outside every partner's folder)."""
     if pending.key.count("/") < 2:
         return False
     upload = pending.etag.strip(chr(34))[:8]

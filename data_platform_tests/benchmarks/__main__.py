@@ -27,6 +27,7 @@ from data_platform_tests.benchmarks import (
     packing,
     per_table,
     push_to_run,
+    small_file,
     whole_path,
 )
 from data_platform_tests.benchmarks.runner import ROOT
@@ -62,6 +63,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "code_location": code_location.run,
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,
+    "small_file": small_file.run,
     "packing": packing.run,
     "push_to_run": push_to_run.run,
     "whole_path": whole_path.run,

@@ -12,7 +12,7 @@ from data_platform_tests.benchmarks.runner import SideFailed, measured
 from data_platform_tests.end_to_end.platform import patience
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "floor", "measured"}
-SERVERS = {"per_table", "push_to_run"}
+SERVERS = {"per_table", "push_to_run", "small_file"}
 SHOWN_SECONDS = 60
 """From a push until the UI shows the new code: six times what it takes, so that a step that stalls is seen here."""
 

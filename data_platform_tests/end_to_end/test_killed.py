@@ -49,13 +49,13 @@ def tick(point):
     elif point == "before Dagster is told of the checks":
         landing_run._key = die
     elif point == "before the receipts":
-        intake.settle = die
+        intake.archive = die
     elif point == "before the move":
-        LandingBucket.move = die
+        LandingBucket.copy = die
     elif point == "within the move":
         LandingBucket.delete = die
     elif point == "after one of the moves":
-        LandingBucket.move = then_die(LandingBucket.move)
+        LandingBucket.copy = then_die(LandingBucket.copy)
     landing_history.BACK_OFF = timedelta(0)  # a killed run counts as failed: its files rest for 30 s otherwise
     location = CodeLocation()
     done = drain(location, landing_bucket(settings()), on_wait=lambda files: None, on_run=lambda files, run: None)

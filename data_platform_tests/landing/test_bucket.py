@@ -42,17 +42,34 @@ def test_a_name_that_obstore_refuses_hides_no_other_file(bucket: LandingBucket, 
     assert [pending.file_name for pending in after] == names[names.index(odd) + 1 :]
 
 
-def test_exactly_one_version_is_moved_however_often(bucket: LandingBucket) -> None:
+def test_exactly_one_version_is_copied_and_deleted_however_often(bucket: LandingBucket) -> None:
     key, moved = "inbound/odd/m.csv", f"archive/odd/{uuid.uuid4().hex}/m.csv"
     bucket.put(key, b"old")
     old = bucket.current(key)
     bucket.put(key, b"new")
     assert old is not None
     for _ in range(2):
-        bucket.move(old, moved)
+        bucket.copy(old, moved)
+        bucket.delete(old)
     archived, new = bucket.current(moved), bucket.current(key)
     assert archived is not None and new is not None
     assert (bucket.open(archived).read(), bucket.open(new).read()) == (b"old", b"new")
     assert bucket.older_versions(new) == []
     with pytest.raises(DeliveryGone):
         bucket.open(old)
+
+
+@pytest.mark.parametrize("name", ["é ü%20+.csv", "a//b.csv"])
+def test_any_name_is_read_as_the_version_that_is_there(bucket: LandingBucket, name: str) -> None:
+    key = f"inbound/odd/{name}"
+    body = bytes(range(256)) * 9_000  # more than a chunk
+    bucket.put(key, body)
+    current = bucket.current(key)
+    assert current is not None
+    assert (current.size, bucket.open(current).read()) == (len(body), body)
+    (listed,) = [one for page in bucket.pages(prefix="inbound/odd/") for one in page]
+    assert (listed.key, listed.etag, listed.size) == (key, current.etag, current.size)
+    bucket.delete(current)
+    assert bucket.current(key) is None
+    with pytest.raises(DeliveryGone):
+        bucket.open(current)

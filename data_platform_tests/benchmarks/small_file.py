@@ -1,0 +1,136 @@
+"""What a partner's small file costs the client: read, extract, load, receipt, archive. CPU of our process per file.
+
+Ours takes in and settles 200 files of one feed, as one run does, with the local cloud in other processes. The peer is
+boto3 making the bare calls that move a file, in the same way and as many threads: get it, put a receipt, copy the exact
+version, delete it. Imports and connections are made, and one file is taken in, before the clock starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from data_platform_tests.benchmarks import runner
+
+NAME = "small_file"
+FILES, QUICK_FILES = 200, 3
+CPU_MS = 15
+_BODY = b"id,flow\n" + b"".join(b"PM-%07d,%d\n" % (at, at % 500) for at in range(100))
+_COLUMNS = [{"name": "id", "type": "string", "nullable": False}, {"name": "flow", "type": "int32"}]
+
+
+def _bucket(settings: Any) -> Any:
+    from data_platform.lake.store import open_bucket
+    from data_platform.landing.bucket import LandingBucket
+    from data_platform.resources.lake import s3_client
+
+    name = settings.landing_bucket
+    return LandingBucket(open_bucket(settings, name), s3_client(settings), name)
+
+
+def _per_file(work: Callable[[int], Any], files: int) -> dict[str, Any]:
+    began = time.process_time()
+    work(files)
+    return {"cpu_ms_per_file": (time.process_time() - began) * 1000 / files}
+
+
+def _ours(options: dict[str, Any]) -> dict[str, Any]:
+    from data_platform.environment import Settings
+    from data_platform.lake.extracts import Lake
+    from data_platform.lake.store import open_bucket
+    from data_platform.landing.feed import FeedRules
+    from data_platform.landing.intake import Intake
+    from data_platform.landing.versions import Requested
+    from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.platform import ensure_platform
+
+    settings = Settings.from_environment(options["environment"])
+    with connect(settings) as connection:
+        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket)
+    contract: Any = {"columns": _COLUMNS}
+    rules = FeedRules.of({"partner": "small", "name": "f", "pattern": r".*\.csv", "contract": contract})
+    bucket = _bucket(settings)
+    intake = Intake(
+        rules,
+        bucket=bucket,
+        lake=Lake(open_bucket(settings, settings.lake_bucket)),
+        connect=lambda: connect(settings),
+        database=settings.snowflake.database,
+        run_id=None,
+    )
+
+    def take_in(keys: list[str]) -> None:
+        result = intake.take_in([Requested(key) for key in keys])
+        intake.settle(result)
+        if result.outcomes["loaded"] != len(keys):
+            raise RuntimeError(f"{result.outcomes} of {len(keys)} files")
+
+    keys = [f"inbound/small/{at}.csv" for at in range(options["files"] + 1)]
+    for at, key in enumerate(keys):
+        bucket.put(key, _BODY + b"PM-%d,1\n" % at)
+    take_in(keys[:1])
+    return _per_file(lambda files: take_in(keys[1:]), options["files"])
+
+
+def _boto3(options: dict[str, Any]) -> dict[str, Any]:
+    from data_platform.environment import Settings
+    from data_platform.resources.lake import s3_client
+
+    settings = Settings.from_environment(options["environment"])
+    client, bucket = s3_client(settings), settings.landing_bucket
+
+    def move(at: int) -> None:
+        key = f"inbound/peer/{at}.csv"
+        found = client.get_object(Bucket=bucket, Key=key)
+        found["Body"].read()
+        client.put_object(Bucket=bucket, Key=f"receipts/peer/{at}.json", Body=b"{}")
+        version = found["VersionId"]
+        source: Any = {"Bucket": bucket, "Key": key, "VersionId": version}
+        client.copy_object(CopySource=source, Bucket=bucket, Key=f"archive/peer/{at}.csv")
+        client.delete_object(Bucket=bucket, Key=key, VersionId=version)
+
+    for at in range(options["files"] + 1):
+        client.put_object(Bucket=bucket, Key=f"inbound/peer/{at}.csv", Body=_BODY)
+    move(options["files"])
+
+    def move_all(files: int) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(move, range(files)))
+
+    return _per_file(move_all, options["files"])
+
+
+SIDES = {"ours": _ours, "boto3": _boto3}
+
+
+def run(options: dict[str, Any]) -> dict[str, Any]:
+    """Options: `folder` to work in, `quick`."""
+    from data_platform_tests.servers.local_cloud import private_cloud
+
+    files = QUICK_FILES if options.get("quick") else FILES
+    cloud = private_cloud(Path(options["folder"]) / "small-file")
+    try:
+        given = {"environment": dict(cloud.up()), "files": files}
+        own = runner.measured(__name__, "ours", given)
+        boto3 = runner.measured(__name__, "boto3", given)
+    finally:
+        cloud.down()
+    ours, peer = own["cpu_ms_per_file"], boto3["cpu_ms_per_file"]
+    return runner.result(
+        NAME,
+        f"a file of {len(_BODY) / 1000:.0f} kB, from inbound to receipt and archive, {files} in a run",
+        ours=f"{ours:.1f} ms client CPU",
+        peer=f"boto3's bare get, put, copy and delete {peer:.1f} ms",
+        ratio=peer / ours,
+        peak_mb=own["peak_mb"],
+        target=f"<= {CPU_MS} ms client CPU",
+        met=ours <= CPU_MS,
+        measured={"ours": own, "boto3": boto3, "files": files},
+    )
+
+
+if __name__ == "__main__":
+    runner.child(SIDES)
