@@ -17,7 +17,7 @@ from data_platform.landing.feed import FeedRules
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-    from data_platform.landing.intake import IntakeResult
+    from data_platform.landing.result import IntakeResult
 
 CONTRACT = "contract"
 DELIVERIES = "deliveries"

@@ -25,7 +25,7 @@ from data_platform.runs.usage import usage_metadata
 from data_platform.warehouse.preview import preview
 
 if TYPE_CHECKING:
-    from data_platform.landing.intake import IntakeResult
+    from data_platform.landing.result import IntakeResult
     from data_platform.landing.versions import Requested
 
 FEED_METADATA = "data_platform/feed"

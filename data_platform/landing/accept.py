@@ -1,8 +1,7 @@
-"""One delivery to one extract: read, hold against the contract, the limit and the manifest; or say why not.
+"""Reads one delivery into one extract, checked against its contract, reject limit and manifest.
 
-Nothing is committed here that can't be done again: the extract's id follows from the delivery and the contract, so that
-a retry finds what an earlier try has committed, and a contract that was mended meanwhile is given its chance. What
-becomes of the rows in the warehouse is decided later, by `warehouse.load`.
+Everything here can be repeated: the extract's id follows from the delivery and the contract, so that a retry finds an
+earlier try's extract, and a corrected contract makes a new one. `warehouse.load` decides later about the rows.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from data_platform.landing.read import DeliveryReader
 
 _REJECTS_KEPT = 100_000
 _REJECT_BYTES_KEPT = 32 * 2**20
-"""Of a delivery that is past its limit: enough to see what is wrong with it, in memory until that is known."""
+"""The rejects kept of a delivery past its limit: enough to see what is wrong. They are in memory until then."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What reading a delivery came to. `manifest` commits its rows and rejects (only rejects, where `reason` says why
-    it is to be quarantined; None where there is nothing to keep, or where `seen` knew the content)."""
+    """A delivery that was read. `manifest` commits its rows and rejects: only rejects where `reason` says why it is
+    quarantined; None where there is nothing to keep, or where the content is loaded already (`repeated`)."""
 
     delivery: Delivery
     contract: Contract
@@ -53,9 +52,8 @@ def accept(
     companion: Delivery | None = None,
     seen: Callable[[str], bool] = lambda sha256: False,
 ) -> Accepted:
-    """Reads a delivery into an extract. `seen` says whether content of that SHA-256 is loaded already. A delivery that
-    can't be accepted comes back with its reason; what is raised is somebody else's fault (network, storage), or
-    DeliveryGone."""
+    """Reads a delivery into an extract. `seen` says whether content with that SHA-256 is loaded already. A delivery
+    that can't be accepted is returned with its reason. Raises DeliveryGone, and errors of the network or storage."""
     key = ExtractKey(rules.partner, rules.name, extract_id(delivery, rules.contract), partition)
     committed = lake.read_manifest(key)
     if committed is not None:
@@ -138,7 +136,7 @@ def _position(delivery: Delivery, reader: DeliveryReader, problem: str | None) -
 
 
 def _from_manifest(delivery: Delivery, contract: Contract, manifest: Manifest) -> Accepted:
-    """What an earlier try committed."""
+    """The outcome of an earlier try, from the manifest that it committed."""
     position = manifest.position_to
     return Accepted(
         delivery,
@@ -152,7 +150,7 @@ def _from_manifest(delivery: Delivery, contract: Contract, manifest: Manifest) -
 
 
 def evolved_contract(contract: Contract, manifest: Manifest) -> Contract:
-    """The contract with the columns that an extract has besides (drift policy `evolve`)."""
+    """The contract with the columns that drift added to an extract (drift policy `evolve`)."""
     known = {column.name for column in contract.columns}
     added = tuple(
         column.name for column in manifest.columns if column.name not in known and not column.name.startswith("_")
@@ -170,7 +168,7 @@ def _renamed(rejects: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _disagreement(body: bytes, name: str, reader: DeliveryReader) -> str | None:
-    """Where the file differs from what its manifest states. Raises ContractViolation for a manifest that is none."""
+    """How the file differs from its manifest, or None. Raises ContractViolation for a manifest that is no object."""
     try:
         given = json.loads(body).items()
     except (ValueError, AttributeError, RecursionError):

@@ -1,6 +1,6 @@
-"""What reading yields: the rows that keep the contract and, apart from them, every row that doesn't.
+"""Chunks of a delivery: its valid rows and, apart from them, its rejects.
 
-The bookkeeping that `rows read = rows loaded + rejects` rests on is here; no formats, no conversion rules.
+The accounting behind `rows read = rows loaded + rejects` is here; formats and conversion rules are not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REJECT_SCHEMA = pa.schema(_REJECT_FIELDS)
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive records of a delivery: `batch` of the contract's columns and `_record_number`, `rejects` of
-    REJECT_SCHEMA, one a bad record. Both in the file's order."""
+    REJECT_SCHEMA, one per bad record. Both are in the file's order."""
 
     batch: pa.RecordBatch
     rejects: pa.RecordBatch
@@ -54,8 +54,8 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One bad record. `column` is the first broken one, in the contract's order; None when the record as a whole
-    is broken. `reason` tells of every broken column."""
+    """One bad record. `column` is the first invalid one, in the contract's order; None when the whole record is
+    broken. `reason` names every invalid column."""
 
     record_number: int
     column: str | None
@@ -65,7 +65,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A column's values, and for each row whose value breaks its rule the reason."""
+    """A column's values, and the reason for each row whose value is invalid."""
 
     array: Array
     bad: Mapping[int, str]
@@ -77,7 +77,7 @@ def batch_schema(contract: Contract) -> pa.Schema:
 
 
 def bounded(text: str) -> str:
-    """The record's text as a reject keeps it: the first 10,000 characters and how many were left off."""
+    """The record's text as a reject keeps it: the first 10,000 characters, and how many more there are."""
     if len(text) <= RAW_TEXT_LIMIT:
         return text
     return f"{text[:RAW_TEXT_LIMIT]}… ({len(text) - RAW_TEXT_LIMIT} more characters)"
@@ -97,8 +97,8 @@ def assemble(
     raw_text: Callable[[int], str],
     broken: Sequence[Reject] = (),
 ) -> Chunk:
-    """Parts rows into good and bad. `columns` are in the contract's order and `record_numbers` has one number a
-    row; `raw_text` gives a row's text as delivered; `broken` are records that have no row."""
+    """Separates valid rows from rejects. `columns` are in the contract's order and `record_numbers` has one number per
+    row; `raw_text` returns a row's text as delivered; `broken` are records that have no row."""
     faults: dict[int, list[tuple[str, str]]] = {}
     for column, converted in zip(contract.columns, columns, strict=True):
         bad = dict(converted.bad)

@@ -1,7 +1,7 @@
-"""From the bytes as delivered to the bytes of the feed's format: hashing, gzip, zip, and limits against bombs.
+"""Unpacks the delivered bytes to those of the feed's format: hashing, gzip, zip, and limits against bombs.
 
-Encodings of text are in `text.py`. Everything here reads a stream once and forward; what needs random access (a
-zip's directory, Parquet, Excel) is spooled to a temporary file on the local disk.
+Encodings of text are in `text.py`. Streams are read once and forward; formats that need random access (zip, Parquet,
+Excel) are spooled to a temporary file on the local disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.text import Readable
 
-# Text compresses 5 to 30 times; beyond this, once it is large, a file is a bomb.
+# Text compresses 5 to 30 times; a large file with a higher ratio than this is a bomb.
 MAX_RATIO = 200
 RATIO_FROM_BYTES = 64 * 2**20
 _PIECE = 1 << 20
@@ -64,8 +64,8 @@ class _Limited:
         self._size += len(data)
         if self._size > self._most:
             raise DeliveryUnreadable(
-                f"{self._subject}: decoded it is more than {self._most} bytes; if that is right, raise the feed's"
-                " max_decoded_bytes"
+                f"{self._subject}: the decoded file is more than {self._most} bytes; if that is expected, raise the"
+                " feed's max_decoded_bytes"
             )
         if self._size > RATIO_FROM_BYTES and self._size > MAX_RATIO * self._delivered.size:
             raise DeliveryUnreadable(
@@ -88,7 +88,7 @@ class _Gunzip:
         except (zlib.error, gzip.BadGzipFile) as error:
             if self._delivered.size > 1:  # a lone byte can't be told from a header that is cut off
                 raise DeliveryUnreadable(
-                    f"{self._subject}: not a sound gzip file ({error}); ask the partner to send it again, or change the"
+                    f"{self._subject}: not a valid gzip file ({error}); ask the partner to send it again, or change the"
                     " feed's compression"
                 ) from None
             raise self._incomplete("is cut off") from None
@@ -150,12 +150,14 @@ def _unzipped(delivered: Delivered, rules: FeedRules, subject: str) -> Readable:
             raise DeliveryUnreadable(f"{subject}: the zip holds {len(members)} files ({named}); expected exactly one")
         (member,) = members
         if "/" in member.filename or "\\" in member.filename:
-            raise DeliveryUnreadable(f"{subject}: the zip's file lies in a folder: {member.filename}; expected none")
+            raise DeliveryUnreadable(
+                f"{subject}: the zip's file is in a folder: {member.filename}; expected it at the top"
+            )
         if member.flag_bits & 0x1:
             raise DeliveryUnreadable(f"{subject}: the zip is encrypted; ask the partner to send it without password")
         return _Member(archive.open(member), subject)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise DeliveryUnreadable(
-            f"{subject}: not a sound zip file ({error}); ask the partner to send it again, or change the feed's"
+            f"{subject}: not a valid zip file ({error}); ask the partner to send it again, or change the feed's"
             " compression"
         ) from None

@@ -1,4 +1,4 @@
-"""What a delivery is, and why one can't be accepted. Plain data; no I/O. Outcomes: `warehouse.settlement`.
+"""A delivery, and the errors of one that can't be accepted. Plain data; no I/O. Outcomes: `warehouse.settlement`.
 
 A delivery is one version of one file that a partner dropped, identified by (key, version id, etag).
 """
@@ -19,7 +19,7 @@ class DeliveryGone(Exception):
 
 
 class DeliveryUnreadable(LandingError):
-    """The bytes are not what the feed's format, encoding or compression says."""
+    """The bytes don't match the feed's format, encoding or compression."""
 
 
 class ContractViolation(LandingError):

@@ -1,4 +1,4 @@
-"""Which column of a file is which column of the contract, and what the drift policy makes of the rest."""
+"""Matches the columns of a file with those of the contract, and applies the drift policy to the rest."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from data_platform.contract import Contract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 
 _MOST_FOUND = 10_000
-"""A first line of more columns is no header, but data, or of another format."""
+"""A first line with more columns is data, or of another format, but no header."""
 _MOST_ADDED = 2_000
-"""More new columns than that are data: the members of an object that is a dictionary, for example."""
+"""More new columns than that are data, such as the members of an object that is used as a dictionary."""
 _NAMED = 50
 
 
@@ -37,7 +37,7 @@ def match_header(found: Sequence[str], contract: Contract, subject: str) -> Head
         raise DeliveryUnreadable(f"{subject}: there is no header row; expected {_listed(contract)}")
     if len(names) > _MOST_FOUND:
         raise DeliveryUnreadable(
-            f"{subject}: the header row has {len(names)} columns, which are data, or another format; expected"
+            f"{subject}: the header row has {len(names)} columns: it looks like data, or another format; expected"
             f" {_listed(contract)}. Ask the partner, or change the feed's format"
         )
     _refuse_repeated(names, subject)
@@ -56,12 +56,12 @@ def match_header(found: Sequence[str], contract: Contract, subject: str) -> Head
 
 
 def evolved(contract: Contract, headers: Sequence[str], subject: str) -> Contract:
-    """The contract with text columns of these headers. Raises ContractViolation where a header can't be named, or where
-    they are so many that they must be data."""
+    """The contract with text columns of these headers. Raises ContractViolation where a header can't be a
+    column's name, or where there are so many that they must be data."""
     if len(headers) > _MOST_ADDED:
         raise ContractViolation(
-            f"{subject}: {len(headers)} new columns must be data; expected at most {_MOST_ADDED}. Ask the partner, or"
-            " set the feed's drift to ignore or reject."
+            f"{subject}: the file adds {len(headers)} columns, which looks like data; expected at most"
+            f" {_MOST_ADDED}. Ask the partner, or set the feed's drift to ignore or reject."
         )
     try:
         return contract.evolved(tuple(headers))
@@ -107,7 +107,7 @@ def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Con
 
 
 def _shown(names: Sequence[str]) -> str:
-    """The first of them, as a reason goes into a receipt and a ledger."""
+    """The first of them: a reason goes into a receipt and the ledger."""
     told = ", ".join(repr(name if len(name) <= 100 else f"{name[:100]}…") for name in names[:_NAMED])
     return f"{told} and {len(names) - _NAMED} more" if len(names) > _NAMED else told
 

@@ -1,17 +1,16 @@
-"""A feed's deliveries, from inbound to settled: extracts, one load transaction, receipts, the move to archive.
+"""Takes a feed's deliveries from inbound to settled: extracts, one load transaction, receipts, the move to archive.
 
-Killed anywhere, the next call with the same deliveries finishes the job: a committed extract is found again, the
-ledger says what is loaded, and what is left of settling is done. Between the two, whoever calls tells others what was
-loaded (`take_in`, tell, `settle`): what is not settled is told again.
+Killed anywhere, the next call with the same deliveries finishes the job: it finds committed extracts, the ledger has
+what is loaded, and only the rest is settled. The caller reports the loaded rows to Dagster between `take_in` and
+`settle`; anything unsettled is reported again by the next run.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import Contract
@@ -21,6 +20,7 @@ from data_platform.landing.accept import Accepted, accept, evolved_contract
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import Delivery, DeliveryGone
 from data_platform.landing.feed import FeedRules
+from data_platform.landing.result import IntakeResult
 from data_platform.landing.settle import archive
 from data_platform.landing.versions import Requested, Work, versions
 from data_platform.warehouse import feed_history, ledger
@@ -28,7 +28,7 @@ from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
 from data_platform.warehouse.settlement import DeliveryRow, LedgerChanged, Settlement
-from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef, raw_table
+from data_platform.warehouse.table import DELIVERY_COLUMNS, raw_table
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -39,46 +39,9 @@ SETTLES_AT_ONCE = 8
 _USUAL = 100
 
 
-@dataclass
-class IntakeResult:
-    """What came of a feed's deliveries. `companions`: by delivery, the manifest or trigger that it was read with.
-    `manifests`: the extracts that are in the table now, those included that a call before this one loaded and left
-    unsettled. `usual_rows`: the rows of the feed's loaded deliveries before these."""
-
-    target: TableRef
-    receipts: list[DeliveryRow] = field(default_factory=list)
-    companions: dict[str, Delivery | None] = field(default_factory=dict)
-    manifests: list[Manifest] = field(default_factory=list)
-    loads: list[LoadResult] = field(default_factory=list)
-    usual_rows: list[int] = field(default_factory=list)
-    table_rows: int = 0
-    seconds: float = 0.0
-
-    @property
-    def outcomes(self) -> dict[str, int]:
-        """Deliveries by outcome."""
-        counted: Counter[str] = Counter(receipt.status for receipt in self.receipts)
-        return {status: counted[status] for status in ("loaded", "duplicate", "superseded", "quarantined")}
-
-    @property
-    def rows_loaded(self) -> int:
-        """Rows that the extracts put into the table."""
-        return sum(manifest.rows for manifest in self.manifests)
-
-    @property
-    def rows_deleted(self) -> int:
-        """Rows taken out of it: replaced, or of superseded deliveries."""
-        return sum(load.rows_deleted for load in self.loads)
-
-    @property
-    def query_ids(self) -> list[str]:
-        """Snowflake's ids of the loads' statements."""
-        return [query_id for load in self.loads for query_id in load.query_ids]
-
-
 class Intake:
-    """Takes in one feed's deliveries. `connect` opens a Snowflake session; `progress` is told what goes on and may be
-    called from several threads."""
+    """Takes in one feed's deliveries. `connect` opens a Snowflake session; `progress` receives messages for the
+    log, from several threads."""
 
     def __init__(
         self,
@@ -103,8 +66,8 @@ class Intake:
         self._progress = progress
 
     def take_in(self, requested: Sequence[Requested]) -> IntakeResult:
-        """Reads and loads what was asked for, some hundred deliveries a transaction. A file that is no longer there was
-        settled by somebody else and is left out. The files stand in inbound until `settle`."""
+        """Reads and loads the requested files, up to 200 in a transaction. Leaves out files that are gone: another run
+        has settled them. The files stay in inbound until `settle`."""
         started = time.monotonic()
         result = IntakeResult(self.target)
         with self._connect() as connection:
@@ -119,8 +82,8 @@ class Intake:
         return result
 
     def settle(self, result: IntakeResult) -> None:
-        """Writes the receipts of what was taken in, and moves the files out of inbound: those that were copied are
-        deleted, even where others could not be, whose error is raised then."""
+        """Writes the receipts and moves the files out of inbound. Where some can't be copied, the others are still
+        moved before the error is raised."""
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
             done = [pool.submit(self._archive, row, result) for row in result.receipts]
         self._bucket.delete(*(version for one in done if one.exception() is None for version in one.result()))
@@ -130,8 +93,8 @@ class Intake:
             self._progress(f"{self.rules.feed}: settled {len(done)} files")
 
     def reload(self, partition: str | None) -> IntakeResult:
-        """Puts the committed extracts of a partition (None: of the feed) into the table again, as the ledger says that
-        they belong there. Ends with the same rows."""
+        """Loads again the committed extracts of a partition (None: of the whole feed) that the ledger has as loaded.
+        The table ends with the same rows."""
         started = time.monotonic()
         result = IntakeResult(self.target)
         extracts = {
@@ -179,7 +142,7 @@ class Intake:
         self._progress(f"{self.rules.feed}: loaded {load.rows_loaded} rows of {len(load.loaded)} files")
 
     def _accept_all(self, connection: SnowflakeConnection, work: Sequence[Work]) -> list[Accepted | None]:
-        """What reading each came to; None for one that another run has settled meanwhile."""
+        """Each delivery as it was read; None for one that another run has settled meanwhile."""
         partitions = {item.delivery.id: self.rules.partition_key(item.delivery.file_name) for item in work}
         loaded = feed_history.loaded_contents(
             connection, self._database, self.rules.partner, self.rules.name, set(partitions.values())
@@ -212,7 +175,7 @@ class Intake:
         try:
             return self._load_as_read(connection, accepted)
         except LedgerChanged:
-            # What one of them repeats was superseded meanwhile: read those after all.
+            # Content that one of them repeats was superseded meanwhile: read that delivery after all.
             return self._load_as_read(connection, [self._reread(one) if one.repeated else one for one in accepted])
 
     def _load_as_read(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:

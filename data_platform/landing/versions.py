@@ -1,4 +1,4 @@
-"""Which versions of which files a feed is to take in. What is done with them: `intake.py`."""
+"""Finds the versions of the requested files that a feed takes in. `intake.py` takes them in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from data_platform.landing.feed import FeedRules
 
 @dataclass(frozen=True)
 class Requested:
-    """A file in inbound to take in. `companion`: the key of its manifest or trigger. `give_up`: quarantine it unread,
-    with that reason; not what has landed after `given_up_until`, which nobody has tried yet."""
+    """A file in inbound to take in. `companion`: the key of its manifest or trigger. `give_up`: the reason to
+    quarantine it unread; versions that landed after `given_up_until` are read, as nobody has tried them yet."""
 
     key: str
     companion: str | None = None
@@ -34,9 +34,9 @@ class Work:
 def versions(
     bucket: LandingBucket, rules: FeedRules, requested: Iterable[Requested], progress: Callable[[str], None]
 ) -> Iterator[Work]:
-    """The deliveries asked for. A file that was overwritten before it was taken in is as many deliveries as it has
-    versions; the older ones come first, and go without the companion, which is the newest one's. A file that is gone,
-    or whose manifest is, is left out, and `progress` is told."""
+    """The requested deliveries. Each version of a file that was overwritten before it was taken in is a delivery, the
+    oldest first; the companion belongs to the newest. Leaves out a file that is gone, or whose manifest is, and
+    says so to `progress`."""
     for asked in requested:
         # Before the file, so that a newer file's manifest is never taken for this one's.
         companion = bucket.current(asked.companion) if asked.companion else None

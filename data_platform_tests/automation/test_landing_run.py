@@ -14,6 +14,7 @@ from data_platform.automation import landing_run
 from data_platform.automation.landing_run import LandingConfig, RequestedDelivery, lake_key, raw_key, run_landing
 from data_platform.landing import intake
 from data_platform.landing.feed import FeedRules
+from data_platform.landing.result import IntakeResult
 from data_platform.warehouse.load import LoadResult
 from data_platform.warehouse.table import TableRef
 
@@ -30,11 +31,11 @@ class Intake:
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
-    def take_in(self, requested: Sequence[Any]) -> intake.IntakeResult:
+    def take_in(self, requested: Sequence[Any]) -> IntakeResult:
         self.done.append("loaded")
-        return intake.IntakeResult(TableRef("D", "RAW_P", "F"), loads=[LoadResult()])
+        return IntakeResult(TableRef("D", "RAW_P", "F"), loads=[LoadResult()])
 
-    def settle(self, result: intake.IntakeResult) -> None:
+    def settle(self, result: IntakeResult) -> None:
         self.done.append("settled")
 
 

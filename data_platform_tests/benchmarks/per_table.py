@@ -38,7 +38,7 @@ class _Done:
 
     def take_in(self, requested: Any) -> Any:
         from data_platform.lake.manifest import FileEntry, Manifest
-        from data_platform.landing.intake import IntakeResult
+        from data_platform.landing.result import IntakeResult
         from data_platform.warehouse.load import LoadResult
 
         extract, now = "0" * 32, datetime(2026, 3, 8, tzinfo=UTC)

@@ -1,6 +1,6 @@
-"""A sheet of a workbook (.xlsx, .xls, .ods). A record's number is its row as the sheet shows it, from 1.
+"""Reads a sheet of a workbook (.xlsx, .xls, .ods). A record's number is its row in the sheet, from 1.
 
-Rows without any value are no records. What only .xlsx files need is in `xlsx.py`.
+Empty rows are no records. `xlsx.py` has what only .xlsx files need.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _sheet(spool: IO[bytes], format: ExcelFormat, subject: str) -> Iterator[tupl
 
 
 def _trimmed(header: list[Any]) -> list[Any]:
-    """The header without empty cells at its end, which stray formatting leaves."""
+    """The header without the empty cells that stray formatting leaves at its end."""
     width = len(header)
     while width and header[width - 1] == "":
         width -= 1
@@ -109,6 +109,6 @@ def _refuse_bomb(spool: IO[bytes], most: int, subject: str) -> None:
     spool.seek(0)
     if unpacked > most or (unpacked > RATIO_FROM_BYTES and unpacked > MAX_RATIO * packed):
         raise DeliveryUnreadable(
-            f"{subject}: {packed} bytes unpack to {unpacked}; this looks like a decompression bomb. If it is right,"
-            " raise the feed's max_decoded_bytes"
+            f"{subject}: {packed} bytes unpack to {unpacked}; this looks like a decompression bomb. If that is"
+            " expected, raise the feed's max_decoded_bytes"
         )

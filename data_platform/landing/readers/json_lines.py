@@ -28,8 +28,8 @@ _MAX_LINE_BYTES = 16 * 2**20
 
 
 class JsonLinesReader:
-    """Reads a decoded stream. Where drift adds columns the file is read twice, by way of a temporary file: which
-    members objects have is only known at the end."""
+    """Reads a decoded stream. Where drift may add columns the file is read twice, through a temporary file: only
+    its end shows which members its objects have."""
 
     def __init__(self, stream: Readable, rules: FeedRules, format: JsonLinesFormat, subject: str) -> None:
         self._subject, self._encoding = subject, format.encoding

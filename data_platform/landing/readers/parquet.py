@@ -22,7 +22,7 @@ _ROWS = 65_536
 
 
 class ParquetReader:
-    """Reads a decoded stream by way of a temporary file: Parquet's directory stands at its end."""
+    """Reads a decoded stream by way of a temporary file, as Parquet's footer is at its end."""
 
     def __init__(self, stream: Readable, rules: FeedRules, subject: str) -> None:
         self._subject = subject
@@ -32,13 +32,13 @@ class ParquetReader:
         except (pa.ArrowException, OSError) as error:
             self._spool.close()
             raise DeliveryUnreadable(
-                f"{subject}: not a sound Parquet file ({error}); ask the partner to send it again"
+                f"{subject}: not a valid Parquet file ({error}); ask the partner to send it again"
             ) from None
         groups = (self._file.metadata.row_group(at) for at in range(self._file.metadata.num_row_groups))
         unpacked = sum(group.total_byte_size for group in groups)
         if unpacked > rules.max_decoded_bytes:
             raise DeliveryUnreadable(
-                f"{subject}: unpacked it is {unpacked} bytes, more than the feed's max_decoded_bytes"
+                f"{subject}: the unpacked file is {unpacked} bytes, more than the feed's max_decoded_bytes"
                 f" ({rules.max_decoded_bytes})"
             )
         schema = self._file.schema_arrow
@@ -69,7 +69,7 @@ class ParquetReader:
                     done += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 raise DeliveryUnreadable(
-                    f"{self._subject}: the Parquet file is broken behind row {done} ({error}); ask the partner to"
+                    f"{self._subject}: the Parquet file is broken after row {done} ({error}); ask the partner to"
                     " send it again"
                 ) from None
 

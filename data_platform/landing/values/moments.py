@@ -1,4 +1,4 @@
-"""Dates, times of day and instants: the rules. Whole columns of them are in `moment_columns.py`."""
+"""The rules of dates, times of day and instants. `moment_columns.py` converts whole columns."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _iso_timestamp(text: str) -> datetime:
         return moment
     hours, minutes = int(match["oh"] or 0), int(match["om"] or 0)
     if hours > 23 or minutes > 59:
-        raise BadValue(f"{shown(text)} has an offset from UTC that there can't be")
+        raise BadValue(f"{shown(text)} has an impossible offset from UTC")
     offset = timedelta(hours=hours, minutes=minutes)
     try:
         return moment.replace(tzinfo=UTC) - (-offset if match["offset"][0] == "-" else offset)

@@ -23,7 +23,7 @@ def boolean_rule(column: Column) -> Rule:
     def parse(text: str) -> bool:
         value = words.get(text.lower())
         if value is None:
-            raise BadValue(f"{shown(text)} is none of the words for true and false: {expected}")
+            raise BadValue(f"{shown(text)} is not a boolean; expected one of {expected}")
         return value
 
     return parse
