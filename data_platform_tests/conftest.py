@@ -28,9 +28,14 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         del sys.modules[name]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives tests with servers more seconds than the others have (pyproject.toml). Either limit is for what hangs: what
-    is waited for has limits of its own, which a slow machine lengthens."""
+    """Put the end-to-end tests first, which take longest, and each module in one worker. Those that share the
+    end-to-end platform are in one worker together. Tests with servers have more seconds than pyproject.toml gives to
+    others; either limit is for tests that hang."""
+    items.sort(key=lambda item: not item.get_closest_marker("end_to_end"))
     for item in items:
+        shared = "platform" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("platform" if shared else item.nodeid.partition("::")[0]))
         if any(item.get_closest_marker(name) for name in ("server", "end_to_end")):
             item.add_marker(pytest.mark.timeout(3000))

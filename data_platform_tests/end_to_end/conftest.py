@@ -1,4 +1,7 @@
-"""One platform for all end-to-end tests of a session; the demo's files have gone through it, twice."""
+"""One platform for the end-to-end tests that share it; the demo's files have gone through it, twice.
+
+Those tests run in one worker, as `pytest_collection_modifyitems` of the tests' conftest.py says.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from data_platform.local_cloud.demo.generate import SMALL, generate
 from data_platform.local_cloud.demo.key import AnswerKey
 from data_platform_tests.end_to_end.dev_server import DevServer
 from data_platform_tests.end_to_end.platform import Platform
+from data_platform_tests.servers.local_cloud import private_cloud
 
 LEDGER = ("PLATFORM.DELIVERIES", "PLATFORM.LOADS", "PLATFORM.REJECTS")
 RAW = (
@@ -63,13 +67,17 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def platform(local_cloud: Mapping[str, str], watched: Path) -> Platform:
-    """A platform on the session's local cloud. Nothing has landed yet, unless a test asked for `demo`."""
-    return Platform.on({**local_cloud, "PYTHONPATH": str(watched)})
+@pytest.fixture(scope="package")
+def platform(watched: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform on a local cloud of these tests. Nothing has landed yet, unless a test asked for `demo`."""
+    cloud = private_cloud(tmp_path_factory.mktemp("platform"))
+    try:
+        yield Platform.on({**cloud.up(), "PYTHONPATH": str(watched)})
+    finally:
+        cloud.down()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo, run twice."""
     key = generate(tmp_path_factory.mktemp("answer-key"), SMALL)
@@ -84,7 +92,7 @@ def _run(platform: Platform) -> DemoRun:
     return DemoRun(ended, seconds, platform.snapshot([*LEDGER, *RAW, *MARTS]))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dev(platform: Platform, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """`data-platform dev`: the webserver, the daemon with its sensors, the code server."""
     server = DevServer.start(platform, tmp_path_factory.mktemp("dev") / "dev.log")

@@ -16,10 +16,3 @@ pytestmark = pytest.mark.end_to_end
 def test_dagsters_own_commands_take_the_project(platform: Platform, command: str) -> None:
     done = platform.command(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_dg_knows_the_components(platform: Platform) -> None:
-    listed = platform.command("dg", "list", "components")
-    shown = "".join(listed.stdout.split())
-    for name in ("SftpPartner", "FileFeed", "DbtModels"):
-        assert f"data_platform.components.{name}" in shown, listed.stdout + listed.stderr

@@ -1,25 +1,20 @@
-"""The commands against a local cloud of their own: the demo's day, then a look at what came of it."""
+"""The commands, after the demo's day: what came of it, and what they refuse."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from data_platform_tests.end_to_end.platform import patience
-from data_platform_tests.servers.commands import ended
-from data_platform_tests.servers.local_cloud import private_cloud
+from data_platform_tests.end_to_end.conftest import Demo
+from data_platform_tests.end_to_end.platform import Platform
 
-pytestmark = pytest.mark.server
+pytestmark = pytest.mark.end_to_end
 
 Ran = subprocess.CompletedProcess[str]
 Cli = Callable[..., Ran]
-CLI = Path(sys.executable).with_name("data-platform")
-ROOT = Path(__file__).parents[3]
 NOT_TAKEN_IN = {
     "inbound/harbor_water/notes_for_the_city.txt": "unmatched",
     "inbound/harbor_water/readings_20260230T01-0500.csv": "unmatched",
@@ -29,54 +24,28 @@ NOT_TAKEN_IN = {
 
 
 @pytest.fixture(scope="module")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    state = tmp_path_factory.mktemp("cloud")
-    cloud = private_cloud(state)
-    environment = {**_inherited(), "DATA_PLATFORM_STATE_DIR": str(state)}
+def cli(platform: Platform, demo: Demo) -> Cli:
+    """`data-platform` with these arguments, after the demo's days."""
 
     def call(*arguments: str) -> Ran:
-        log = state / "logs" / "run.log"
-        return ended([str(CLI), *arguments], cwd=ROOT, environment=environment, seconds=patience(900), log=log)
+        return platform.command("data-platform", *arguments, seconds=900)
 
-    cloud.up()
-    try:
-        yield call
-    finally:
-        cloud.down()
+    return call
 
 
-def _inherited() -> Mapping[str, str]:
-    from data_platform.environment.machine import machine_environment
-
-    return machine_environment()
-
-
-@pytest.fixture(scope="module")
-def day(cli: Cli) -> Ran:
-    """The demo's day, once."""
-    return cli("run")
-
-
-def test_the_demos_day_comes_to_what_the_answer_key_says(day: Ran) -> None:
-    assert day.returncode == 0, day.stdout + day.stderr
-    assert "Everything is as the answer key says." in day.stdout
-    for name in ("city_daily", "2026-11-01"):
-        assert name in day.stdout.lower()
-
-
-def test_another_size_on_the_same_cloud_is_refused(cli: Cli, day: Ran) -> None:
+def test_another_size_on_the_same_cloud_is_refused(cli: Cli) -> None:
     ran = cli("run", "--size", "200")
     assert ran.returncode == 2
     assert "holds the demo with 150 meters" in ran.stderr
 
 
-def test_what_was_refused_is_listed_with_its_reason(cli: Cli, day: Ran) -> None:
+def test_what_was_refused_is_listed_with_its_reason(cli: Cli) -> None:
     listed = json.loads(cli("deliveries", "list", "--status", "quarantined", "--json").stdout)
     assert len(listed) == 9
     assert all(each["reason"] and each["rows_loaded"] == 0 for each in listed)
 
 
-def test_a_deliverys_rejects_are_shown_with_record_column_reason_and_text(cli: Cli, day: Ran) -> None:
+def test_a_deliverys_rejects_are_shown_with_record_column_reason_and_text(cli: Cli) -> None:
     shown = json.loads(cli("deliveries", "show", "readings_20260307T07-0500.csv", "--json").stdout)
     assert (shown["rows_read"], shown["rows_loaded"], shown["rows_rejected"]) == (150, 146, 4)
     assert [(reject["record_number"], reject["column_name"]) for reject in shown["rejects"]] == [
@@ -90,25 +59,25 @@ def test_a_deliverys_rejects_are_shown_with_record_column_reason_and_text(cli: C
     assert "yesterday" in page.stdout
 
 
-def test_a_refused_deliverys_rejects_are_kept_too(cli: Cli, day: Ran) -> None:
+def test_a_refused_deliverys_rejects_are_kept_too(cli: Cli) -> None:
     refused = cli("deliveries", "show", "readings_20260307T09-0500.csv", "--rejects", "100", "--json")
     assert len(json.loads(refused.stdout)["rejects"]) == 50
 
 
-def test_what_waits_in_inbound_is_shown_with_the_cause(cli: Cli, day: Ran) -> None:
+def test_what_waits_in_inbound_is_shown_with_the_cause(cli: Cli) -> None:
     waiting = json.loads(cli("deliveries", "pending", "--json").stdout)
     assert {each["key"]: each["state"] for each in waiting} == NOT_TAKEN_IN
     assert all(each["why"] for each in waiting)
 
 
-def test_the_tables_follow_their_contracts(cli: Cli, day: Ran) -> None:
+def test_the_tables_follow_their_contracts(cli: Cli) -> None:
     planned = cli("schema", "plan")
     assert planned.returncode == 0
     assert planned.stdout.count("is as its contract says") == 4
     assert cli("schema", "plan", "no/such").returncode == 2
 
 
-def test_the_doctor_finds_nothing_that_failed(cli: Cli, day: Ran) -> None:
+def test_the_doctor_finds_nothing_that_failed(cli: Cli) -> None:
     ran = cli("doctor", "--json")
     findings = json.loads(ran.stdout)["findings"]
     assert [each for each in findings if each["state"] == "failed"] == []
@@ -117,7 +86,7 @@ def test_the_doctor_finds_nothing_that_failed(cli: Cli, day: Ran) -> None:
     assert {"packages", "lake", "landing", "Snowflake", "SFTP", "Dagster", "dbt"} <= subjects
 
 
-def test_a_replay_of_a_refused_file_is_taken_in_by_a_selected_run(cli: Cli, day: Ran) -> None:
+def test_a_replay_of_a_refused_file_is_taken_in_by_a_selected_run(cli: Cli) -> None:
     (refused,) = json.loads(
         cli("deliveries", "list", "--status", "quarantined", "--feed", "clear_air/stations", "--json").stdout
     )
@@ -131,14 +100,14 @@ def test_a_replay_of_a_refused_file_is_taken_in_by_a_selected_run(cli: Cli, day:
     assert ran.stdout.startswith("feed") and "harbor_water/meter_readings" not in ran.stdout
 
 
-def test_selecting_nothing_or_a_day_before_the_first_is_wrong_usage(cli: Cli, day: Ran) -> None:
+def test_selecting_nothing_or_a_day_before_the_first_is_wrong_usage(cli: Cli) -> None:
     assert cli("run", "--select", "raw/nobody/*").returncode == 2
     before = cli("run", "--select", "raw/harbor_water/*", "--partition", "2020-01-01")
     assert before.returncode == 2
     assert "before the first day" in before.stderr
 
 
-def test_runs_bear_the_tags_that_the_daemon_gives(cli: Cli, day: Ran) -> None:
+def test_runs_have_the_tags_that_the_daemon_gives(platform: Platform, demo: Demo) -> None:
     code = (
         "import dagster as dg, json\n"
         "from data_platform.environment import settings\n"
@@ -146,10 +115,7 @@ def test_runs_bear_the_tags_that_the_daemon_gives(cli: Cli, day: Ran) -> None:
         "runs = dg.DagsterInstance.get().get_run_records(dg.RunsFilter(tags={'data_platform/landing': 'true'}))\n"
         "print(json.dumps([[r.dagster_run.status.value, r.dagster_run.tags] for r in runs]))\n"
     )
-    state = cli("env").stdout.split("DATA_PLATFORM_STATE_DIR=")[1].split()[0]
-    environment = {**_inherited(), "DATA_PLATFORM_STATE_DIR": state}
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
-    runs = json.loads(ran.stdout)
+    runs = json.loads(platform.python(code).stdout)
     assert len(runs) >= 7
     for status, tags in runs:
         assert status == "SUCCESS"
