@@ -4,8 +4,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from data_platform_tests.benchmarks.feeds import write_project
 from data_platform_tests.servers.local_cloud import local_cloud
@@ -28,14 +30,27 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         del sys.modules[name]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the end-to-end tests first, which take longest, and each module in one worker. Those that share the
-    end-to-end platform are in one worker together. Tests with servers have more seconds than pyproject.toml gives to
-    others; either limit is for tests that hang."""
+    """Put the end-to-end tests first, which take longest. Tests with servers get more seconds than others; either limit
+    is for tests that hang."""
     items.sort(key=lambda item: not item.get_closest_marker("end_to_end"))
     for item in items:
-        shared = "platform" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("platform" if shared else item.nodeid.partition("::")[0]))
         if any(item.get_closest_marker(name) for name in ("server", "end_to_end")):
             item.add_marker(pytest.mark.timeout(3000))
+
+
+OWN_PLATFORM = {"test_deploys.py", "test_tasks.py", "test_tasks_day.py"}
+"""The modules of end_to_end/ that don't share the platform of its conftest.py."""
+
+
+class OneWorkerPerPlatform(LoadFileScheduling):
+    """A worker for each module, and one for all modules that share the end-to-end platform."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder, _, module = nodeid.partition("::")[0].rpartition("/")
+        return folder if folder.endswith("end_to_end") and module not in OWN_PLATFORM else f"{folder}/{module}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerPerPlatform | None:
+    return OneWorkerPerPlatform(config, log) if config.getoption("dist") == "loadfile" else None

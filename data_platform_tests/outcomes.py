@@ -34,21 +34,15 @@ class Outcomes:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        self._write(collected=[_without_group(test) for test in ids])
+        self._write(collected=list(ids))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self._write(not_collected=report.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        test = _without_group(report.nodeid)
-        self._write(test=test, when=report.when, outcome=report.outcome, seconds=report.duration)
+        self._write(test=report.nodeid, when=report.when, outcome=report.outcome, seconds=report.duration)
 
     def _write(self, **event: Any) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
-
-
-def _without_group(test: str) -> str:
-    """A test's id as pytest takes it; xdist's `--dist loadgroup` writes the group behind it."""
-    return test.rpartition("@")[0] if test.rfind("@") > test.rfind("]") else test

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-SUITES = (("-m", "server or end_to_end", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "--durations=25"),)
+SUITES = (("-m", "server or end_to_end", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25"),)
 FLAKY = Path("build/flaky.txt")
 MOST_SECOND_TRIES = 40
 """When more tests fail than that, something is broken, and nothing is tried again."""

@@ -10,7 +10,7 @@ import pytest
 from data_platform_tests.server_suites import FLAKY, main
 
 SUITE = ("-q",)
-WORKERS = ("-p", "xdist.plugin", "-n", "1", "--dist", "loadgroup")
+WORKERS = ("-p", "xdist.plugin", "-n", "1")
 TIMEOUT = ("-p", "pytest_timeout")
 FAILS_ONCE = "from pathlib import Path\n\ndef first(name):\n    mark = Path(name)\n    seen = mark.exists()\n"
 FAILS_ONCE += "    mark.touch()\n    return not seen\n\n"
@@ -104,8 +104,7 @@ def test_a_test_that_hangs_for_good_fails_the_run(capfd: pytest.CaptureFixture[s
 
 
 def test_a_test_that_ends_its_worker_each_time_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
-    group = "import os, pytest\npytestmark = pytest.mark.xdist_group('a group')\n"
-    text = f"{group}def test_passes(): pass\ndef test_ends_it(): os._exit(0)"
+    text = "import os\ndef test_passes(): pass\ndef test_ends_it(): os._exit(0)"
     code, *lines = ran(capfd, "--second-try", suites=(WORKERS,), one=text)
     assert code == "1"
     assert "FAILED test_one.py::test_ends_it" in lines

@@ -1,6 +1,6 @@
 """One platform for the end-to-end tests that share it; the demo's files have gone through it, twice.
 
-Those tests run in one worker, as `pytest_collection_modifyitems` of the tests' conftest.py says.
+Their modules run in one worker: `OneWorkerPerPlatform` in the tests' conftest.py sees to it.
 """
 
 from __future__ import annotations
