@@ -30,11 +30,17 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         del sys.modules[name]
 
 
+SERVERS = {"local_cloud", "snowflake_server", "warehouse_server"}
+"""The fixtures that start a server. A test that asks for one of them is marked `server`."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the end-to-end tests first, which take longest. Tests with servers get more seconds than others; either limit
     is for tests that hang."""
     items.sort(key=lambda item: not item.get_closest_marker("end_to_end"))
     for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
         if any(item.get_closest_marker(name) for name in ("server", "end_to_end")):
             item.add_marker(pytest.mark.timeout(3000))
 

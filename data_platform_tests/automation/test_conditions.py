@@ -95,7 +95,7 @@ class Platform:
 
 @pytest.fixture
 def platform() -> Iterator[Platform]:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield Platform(instance)
 
 

@@ -69,8 +69,7 @@ def invocation(program: str, folder: Path) -> DbtCliInvocation:
     )
 
 
-@pytest.mark.parametrize("attempt", range(3))
-def test_a_run_that_is_stopped_ends_and_so_does_dbt(tmp_path: Path, attempt: int) -> None:
+def test_a_run_that_is_stopped_ends_and_so_does_dbt(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", STOPPED, str(tmp_path)], capture_output=True, text=True
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -27,7 +28,6 @@ from data_platform.lake.extracts import Lake
 from data_platform_tests.lake.rows import KEY, SCHEMA, batch, rejects
 
 parts._ROW_GROUP_ROWS = 1
-folder, allowed, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 real_put, counted, lock = obstore.put, 0, threading.Lock()
 
 def put(*args, **options):
@@ -42,18 +42,36 @@ def put(*args, **options):
     return answer
 
 obstore.put = put
-Lake(LocalStore(folder), part_bytes=1).write_extract(
-    KEY, SCHEMA, [batch(n) for n in range(3)], rejects=[rejects(7)], contract_hash="h"
-)
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        allowed, when, folder = line.rstrip().split(" ", 2)
+        allowed = int(allowed)
+        Lake(LocalStore(folder), part_bytes=1).write_extract(
+            KEY, SCHEMA, [batch(n) for n in range(3)], rejects=[rejects(7)], contract_hash="h"
+        )
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+Attempt = Callable[..., int]
 
 
-def attempt(folder: Path, puts: int, when: str = "before") -> int:
-    return subprocess.run([sys.executable, "-c", TRY, str(folder), str(puts), when], check=False).returncode
+@pytest.fixture(scope="module")
+def attempt() -> Iterator[Attempt]:
+    """Tries in a process that is killed `before` or `after` so many puts. Returns its exit code."""
+    tries = subprocess.Popen([sys.executable, "-c", TRY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert tries.stdin and tries.stdout
+
+    def attempt(folder: Path, puts: int, when: str = "before") -> int:
+        print(puts, when, folder, file=tries.stdin, flush=True)
+        return int(tries.stdout.readline())  # type: ignore[union-attr]
+
+    yield attempt
+    tries.communicate()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_after_any_put_a_retry_gives_the_extract_once(tmp_path: Path, when: str) -> None:
+def test_killed_after_any_put_a_retry_gives_the_extract_once(attempt: Attempt, tmp_path: Path, when: str) -> None:
     for puts in range(0 if when == "before" else 1, PUTS + (0 if when == "before" else 1)):
         folder = tmp_path / str(puts)
         folder.mkdir()

@@ -15,12 +15,6 @@ from data_platform.warehouse.platform import ensure_platform
 from data_platform_tests.warehouse.feed import Feed
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "connection" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.server)
-
-
 @pytest.fixture(scope="session")
 def cloud(local_cloud: Mapping[str, str]) -> Settings:
     settings = Settings.from_environment(local_cloud)

@@ -21,7 +21,7 @@ from data_platform.defs.demo.city_daily_digest import (
 @pytest.fixture
 def instance(monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setattr(module, "SETTLE_SECONDS", -1.0)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 

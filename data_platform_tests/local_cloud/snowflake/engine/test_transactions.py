@@ -128,6 +128,7 @@ def test_a_second_writer_waits_for_the_first_and_then_sees_its_rows(
     assert one(cursor, "select n from t") == 20
 
 
+@pytest.mark.server
 def test_a_writer_that_waits_too_long_gets_snowflakes_lock_error(tmp_path: Path) -> None:
     with serving(LocalSnowflake(tmp_path, NO_FILES, lock_timeout_seconds=0.2, memory="1GB")) as server:
         first, second = (signed_in(server) for _ in range(2))

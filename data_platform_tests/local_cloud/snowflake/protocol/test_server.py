@@ -30,6 +30,7 @@ def test_only_the_registered_key_signs_in(snowflake_server: SnowflakeServer, tmp
         snowflake_server.connect(user="SOMEBODY", password="secret", authenticator="snowflake", private_key_file=None)
 
 
+@pytest.mark.server
 def test_what_was_committed_survives_a_stop_and_a_crash(tmp_path: Path, lake: Lake) -> None:
     lake.put("life/part-0.parquet", pa.table({"id": [7]}))
     server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"), lake.endpoint, CREDENTIALS)
