@@ -1,5 +1,5 @@
-"""`data-platform`: the group and its table of commands. A command's module is imported when the command is called, so
-that help and completion come at once; what a command does lies in its module."""
+"""`data-platform`: the group and its table of commands. It imports a command's module only when that command is called,
+so that help and completion answer at once. The commands themselves are in their modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data_platform.cli.errors import MissingExtra, explained
 
 
 class Command(NamedTuple):
-    """Where a command is, and the line that stands for it in the list of commands."""
+    """Where a command is, and its line in the list of commands."""
 
     target: str
     summary: str
@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 class Commands(click.Group):
-    """Imports a command when it is called, and says a failure in one message."""
+    """Imports a command when it is called, and reports a failure in one message."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -1,4 +1,4 @@
-"""`data-platform check`: every `defs.yaml` held against its component, and what only all of them together show."""
+"""`data-platform check`: checks every `defs.yaml` against its component, and the files' places."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iter
 
 
 def _misplaced(files: Iterable[Path]) -> Iterator[str]:
-    """Files that are right by themselves but stand where nothing would load them, or where names would clash."""
+    """Correct files in a folder from which nothing loads them."""
     import yaml
 
     for file in files:

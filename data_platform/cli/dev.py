@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from data_platform.cli.project import ROOT, WORKSPACE, bring_up
+from data_platform.cli.project import DEV_STARTED, ROOT, WORKSPACE, bring_up
 from data_platform.code.release import DAGSTER_VARIABLES
 from data_platform.environment import settings
 from data_platform.runs.run_lock import folder_in
@@ -17,14 +17,14 @@ from data_platform.runs.run_lock import folder_in
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The UI's port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The UI's address; loopback only in local.")
-@click.option("--git", "url", metavar="URL", help="Show the code of a repository, instead of this copy.")
-@click.option("--ref", metavar="BRANCH|TAG", default="main", show_default=True, help="With --git: what is shown.")
+@click.option("--git", "url", metavar="URL", help="Serve a repository's code instead of this copy.")
+@click.option("--ref", metavar="BRANCH|TAG", default="main", show_default=True, help="With --git: which to show.")
 @click.pass_context
 def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> None:
     """Open Dagster's UI on this machine, with sensors and schedules at work, until Ctrl-C.
 
-    In `local` the local cloud is started first if it is not up; it goes on running afterwards (`data-platform down`).
-    With --git a code server is started beside it, and a push shows in the UI.
+    In `local` it first starts the local cloud if it is not up; the local cloud keeps running afterwards
+    (`data-platform down` stops it). With --git it also starts a code server, and the UI shows each push.
 
     \b
     Examples:
@@ -33,9 +33,12 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
       data-platform dev --git /srv/git/data-platform.git --ref main
     """
     if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
-        raise click.BadParameter(f"{host} is not this machine only, which `local` is", ctx, param_hint="--host")
+        raise click.BadParameter(
+            f"{host} is not this machine only; `local` serves loopback only", ctx, param_hint="--host"
+        )
     wanted = bring_up(lambda line: click.echo(line, err=True))
     _end_abandoned(folder_in(wanted.state_dir))
+    (wanted.state_dir / DEV_STARTED).touch()
     command = ["env", *(f"{name}={value}" for name, value in DAGSTER_VARIABLES.items())]
     command += [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
     command += ["--verbose"] if ctx.meta.get("verbose") else ["--log-level", "warning"]
@@ -50,7 +53,7 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
 
 
 def _end_abandoned(locks: Path) -> None:
-    """What an earlier `dev` or `run` left behind when it was killed counts as failed, and is taken up again."""
+    """Marks the runs of an earlier `dev` or `run` that was killed as failed, so that they are retried."""
     import dagster as dg
 
     from data_platform.runs.abandoned import report_abandoned

@@ -15,7 +15,7 @@ from data_platform.environment import each_setting, settings
 def env(with_secrets: bool) -> None:
     """Print the settings as a shell's export lines.
 
-    Without --with-secrets only what may be seen by others: names, paths and endpoints.
+    Without --with-secrets it prints only names, paths and endpoints.
 
     \b
     Examples:
@@ -32,6 +32,6 @@ def env(with_secrets: bool) -> None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         click.echo(f"export {variable}={shlex.quote(text)}")
     if left_out:
-        click.echo(f"# left out, as they are secret (--with-secrets): {', '.join(left_out)}", err=True)
+        click.echo(f"# secret, left out (print them with --with-secrets): {', '.join(left_out)}", err=True)
     elif with_secrets:
-        click.echo("# holds secrets: don't write it to a file that others read, nor to a log", err=True)
+        click.echo("# contains secrets: don't write it to a log, or to a file that others can read", err=True)

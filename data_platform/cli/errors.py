@@ -1,4 +1,4 @@
-"""Exit codes, and how a failure is put into words. Nothing is printed here."""
+"""Exit codes, and the messages of failures. Nothing is printed here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DATA_PROBLEM = 3
 
 
 class DataProblem(click.ClickException):
-    """The command did its work, and what it found in the data is not as it should be."""
+    """The command did its work, and the data has a problem."""
 
     exit_code = DATA_PROBLEM
 
@@ -19,15 +19,15 @@ class MissingExtra(click.ClickException):
 
     def __init__(self, command: str, module: str) -> None:
         super().__init__(
-            f"`data-platform {command}` needs {module}, which is not installed here: the local cloud comes with the"
-            " extra `local` (pip install 'data-platform[local]'); the image for AWS goes without it."
+            f"`data-platform {command}` needs {module}, which is not installed here. The extra `local` brings the local"
+            " cloud (pip install 'data-platform[local]'); the image for AWS goes without it."
         )
 
 
 def explained(error: Exception) -> click.ClickException:
-    """An error as one message: the platform's own say what to do next; of others, what they are and where to look."""
+    """An error as one message. The platform's own errors say what to do next; to others this adds where to look."""
     text = str(error).strip() or "no message"
     if type(error).__module__.split(".")[0] == "data_platform":
         return click.ClickException(text)
-    hint = "`data-platform doctor` looks for the cause; `data-platform -v ...` shows where it came from."
+    hint = "`data-platform doctor` looks for the cause; `data-platform -v ...` shows the traceback."
     return click.ClickException(f"{type(error).__name__}: {text}\n{hint}")

@@ -1,5 +1,4 @@
-"""`data-platform instance`: Dagster's instance configuration as the settings make it. What is in it stands in
-`deploy/dagster.yaml`."""
+"""`data-platform instance`: Dagster's instance configuration, made of `deploy/dagster.yaml` and the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from data_platform.environment import settings
 def instance(to: Path | None) -> None:
     """Print Dagster's instance configuration, made of deploy/dagster.yaml and the settings.
 
-    Containers write it when they start, to DAGSTER_HOME; `up` does for the local cloud. It holds no secret.
+    Containers write it to DAGSTER_HOME when they start; `up` writes the local cloud's. It holds no secret.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""How the commands write: consoles, tables, and the words for numbers, sizes and times."""
+"""Output of the commands: consoles, tables, and the formats of numbers, sizes and times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLAIN_WIDTH = 180
 
 @cache
 def console(*, stderr: bool = False) -> Console:
-    """The console of a stream; progress bars and warnings go to stderr, what is asked for to stdout."""
+    """The console of a stream. Progress bars and warnings go to stderr, results to stdout."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -60,7 +60,7 @@ def count(number: int | None) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes as people say them: 812 B, 4.1 kB, 12.9 MB."""
+    """Bytes in a readable unit: 812 B, 4.1 kB, 12.9 MB."""
     amount = float(number)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000 or unit == "GB":

@@ -1,4 +1,4 @@
-"""Where the project stands on disk, and the local cloud that its commands start when it is needed."""
+"""The project's folders, its declared feeds, and the local cloud that commands start when they need it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from data_platform.environment import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
     from data_platform.landing.bucket import LandingBucket
+    from data_platform.landing.feed import FeedRules
 
 PACKAGE = Path(data_platform.__file__).parent
 ROOT = PACKAGE.parent
@@ -19,11 +20,13 @@ DBT_PROJECT = ROOT / "dbt_project"
 DEMO = PACKAGE / "local_cloud" / "demo" / "day.py"
 """The demo's entry point. A team that has deleted the demo runs without it."""
 WORKSPACE = ROOT / "workspace.yaml"
+DEV_STARTED = "dev.started"
+"""The file below the state folder that says: daemons are started by `dev`, as processes that this machine shows."""
 
 
 def bring_up(report: Callable[[str], None]) -> Settings:
-    """Settings with which everything can be reached, also by libraries that read the environment. In `local` this
-    starts the local cloud where it is not up. Raises SettingsError, and what starting the local cloud raises."""
+    """Starts the local cloud in `local`, unless it is up, and returns the settings, adopted: libraries that read the
+    environment see them too. Raises SettingsError, and whatever starting the local cloud raises."""
     wanted = settings()
     if wanted.environment == "local":
         from data_platform.local_cloud.commands import declared_cloud
@@ -35,13 +38,21 @@ def bring_up(report: Callable[[str], None]) -> Settings:
     if wanted.dagster_home is None:
         raise SettingsError(
             "DAGSTER_HOME is missing: expected the folder of this deployment's dagster.yaml, which says where runs"
-            " are kept, for example DAGSTER_HOME=/opt/dagster"
+            " are stored, for example DAGSTER_HOME=/opt/dagster"
         )
     return wanted.adopt()
 
 
 def landing_bucket(wanted: Settings) -> LandingBucket:
     """The bucket that partners deliver to."""
-    from data_platform.resources.lake import LandingResource
+    from data_platform.landing.client import open_landing_bucket
 
-    return LandingResource(bucket_name=wanted.landing_bucket).bucket()
+    return open_landing_bucket(wanted, wanted.landing_bucket)
+
+
+def declared_feeds() -> list[FeedRules]:
+    """Every file feed, read from its folder without loading definitions. Raises pydantic.ValidationError for a feed
+    whose declaration is wrong."""
+    from data_platform.transform.sources import declared_sources
+
+    return [feed.rules for source in declared_sources(DEFS / "sources" / "partners") for feed in source.feeds]

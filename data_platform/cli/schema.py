@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def schema() -> None:
     """Plan and apply changes of Snowflake's tables.
 
-    Loading a delivery brings its table to the contract by itself. These commands show beforehand what that means, and
-    do it without a delivery. A change that could lose data is refused, with the way out (exit code 3).
+    Loading a delivery changes its table to match the contract. These commands show the changes beforehand, and make
+    them without a delivery. They refuse a change that could lose data, and say what to do instead (exit code 3).
     """
 
 
@@ -95,11 +95,9 @@ def _plans(names: tuple[str, ...]) -> list[SchemaPlan]:
 
 def _feeds(names: tuple[str, ...]) -> list[FeedRules]:
     """The declared feeds of these names. Raises click.BadParameter."""
-    from data_platform.cli.project import DEFS
-    from data_platform.transform.sources import declared_sources
+    from data_platform.cli.project import declared_feeds
 
-    sources = declared_sources(DEFS / "sources" / "partners")
-    declared = {feed.rules.feed: feed.rules for source in sources for feed in source.feeds}
+    declared = {rules.feed: rules for rules in declared_feeds()}
     unknown = [name for name in names if name not in declared]
     if unknown:
         raise click.BadParameter(f"no feed is called {', '.join(unknown)}; there are {', '.join(declared)}")

@@ -1,4 +1,4 @@
-"""What ends a command that works for long."""
+"""Signals that end a long-running command."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_as_by_ctrl_c() -> None:
-    """From now on SIGTERM and SIGHUP (`timeout`, a lost connection) do what Ctrl-C does in this process, which ends its
-    run and its children on the way out. Also where it was started in a script's background, where Ctrl-C is ignored.
-    A SIGHUP that is ignored (`nohup`) stays so."""
+    """Makes SIGTERM and SIGHUP (`timeout`, a lost connection) do what Ctrl-C does in this process: it ends its run and
+    its children on the way out. This also works for a script's background jobs, which ignore Ctrl-C. A SIGHUP that is
+    ignored (`nohup`) stays ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -23,7 +23,8 @@ def end_as_by_ctrl_c() -> None:
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
-    """Meanwhile these signals, which are often said twice (`timeout make run`), don't break off the way out."""
+    """Ignores these signals within the block, so that a second one (`timeout make run` sends two) doesn't interrupt the
+    clean-up."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         yield

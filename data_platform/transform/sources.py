@@ -52,7 +52,9 @@ def declared_sources(partners: Path) -> list[DeclaredSource]:
         DeclaredSource(
             name=file.parent.name,
             description=_attributes(file)["description"],
-            feeds=tuple(_feed(feed) for feed in sorted(file.parent.glob("*/defs.yaml"))),
+            feeds=tuple(
+                _feed(feed, _attributes(file)["time_zone"]) for feed in sorted(file.parent.glob("*/defs.yaml"))
+            ),
         )
         for file in sorted(partners.glob("*/defs.yaml"))
     ]
@@ -106,11 +108,13 @@ def _attributes(file: Path) -> dict[str, Any]:
     return dict(declaration["attributes"])
 
 
-def _feed(file: Path) -> DeclaredFeed:
+def _feed(file: Path, time_zone: str) -> DeclaredFeed:
     attributes = _attributes(file)
     rules = {name: value for name, value in attributes.items() if name in FeedRules.model_fields}
     return DeclaredFeed(
-        rules=FeedRules.of({**rules, "partner": file.parent.parent.name, "name": file.parent.name}),
+        rules=FeedRules.of(
+            {**rules, "partner": file.parent.parent.name, "name": file.parent.name, "time_zone": time_zone}
+        ),
         description=attributes["description"],
     )
 

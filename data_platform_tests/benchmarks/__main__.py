@@ -22,6 +22,7 @@ from typing import Any
 
 from data_platform_tests.benchmarks import (
     code_location,
+    commands,
     csv_to_parquet,
     landing_tick,
     packing,
@@ -66,6 +67,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "small_file": small_file.run,
     "packing": packing.run,
     "push_to_run": push_to_run.run,
+    **commands.COMMANDS,
     "whole_path": whole_path.run,
 }
 ON_REQUEST = frozenset(("whole_path",))

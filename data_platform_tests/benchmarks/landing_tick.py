@@ -135,7 +135,7 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 def boto3_listing(options: dict[str, Any]) -> dict[str, Any]:
     """What boto3's paginator takes for the listing alone."""
     from data_platform.environment import settings
-    from data_platform.resources.lake import s3_client
+    from data_platform.landing.client import s3_client
 
     _use(options["port"])
     client = s3_client(settings())

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from data_platform_tests.benchmarks.__main__ import BENCHMARKS, ON_REQUEST, floors, merged, table
+from data_platform_tests.benchmarks.commands import COMMANDS
 from data_platform_tests.benchmarks.runner import SideFailed, measured
 from data_platform_tests.end_to_end.platform import patience
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "floor", "measured"}
-SERVERS = {"per_table", "push_to_run", "small_file"}
+SERVERS = {"per_table", "push_to_run", "small_file", *COMMANDS}
 SHOWN_SECONDS = 60
 """From a push until the UI shows the new code: six times what it takes, so that a step that stalls is seen here."""
 

@@ -33,6 +33,17 @@ def cli(platform: Platform, demo: Demo) -> Cli:
     return call
 
 
+def test_another_run_with_nothing_new_builds_nothing_and_accounts_for_everything(cli: Cli) -> None:
+    once = cli("run")
+    assert once.returncode == 0, once.stdout + once.stderr
+    again = cli("run")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Nothing new: " in again.stdout
+    accounts = once.stdout.partition("checks passed")[0].splitlines()[:-1]
+    assert again.stdout.splitlines()[: len(accounts)] == accounts
+    assert "Everything is as the answer key says." in again.stdout and "2026-11-01" in again.stdout
+
+
 def test_another_size_on_the_same_cloud_is_refused(cli: Cli) -> None:
     ran = cli("run", "--size", "200")
     assert ran.returncode == 2

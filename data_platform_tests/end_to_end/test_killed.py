@@ -21,13 +21,16 @@ TICKS = """
 import os, signal, sys
 from datetime import timedelta
 from data_platform.automation import landing_history, landing_run
+from dagster import DagsterInstance
+from data_platform.cli.run.here import RunsHere
 from data_platform.cli.run.inbound import drain
-from data_platform.cli.run.location import CodeLocation
+from data_platform.cli.run.location import CodeLocation, run_locks
 from data_platform.cli.project import landing_bucket
 from data_platform.definitions import defs
 from data_platform.environment import settings
 from data_platform.landing import intake
 from data_platform.landing.bucket import LandingBucket
+from data_platform.runs.abandoned import report_abandoned
 from data_platform.warehouse import load
 
 def die(*_, **__):
@@ -57,8 +60,10 @@ def tick(point):
     elif point == "after one of the moves":
         LandingBucket.copy = then_die(LandingBucket.copy)
     landing_history.BACK_OFF = timedelta(0)  # a killed run counts as failed: its files rest for 30 s otherwise
-    location = CodeLocation()
-    done = drain(location, landing_bucket(settings()), on_wait=lambda files: None, on_run=lambda files, run: None)
+    with DagsterInstance.get() as instance:
+        report_abandoned(instance, run_locks())
+        here, bucket = CodeLocation(instance), landing_bucket(settings())
+        done = drain(RunsHere(here), bucket, here.feeds, on_wait=lambda files: None, on_run=lambda files, run: None)
     assert not done.failed, [run.failures for run in done.failed]
 
 settings().adopt()

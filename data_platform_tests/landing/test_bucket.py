@@ -10,8 +10,8 @@ import pytest
 from data_platform.environment import Settings
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.client import s3_client
 from data_platform.landing.delivery import DeliveryGone
-from data_platform.resources.lake import s3_client
 
 pytestmark = pytest.mark.server
 

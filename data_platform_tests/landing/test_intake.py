@@ -16,10 +16,10 @@ from data_platform.environment import Settings
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.client import s3_client
 from data_platform.landing.feed import FeedRules
 from data_platform.landing.intake import Intake, IntakeResult
 from data_platform.landing.versions import Requested
-from data_platform.resources.lake import s3_client
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.platform import ensure_platform
 

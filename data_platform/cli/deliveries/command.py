@@ -1,4 +1,4 @@
-"""`data-platform deliveries`: what partners delivered, what became of it, what waits, and how to replay it."""
+"""`data-platform deliveries`: list deliveries, show one with its rejects, show pending files, replay a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ID_SHOWN = 12
 
 @click.group()
 def deliveries() -> None:
-    """What partners delivered, what became of it, what waits, and how to replay it."""
+    """List deliveries, show a receipt with its rejects, show pending files, replay a file."""
 
 
 def since(text: str | None, now: datetime | None = None) -> datetime | None:
@@ -49,12 +49,12 @@ def since(text: str | None, now: datetime | None = None) -> datetime | None:
 
 
 @deliveries.command("list")
-@click.option("--partner", help="Only this partner's.")
+@click.option("--partner", help="Only this partner's deliveries.")
 @click.option("--feed", help="Only this feed's: its name, or <partner>/<feed>.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only with this outcome.")
 @click.option("--since", "since_text", metavar="WHEN", help="Settled since: 36h, 7d, 2w, or a day or time.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
-@click.option("--offset", type=click.IntRange(0), default=0, help="After so many.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def list_(
     partner: str | None,
@@ -109,13 +109,13 @@ def list_(
     if len(rows) > limit:
         click.echo(f"There are more: --offset {offset + limit}")
     if not rows:
-        click.echo("No delivery is settled that is so. `data-platform deliveries pending` shows what waits.")
+        click.echo("No settled delivery matches. `data-platform deliveries pending` shows the files that wait.")
 
 
 @deliveries.command("show")
 @click.argument("delivery")
-@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="So many rejects.")
-@click.option("--offset", type=click.IntRange(0), default=0, help="Rejects after so many.")
+@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Show so many rejects.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many rejects.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
     """Show a delivery's receipt and its rejects: record number, column, reason and raw text.
@@ -154,7 +154,7 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
 @deliveries.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def pending(as_json: bool) -> None:
-    """Show what stands in inbound, and why it has not been taken in.
+    """Show the files in inbound, and why each has not been loaded.
 
     \b
     Example:
@@ -170,17 +170,17 @@ def pending(as_json: bool) -> None:
     made = table("file", "size", "landed", "state", "why", right=("size",))
     for file in files:
         made.add_row(file.key, size(file.size), local_time(file.landed_at, wanted.zone), file.state, file.why)
-    show(made) if files else click.echo("Nothing stands in inbound: every delivery is settled.")
+    show(made) if files else click.echo("Inbound is empty: every delivery is settled.")
 
 
 @deliveries.command()
 @click.argument("delivery")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def replay(delivery: str, yes: bool) -> None:
-    """Put an archived or quarantined file into inbound again, to be taken in anew.
+    """Put an archived or quarantined file into inbound again. The next run takes it in.
 
-    What happens then depends on what is loaded: content that is loaded already is a duplicate and loads nothing;
-    of a superseded file the old rows come back; a quarantined file is held against today's contract and limits.
+    Content that is loaded already is a duplicate and changes nothing. The rows of a superseded file come back. A
+    quarantined file is checked against today's contract and limits.
 
     \b
     Example:
@@ -196,7 +196,7 @@ def replay(delivery: str, yes: bool) -> None:
         click.confirm(f"Put {row.object_key} into inbound again?", abort=True)
     put_back(bucket, row)
     click.echo(
-        f"{row.object_key} is in inbound again. The landing sensor takes it in, or `data-platform run --no-demo`."
+        f"{row.object_key} is in inbound again. The landing sensor or `data-platform run --no-demo` takes it in."
     )
 
 

@@ -1,4 +1,4 @@
-"""What stands in inbound and why it has not been taken in, put together from the listing and from Dagster's runs."""
+"""The files in inbound and why each has not been taken in, from the listing and from Dagster's runs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import dagster as dg
+
 from data_platform.automation.landing_history import History, read_history
-from data_platform.cli.project import landing_bucket
+from data_platform.cli.project import declared_feeds, landing_bucket
 from data_platform.cli.run.inbound import look
-from data_platform.cli.run.location import CodeLocation
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Ready, Scan
 
@@ -26,13 +27,10 @@ class PendingFile:
 
 
 def pending_files(settings: Settings) -> list[PendingFile]:
-    """All that stands in inbound, by key. The settings must have been adopted."""
-    location = CodeLocation()
-    try:
-        found = look(landing_bucket(settings), location)
-        history = read_history(location.instance, datetime.now(UTC))
-    finally:
-        location.close()
+    """Every file in inbound, by key. The settings must have been adopted."""
+    found = look(landing_bucket(settings), declared_feeds())
+    with dg.DagsterInstance.get() as instance:
+        history = read_history(instance, datetime.now(UTC))
     return sorted(_described(found, history, datetime.now(UTC)), key=lambda file: file.key)
 
 

@@ -1,4 +1,4 @@
-"""One settled delivery: finding it, its rejects, and putting its file into inbound again."""
+"""One settled delivery: finds it, reads its rejects, and puts its file into inbound again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def find(connection: SnowflakeConnection, database: str, wanted: str) -> DeliveryRow:
-    """The delivery of that id, or beginning of one, or else the last settled of that file name. Raises
+    """The delivery with that id or beginning of an id, or else the last settled one with that file name. Raises
     click.ClickException."""
     found = delivery(connection, database, wanted) if set(wanted) <= set("0123456789abcdef") else None
     if found is not None:
@@ -27,8 +27,8 @@ def find(connection: SnowflakeConnection, database: str, wanted: str) -> Deliver
         if row.file_name == wanted:
             return row
     raise click.ClickException(
-        f"No settled delivery is {wanted!r}, or more than one id begins so. `data-platform deliveries list` shows"
-        " ids and names, `data-platform deliveries pending` what is not settled yet."
+        f"No settled delivery matches {wanted!r}, or several ids begin with it. `data-platform deliveries list` shows"
+        " ids and names, `data-platform deliveries pending` the files that are not settled yet."
     )
 
 
@@ -37,8 +37,8 @@ def _like(name: str) -> str:
 
 
 def read_rejects(wanted: Settings, row: DeliveryRow, *, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """A page of the delivery's rejects, and how many were kept. They stand beside its extract in the lake; a
-    quarantined delivery's stand there alone."""
+    """A page of the delivery's rejects, and how many were stored. They are beside its extract in the lake; a
+    quarantined delivery has only rejects there."""
     if not row.rows_rejected:
         return [], 0
     from data_platform.lake.extracts import Lake
@@ -59,16 +59,16 @@ def read_rejects(wanted: Settings, row: DeliveryRow, *, limit: int, offset: int)
 
 
 def what_replay_does(row: DeliveryRow) -> str:
-    """What is going to happen, in words."""
+    """What a replay will do, in a sentence or two."""
     subject = f"{row.file_name} of {row.partner}/{row.feed}, {row.status} at {row.settled_at:%Y-%m-%d %H:%M %Z}"
     what = {
         "loaded": "Its rows are loaded. The same content again will be a duplicate and change nothing; to put the"
         " rows into the table again from the lake, run the asset with `reload: true` instead.",
-        "duplicate": "Its content was loaded before. It will be a duplicate again while that is so.",
-        "superseded": "A newer file has taken its place. Put back, it is the newest: its rows come back and those of"
-        " the newer file go out, in one transaction.",
-        "quarantined": f"It was refused: {row.reason}. It will be held against the contract and limits as they are"
-        " today, and loaded if it agrees.",
+        "duplicate": "Its content was loaded before. It will be a duplicate again as long as that content is loaded.",
+        "superseded": "A newer file has replaced it. Put back, it is the newest: its rows replace those of the other"
+        " file, in one transaction.",
+        "quarantined": f"It was refused: {row.reason}. The next run checks it against today's contract and limits, and"
+        " loads it if it passes.",
     }
     return f"{subject}.\n{what[row.status]}"
 
@@ -80,7 +80,7 @@ def put_back(bucket: LandingBucket, row: DeliveryRow) -> None:
     """
     if bucket.exists(row.object_key):
         raise click.ClickException(
-            f"{row.object_key} is taken: a newer file of that name waits to be taken in. Let that be settled first."
+            f"The name {row.object_key} is taken: a newer file of that name waits in inbound. Let it be settled first."
         )
     kept = settled_key(row)
     if not bucket.exists(kept):

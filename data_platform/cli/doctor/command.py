@@ -1,5 +1,5 @@
-"""`data-platform doctor`: settings and where they come from, and every finding with its fix. The probes are in
-`probes` (this machine) and `connections` (what is reached over the network)."""
+"""`data-platform doctor`: prints the settings and their sources, and every finding with its fix. The probes are in
+`machine` (this machine) and `connections` (the network)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _LONGEST = 100
 def doctor(as_json: bool, offline: bool) -> None:
     """Find out what is wrong with settings, packages, connections and permissions.
 
-    Everything it writes it removes again: one small object below _doctor/ in the lake's bucket. Exits with 1 if
-    something failed; a warning is no failure.
+    It writes one small object below _doctor/ in the lake's bucket, and removes it. Exits with 1 if something failed; a
+    warning is no failure.
 
     \b
     Examples:
@@ -88,7 +88,7 @@ def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
         if offline:
             return
         if any(part.state == "failed" for part in parts):
-            yield Finding("connections", "failed", "not tried, as the local cloud is not up", "data-platform up")
+            yield Finding("connections", "failed", "not tried: the local cloud is not up", "data-platform up")
             return
         wanted.require_endpoints()
         yield from tried(CONNECTIONS)

@@ -1,4 +1,4 @@
-"""The doctor's probes of what is reached over the network: buckets, Snowflake, SFTP, Dagster's storage, dbt."""
+"""The doctor's probes over the network: buckets, Snowflake, SFTP, Dagster's storage, dbt."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def lake(settings: Settings) -> Iterator[Finding]:
 
 def landing(settings: Settings) -> Iterator[Finding]:
     """Listing inbound, and that the bucket keeps versions."""
-    from data_platform.resources.lake import LandingResource, s3_client
+    from data_platform.landing.client import open_landing_bucket, s3_client
 
     subject = f"landing s3://{settings.landing_bucket}"
     try:
-        page = next(LandingResource(bucket_name=settings.landing_bucket).bucket().pages(), [])
+        page = next(open_landing_bucket(settings, settings.landing_bucket).pages(), [])
     except Exception as error:
         fix = f"allow s3:ListBucket on {settings.landing_bucket} to this role"
         yield Finding(subject, "failed", f"listing inbound/: {_first_line(error)}", fix)
         return
     more = " or more" if len(page) == 1000 else ""
-    yield Finding(subject, "ok", f"{len(page)}{more} files stand in inbound")
+    yield Finding(subject, "ok", f"{len(page)}{more} files are in inbound")
     status = s3_client(settings).get_bucket_versioning(Bucket=settings.landing_bucket).get("Status")
     if status == "Enabled":
         yield Finding(subject, "ok", "keeps versions")
@@ -59,7 +59,7 @@ def landing(settings: Settings) -> Iterator[Finding]:
 
 
 def snowflake(settings: Settings) -> Iterator[Finding]:
-    """Signing in, what the session has, and the platform's schema and stage."""
+    """Signing in, the session's role, warehouse and database, and the platform's stage."""
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import stage
 
@@ -112,7 +112,7 @@ def sftp(settings: Settings) -> Iterator[Finding]:
     if banner.startswith("SSH-2.0-"):
         yield Finding("SFTP", "ok", f"{host}:{port} answers as {banner}; {_host_key(host, port)}")
     else:
-        yield Finding("SFTP", "failed", f"{host}:{port} answers {banner[:40]!r}, which is no SSH", "check SFTP_PORT")
+        yield Finding("SFTP", "failed", f"{host}:{port} answers {banner[:40]!r}, which is not SSH", "check SFTP_PORT")
 
 
 def _host_key(host: str, port: int) -> str:

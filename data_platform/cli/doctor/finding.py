@@ -13,7 +13,7 @@ State = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a probe found. `fix`: what to do about it, unless all is well."""
+    """A probe's finding. `fix`: what to do about it; empty if all is well."""
 
     subject: str
     state: State

@@ -62,7 +62,7 @@ def time_zone(settings: Settings) -> Iterator[Finding]:
 
 
 def disk(settings: Settings) -> Iterator[Finding]:
-    """Room for extracts on their way and, in local, for everything."""
+    """Free disk space, for extracts and, in local, for the local cloud."""
     place = settings.state_dir if settings.state_dir.exists() else Path()
     free = shutil.disk_usage(place).free
     state: State = "ok" if free > _LITTLE_DISK else "warning" if free > _NO_DISK else "failed"
@@ -71,7 +71,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
 
 
 def dbt_manifest(settings: Settings) -> Iterator[Finding]:
-    """The manifest that definitions are loaded from."""
+    """Whether the manifest, from which definitions are loaded, is current."""
     from data_platform.transform.manifest import fingerprint
 
     project = settings.dbt_code.project_dir or DBT_PROJECT
@@ -109,7 +109,7 @@ def local_parts(settings: Settings) -> Iterator[Finding]:
 
 
 def runs(settings: Settings) -> Iterator[Finding]:
-    """What a run is: a process, or a task and of which image."""
+    """Whether runs are processes or tasks, and of which image."""
     if settings.runs_on == "process":
         yield Finding("runs", "ok", "are processes of the code server")
         return

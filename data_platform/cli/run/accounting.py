@@ -1,4 +1,4 @@
-"""What landed and what became of it, feed by feed, as the ledger has it; the demo's held against its answer key."""
+"""The accounts of files and rows, feed by feed, from the ledger, and how they compare with an answer key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FeedAccount:
 
     @property
     def problems(self) -> list[str]:
-        """Where its counts don't add up, which would be a defect of the platform."""
+        """The counts that don't add up, which would be a defect of the platform."""
         counts = self.counts
         outcomes = sum(counts[name] for name in ("loaded", "duplicate", "superseded", "quarantined"))
         found = []
@@ -44,7 +44,7 @@ class FeedAccount:
         return found
 
     def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:
-        """Where it is not as expected: `landed 176, expected 177`."""
+        """Its differences from the expected counts: `landed 176, expected 177`."""
         found = [
             f"{name.replace('_', ' ')} {self.counts[name]:,}, expected {expected[name]:,}"
             for name in COUNTS
@@ -96,7 +96,7 @@ def accounts_table(
 
 
 def left_table(left: Scan) -> Table:
-    """What stands in inbound and why."""
+    """The files left in inbound, and why."""
     made = table("still in inbound", "why")
     for pending, reason in left.unmatched:
         made.add_row(pending.key, reason)
@@ -113,7 +113,7 @@ def read_rows(connection: SnowflakeConnection, sql: str) -> tuple[list[str], lis
 
 
 def rows_table(columns: list[str], rows: Iterable[tuple[Any, ...]]) -> Table:
-    """Rows as they are."""
+    """A table of rows, unchanged."""
     made = table(*columns, right=columns[1:])
     for row in rows:
         made.add_row(*("" if value is None else amount(value) for value in row))

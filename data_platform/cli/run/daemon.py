@@ -1,144 +1,231 @@
-"""Runs that Dagster's daemon launches, for `data-platform run` where runs are tasks: its sensor takes in what lands,
-and jobs go through its queue. This process only looks on, and counts."""
+"""Runs that Dagster's daemon launches, where one is at work: its sensor takes in what lands, and everything else goes
+through its queue. This process watches the runs, and counts."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from uuid import uuid4
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import dagster as dg
-import psutil  # type: ignore[import-untyped]
 
+from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.landing_history import LANDING_TAG
+from data_platform.automation.landing_run import raw_key
 from data_platform.automation.landing_sensor import landing
-from data_platform.cli.project import ROOT, WORKSPACE
+from data_platform.cli.project import DEV_STARTED, ROOT, WORKSPACE
+from data_platform.cli.run.here import ASSET_JOB
 from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.run.outcome import RunOutcome, outcome_of
-from data_platform.environment import settings
-from data_platform.local_cloud.ports import any_free
-from data_platform.local_cloud.processes import stop
+from data_platform.environment import Settings, settings
 
 _UP_SECONDS = 120.0
 _LAUNCH_SECONDS = 300.0
 _RETRY_SECONDS = 120.0
-"""How long the retry of a failed run may take to be there."""
+"""How long the retry of a failed run may take to appear."""
 _TELL_EVERY = 30.0
 _POLL_SECONDS = 1.0
-_FRESH_SECONDS, _STALE_SECONDS = 45.0, 120.0  # heartbeats come every 30 s, later on a busy machine
-_NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR", "MONITORING")
+_STALE_SECONDS = 120.0  # heartbeats come every 30 s, later on a busy machine
+_NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+_LAUNCH = """mutation Launch($run: ExecutionParams!) { launchRun(executionParams: $run) { __typename
+  ... on LaunchRunSuccess { run { runId } }
+  ... on RunConfigValidationInvalid { errors { message } }
+  ... on PipelineNotFoundError { message }
+  ... on InvalidSubsetError { message }
+  ... on PythonError { message } } }"""
 
 
 class SensorOff(Exception):
-    """The sensor that takes files in is switched off, so that nothing would ever come of waiting."""
+    """The landing sensor is switched off, so that no file would ever be taken in."""
 
 
-class DaemonLocation(CodeLocation):
-    """The code location, whose runs the daemon launches. Where none is at work one is started, with the UI, and ended
-    at the end. Raises RuntimeError where it doesn't come up."""
+class DaemonGone(Exception):
+    """Dagster's daemon ended while this command waited for its runs."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__(tell)
-        self._began = datetime.now(UTC)
-        self._told: set[str] = set()
-        self._dev: subprocess.Popen[bytes] | None = None
+
+def daemon_at_work(instance: dg.DagsterInstance, given: Settings) -> bool:
+    """Whether a Dagster daemon launches this instance's runs. Its heartbeats tell, but a daemon that has ended leaves
+    the last ones behind. So where `dev` starts the daemons, their process tells."""
+    if given.environment == "local":
+        if _local_daemon(given.dagster_home):
+            return True
+        if (given.state_dir / DEV_STARTED).exists():
+            return False
+    beats = instance.get_daemon_heartbeats()
+    oldest = datetime.now(UTC).timestamp() - _STALE_SECONDS
+    return all(name in beats and beats[name].timestamp > oldest for name in _NEEDED)
+
+
+def _local_daemon(home: Path | None) -> bool:
+    """Whether this machine has a process of `dagster dev` or `dagster-daemon run` with this DAGSTER_HOME."""
+    import psutil  # type: ignore[import-untyped]
+
+    for process in psutil.process_iter(["cmdline"]):
+        words = [Path(word).name for word in (process.info["cmdline"] or ())[:4]]
+        if not any(pair in (("dagster", "dev"), ("dagster-daemon", "run")) for pair in pairwise(words)):
+            continue
         try:
-            self._see_to_a_daemon(_FRESH_SECONDS)
+            if home is not None and Path(process.environ().get("DAGSTER_HOME", "")) == home:
+                return True
+        except psutil.Error:  # it has ended, or is another user's
+            continue
+    return False
+
+
+class RunsByDaemon:
+    """Has the daemon launch runs. Where none is at work, one is started with the UI, and ended by `close`. `tell` gets
+    a line now and then about what it waits for. Raises RuntimeError where the daemon doesn't come up, and DaemonGone
+    where it ends meanwhile."""
+
+    def __init__(self, location: CodeLocation, tell: Callable[[str], None]) -> None:
+        self._location = location
+        self._instance = location.instance
+        self._tell = tell
+        self._began = datetime.now(UTC)
+        self._reported: set[str] = set()
+        self._dev: subprocess.Popen[bytes] | None = None
+        if daemon_at_work(self._instance, settings()):
+            tell("Dagster's daemon is at work: it launches the runs, and this command watches them")
+            return
+        try:
+            self._start()
         except BaseException:  # Ctrl-C while it comes up
             self.close()
             raise
 
     def close(self) -> None:
-        """Ends what was started, and gives the connections back."""
+        """Ends the daemon that this command started."""
         if self._dev is not None and self._dev.poll() is None:
+            import psutil
+
+            from data_platform.local_cloud.processes import stop
+
             stop(psutil.Process(self._dev.pid), first=signal.SIGINT)  # with its webserver and daemon
-        super().close()
 
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
         """The landing runs that have ended since the last call. Raises SensorOff."""
-        switched = self.instance.all_instigator_state()  # of what somebody has switched on or off
+        switched = self._instance.all_instigator_state()  # of sensors that somebody has switched on or off
         if any(each.name == landing.name and each.status.value == "STOPPED" for each in switched):
             raise SensorOff(
                 f"The sensor `{landing.name}` is switched off, so no file is taken in: switch it on in Dagster's UI"
                 f" (Automation), or run `dagster sensor start {landing.name} -w workspace.yaml`."
             )
-        self._see_to_a_daemon(_STALE_SECONDS)
+        self._require_daemon()
         ours = dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_ENDED, created_after=self._began)
-        for run in self.instance.get_runs(ours):
-            if run.run_id not in self._told:
-                self._told.add(run.run_id)
+        for run in self._instance.get_runs(ours):
+            if run.run_id not in self._reported:
+                self._reported.add(run.run_id)
                 yield int(run.tags.get("data_platform/deliveries", "0")), self._outcome(run)
 
     @property
     def busy(self) -> bool:
         """Whether a landing run is under way."""
-        return bool(self.instance.get_runs(dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_UNDER_WAY), limit=1))
+        return bool(self._instance.get_runs(dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_UNDER_WAY), limit=1))
 
-    def build(self, job: str, on_materialized: Callable[[int], None]) -> RunOutcome:
-        """Puts a run of a job into the queue and waits for its end, and for that of its retry."""
-        run_id = str(uuid4())
-        command = [sys.executable, "-m", "dagster", "job", "launch", "--workspace", str(WORKSPACE)]
-        command += ["--location", "data_platform", "--job", job, "--run-id", run_id]
-        asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_LAUNCH_SECONDS)
-        if asked.returncode != 0:
-            raise RuntimeError(f"The job {job} could not be launched:\n{asked.stdout}{asked.stderr}")
-        told = time.monotonic()
+    def build(self, job: str, tags: Mapping[str, str], on_materialized: Callable[[int], None]) -> RunOutcome:
+        """Queues a run of a job and waits for its end, and for that of its retry. `on_materialized` gets the number of
+        assets that are done, as it grows."""
+        return self._wait(self._launch({"jobName": job}, tags), job, on_materialized)
+
+    def execute(self, assets: Sequence[dg.AssetKey], partition: str | None, landing_only: bool) -> RunOutcome:
+        """Queues a run of assets and waits for its end. `landing_only`: they are file feeds', and only landing's own
+        checks are made; otherwise all checks of the assets are."""
+        selector: dict[str, Any] = {"jobName": ASSET_JOB, "assetSelection": [{"path": key.path} for key in assets]}
+        if landing_only:
+            feeds = [rules for rules in self._location.feeds if raw_key(rules) in assets]
+            checks = [check for rules in feeds for check in feed_check_keys(rules)]
+            selector["assetCheckSelection"] = [
+                {"assetKey": {"path": check.asset_key.path}, "name": check.name} for check in checks
+            ]
+        tags = {"dagster/partition": partition} if partition else {}
+        return self._wait(self._launch(selector, tags), f"{len(assets)} assets", lambda done: None)
+
+    def _launch(self, selector: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Asks Dagster's GraphQL API for a run; its id."""
+        location = {"repositoryLocationName": "data_platform", "repositoryName": self._location.repository.name}
+        metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+        run = {"selector": {**location, **selector}, "mode": "default", "executionMetadata": metadata}
+        command = [str(Path(sys.executable).with_name("dagster-graphql")), "--workspace", str(_workspace())]
+        with TemporaryDirectory() as folder:
+            answer = Path(folder) / "answer.json"
+            command += ["--text", _LAUNCH, "--variables", json.dumps({"run": run}), "--output", str(answer)]
+            asked = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_LAUNCH_SECONDS
+            )
+            said = answer.read_text(encoding="utf-8") if answer.exists() else f"{asked.stdout}{asked.stderr}"
+        try:
+            return str(json.loads(said)["data"]["launchRun"]["run"]["runId"])
+        except (ValueError, KeyError, TypeError):
+            raise RuntimeError(f"Dagster did not queue the run:\n{said}") from None
+
+    def _wait(self, run_id: str, what: str, on_materialized: Callable[[int], None]) -> RunOutcome:
+        reported = time.monotonic()
         failed_at: float | None = None
         while True:
             time.sleep(_POLL_SECONDS)
-            self._see_to_a_daemon(_STALE_SECONDS)
-            run = self.instance.get_run_by_id(run_id)
+            run = self._instance.get_run_by_id(run_id)
             if run is None:
-                raise RuntimeError(f"The run {run_id} of {job} was deleted")
-            on_materialized(int(getattr(self.instance.get_run_stats(run_id), "materializations", 0)))
-            if not run.is_finished and time.monotonic() - told > _TELL_EVERY:
-                told = time.monotonic()
-                self._tell(f"the run {run_id[:8]} of {job} is {run.status.value}")
-            if run.is_finished:
-                failed_at = failed_at or time.monotonic()
-                if retry := run.tags.get("dagster/auto_retry_run_id"):
-                    run_id, failed_at = retry, None
-                elif time.monotonic() - failed_at > _RETRY_SECONDS:
-                    return self._outcome(run)
-                elif run.status != dg.DagsterRunStatus.FAILURE or run.tags.get("dagster/will_retry") == "false":
-                    return self._outcome(run)  # a failed run is tagged a moment after it has failed
+                raise RuntimeError(f"The run {run_id} ({what}) was deleted")
+            if not run.is_finished:
+                self._require_daemon()
+                on_materialized(int(getattr(self._instance.get_run_stats(run_id), "materializations", 0)))
+                if time.monotonic() - reported > _TELL_EVERY:
+                    reported = time.monotonic()
+                    self._tell(f"the run {run_id[:8]} ({what}) is {run.status.value}")
+                continue
+            failed_at = failed_at or time.monotonic()
+            if retry := run.tags.get("dagster/auto_retry_run_id"):
+                run_id, failed_at = retry, None
+            elif time.monotonic() - failed_at > _RETRY_SECONDS:
+                return self._outcome(run)
+            elif run.status != dg.DagsterRunStatus.FAILURE or run.tags.get("dagster/will_retry") == "false":
+                return self._outcome(run)  # a failed run is tagged a moment after it has failed
 
     def _outcome(self, run: dg.DagsterRun) -> RunOutcome:
-        events = [entry.dagster_event for entry in self.instance.all_logs(run.run_id) if entry.dagster_event]
+        events = [entry.dagster_event for entry in self._instance.all_logs(run.run_id) if entry.dagster_event]
         return outcome_of(run.run_id, run.status == dg.DagsterRunStatus.SUCCESS, events)
 
-    def _see_to_a_daemon(self, seconds: float) -> None:
-        """Starts a daemon where none has been heard of for so long: one that was ended leaves its last heartbeat."""
-        if self._dev is not None and self._dev.poll() is None:
-            return
-        beats = self.instance.get_daemon_heartbeats()
-        oldest = datetime.now(UTC).timestamp() - seconds
-        if not all(name in beats and beats[name].timestamp > oldest for name in _NEEDED):
-            self._start(self._tell)
+    def _require_daemon(self) -> None:
+        gone = self._dev.poll() is not None if self._dev else not daemon_at_work(self._instance, settings())
+        if gone:
+            raise DaemonGone(
+                "Dagster's daemon, which launches the runs, has ended. What was loaded stays. Run `data-platform run`"
+                " again: it goes on where this one stopped."
+            )
 
-    def _start(self, tell: Callable[[str], None]) -> None:
+    def _start(self) -> None:
+        from data_platform.local_cloud.ports import any_free
+
         port = any_free()
         log = settings().state_dir / "logs" / "dev.log"
         command = [str(Path(sys.executable).with_name("data-platform")), "dev", "--port", str(port)]
         started = time.time()
         with log.open("wb") as output:
             self._dev = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
-        tell(f"Dagster's daemon and UI, while this lasts: http://127.0.0.1:{port}")
+        self._tell(f"Dagster's daemon and UI, until this command ends: http://127.0.0.1:{port}")
         while True:
-            beats = self.instance.get_daemon_heartbeats()
+            beats = self._instance.get_daemon_heartbeats()
             if all(name in beats and beats[name].timestamp > started for name in _NEEDED):
                 return
             if self._dev.poll() is not None or time.time() - started > _UP_SECONDS:
                 self.close()
                 raise RuntimeError(f"Dagster's daemon did not come up; the end of {log}:\n{_end(log)}")
             time.sleep(_POLL_SECONDS)
+
+
+def _workspace() -> Path:
+    """The workspace that the deployment's daemon loads: on a laptop this copy, elsewhere the code server's."""
+    return WORKSPACE if settings().environment == "local" else ROOT / "deploy" / "workspace.yaml"
 
 
 def _end(log: Path, lines: int = 15) -> str:

@@ -1,15 +1,16 @@
-"""Takes in what stands in inbound, as the daemon would: tick by tick, until nothing is on its way any more."""
+"""Empties inbound as the daemon would: tick by tick, until every file is settled or waits for another file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
-from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.run.outcome import RunOutcome
 from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import FeedIndex, Scan, scan
 
 _ALL = 1_000_000
@@ -20,12 +21,21 @@ _GIVE_UP = 900.0
 
 
 class InboundStalled(Exception):
-    """Files are on their way, and no run takes them in."""
+    """Files are ready, and no run takes them in."""
+
+
+class TakesIn(Protocol):
+    """Where landing runs are executed: `RunsHere` or `RunsByDaemon`."""
+
+    @property
+    def busy(self) -> bool: ...
+
+    def take_in(self) -> Iterator[tuple[int, RunOutcome]]: ...
 
 
 @dataclass
 class Drained:
-    """What was done, and what is left in inbound at the end: files that no feed takes, or that wait for others."""
+    """The runs, and the files left in inbound at the end: files that match no feed, or that wait for others."""
 
     left: Scan = field(default_factory=Scan)
     runs: list[RunOutcome] = field(default_factory=list)
@@ -36,69 +46,75 @@ class Drained:
         return [run for run in self.runs if not run.success]
 
 
-def look(bucket: LandingBucket, location: CodeLocation) -> Scan:
-    """All that stands in inbound now."""
-    return scan(bucket, FeedIndex(location.feeds), now=datetime.now(UTC), limit=_ALL, seconds=600)
+def look(bucket: LandingBucket, feeds: Sequence[FeedRules]) -> Scan:
+    """Every file in inbound now."""
+    return scan(bucket, FeedIndex(feeds), now=datetime.now(UTC), limit=_ALL, seconds=600)
+
+
+def unsettled(found: Scan) -> int:
+    """How many files a run is going to take in: they are ready, or will be once their size has been stable."""
+    return len(found.ready) + len(_settling(found))
 
 
 def drain(
-    location: CodeLocation,
+    runs: TakesIn,
     bucket: LandingBucket,
+    feeds: Sequence[FeedRules],
     *,
     on_wait: Callable[[int], None],
     on_run: Callable[[int, RunOutcome], None],
     tell: Callable[[str], None] = lambda line: None,
 ) -> Drained:
-    """Ticks and executes what is asked for, until every file is settled or waits for something that is not here.
+    """Takes files in until every file is settled or waits for another that is not here.
 
-    `on_wait` is told how many files are still on their way (settling, or with a run of the daemon's); `on_run` the
-    number of files of each run that has ended; `tell` a line now and then while none ends. After a failed run it
+    `on_wait` gets the number of files that are still on their way (settling, or with a run of the daemon's); `on_run`
+    the number of files of each run that has ended; `tell` a line now and then while none ends. After a failed run it
     stops, as the sensor's next attempts are minutes apart: the daemon, or the next call, makes them. Raises
-    InboundStalled after a quarter of an hour in which no run has ended, nor is under way for this call.
+    InboundStalled after a quarter of an hour in which no run has ended or is under way.
     """
 
     def collect() -> int:
         before = len(done.runs)
-        for files, run in location.take_in():
+        for files, run in runs.take_in():
             done.runs.append(run)
             on_run(files, run)
         return len(done.runs) - before
 
-    told = heard = time.monotonic()
-    done = Drained(look(bucket, location))
-    on_wait(len(done.left.ready) + len(_settling(done.left)))
+    reported = heard = time.monotonic()
+    done = Drained(look(bucket, feeds))
+    on_wait(unsettled(done.left))
     while True:
         if settling := _settling(done.left):  # all of them together make fewer runs than each as it gets ready
             _sleep_until(max(settling))
         ended = collect()
-        if ended or location.busy:
+        if ended or runs.busy:
             heard = time.monotonic()
         elif time.monotonic() - heard > _GIVE_UP:
             raise InboundStalled(
                 f"No run has ended for {_GIVE_UP / 60:.0f} min, and {_files(done.left)} should be taken in."
-                " `data-platform deliveries pending` says what each waits for: a run that nobody works on (end it in"
+                " `data-platform deliveries pending` says what each waits for: a run that nobody executes (end it in"
                 " Dagster's UI, or start `data-platform dev`), or the next attempt after failures."
             )
         if ended:
-            told = time.monotonic()
-        elif time.monotonic() - told > _TELL_EVERY:
-            told = time.monotonic()
+            reported = time.monotonic()
+        elif time.monotonic() - reported > _TELL_EVERY:
+            reported = time.monotonic()
             tell(f"still waiting for {_files(done.left)}; `data-platform deliveries pending` says what each waits for")
-        if (done.left.ready or location.busy) and not ended:
+        if (done.left.ready or runs.busy) and not ended:
             time.sleep(_LONGEST_WAIT)  # a run of the daemon's has them, or they back off
-        done.left = look(bucket, location)
-        on_their_way = len(done.left.ready) + len(_settling(done.left))
+        done.left = look(bucket, feeds)
+        on_their_way = unsettled(done.left)
         on_wait(on_their_way)
         if done.failed:
             return done
-        if not (on_their_way or location.busy):
+        if not (on_their_way or runs.busy):
             collect()  # runs of the daemon's that have ended since
             return done
 
 
 def _files(left: Scan) -> str:
-    number = len(left.ready) + len(_settling(left))
-    return "a run that takes files in" if not number else "a file" if number == 1 else f"{number:,} files"
+    number = unsettled(left)
+    return "a landing run" if not number else "a file" if number == 1 else f"{number:,} files"
 
 
 def _settling(found: Scan) -> list[datetime]:

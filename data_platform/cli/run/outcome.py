@@ -1,4 +1,4 @@
-"""What came of a run, read from its events."""
+"""The outcome of a run, read from its events."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import dagster as dg
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What came of a run. `rows` were put into tables; `warnings` and `errors` are the checks that did not pass, by
-    severity; `failures` says why steps failed."""
+    """The outcome of a run. `rows`: loaded into tables; `warnings` and `errors`: the checks that did not pass, by
+    severity; `failures`: why steps failed."""
 
     run_id: str
     success: bool

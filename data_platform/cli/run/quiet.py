@@ -1,4 +1,4 @@
-"""Keeps the logs of Dagster, dbt and the drivers off the terminal: they go to a file, in full."""
+"""Sends the logs of Dagster, dbt and the drivers to a file instead of the terminal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rich.console import Console
 from data_platform.cli.output import console
 
 KEEP_BYTES = 20_000_000
-"""A log past this size makes room for a new one; one old log is kept."""
+"""A longer log is renamed, and a new one begun; one old log is kept."""
 
 
 @contextmanager
 def logs_to(path: Path, *, verbose: bool) -> Iterator[Console]:
-    """Sends everything that this process and its children write to stdout and stderr to a file, and gives the console
-    that still reaches the terminal's stderr. `verbose` leaves everything where it is."""
+    """Redirects stdout and stderr of this process and its children to a file, and yields a console on the terminal's
+    stderr. With `verbose` it redirects nothing."""
     if verbose:
         yield console(stderr=True)
         return

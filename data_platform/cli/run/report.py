@@ -1,7 +1,8 @@
-"""What a run says at its end: the accounts of files and rows, what waits, what failed, and where to look next."""
+"""The report at the end of a run: the accounts of files and rows, what waits, what failed, and where to look next."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -31,8 +32,9 @@ _WIDTH = 150
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a run came to. `compared`: differences from the demo's answer key, by feed and place;
-    `beside`: deliveries that are none of the demo's, by feed."""
+    """The result of a `data-platform run`. `compared`: differences from the demo's answer key, by feed and place;
+    `beside`: deliveries that are not the demo's, by feed; `earlier`: the run of `daily` that still counts, where
+    nothing is new."""
 
     settings: Settings
     runs: list[RunOutcome]
@@ -42,6 +44,7 @@ class Report:
     compared: Mapping[str, list[str]] | None
     beside: Mapping[str, int]
     seconds: float
+    earlier: RunOutcome | None = None
 
     @classmethod
     def read(
@@ -50,11 +53,13 @@ class Report:
         runs: list[RunOutcome],
         left: Scan,
         *,
-        demo: Demo | None,
-        feeds: set[str] | None,
-        seconds: float,
+        began: float,
+        demo: Demo | None = None,
+        feeds: set[str] | None = None,
+        earlier: RunOutcome | None = None,
     ) -> Report:
-        """Reads the ledger and the marts. `feeds`: only these feeds' accounts, and no marts."""
+        """Reads the ledger and the marts. `feeds`: only these feeds' accounts, and no marts. `began`: as
+        `time.monotonic` gave it."""
         from data_platform.warehouse.connection import connect
 
         database = settings.snowflake.database
@@ -65,7 +70,8 @@ class Report:
             left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
             accounts = read_accounts(connection, database, feeds)
-            if demo is not None and any(_asset_of(demo.headline) in run.materialized for run in runs):
+            made = [*runs, earlier] if earlier else runs
+            if demo is not None and any(_asset_of(demo.headline) in run.materialized for run in made):
                 sql = f"SELECT * FROM {database}.{demo.headline} ORDER BY 1"
                 headline = (demo.headline, *read_rows(connection, sql))
         if demo is not None:
@@ -74,16 +80,21 @@ class Report:
             rows = [] if headline is None else [dict(zip(headline[1], row, strict=True)) for row in headline[2]]
             if not beside and (differences := demo.mart_differences(rows)):
                 compared[demo.headline] = differences
-        return cls(settings, runs, left, accounts, headline, compared, beside, seconds)
+        seconds = time.monotonic() - began
+        return cls(settings, runs, left, accounts, headline, compared, beside, seconds, earlier)
+
+    @property
+    def _checked(self) -> list[RunOutcome]:
+        return [*self.runs, self.earlier] if self.earlier else self.runs
 
     @property
     def problems(self) -> list[str]:
-        """What is not as it should be with the data, a line each."""
+        """The problems of the data, a line each."""
         found = [problem for account in self.accounts for problem in account.problems]
-        found += [f"{name}: {text}" for run in self.runs for name, text in run.errors.items()]
-        if self.compared is not None:  # the demo's warnings are planted, and the key knows what they come to
+        found += [f"{name}: {text}" for run in self._checked for name, text in run.errors.items()]
+        if self.compared is not None:  # the demo's warnings are planted: the key has their counts
             return found + [f"{place}: {text}" for place, texts in self.compared.items() for text in texts]
-        return found + [f"{name}: {text}" for run in self.runs for name, text in run.warnings.items()]
+        return found + [f"{name}: {text}" for run in self._checked for name, text in run.warnings.items()]
 
     def show(self) -> None:
         """Prints it."""
@@ -100,13 +111,22 @@ class Report:
             show(rows_table(columns, rows))
         if self.compared is not None and not self.problems and not self.beside:
             out.print("\n[green]Everything is as the answer key says.[/]")
-        ok = sum(run.success for run in self.runs)
-        loaded = count(sum(run.rows for run in self.runs))
-        out.print(f"\n{ok} of {len(self.runs)} runs succeeded, {loaded} rows loaded, in {duration(self.seconds)}")
+        out.print(f"\n{self._summary}, in {duration(self.seconds)}", soft_wrap=True)
         self._next()
 
+    @property
+    def _summary(self) -> str:
+        if self.earlier is not None:
+            return (
+                "Nothing new: no file, model, contract, code or setting has changed since run"
+                f" {self.earlier.run_id[:8]} of `daily`, and no check is due (--full builds all the same)"
+            )
+        ok = sum(run.success for run in self.runs)
+        rows = sum(run.rows for run in self.runs)
+        return f"{ok} of {len(self.runs)} runs succeeded, {count(rows)} rows loaded"
+
     def raise_problems(self) -> None:
-        """Raises ClickException (1) where a run failed, DataProblem (3) where the data is not as it should be."""
+        """Raises ClickException (1) if a run failed, DataProblem (3) if the data has a problem."""
         failures: dict[str, list[str]] = {}
         for run in self.runs:
             for text in run.failures:
@@ -121,13 +141,13 @@ class Report:
             raise DataProblem("\n".join(["The data is not as it should be:", *self.problems]))
 
     def _checks(self) -> None:
-        made = sum(run.checks for run in self.runs)
-        warnings = {name: text for run in self.runs for name, text in run.warnings.items()}
-        errors = {name: text for run in self.runs for name, text in run.errors.items()}
+        made = sum(run.checks for run in self._checked)
+        warnings = {name: text for run in self._checked for name, text in run.warnings.items()}
+        errors = {name: text for run in self._checked for name, text in run.errors.items()}
         if not made:
             return
         out = console()
-        passed = made - sum(len(run.warnings) + len(run.errors) for run in self.runs)
+        passed = made - sum(len(run.warnings) + len(run.errors) for run in self._checked)
         out.print(f"\n{passed} of {made} checks passed" + (", [yellow]warnings[/]:" if warnings else ""))
         for name, text in list(warnings.items())[:_WARNINGS_SHOWN]:
             out.print(f"  {name}  {_short(text)}", markup=False, no_wrap=True, overflow="ellipsis")

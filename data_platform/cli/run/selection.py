@@ -1,4 +1,4 @@
-"""What `run --select` comes to: which runs, of which assets, of which day."""
+"""The runs that `run --select` asks for: of which assets, and of which day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from data_platform.landing.inbox import FeedIndex, pending_of, scan
 
 
 class Wanted(NamedTuple):
-    """One run: assets, the day that it is of, and whether the assets are file feeds'."""
+    """One run: its assets, its day, and whether the assets are file feeds'."""
 
     assets: list[dg.AssetKey]
     partition: str | None
@@ -27,9 +27,9 @@ class Wanted(NamedTuple):
 def requested_runs(
     location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None
 ) -> tuple[list[Wanted], set[str]]:
-    """The runs in order, and the feeds among them. File feeds without a day go day by day, as files are pending.
+    """The runs in order, and the selected feeds. File feeds without a day get a run for each day with pending files.
 
-    Raises click.BadParameter for a selection or a day that means nothing.
+    Raises click.BadParameter for a selection that is wrong or empty, and for a day that is no day.
     """
     try:
         keys = set(location.select(selection))
@@ -56,7 +56,7 @@ def requested_runs(
 
 
 def _let_settle(feeds: list[FeedRules], bucket: LandingBucket) -> None:
-    """A file that has only just come is taken in too: waits until those that are here now may be read."""
+    """Waits until every file that is here now may be read, so that a file that has only just come is loaded too."""
     now = datetime.now(UTC)
     found = scan(bucket, FeedIndex(feeds), now=now) if feeds else None
     until = [waiting.until for waiting in found.waiting if waiting.until] if found else []

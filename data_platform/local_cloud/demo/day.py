@@ -112,6 +112,14 @@ class Demo:
         """Records that partners drop all of it once more."""
         write_atomically(self._state / f"{self._name}.rounds", str(self.rounds + 1))
 
+    def all_dropped(self) -> bool:
+        """Whether every file of every wave has been dropped."""
+        return not any(self._log.undropped(wave) for wave in self.key.waves)
+
+    @property
+    def _log(self) -> DropLog:
+        return DropLog(self._state / f"{self._name}.dropped")
+
     def drop(self, wave: list[Drop], *, again: bool, on_progress: Callable[[Drop], None]) -> int:
         """Drops the files of a wave that are due, each as its partner. Returns how many."""
         sftp = self.settings.sftp
@@ -122,7 +130,7 @@ class Demo:
             port=sftp.port,
             partner_keys=self._layout.partner_keys,
             host_key=self._layout.keys / "sftp_host.pub",
-            log=DropLog(self._state / f"{self._name}.dropped"),
+            log=self._log,
             again=again,
             on_progress=on_progress,
         )

@@ -1,0 +1,236 @@
+"""The steps of `data-platform run`, with their progress. Who executes runs is in `here` and `daemon`, how inbound is
+emptied in `inbound`, and what is reported at the end in `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+import dagster as dg
+
+from data_platform.cli.project import bring_up, declared_feeds, landing_bucket
+from data_platform.cli.run import unchanged
+from data_platform.cli.run.daemon import RunsByDaemon, daemon_at_work
+from data_platform.cli.run.here import RunsHere
+from data_platform.cli.run.inbound import drain, look, unsettled
+from data_platform.cli.run.outcome import RunOutcome, outcome_of
+from data_platform.cli.run.report import Report
+from data_platform.cli.run.turn import one_at_a_time
+from data_platform.environment import Settings
+from data_platform.landing.settle import report_unmatched
+from data_platform.runs.abandoned import report_abandoned
+from data_platform.runs.run_lock import folder_in
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from data_platform.cli.run.location import CodeLocation
+    from data_platform.landing.bucket import LandingBucket
+    from data_platform.local_cloud.demo.day import Demo
+    from data_platform.local_cloud.demo.key import Drop
+
+
+class Steps:
+    """One `data-platform run`, step by step."""
+
+    def __init__(self, progress: Progress, began: float) -> None:
+        self.progress = progress
+        self.began = began
+
+    def day(self, size: str | None, *, again: bool, full: bool) -> Report:
+        """The platform's day. `size`: the demo's, whose files are dropped first; None without the demo."""
+        with self._ready(alone=size is not None) as (wanted, instance):
+            bucket = landing_bucket(wanted)
+            demo = self._demo(wanted, size) if size is not None else None
+            if not (full or again) and (report := self._nothing_new(wanted, instance, bucket, demo)):
+                return report
+            if demo is not None and again:
+                demo.begin_again()
+            location = self._load_while_dropping(wanted, instance, demo, again)
+            with self._runs(location, wanted) as runs:
+                outcomes, failed = self._take_in(runs, location, bucket, demo, again=again)
+                if not failed:
+                    if daemon_at_work(instance, wanted) and not isinstance(runs, RunsByDaemon):
+                        runs = RunsByDaemon(location, self._tell)  # it has come up since
+                    outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
+            left = look(bucket, location.feeds)
+            return Report.read(wanted, outcomes, left, demo=None if failed else demo, began=self.began)
+
+    def selected(self, select: str, partition: str | None) -> Report:
+        """Makes the selected assets: file feeds' first, a run a day, then the others."""
+        from data_platform.cli.run.selection import requested_runs
+
+        with self._ready(alone=False) as (wanted, instance):
+            bucket = landing_bucket(wanted)
+            location = self._location(wanted, instance)
+            requests, feeds = requested_runs(location, bucket, select, partition)
+            task = self.progress.add_task("runs", total=len(requests))
+            outcomes: list[RunOutcome] = []
+            with self._runs(location, wanted, start_daemon=False) as runs:
+                for each in requests:
+                    try:
+                        outcomes.append(runs.execute(each.assets, each.partition, each.landing))
+                    except dg.DagsterInvalidConfigError as error:
+                        hint = "An asset that a sensor configures can't be selected: `and not group:operations`."
+                        raise click.BadParameter(f"{error}\n{hint}", param_hint="--select") from None
+                    self.progress.advance(task)
+                    if not outcomes[-1].success:
+                        break
+            return Report.read(wanted, outcomes, look(bucket, location.feeds), feeds=feeds, began=self.began)
+
+    @contextmanager
+    def _ready(self, *, alone: bool) -> Iterator[tuple[Settings, dg.DagsterInstance]]:
+        """The settings, with everything up, and Dagster's instance. Holds the lock of `turn` if no daemon is at work,
+        or if `alone`."""
+        with ExitStack() as stack:
+            with self._step("local cloud"):
+                wanted = bring_up(self._tell)
+            instance = stack.enter_context(dg.DagsterInstance.get())
+            if alone or not daemon_at_work(instance, wanted):
+                stack.enter_context(one_at_a_time(wanted.state_dir, self._tell))
+            report_abandoned(instance, folder_in(wanted.state_dir))
+            yield wanted, instance
+
+    @contextmanager
+    def _runs(
+        self, location: CodeLocation, wanted: Settings, *, start_daemon: bool = True
+    ) -> Iterator[RunsHere | RunsByDaemon]:
+        """Who executes runs: the daemon that is at work, or else this process. With `start_daemon` one is started where
+        the local cloud's runs are tasks, which only a daemon launches."""
+        tasks = start_daemon and wanted.environment == "local" and wanted.runs_on == "ecs"
+        if not tasks and not daemon_at_work(location.instance, wanted):
+            yield RunsHere(location)
+            return
+        by_daemon = RunsByDaemon(location, self._tell)
+        try:
+            yield by_daemon
+        finally:
+            by_daemon.close()
+
+    def _nothing_new(
+        self, wanted: Settings, instance: dg.DagsterInstance, bucket: LandingBucket, demo: Demo | None
+    ) -> Report | None:
+        """The report, if a `daily` run would make nothing new; None otherwise, and if that isn't certain."""
+        if demo is not None and not demo.all_dropped():
+            return None
+        now = datetime.now(UTC)
+        record = unchanged.last_daily(instance, wanted, now)
+        if record is None:
+            return None
+        feeds = declared_feeds()
+        left = look(bucket, feeds)
+        if unsettled(left) or not unchanged.arrivals_are_as_at(record, now, wanted, feeds):
+            return None
+        for pending, reason in left.unmatched:
+            report_unmatched(bucket, pending, reason)
+        run_id = record.dagster_run.run_id
+        events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
+        daily = outcome_of(run_id, True, events)
+        return Report.read(wanted, [], left, demo=demo, began=self.began, earlier=daily)
+
+    def _location(self, wanted: Settings, instance: dg.DagsterInstance) -> CodeLocation:
+        from data_platform.cli.run.location import CodeLocation
+
+        with self._step("definitions"):
+            location = CodeLocation(instance)
+        if wanted.environment == "local":
+            _ensure_ledger(wanted)
+        return location
+
+    def _demo(self, wanted: Settings, size: str) -> Demo:
+        from data_platform.local_cloud.demo.day import Demo, DemoRefused, scale_of
+
+        try:
+            demo = Demo(scale_of(size), wanted)
+            demo.check_alone()
+        except DemoRefused as error:
+            raise click.UsageError(str(error)) from None
+        with self._step("demo files"):
+            demo.make()
+        return demo
+
+    def _drop(self, demo: Demo, wave: list[Drop], again: bool) -> None:
+        task = self._counter("files dropped")
+        self.progress.update(task, total=self._completed(task) + len(wave))
+        demo.drop(wave, again=again, on_progress=lambda _: self.progress.advance(task))
+        self.progress.update(task, total=self._completed(task))
+
+    def _load_while_dropping(
+        self, wanted: Settings, instance: dg.DagsterInstance, demo: Demo | None, again: bool
+    ) -> CodeLocation:
+        """Loads the definitions while the demo's first wave is dropped. Raises what either raises."""
+        if demo is None:
+            return self._location(wanted, instance)
+        with ThreadPoolExecutor(1, thread_name_prefix="drop") as pool:
+            dropped = pool.submit(self._drop, demo, demo.key.waves[0], again)
+            location = self._location(wanted, instance)
+            dropped.result()
+        return location
+
+    def _take_in(
+        self,
+        runs: RunsHere | RunsByDaemon,
+        location: CodeLocation,
+        bucket: LandingBucket,
+        demo: Demo | None,
+        *,
+        again: bool,
+    ) -> tuple[list[RunOutcome], bool]:
+        """Empties inbound, wave after wave of the demo's drops, the first of which has been made. Returns the runs, and
+        whether one failed, after which it stops."""
+        settled, rows = self._counter("files settled"), self._counter("rows loaded")
+
+        def on_run(files: int, outcome: RunOutcome) -> None:
+            self.progress.advance(settled, files)
+            self.progress.advance(rows, outcome.rows)
+
+        def on_wait(files: int) -> None:
+            self.progress.update(settled, total=self._completed(settled) + files)
+
+        outcomes: list[RunOutcome] = []
+        for number, wave in enumerate(demo.key.waves if demo is not None else [[]]):
+            if demo is not None and number > 0:
+                self._drop(demo, wave, again)
+            drained = drain(runs, bucket, location.feeds, on_wait=on_wait, on_run=on_run, tell=self._tell)
+            outcomes += drained.runs
+            if drained.failed:
+                return outcomes, True
+        self.progress.update(rows, total=self._completed(rows))
+        return outcomes, False
+
+    def _daily(self, runs: RunsHere | RunsByDaemon, location: CodeLocation, inputs: str) -> RunOutcome:
+        task = self.progress.add_task("models built", total=len(location.select("kind:dbt")))
+        tags = {unchanged.INPUTS_TAG: inputs}
+        outcome = runs.build(unchanged.DAILY, tags, lambda done: self.progress.update(task, completed=done))
+        self.progress.update(task, completed=len(outcome.materialized))
+        return outcome
+
+    def _tell(self, line: str) -> None:
+        self.progress.console.print(f"  {line}", markup=False)
+
+    def _counter(self, name: str) -> TaskID:
+        """The progress bar of that name, which is added the first time."""
+        known = next((task.id for task in self.progress.tasks if task.description == name), None)
+        return self.progress.add_task(name, total=None) if known is None else known
+
+    def _completed(self, task: TaskID) -> int:
+        return next(int(each.completed) for each in self.progress.tasks if each.id == task)
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        task = self.progress.add_task(name, total=1)
+        yield
+        self.progress.advance(task)
+
+
+def _ensure_ledger(wanted: Settings) -> None:
+    """Makes the platform's schema in the local cloud; elsewhere `schema apply` does."""
+    from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.platform import ensure_platform
+
+    with connect(wanted) as connection:
+        ensure_platform(connection, wanted.snowflake.database, wanted.lake_bucket)

@@ -1,0 +1,157 @@
+"""The cost of `data-platform`'s commands, on a local cloud of their own: CPU seconds of the command with all its
+processes, and of the local cloud meanwhile. The commands share one demo day: `first_run` makes it.
+
+Peers are the floors of the same work: dbt alone for a first run, importing Dagster for what reads its records or
+components, and the bare Snowflake connector for a SELECT.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from data_platform_tests.benchmarks.runner import ROOT, SideFailed, result
+from data_platform_tests.servers.local_cloud import private_cloud
+
+CLI = "from data_platform.cli import main; main()"
+IMPORT_DAGSTER = "import dagster"
+SELECT = """
+import snowflake.connector
+from data_platform.environment import settings
+from data_platform.warehouse.connection import connection_arguments
+given = settings().require_endpoints()
+arguments = {**connection_arguments(given), "private_key_file": str(given.snowflake.private_key_path)}
+with snowflake.connector.connect(**arguments) as connection, connection.cursor() as cursor:
+    cursor.execute(f"SELECT * FROM {given.snowflake.database}.PLATFORM.LOADS LIMIT 50").fetchall()
+"""
+TIMES = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds of a command with its children, and of the local cloud meanwhile; and wall seconds."""
+
+    own: float
+    cloud: float
+    wall: float
+
+    @property
+    def cpu(self) -> float:
+        return self.own + self.cloud
+
+    def __str__(self) -> str:
+        return f"{self.cpu:.1f} CPU s, {self.wall:.1f} s"
+
+
+@dataclass(frozen=True)
+class Day:
+    """A local cloud on which the demo's day was loaded, and what that cost."""
+
+    state: Path
+    environment: Mapping[str, str]
+    first_run: Cost
+
+    def cost(self, code: str, *arguments: str, times: int = TIMES) -> Cost:
+        """The cheapest of some calls of a Python program."""
+        return min((_once(self.state, self.environment, code, arguments) for _ in range(times)), key=lambda c: c.cpu)
+
+
+@cache
+def day() -> Day:
+    """The demo's day. Its local cloud is stopped when this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="benchmark-day-")
+    Path(folder.name).chmod(0o755)  # PostgreSQL is another user
+    state = Path(folder.name) / "cloud"
+    cloud = private_cloud(state)
+    atexit.register(folder.cleanup)
+    atexit.register(cloud.down)
+    environment = {**os.environ, **cloud.up(), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    return Day(state, environment, _once(state, environment, CLI, ("run",)))
+
+
+def _once(state: Path, environment: Mapping[str, str], code: str, arguments: tuple[str, ...]) -> Cost:
+    cloud, own, began = _cpu_of_cloud(state), _cpu_of_children(), time.perf_counter()
+    command = [sys.executable, "-W", "ignore", "-c", code, *arguments]
+    ran = subprocess.run(command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False)
+    wall = time.perf_counter() - began
+    if ran.returncode:
+        raise SideFailed(f"{' '.join(arguments) or code}:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+    return Cost(_cpu_of_children() - own, _cpu_of_cloud(state) - cloud, wall)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _cpu_of_cloud(state: Path) -> float:
+    total = 0.0
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            if str(state) in " ".join(process.info["cmdline"] or ()) or str(state) in process.environ().values():
+                total += sum(process.cpu_times()[:4])  # of its ended children too
+        except psutil.Error:  # it has ended, or is another user's
+            continue
+    return total
+
+
+def first_run(options: dict[str, Any]) -> dict[str, Any]:
+    """`data-platform run` where nothing has landed yet. The peer is `dbt build` on the tables that it loads."""
+    made = day()
+    dbt = made.cost(CLI, "dbt", "build", times=1)
+    return _result(
+        "first_run", "data-platform run, the demo's first day", made.first_run, "dbt build alone", dbt, 40, 30
+    )
+
+
+def nothing_new(options: dict[str, Any]) -> dict[str, Any]:
+    """`data-platform run` once more. The peer is `import dagster`, whose records it reads."""
+    made = day()
+    ours, bare = made.cost(CLI, "run"), made.cost(IMPORT_DAGSTER)
+    return _result("nothing_new", "data-platform run with nothing new", ours, "import dagster", bare, 6, 5)
+
+
+def small(name: str, words: str, target: float, peer: str, code: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A command that only reads."""
+    made = day()
+    return _result(name, f"data-platform {words}", made.cost(CLI, *words.split()), peer, made.cost(code), target, None)
+
+
+def _result(
+    name: str, what: str, ours: Cost, peer: str, bare: Cost, cpu: float, wall: float | None
+) -> dict[str, Any]:  # fmt: skip
+    return result(
+        name,
+        what,
+        ours=str(ours),
+        peer=f"{peer}: {bare}",
+        ratio=bare.cpu / ours.cpu,
+        peak_mb=None,
+        target=f"<= {cpu:g} CPU s" + (f", <= {wall:g} s" if wall else ""),
+        met=ours.cpu <= cpu and (wall is None or ours.wall <= wall),
+        measured={"ours": vars(ours), "peer": vars(bare)},
+        floor=f"{peer} alone takes {bare}.",
+    )
+
+
+COMMANDS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "first_run": first_run,
+    "nothing_new": nothing_new,
+    "deliveries_list": partial(
+        small, "deliveries_list", "deliveries list", 0.5, "the connector's sign-in and SELECT", SELECT
+    ),
+    "check": partial(small, "check", "check", 0.8, "import dagster", IMPORT_DAGSTER),
+    "doctor": partial(small, "doctor", "doctor", 2.0, "the connector's sign-in and SELECT", SELECT),
+}
