@@ -55,6 +55,23 @@ def test_help_needs_none_of_the_slow_libraries() -> None:
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
+def test_reading_the_ledger_needs_neither_dagster_nor_data_frames() -> None:
+    code = (
+        "import sys\n"
+        "from data_platform.cli.reading import connect_to_read\n"
+        "from data_platform.environment import settings\n"
+        "import data_platform.cli.deliveries.command, data_platform.warehouse.ledger\n"
+        "try: connect_to_read(settings(), 'a test')\n"
+        "except Exception as error: print(error)\n"
+        "assert 'snowflake.connector' in sys.modules\n"
+        "print([n for n in ('dagster', 'pandas', 'boto3') if n in sys.modules])\n"
+        "import pandas, boto3"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
 def test_an_unknown_command_is_wrong_usage() -> None:
     assert CliRunner().invoke(main, ["frobnicate"]).exit_code == 2
 

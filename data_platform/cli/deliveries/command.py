@@ -202,10 +202,10 @@ def replay(delivery: str, yes: bool) -> None:
 
 @contextmanager
 def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
-    from data_platform.warehouse.connection import connect
+    from data_platform.cli.reading import connect_to_read
 
     wanted = settings().require_endpoints()
-    with connect(wanted, query_tag="data-platform deliveries") as connection:
+    with connect_to_read(wanted, "data-platform deliveries") as connection:
         yield wanted, connection
 
 
