@@ -49,9 +49,11 @@ def code_server(
       data-platform code-server --git https://git.example.org/team/data-platform.git --ref main --host 0.0.0.0
       data-platform code-server --git /srv/git/data-platform.git --ref v1.4 --webhook-port 4001
     """
+    from data_platform.code.backend import MODULE
     from data_platform.code.git import Remote
-    from data_platform.code.server import CodeServer, Wanted
+    from data_platform.code.server import CodeServer, Wanted, sockets_folder
     from data_platform.runs.abandoned import abandoned_runs_reported
+    from data_platform.runs.preloaded import dagster_command
     from data_platform.runs.run_lock import folder_in
 
     given = _with(settings(), {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
@@ -67,9 +69,15 @@ def code_server(
         remotes.append(Remote(group.url, group.ref, token, prefix) if group.url and group.ref else None)
     secret = given.code.webhook_secret
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    environment = whole_environment(given)
+    if given.runs_on == "process":
+        dagster = dagster_command(sockets_folder(environment), MODULE)
+    else:
+        dagster = [sys.executable, "-m", "dagster"]
     server = CodeServer(
         Wanted(
-            environment=whole_environment(given),
+            environment=environment,
+            dagster=dagster,
             code=remotes[0],
             dbt=remotes[1],
             host=host,

@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -39,6 +38,7 @@ class Backend:
         tree: Path,
         environment: Mapping[str, str],
         socket: Path,
+        dagster: Sequence[str],
         holds: Sequence[int] = (),
         out: Callable[[str], None] = print,
     ) -> None:
@@ -46,7 +46,7 @@ class Backend:
         self.upstream = Upstream(str(socket))
         self.asked_to_end = False
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        command = [sys.executable, "-m", "dagster", "api", "grpc", "--socket", str(socket)]
+        command = [*dagster, "api", "grpc", "--socket", str(socket)]
         # No working directory in what is recorded with a run: in a task the checkout stands elsewhere. PYTHONPATH and
         # the working folder say where modules are, here as there.
         command += ["--module-name", MODULE, "--empty-working-directory"]

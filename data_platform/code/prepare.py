@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,11 +46,13 @@ class Preparation:
         dbt: Repository | None,
         inherited: Mapping[str, str],
         sockets: Path,
+        dagster: Sequence[str],
         log: Callable[[str], None],
     ) -> None:
         self._code, self._dbt = code, dbt
         self._inherited = inherited
         self._sockets = sockets
+        self._dagster = dagster
         self._log = log
         self._numbers = itertools.count(1)
         self._seeds: tuple[Path, ...] = (INSTALLED / "dbt_project",)
@@ -95,7 +97,7 @@ class Preparation:
             if project is not None and (release.code or release.dbt):  # the installed code has its own
                 bring_manifest(project, tree, environment, self._seeds)
             socket = socket_of_this(self._sockets, next(self._numbers))
-            started = Backend(str(release), tree, environment, socket, holds, self._log)
+            started = Backend(str(release), tree, environment, socket, self._dagster, holds, self._log)
             try:
                 started.wait_until_loaded(given_up=given_up)
             except BaseException:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,10 @@ _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, er
 @dataclass(frozen=True)
 class Wanted:
     """What to serve and where. `environment` is what backends inherit, tokens and all: what they needn't see is taken
-    out. `code` None: the installed code. `poll` in seconds."""
+    out. `dagster`: Dagster's command. `code` None: the installed code. `poll` in seconds."""
 
     environment: Mapping[str, str]
+    dagster: Sequence[str]
     code: Remote | None = None
     dbt: Remote | None = None
     host: str = "127.0.0.1"
@@ -52,6 +53,13 @@ class Wanted:
     webhook_host: str = "127.0.0.1"
     webhook_port: int | None = None
     webhook_secret: str | None = None
+
+
+def sockets_folder(environment: Mapping[str, str]) -> Path:
+    """Where code servers with this state folder have their sockets: below /tmp, as a socket's path may have 107 bytes
+    at most."""
+    name = hashlib.sha256(str(checkouts_root(environment)).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"dp-{os.getuid()}-{name}"
 
 
 class CodeServer:
@@ -67,14 +75,13 @@ class CodeServer:
         self._code = code = self._followed("code", wanted.code)
         self._dbt = dbt = self._followed("dbt", wanted.dbt)
         self._memory = Memory(self._root, self._sources())
-        # Below /tmp, as a socket's path may have 107 bytes at most.
-        name = hashlib.sha256(str(self._root).encode()).hexdigest()[:12]
-        self._sockets = Path(tempfile.gettempdir()) / f"dp-{os.getuid()}-{name}"
+        self._sockets = sockets_folder(wanted.environment)
         self._preparation = Preparation(
             code.repository if code else None,
             dbt.repository if dbt else None,
             wanted.environment,
             self._sockets,
+            wanted.dagster,
             self.log,
         )
         self._proxy = Proxy(wanted.host, wanted.port, self.look, wanted.environment)

@@ -405,9 +405,10 @@ def backends(folder: Path) -> list[int]:
     for process in psutil.process_iter():
         try:
             ours = process.environ().get("DATA_PLATFORM_STATE_DIR", "").startswith(str(folder))
-            if ours and "grpc" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            leads = os.getsid(process.pid) == process.pid  # else it is a fork that a run starts from
+            if ours and leads and "grpc" in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
-        except psutil.Error:
+        except (psutil.Error, ProcessLookupError):
             continue
     return found
 

@@ -1,0 +1,50 @@
+"""The program that multiprocessing starts in a new Python's place: `preloaded_client.py SOCKET -c CODE ...`. It has the
+template of `preloaded` run the code, and ends as that fork does. It is started once per run, so it imports little."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+
+def main(path: str, arguments: Sequence[str]) -> None:
+    """Has the template run `python ARGUMENTS`; becomes that Python if there is no template."""
+    files = [int(name) for name in os.listdir("/proc/self/fd") if _was_inherited(int(name))]  # noqa: PTH208
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(path)
+    except OSError:
+        os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606  no shell is wanted
+    at = arguments.index("-c")
+    asked = {
+        "files": files,
+        "environment": dict(os.environ),
+        "code": arguments[at + 1],
+        "arguments": arguments[at + 2 :],
+    }
+    message = json.dumps(asked).encode()
+    socket.send_fds(connection, [len(message).to_bytes(8, "big")], files)
+    connection.sendall(message)
+    if run := int.from_bytes(connection.recv(8), "big"):
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sign, lambda sign, _: os.kill(run, sign))
+    status = connection.recv(1)
+    if not status:  # the run was killed
+        os.kill(os.getpid(), signal.SIGKILL)
+    connection.recv(1)  # returns when the run's process has ended
+    sys.exit(status[0])
+
+
+def _was_inherited(number: int) -> bool:
+    try:
+        return number > 2 and os.get_inheritable(number)
+    except OSError:  # it was open while the folder was listed
+        return False
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
