@@ -40,14 +40,14 @@ import definitions
 
 _, end, stop = sys.argv
 spawn = multiprocessing.get_context("spawn")
-queue = spawn.Queue()
+queue = spawn.SimpleQueue()  # what is put is sent at once, also before a kill
 os.environ["SET_LATE"] = "yes"
 if stop == "without template":
     for socket in pathlib.Path("sockets").glob("*.template"):
         socket.unlink()
 run = spawn.Process(target=definitions.run, args=(queue, end))
 run.start()
-told = queue.get(timeout=120)
+told = queue.get()
 if stop == "kill":
     run.kill()
 run.join(120)
