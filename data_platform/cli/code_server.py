@@ -1,4 +1,4 @@
-"""`data-platform code-server`: the code of a branch's head, or of a tag, served to Dagster."""
+"""`data-platform code-server`: serves the code of a branch's head, or of a tag, to Dagster."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from data_platform.environment import Settings, SettingsError, settings, whole_e
 
 @click.command("code-server")
 @click.option("--git", "url", metavar="URL", help="The repository. Default: DATA_PLATFORM_CODE_URL, or none.")
-@click.option("--ref", metavar="BRANCH|TAG|COMMIT", help="A branch is followed, a tag or a commit's full hash pins.")
+@click.option("--ref", metavar="BRANCH|TAG|COMMIT", help="A branch to follow, or a tag or a commit's full hash.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=4000, show_default=True, help="Dagster's; 0: a free one."
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address; 0.0.0.0 in a container.")
-@click.option("--poll", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds between two looks.")
-@click.option("--webhook-port", type=click.IntRange(0, 65535), help="Shows the state at /, and takes git's webhooks.")
+@click.option("--poll", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds between looks.")
+@click.option("--webhook-port", type=click.IntRange(0, 65535), help="Shows the state at /, and receives git webhooks.")
 @click.option("--webhook-host", default="127.0.0.1", show_default=True, help="The address of that port.")
 @click.pass_context
 def code_server(
@@ -37,11 +37,11 @@ def code_server(
 ) -> None:
     """Serve the code of a repository's branch or tag to Dagster's webserver and daemon.
 
-    A new commit is fetched, checked and loaded beside the one that is served, and takes over when it is good; a bad one
-    is refused, and what was served stays. Without a repository the code that is installed here is served. The token
-    comes from DATA_PLATFORM_CODE_TOKEN, and the dbt project from DATA_PLATFORM_DBT_URL where that is set.
+    It fetches, checks and loads a new commit beside the served one, which it replaces if the new one is good. A bad
+    commit is refused. Without a repository it serves the installed code. DATA_PLATFORM_CODE_TOKEN holds the token;
+    DATA_PLATFORM_DBT_URL names the dbt project's own repository, if it has one.
 
-    SIGTERM lets runs end that are processes here; Ctrl-C ends them.
+    SIGTERM waits for the runs that are its processes; Ctrl-C ends them.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def code_server(
     if given.environment == "local":
         for name, address in (("--host", host), ("--webhook-host", webhook_host)):
             if address not in ("127.0.0.1", "localhost", "::1"):
-                raise click.BadParameter(f"{address} is not this machine only, which `local` is", ctx, param_hint=name)
+                raise click.BadParameter(f"`local` allows loopback only, not {address}", ctx, param_hint=name)
     remotes = []
     for group, prefix in ((given.code, "DATA_PLATFORM_CODE"), (given.dbt_code, "DATA_PLATFORM_DBT")):
         token = group.token.get_secret_value() if group.token else None
@@ -94,8 +94,8 @@ def code_server(
 
 
 def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:
-    """Runs Dagster's UI, which `command` starts, on a code server of its own; its exit code. Both are ended by this
-    process's Ctrl-C or SIGTERM. Raises SettingsError."""
+    """Starts a code server, and Dagster's UI by `command`; returns the UI's exit code. Ctrl-C or SIGTERM ends both.
+    Raises SettingsError."""
     from data_platform.local_cloud.ports import any_free
 
     _with(given, {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
@@ -107,9 +107,9 @@ def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:
     served = [sys.executable, "-c", "from data_platform.cli import main; main()", "code-server", "--git", url]
     served += ["--ref", ref, "--port", str(port), "--webhook-port", str(web)]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs ignore it, children too
-    click.echo(f"What is served of {url}: http://127.0.0.1:{web}", err=True)
-    # In sessions of their own: Ctrl-C at a terminal comes here, and is passed on once.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore SIGINT
+    click.echo(f"The served commit of {url}: http://127.0.0.1:{web}", err=True)
+    # In their own sessions: the terminal's Ctrl-C comes here only, and is passed on once.
     server = subprocess.Popen(served, start_new_session=True)
     ui = subprocess.Popen([*command, "--workspace", str(workspace)], start_new_session=True)
     try:
@@ -128,6 +128,6 @@ def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:
 
 
 def _with(given: Settings, options: dict[str, str | None]) -> Settings:
-    """The settings with what the command line says instead, checked as they are. Raises SettingsError."""
+    """The settings, overridden by the command line's options, and checked. Raises SettingsError."""
     said = {name: value for name, value in options.items() if value is not None}
     return Settings.from_environment({**given.process_environment(), **said}) if said else given

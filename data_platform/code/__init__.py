@@ -1,2 +1,2 @@
-"""Code from git: checkouts, the server that serves a branch's head from them, and how a run starts on its commit. No
-Dagster: its code servers are processes that this package starts."""
+"""Code from git: checkouts, and the code server that serves a branch's head from them. No Dagster is imported: its own
+code servers are processes that this package starts."""

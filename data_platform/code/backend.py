@@ -1,6 +1,6 @@
-"""A backend: Dagster's own code server (`dagster api grpc`) as a process of one release's checkout, on a socket.
+"""A backend: Dagster's own code server (`dagster api grpc`), a process that serves one release on a Unix socket.
 
-How it is started, known to be loaded, kept alive and asked to end. Which one is served is `backends`' to say.
+Starts it, waits until it has loaded, keeps it alive and ends it. `backends` decides which one gets the calls.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from data_platform.code.tree import TreeUnusable, excerpt
 MODULE = "data_platform.definitions"
 LOAD_SECONDS = 180.0
 HEARTBEAT_SECONDS = 120
-"""A backend that hears nothing from its code server for so long ends when its runs have: a killed code server leaves
-none behind."""
+"""A backend that gets no heartbeat for so long ends when its runs have ended, so a killed code server leaves none
+behind."""
 _KEPT_LINES = 200
 
 
 class Backend:
-    """A started backend. `release` says in log lines which commits it runs. Its output is passed to `out` line by
-    line."""
+    """A started backend. `release` names its commits in log lines. `dagster` is Dagster's command. Each line of its
+    output goes to `out`. The process inherits the descriptors `holds`."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class Backend:
         self.asked_to_end = False
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         command = [*dagster, "api", "grpc", "--socket", str(socket)]
-        # No working directory in what is recorded with a run: in a task the checkout stands elsewhere. PYTHONPATH and
-        # the working folder say where modules are, here as there.
+        # Dagster would record the working directory with each run, and in a task the checkout is elsewhere. PYTHONPATH
+        # and the working folder locate the modules in both.
         command += ["--module-name", MODULE, "--empty-working-directory"]
         command += ["--heartbeat", "--heartbeat-timeout", str(HEARTBEAT_SECONDS)]
         self._process = subprocess.Popen(
@@ -60,28 +60,28 @@ class Backend:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            start_new_session=True,  # Ctrl-C at a terminal is the code server's to pass on
+            start_new_session=True,  # the terminal's Ctrl-C goes to the code server only, which passes it on
             pass_fds=tuple(holds),  # the checkout stays while this process lives
         )
         self._reader = threading.Thread(target=self._read, args=(out,), name=f"output of {release}", daemon=True)
         self._reader.start()
-        # gRPC's own pause after a first try that came too early is a second and more.
+        # After a first attempt that fails, gRPC pauses for more than a second by default.
         quickly = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
         self._channel = grpc.insecure_channel(f"unix:{socket}", options=quickly)
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The process id."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """None while it lives."""
+        """The process's exit code, None while it is alive."""
         return self._process.poll()
 
     def wait_until_loaded(self, seconds: float = LOAD_SECONDS, given_up: threading.Event | None = None) -> None:
-        """Returns when its definitions are loaded. Raises TreeUnusable with what it printed, when it ends instead or
-        takes too long; the process has ended then. Returns at once when `given_up` is set."""
+        """Returns when its definitions are loaded, or at once when `given_up` is set. Raises TreeUnusable with its
+        output if it exits or takes too long; the process has ended then."""
         deadline = time.monotonic() + seconds
         while given_up is None or not given_up.is_set():
             if self.exit_code is not None:
@@ -95,19 +95,19 @@ class Backend:
             time.sleep(0.05)
 
     def beat(self) -> bool:
-        """Tells it that its code server lives. Returns whether it answered."""
+        """Sends it a heartbeat. Returns whether it answered."""
         return self._ask("/api.DagsterApi/Heartbeat", 5.0)
 
     def ask_to_end(self) -> None:
-        """It ends when the runs that are its children have; until then it takes no new one."""
+        """Requests its shutdown: it accepts no more runs, and ends when the runs that are its children have ended."""
         self.asked_to_end = self._ask("/api.DagsterApi/ShutdownServer", 5.0)
 
     def kill(self, grace: float = 0.0) -> None:
-        """Ends it and the runs that are its children: as Dagster ends a code server, then by SIGTERM, and after `grace`
-        seconds by SIGKILL."""
+        """Ends it and the runs that are its children: requests a shutdown, then sends SIGTERM, and SIGKILL after
+        `grace` seconds. Without `grace` only the last."""
         if grace and self.exit_code is None:
             self.ask_to_end()
-            self._wait(grace / 5)  # enough where it has no runs; SIGTERM alone it takes seconds to obey
+            self._wait(grace / 5)  # enough without runs, and quicker than SIGTERM
         for sign in (signal.SIGTERM, signal.SIGKILL) if grace else (signal.SIGKILL,):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, sign)
@@ -118,12 +118,12 @@ class Backend:
             self._process.wait(seconds)
 
     def close(self) -> None:
-        """Gives back what a backend that has ended still holds."""
+        """Frees the channel and the socket of a backend that has ended."""
         self._channel.close()
         Path(self.upstream.socket).unlink(missing_ok=True)
 
     def output(self) -> str:
-        """The end of what it printed."""
+        """The last lines of its output."""
         return excerpt("\n".join(self._lines))
 
     def _read(self, out: Callable[[str], None]) -> None:
@@ -133,7 +133,7 @@ class Backend:
                 out(f"[{self.release}] {line.rstrip()}")
 
     def _ask(self, method: str, seconds: float) -> bool:
-        """Whether it answers a call that takes an empty message (`Heartbeat` and `Ping` echo one)."""
+        """Makes a call whose message may be empty. Returns whether it answered."""
         try:
             self._channel.unary_unary(method)(b"", timeout=seconds)
         except (grpc.RpcError, ValueError):  # ValueError: the channel was closed meanwhile
@@ -142,14 +142,14 @@ class Backend:
 
 
 def socket_of_this(folder: Path, number: int) -> Path:
-    """The socket of this code server's n-th backend, in a folder that nobody else may enter."""
+    """The socket of this code server's n-th backend, in a folder that no other user may enter."""
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{os.getpid()}-{number}.sock"
 
 
 def end_left_behind(folder: Path) -> None:
-    """Asks backends that a killed code server left to end when their runs have. Those of one that lives are known by
-    its process id, in their sockets' names."""
+    """Requests the shutdown of backends whose code server was killed. A socket's name starts with the code server's
+    process id."""
     for socket in folder.glob("*.sock"):
         if Path(f"/proc/{socket.name.partition('-')[0]}").exists():
             continue
@@ -157,5 +157,5 @@ def end_left_behind(folder: Path) -> None:
             try:
                 channel.unary_unary("/api.DagsterApi/ShutdownServer")(b"", timeout=2.0)
             except grpc.RpcError as error:
-                if error.code() == grpc.StatusCode.UNAVAILABLE:  # nobody is there; who is too busy is asked again
+                if error.code() == grpc.StatusCode.UNAVAILABLE:  # it has ended; a busy one is asked again later
                     socket.unlink(missing_ok=True)

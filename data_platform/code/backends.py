@@ -1,5 +1,5 @@
-"""Which backend calls go to, and the older ones that still have calls or runs. A backend that dies or no longer answers
-is started again; an older one is ended when nothing needs it. Switching and watching only: releases come from `server`.
+"""Switches calls to the newest backend, and watches all of them: starts a backend again that dies or hangs, and ends an
+older one when it has no more calls or runs. `server` decides which release to serve.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from data_platform.code.release import Release
 
 TICK_SECONDS = 0.2
 DRAIN_SECONDS = 300.0
-"""How long an older backend's calls may take: Dagster's own limit for a sensor's tick is less."""
+"""How long the calls of an older backend may take. Dagster's own limit for a sensor tick is lower."""
 LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 60.0
-"""A backend that lived so long and dies is started at once."""
+"""A backend that lived longer is started again without a pause."""
 BEAT_SECONDS = HEARTBEAT_SECONDS / 12
 UNANSWERED = 6
-"""A backend that leaves so many beats unanswered, one after the other, is taken to hang: a minute and a half."""
+"""A backend hangs if it leaves so many heartbeats in a row unanswered, which takes about a minute and a half."""
 
 
 class Backends:
-    """The backend that is served, and those that are ending. `start` makes a loaded one of a release that was served
-    before. `sockets`: the folder of backends' sockets, those that a killed code server left among them."""
+    """The current backend, and the older ones. `start` returns a loaded backend of a release that was served before.
+    `sockets` is the folder of all backends' sockets, also of those that a killed code server left."""
 
     def __init__(
         self, proxy: Proxy, start: Callable[[Release], Backend], sockets: Path, log: Callable[[str], None]
@@ -42,7 +42,7 @@ class Backends:
         self._watcher.start()
 
     def serve(self, release: Release, backend: Backend) -> None:
-        """From now on calls go to this backend."""
+        """Sends calls to this backend from now on."""
         with self._lock:
             old, self._current = self._current, (release, backend, time.monotonic())
             self._proxy.use(backend.upstream)
@@ -56,13 +56,13 @@ class Backends:
             return self._current[0] if self._current else None
 
     def processes(self) -> list[int]:
-        """The process ids of the served backend and the older ones."""
+        """The process ids of the current backend and the older ones."""
         with self._lock:
             current = [self._current[1].pid] if self._current else []
             return current + [backend.pid for backend, _ in self._older]
 
     def drain(self) -> None:
-        """Returns when every backend has ended, each when its runs have."""
+        """Returns when all runs, and then their backends, have ended."""
         self._stopped.set()
         self._watcher.join(30)
         left = self._alive()
@@ -70,12 +70,12 @@ class Backends:
             for backend in left:
                 if backend.asked_to_end:
                     backend.beat()
-                else:  # or it was too busy to be told
+                else:  # again, if it was too busy to answer
                     backend.ask_to_end()
             time.sleep(TICK_SECONDS)
 
     def stop(self, grace: float) -> None:
-        """Ends every backend, and the runs that are their children."""
+        """Ends every backend and its runs."""
         self._stopped.set()
         self._watcher.join(grace + 5)
         left = self._alive()
@@ -103,8 +103,8 @@ class Backends:
                 if time.monotonic() - beat > BEAT_SECONDS:
                     beat = time.monotonic()
                     self._beat()
-                    end_left_behind(self._sockets)  # one may still have been loading when its code server was killed
-            except Exception as error:  # a full disk: who watches must not end
+                    end_left_behind(self._sockets)  # repeatedly, as one may still be loading
+            except Exception as error:  # a full disk, for example: the thread must go on
                 self._log(f"watching the backends: {type(error).__name__}: {error}")
 
     def _beat(self) -> None:
@@ -114,9 +114,7 @@ class Backends:
             current = self._current
         if current is not None and unanswered.get(current[1], 0) >= UNANSWERED and current[1].exit_code is None:
             self._unanswered = {}
-            self._log(
-                f"the backend of {current[0]} (process {current[1].pid}) does not answer, and one takes its place"
-            )
+            self._log(f"the backend of {current[0]} (process {current[1].pid}) does not answer: starting another")
             self._replace(current[0], current[1])
 
     def _start_again(self, release: Release, dead: Backend, since: float) -> None:
@@ -126,20 +124,20 @@ class Backends:
             self._proxy.use(None, f"the backend of {release} ended and is being started again")
         self._deaths = 0 if time.monotonic() - since > _STEADY_SECONDS else self._deaths + 1
         pause = min(0.25 * 2**self._deaths, LONGEST_PAUSE) if self._deaths else 0.0
-        self._log(f"the backend of {release} ended (exit code {dead.exit_code}), and is started again")
+        self._log(f"the backend of {release} ended (exit code {dead.exit_code}): it is started again")
         self._proxy.forget(dead.upstream)
         dead.close()
         if not self._stopped.wait(pause):
             self._replace(release, dead)
 
     def _replace(self, release: Release, old: Backend) -> None:
-        """Another backend of the same release in the place of one that is dead or hangs. The latter isn't killed, as
+        """Replaces a backend that is dead or hangs by a new one of the same release. Doesn't kill one that hangs, as
         runs may be its children."""
         try:
             fresh = self._start(release)
         except Exception as error:
             self._log(f"the backend of {release} could not be started: {error}")
-            with self._lock:  # looked at again in the next tick, with a longer pause
+            with self._lock:  # the next tick tries again, with a longer pause
                 if self._current is not None and self._current[1] is old and old.exit_code is not None:
                     self._proxy.use(None, f"the backend of {release} could not be started: {error}")
                     self._current = (release, old, time.monotonic())

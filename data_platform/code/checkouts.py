@@ -1,9 +1,9 @@
-"""Commits of one repository on this machine's disk: a bare mirror, and a folder a commit that nobody changes. Only the
-standard library is imported.
+"""Commits of one repository on this machine's disk: a bare mirror, and a read-only folder per commit. Imports only the
+standard library.
 
-    <root>/mirror.git        what was fetched; made anew when it is damaged
-    <root>/commits/<hash>/   the commit's files; there is no half of one: it comes by a rename
-    <root>/locks/<hash>      held by every process that uses the commit, so that it is not pruned
+    <root>/mirror.git        the fetched objects; recreated when damaged
+    <root>/commits/<hash>/   the commit's files; always complete, as a rename creates it
+    <root>/locks/<hash>      locked by every process that uses the commit, so that it is not pruned
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 from data_platform.code.git import FETCH_SECONDS, GitFailed, RefMissing, Remote
 
 KEEP_SECONDS = 24 * 3600.0
-"""How long a commit that nobody uses is kept: a way back costs no fetch."""
+"""How long an unused commit is kept: going back to it needs no fetch."""
 
 
 _DAMAGE = (
     *("missing blob", "missing tree", "bad object", "corrupt", "did not send all", "unable to read", "packfile"),
-    *("not a git repository", "reference broken", "bad config"),  # a file that a crash of the host has emptied
+    *("not a git repository", "reference broken", "bad config"),  # a crash of the host leaves empty files
 )
 
 
@@ -47,16 +47,16 @@ class Checkouts:
         self._mirror = self._root / "mirror.git"
 
     def folder(self, commit: str) -> Path:
-        """Where a commit's files are, or would be."""
+        """The folder of a commit's files, whether it exists or not."""
         return self._commits / commit
 
     def has(self, commit: str) -> bool:
-        """Whether the commit is here, whole."""
+        """Whether the commit is checked out."""
         return self.folder(commit).is_dir()
 
     def hold(self, commit: str) -> int:
-        """A descriptor which, while it is open in any process, keeps the commit from being pruned. It is inheritable,
-        so that it survives an exec."""
+        """Returns a descriptor that keeps the commit from being pruned while any process has it open. It is
+        inheritable, so it survives an exec."""
         self._locks.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._locks / commit, os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -65,8 +65,8 @@ class Checkouts:
         return descriptor
 
     def check_out(self, commit: str, ref: str | None = None) -> Path:
-        """The folder of the commit's files, fetched if they are not here yet; hold it first. `ref`: the full ref that
-        the commit is the head of, for servers that give out no commit by its hash. Raises GitFailed."""
+        """Fetches the commit if it isn't checked out yet, and returns its folder; `hold` it first. `ref` is the full
+        ref that the commit is the head of, for servers that don't serve a commit by its hash. Raises GitFailed."""
         if self.has(commit):
             return self.folder(commit)
         with self._alone() as lock:
@@ -89,8 +89,8 @@ class Checkouts:
             return self._remote.run(["--git-dir", str(self._mirror), *history]).split()
 
     def prune(self, keep: Collection[str], older_than: float = KEEP_SECONDS) -> list[str]:
-        """Removes the commits that no process holds, that are not in `keep` and that were last taken up more than
-        `older_than` seconds ago. Returns them."""
+        """Removes and returns the commits that no process holds, that are not in `keep`, and that were last held more
+        than `older_than` seconds ago."""
         pruned = []
         self._locks.mkdir(parents=True, exist_ok=True)
         for folder in sorted(self._commits.glob("[0-9a-f]*")):
@@ -101,11 +101,11 @@ class Checkouts:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if time.time() - os.fstat(descriptor).st_mtime > older_than:
                     gone = self._commits / f".gone-{folder.name}"
-                    folder.rename(gone)  # at once: who comes now finds nothing, not half of it
+                    folder.rename(gone)  # nobody finds half of it
                     shutil.rmtree(gone, ignore_errors=True)
                     pruned.append(folder.name)
-            except OSError:
-                pass  # in use
+            except OSError:  # in use
+                pass
             finally:
                 os.close(descriptor)
         return pruned
@@ -113,13 +113,13 @@ class Checkouts:
     def _fetch(self, commit: str, ref: str | None, lock: int) -> None:
         if not (self._mirror / "HEAD").exists():
             self._init(lock)
-        for left in self._mirror.rglob("*.lock"):  # by a git that was killed: nobody else is here
+        for left in self._mirror.rglob("*.lock"):  # of a git that was killed: this process has the mirror to itself
             left.unlink(missing_ok=True)
         if self._in_mirror(commit):
             return
         try:
             self._bring(commit, lock)
-        except RefMissing:  # some servers give out no commit by its hash
+        except RefMissing:  # some servers don't serve a commit by its hash
             if ref is None:
                 raise
             self._bring(ref, lock)
@@ -129,7 +129,7 @@ class Checkouts:
     def _bring(self, wanted: str, lock: int, depth: int = 1) -> None:
         fetch = ["--git-dir", str(self._mirror), "fetch", "--quiet", f"--depth={depth}", "--no-tags", self._remote.url]
         try:
-            # By the ref, git tells the remote next time what is here already.
+            # By this ref, the next fetch tells the remote what is here already.
             self._remote.run([*fetch, f"+{wanted}:refs/served/latest"], seconds=FETCH_SECONDS, holds=[lock])
         except GitFailed as error:
             if any(sign in str(error) for sign in _DAMAGE):
@@ -170,13 +170,14 @@ class Checkouts:
         return self.folder(commit)
 
     def _clear_unfinished(self) -> None:
-        """What a process left that was killed; called alone."""
+        """Removes the leftovers of a process that was killed. Needs the lock."""
         for left in (*self._root.glob(".new-*"), *self._commits.glob(".new-*"), *self._commits.glob(".gone-*")):
             shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
     def _alone(self) -> Iterator[int]:
-        """The lock's descriptor. Git is given it too: a git whose parent was killed ends before another begins."""
+        """Locks the repository, and yields the lock's descriptor. Git inherits it: a git whose parent was killed ends
+        before another begins."""
         self._root.mkdir(parents=True, exist_ok=True)
         with (self._root / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,5 +1,5 @@
-"""A child process that is waited for, and that leaves nothing behind when its time is over or its parent is told to
-end. Only the standard library is imported."""
+"""Runs a command to its end, and kills all of its processes on a time-out or when the parent ends. Imports only the
+standard library."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def output_of(
     folder: Path | None = None,
     holds: Sequence[int] = (),
 ) -> tuple[int, str, str]:
-    """(exit code, stdout, stderr) of a command that sees `environment` only. Its whole process group is killed when it
-    takes longer than `seconds` (TimedOut), and when this process leaves in between. It keeps the descriptors `holds`: a
-    lock is held while the child lives, also when this process was killed. Raises FileNotFoundError."""
+    """Returns (exit code, stdout, stderr) of a command that sees only `environment`. Kills its whole process group when
+    it takes longer than `seconds` (TimedOut), and when an exception ends the wait. The child inherits the descriptors
+    `holds`, so that a lock outlives this process. Raises FileNotFoundError."""
     child = subprocess.Popen(
         command,
         env=dict(environment),
@@ -47,11 +47,11 @@ def output_of(
         if child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # a grandchild of another session has its pipes
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a grandchild in another session may hold its pipes
                 child.communicate(timeout=5)
     return child.returncode, printed, said
 
 
 def platform_command(*arguments: str) -> list[str]:
-    """`data-platform ...` by the code that the child's folder and PYTHONPATH name, with this Python."""
+    """`data-platform ...` with this Python, and with the code in the child's folder or PYTHONPATH."""
     return [sys.executable, "-W", "ignore", "-c", "from data_platform.cli import main; main()", *arguments]

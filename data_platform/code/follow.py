@@ -1,5 +1,5 @@
-"""What is followed: a branch's head, or the commit that a tag or a hash pins, and which heads were refused. Asking the
-remote and minding when to ask again; what becomes of a new head is the server's business."""
+"""Follows a ref: a branch's head, or the commit that a tag or a hash pins. Asks the remote, decides when to ask again,
+and remembers a refused head. `server` decides what to do with a new one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from data_platform.code.git import GitFailed, Resolved
 from data_platform.code.prepare import Repository
 
 TAG_SECONDS = 300.0
-"""How often a pinned tag is looked at, only to warn when it was moved."""
+"""How often to look at a pinned tag, only to warn when it was moved."""
 LONGEST_PAUSE = 60.0
 AGAIN_SECONDS, AGAIN_UNSERVED_SECONDS = 900.0, 30.0
-"""When a refused commit is tried once more, as what was wrong may have been its surroundings (the database was down);
-the second where nothing is served meanwhile."""
+"""When to retry a refused commit, as the cause may have been outside of it (the database was down); the second while
+nothing is served."""
 
 
 @dataclass
 class Followed:
-    """One repository's ref. `served` is the commit of the backend that calls go to, `head` the newest that is wanted;
-    `refused` says what was wrong with a head that isn't served."""
+    """One repository's ref. `served` is the commit of the current backend, `head` the newest commit to serve, `refused`
+    a head that was refused, and why."""
 
     name: str
     repository: Repository
@@ -41,19 +41,19 @@ class Followed:
 
     @property
     def due(self) -> float:
-        """When there is something to do again, on the monotonic clock; 0 at first."""
+        """When to look again, on the monotonic clock; 0 at first."""
         return min(self._due, self._again) if self.refused and self._again > time.monotonic() else self._due
 
     @property
     def wanted(self) -> str | None:
-        """A commit that is to be served and is not yet."""
+        """A commit to serve that isn't served yet."""
         waits = self.refused is not None and time.monotonic() < self._again
         refused = self.refused["commit"] if self.refused is not None and waits else None
         return self.head if self.head not in (None, self.served, refused) else None
 
     def look(self) -> None:
-        """Asks the remote what the ref is, and fetches it. A remote that can't be reached is asked later, with growing
-        pauses: what is served stays."""
+        """Asks the remote for the ref's commit, and fetches it. Retries an unreachable remote with growing pauses;
+        meanwhile the served commit stays."""
         remote = self.repository.remote
         try:
             found = remote.resolve()
@@ -80,14 +80,14 @@ class Followed:
         self._due = time.monotonic() + pause
 
     def refuse(self, commit: str, why: str) -> None:
-        """The commit is not tried again for a good while, unless the ref moves."""
+        """Refuses the commit for some minutes, unless the ref moves."""
         self._again = time.monotonic() + (AGAIN_SECONDS if self.served else AGAIN_UNSERVED_SECONDS)
         self.refused = {"commit": commit, "why": why, "at": now()}
         keeps = f"{self.served[:12]} stays served" if self.served else "nothing is served"
         self.log(f"{self.name}: commit {commit} is refused, and {keeps}: {why}")
 
     def state(self) -> dict[str, Any]:
-        """What an operator wants to know of it. Holds no secret."""
+        """The state for operators, without secrets."""
         remote = self.repository.remote
         known = {"url": remote.url, "ref": remote.ref, "kind": self.kind, "served": self.served, "head": self.head}
         return known | {"refused": self.refused, "unreachable": self.unreachable, "warning": self.warning}

@@ -1,8 +1,8 @@
-"""A git repository that is read: what its branch or tag is, and bringing a commit. Only the standard library is
-imported, as every container's start comes by here. Where commits are kept is `checkouts`' business.
+"""Runs git to read a repository: resolves a branch or tag, and fetches. `checkouts` keeps the commits. Imports only the
+standard library, as every container starts with this module.
 
-The token reaches git through a credential helper that reads it from the child's environment: it stands in no command
-line, no URL and no file, and is taken out of what git says.
+Git gets the token from a credential helper that reads it from the child's environment. It is in no command line, URL or
+file, and is removed from git's messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TOKEN_VARIABLE = "DATA_PLATFORM_GIT_TOKEN"  # noqa: S105  a name
 # What GitHub and GitLab take beside a token; a URL with a user name (Bitbucket's x-token-auth) says another.
 _USER = "x-access-token"
-# A line that is dead is given up within a minute.
+# Gives up a dead connection within a minute.
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 _VERBS = ("ls-remote", "fetch", "init", "cat-file", "read-tree", "checkout-index", "rev-list")
 _REFUSALS = ("could not read Username", "Authentication failed", "error: 401", "error: 403")
@@ -32,16 +32,16 @@ Kind = Literal["branch", "tag", "commit"]
 
 
 class GitFailed(Exception):
-    """Git, or the repository's server, did not do what was asked; the message says what and why, without the token."""
+    """Git or the repository's server failed; the message says how and why, without the token."""
 
 
 class RefMissing(GitFailed):
-    """The repository has no branch or tag of that name, or doesn't give out the commit: trying again is no use."""
+    """The repository doesn't have the branch, tag or commit: a retry doesn't help."""
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a ref is at this moment."""
+    """A ref's kind and its commit at this moment."""
 
     kind: Kind
     commit: str
@@ -49,8 +49,8 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Remote:
-    """A repository by its URL (or folder), and the ref that is followed or pinned: a branch, a tag or a commit's full
-    hash. `prefix` names the settings that messages speak of."""
+    """A repository by its URL (or folder), and a ref: a branch to follow, or a tag or a commit's full hash. `prefix` is
+    that of the settings, for messages."""
 
     url: str
     ref: str
@@ -58,7 +58,7 @@ class Remote:
     prefix: str = "DATA_PLATFORM_CODE"
 
     def __post_init__(self) -> None:
-        """Raises GitFailed for a URL that would give the token away, and for what is no URL or ref."""
+        """Raises GitFailed for a URL that would reveal the token, and for an invalid URL or ref."""
         try:
             parts = urlsplit(self.url) if "://" in self.url else None
         except ValueError:  # its host is not one; the message would repeat it
@@ -67,7 +67,7 @@ class Remote:
             raise GitFailed(f"{self.prefix}_URL is no git URL: expected for example https://git.example.org/team/x.git")
         if self.ref.startswith("-") or not re.fullmatch(r"[^\s~^:?*\[\\\x00-\x1f]+", self.ref):
             raise GitFailed(f"{self.prefix}_REF is {self.ref!r}: expected a branch, a tag or a commit's full hash")
-        # Git takes a token in the user's place, too: https://TOKEN@host, and https://TOKEN:@host with no password.
+        # Git accepts a token as the user name, too: https://TOKEN@host, and https://TOKEN:@host with no password.
         alone = parts is not None and parts.scheme in ("http", "https") and parts.username and not self.token
         if parts is not None and (parts.password is not None or alone):
             raise GitFailed(
@@ -79,11 +79,11 @@ class Remote:
 
     @property
     def pinned(self) -> str | None:
-        """The commit, where the ref is one."""
+        """The commit, if the ref is one."""
         return self.ref if HASH.fullmatch(self.ref) else None
 
     def resolve(self) -> Resolved:
-        """Asks the remote what the ref is now. A branch goes before a tag of the same name. Raises GitFailed."""
+        """Asks the remote for the ref's commit. A branch wins over a tag of the same name. Raises GitFailed."""
         if self.pinned:
             return Resolved("commit", self.pinned)
         branch, tag = f"refs/heads/{self.ref}", f"refs/tags/{self.ref}"
@@ -103,8 +103,8 @@ class Remote:
         environment: Mapping[str, str] | None = None,
         holds: Sequence[int] = (),
     ) -> str:
-        """What a git command prints. `holds`: descriptors that git keeps open. Raises GitFailed with git's own words,
-        the token taken out, and after `seconds`, when git and what it started are killed."""
+        """Returns the output of a git command, which inherits the descriptors `holds`. Raises GitFailed with git's
+        message, without the token; also after `seconds`, when it has killed git and its children."""
         try:
             code, printed, said = output_of(
                 ["git", *arguments],
@@ -121,7 +121,7 @@ class Remote:
         return printed
 
     def scrub(self, text: str) -> str:
-        """The text without the token, in whatever form git or a server may repeat it."""
+        """The text without the token, in any form in which git or a server may repeat it."""
         return scrub(text, self.token)
 
     def _failure(self, arguments: Sequence[str], said: str) -> GitFailed:
@@ -154,8 +154,8 @@ def scrub(text: str, token: str | None) -> str:
 
 
 def _environment(url: str, token: str | None) -> dict[str, str]:
-    """All that git sees: nobody's configuration, no prompt, no protocol that runs a program, and where there is a
-    token, a helper that gives it to the URL's own host only (not to where it redirects)."""
+    """Git's whole environment: no configuration of the user or system, no prompt, no protocol that runs a program. With
+    a token, a helper that gives it only to the URL's own host, not to the target of a redirect."""
     from data_platform.environment.machine import machine_environment  # imports pydantic, which not every start needs
 
     inherited = machine_environment("SSH_AUTH_SOCK")
@@ -166,7 +166,7 @@ def _environment(url: str, token: str | None) -> dict[str, str]:
     parts = urlsplit(url)
     if token and parts.scheme in ("http", "https"):
         user = "" if parts.username else f"echo username={_USER}; "
-        # Not by echo, which reads backslashes in some shells.
+        # Not `echo`, which interprets backslashes in some shells.
         helper = f'!f() {{ test "$1" = get && {{ {user}printf "password=%s\\n" "${_TOKEN_VARIABLE}"; }}; }}; f'
         settings[f"credential.{parts.scheme}://{parts.netloc.rpartition('@')[2]}.helper"] = helper
         inherited[_TOKEN_VARIABLE] = token

@@ -1,5 +1,5 @@
-"""What was served last, on disk: for a start while the remote is down, or its head is bad. A file for each set of
-refs."""
+"""Remembers on disk which commits were served, for a start while the remote is down or its head is bad. One file per
+set of refs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from data_platform.code.follow import Followed
 
 
 class Memory:
-    """The file in `root` for what these sources follow."""
+    """The file in `root` for the refs of these sources."""
 
     def __init__(self, root: Path, sources: Sequence[Followed]) -> None:
         refs = " ".join(f"{one.repository.remote.url} {one.repository.remote.ref}" for one in sources)
         self._file = root / f"served-{hashlib.sha256(refs.encode()).hexdigest()[:12]}.json"
 
     def keep(self, sources: Sequence[Followed]) -> None:
-        """Writes down what they serve, in one piece."""
+        """Writes the served commits, atomically."""
         known = {
             one.name: {"ref": one.repository.remote.ref, "kind": one.kind, "served": one.served} for one in sources
         }
@@ -30,7 +30,7 @@ class Memory:
         aside.replace(self._file)
 
     def recall(self, sources: Sequence[Followed]) -> None:
-        """Tells them what they served. A file that isn't there, or is damaged, says nothing."""
+        """Restores `served` and `kind` of the sources, unless the file is missing or damaged."""
         try:
             known: dict[str, Any] = json.loads(self._file.read_text())
             for one in sources:

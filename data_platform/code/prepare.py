@@ -1,5 +1,5 @@
-"""From a release to a loaded backend: checkouts, validation, the dbt manifest, and the process, as much of it side by
-side as can be. A release that fails is refused with the reason; nothing that is served is touched here."""
+"""Prepares a release: checks it out, validates it, parses its dbt project, and starts a backend that loads it. The
+check and the load run in parallel. The served backend isn't touched."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from data_platform.code.validate import check_definitions, check_packages
 
 
 class Repository:
-    """A repository that is served from, and its commits on this disk."""
+    """A repository, and its commits on this disk."""
 
     def __init__(self, remote: Remote, root: Path) -> None:
         self.remote = remote
         self.checkouts = Checkouts(root, remote)
 
     def check_out(self, commit: str, ref: str | None = None) -> tuple[Path, int]:
-        """The commit's folder, and the descriptor that holds it. Raises GitFailed."""
+        """Returns the commit's folder, and the descriptor that holds it. Raises GitFailed."""
         hold = self.checkouts.hold(commit)
         try:
             return self.checkouts.check_out(commit, ref), hold
@@ -37,8 +37,8 @@ class Repository:
 
 
 class Preparation:
-    """Makes backends of releases. `code` is None where the installed code is served, `dbt` where the dbt project is
-    part of the code."""
+    """Makes backends. `code` is None if the installed code is served, `dbt` if the dbt project is part of the code.
+    `dagster` is Dagster's command."""
 
     def __init__(
         self,
@@ -58,15 +58,15 @@ class Preparation:
         self._seeds: tuple[Path, ...] = (INSTALLED / "dbt_project",)
 
     def backend(self, release: Release, *, validate: bool) -> Backend:
-        """A loaded backend. `validate` is left out where the release has been served before. Raises GitFailed where a
-        commit can't be had, and TreeUnusable with the tools' own words where the release is bad."""
+        """Returns a loaded backend. Without `validate` for a release that was served before. Raises GitFailed if a
+        commit can't be fetched, and TreeUnusable with the tools' messages if the release is bad."""
         with contextlib.ExitStack() as until_started:
             tree, holds = INSTALLED, []
             if self._code is not None and release.code is not None:
                 tree, hold = self._code.check_out(release.code)
                 holds.append(hold)
                 until_started.callback(os.close, hold)
-                check_packages(tree)  # also where it was served before: by another image
+                check_packages(tree)  # always: another image may have served it before
             project = dbt_project(tree)
             if self._dbt is not None and release.dbt is not None:
                 project, hold = self._foreign_project(self._dbt, release.dbt)
@@ -94,7 +94,7 @@ class Preparation:
         given_up = threading.Event()
 
         def load() -> Backend:
-            if project is not None and (release.code or release.dbt):  # the installed code has its own
+            if project is not None and (release.code or release.dbt):  # the installed code parses its own
                 bring_manifest(project, tree, environment, self._seeds)
             socket = socket_of_this(self._sockets, next(self._numbers))
             started = Backend(str(release), tree, environment, socket, self._dagster, holds, self._log)
@@ -106,7 +106,7 @@ class Preparation:
                 raise
             return started
 
-        # Side by side: the check and the load each take seconds, of one core.
+        # In parallel: the check and the load each take seconds of one core.
         with ThreadPoolExecutor(2, thread_name_prefix="prepare") as pool:
             checked = pool.submit(check_definitions, tree, environment) if validate and tree != INSTALLED else None
             loading = pool.submit(load)
@@ -114,7 +114,7 @@ class Preparation:
                 if checked is not None:
                     checked.result()
                 backend = loading.result()
-            except BaseException:  # SystemExit too: this process is told to end
+            except BaseException:  # SystemExit too, which SIGTERM raises
                 given_up.set()
                 with contextlib.suppress(Exception):
                     backend = loading.result()

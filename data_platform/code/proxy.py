@@ -1,8 +1,8 @@
-"""The code server's public port: passes gRPC calls, as bytes, to the backend of the commit that is served now.
+"""The code server's public port: passes gRPC calls, as bytes, to the current backend.
 
-A switch loses no call: those under way end where they began, later ones go to the new backend, and while there is none
-(it died and is being started) they wait, within their deadlines. What a call means is not known here, but for ending a
-run, which is asked of every backend: the run may be an older one's child.
+A switch loses no call: calls in progress end where they began, later ones go to the new backend. While there is none
+(it died and is being started) calls wait, within their deadlines. The proxy doesn't interpret calls, except the
+cancellation of a run: every backend is asked, as the run may be an older one's child.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WAIT_SECONDS = 30.0
 OF_EVERY_BACKEND = ("/api.DagsterApi/CancelExecution", "/api.DagsterApi/CanCancelExecution")
 _RELOAD = "/api.DagsterApi/ReloadCode"
 _NOTICE_SECONDS = 10.0
-# What may act: it isn't made twice. A run would be started twice; a tick the daemon makes again by itself.
+# These have effects, so they aren't repeated. A run would start twice; the daemon repeats a tick by itself.
 _ONCE = tuple(
     f"/api.DagsterApi/{name}"
     for name in (
@@ -30,13 +30,13 @@ _ONCE = tuple(
 )
 Options = tuple[tuple[str, int], ...]
 _LARGEST = 100 * 10**6
-# Characters. A status travels as a header, which gRPC refuses from 16 kB on, and what isn't ASCII takes up to 12 bytes.
+# Characters. A status is a header, which gRPC refuses from 16 kB on; a character that isn't ASCII takes up to 12 bytes.
 _LONGEST_WHY = 1200
 _HOP_BY_HOP = ("user-agent", "content-type", "te", "connection")
 
 
 def _limits(environment: Mapping[str, str]) -> Options:
-    """gRPC's options for messages as large as Dagster takes: 100 MB, or what Dagster's own variables say."""
+    """gRPC's message size limits as Dagster has them: 100 MB, or the values of Dagster's own variables."""
     return (
         ("grpc.max_receive_message_length", int(environment.get("DAGSTER_GRPC_MAX_RX_BYTES") or _LARGEST)),
         ("grpc.max_send_message_length", int(environment.get("DAGSTER_GRPC_MAX_SEND_BYTES") or _LARGEST)),
@@ -44,11 +44,11 @@ def _limits(environment: Mapping[str, str]) -> Options:
 
 
 class PortTaken(Exception):
-    """The port can't be listened on."""
+    """Another process listens on the port."""
 
 
 class Upstream:
-    """A backend as calls see it: its socket, and how many calls are under way there."""
+    """A backend's socket, channel, and number of calls in progress."""
 
     def __init__(self, socket: str) -> None:
         self.socket = socket
@@ -56,15 +56,15 @@ class Upstream:
         self.channel: grpc.aio.Channel | None = None
 
     def open_channel(self, options: Options) -> grpc.aio.Channel:
-        """The channel; called on the proxy's thread."""
+        """Returns the channel. Call it on the proxy's thread."""
         if self.channel is None:
             self.channel = grpc.aio.insecure_channel(f"unix:{self.socket}", options=options)
         return self.channel
 
 
 class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Listens on `host`:`port` in a thread of its own. `on_reload` is told when a user asks for a reload.
-    `environment` may move the limit of a message's size, as Dagster's own variables do."""
+    """Listens on `host`:`port` in its own thread. Calls `on_reload` when a user requests a reload. `environment` may
+    hold Dagster's variables for the message size limits."""
 
     def __init__(
         self,
@@ -90,7 +90,8 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
 
     def use(self, upstream: Upstream | None, why: str = "") -> None:
-        """From now on calls go to `upstream`. With None they wait, and those that can't are told `why`."""
+        """Sends calls to `upstream` from now on. With None they wait; those that reach their deadline fail with
+        `why`."""
 
         def change() -> None:
             if self._current is not None and self._current is not upstream:
@@ -102,18 +103,18 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._on_thread(change)
 
     def forget(self, upstream: Upstream) -> None:
-        """The backend has ended."""
+        """Closes the channel of a backend that has ended."""
 
         def change() -> None:
             self._older = [one for one in self._older if one is not upstream]
             if upstream.channel is not None:
-                # Calls that haven't noticed yet must fail by themselves: one that is cancelled here is never answered.
+                # Calls in progress must fail by themselves: a call that is cancelled here gets no answer.
                 self._loop.create_task(upstream.channel.close(_NOTICE_SECONDS))
 
         self._on_thread(change)
 
     def stop(self, grace: float) -> None:
-        """Takes no more calls, and lets those under way end within `grace` seconds. Once is enough."""
+        """Accepts no more calls, and waits up to `grace` seconds for those in progress. May be called twice."""
         if not self._thread.is_alive():
             return
         asyncio.run_coroutine_threadsafe(self._server.stop(grace), self._loop).result(grace + 10)
@@ -121,7 +122,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._thread.join(10)
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        """A handler for any method: on the wire, one message is a stream of one."""
+        """Handles any method: on the wire, one message is a stream of one."""
         method = details.method
         serve = self._ask_every if method in OF_EVERY_BACKEND else self._pass
 
@@ -146,9 +147,9 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         await self._server.start()
 
     async def _pass(self, method: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        request = [message async for message in requests]  # one, in all methods there are
+        request = [message async for message in requests]  # one, in all of Dagster's methods
         until = self._loop.time() + WAIT_SECONDS
-        again = method not in _ONCE  # a question may be asked once more of the next backend
+        again = method not in _ONCE  # then the next backend may get it, too
         while True:
             upstream = await self._upstream(context)
             upstream.calls += 1
@@ -164,7 +165,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
                 again = again and unsent
             finally:
                 upstream.calls -= 1
-            await asyncio.sleep(0.1)  # it died: until that is noticed, and another is up
+            await asyncio.sleep(0.1)  # it died, and `backends` starts another
 
     async def _answer(
         self, upstream: Upstream, method: str, request: list[bytes], context: Any
@@ -184,7 +185,8 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
             call.cancel()  # where the client went away
 
     async def _ask_every(self, method: str, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        """The first reply that says yes, else the newest backend's. Replies hold a result as JSON."""
+        """Asks the backends in turn, and replies with the first success, else with the newest backend's reply. Replies
+        hold a result as JSON."""
         newest = await self._upstream(context)
         request = [message async for message in requests]
         replies: list[bytes] = []
@@ -195,7 +197,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
                 call = ask(iter(request), timeout=context.time_remaining())
                 replies.append(b"".join([message async for message in call]))
             except (grpc.aio.AioRpcError, grpc.aio.UsageError):
-                continue  # it is ending: no run of its is left to be ended
+                continue  # it is ending, so it has no more runs
             finally:
                 upstream.calls -= 1
             if _says_yes(replies[-1]):
@@ -206,7 +208,7 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _upstream(self, context: Any) -> Upstream:
         until = min(context.time_remaining() or WAIT_SECONDS, WAIT_SECONDS)
-        deadline = self._loop.time() + until * 0.9  # the answer must still get through
+        deadline = self._loop.time() + until * 0.9  # in time for the answer to arrive
         while (upstream := self._current) is None:
             try:
                 await asyncio.wait_for(self._arrived.wait(), max(deadline - self._loop.time(), 0.001))
@@ -226,13 +228,13 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 def _never_sent(error: Any) -> bool:
-    """Whether there was no connection to send the request by, so that sending it again does nothing twice."""
+    """Whether there was no connection, so that the request can't have arrived."""
     return error.code() == grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith("failed to connect")
 
 
 def _broken(error: Any) -> bool:
-    """Whether the connection broke, which may be before or after the backend had taken the request. gRPC has many words
-    for it ("reset by peer", "Socket closed", a server that shuts down), and one code; backends have no use of it."""
+    """Whether the connection broke, before or after the request arrived. gRPC has several messages for it ("reset by
+    peer", "Socket closed") and one code, which backends don't use themselves."""
     return bool(error.code() == grpc.StatusCode.UNAVAILABLE)
 
 

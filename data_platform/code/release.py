@@ -1,4 +1,4 @@
-"""A release: the commits that a backend runs, and what its process and its runs see of them."""
+"""A release: the commits that a backend serves, and the environment of its processes and runs."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ DAGSTER_VARIABLES = {
 
 @dataclass(frozen=True)
 class Release:
-    """The commit of the code, None for the code that is installed here; and of the dbt project, None where that is
-    part of the code."""
+    """The commit of the code, None for the installed code; and of the dbt project, None if it is part of the code."""
 
     code: str | None
     dbt: str | None = None
@@ -44,8 +43,8 @@ def backend_environment(
     dbt: Remote | None = None,
     dbt_project: Path | None = None,
 ) -> dict[str, str]:
-    """The environment of a release's processes: the code server's own without the secrets that only it needs, and the
-    release. `DAGSTER_CONTAINER_CONTEXT` goes on to each run that is created: see `container_context`."""
+    """The environment of a release's processes: the code server's own, without the secrets that only it needs, and with
+    the release and its container context."""
     told: dict[str, str] = {}
     if code is not None and release.code:
         told |= {"DATA_PLATFORM_CODE_URL": code.url, "DATA_PLATFORM_CODE_COMMIT": release.code}
@@ -56,17 +55,19 @@ def backend_environment(
     if told:
         wanted[CONTEXT] = container_context(inherited.get(CONTEXT), told)
     if dbt_project is not None:
-        told = told | {"DATA_PLATFORM_DBT_PROJECT_DIR": str(dbt_project)}  # a run finds its own
+        told = told | {
+            "DATA_PLATFORM_DBT_PROJECT_DIR": str(dbt_project)
+        }  # not in the container context: a task finds its own
     return DAGSTER_VARIABLES | wanted | told
 
 
 def container_context(base: str | None, told: Mapping[str, str]) -> str:
-    """Dagster's container context as JSON, with the release among the variables of ECS tasks. Dagster records it with
-    a run when the run is created, so that a queued run is of that release (a retry is created when it is made). Raises
-    ValueError where `base` is no JSON object."""
+    """Dagster's container context as JSON, with the release among the variables of ECS tasks. Dagster records it with a
+    run when it creates the run, so a queued run keeps its release; a retry is a new run. Raises ValueError if `base` is
+    no JSON object."""
     context: Any = json.loads(base) if base and base.strip() else {}
     if not isinstance(context, dict) or not isinstance(context.setdefault("ecs", {}), dict):
-        raise ValueError(f'{CONTEXT} is not what Dagster takes: expected for example {{"ecs": {{"env_vars": []}}}}')
+        raise ValueError(f'{CONTEXT} is not valid: expected for example {{"ecs": {{"env_vars": []}}}}')
     kept = [one for one in context["ecs"].get("env_vars", ()) if one.partition("=")[0] not in told]
     context["ecs"]["env_vars"] = kept + [f"{name}={value}" for name, value in told.items()]
     return json.dumps(context)

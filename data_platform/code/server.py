@@ -1,5 +1,5 @@
-"""The code server: follows refs, has new commits prepared, and switches the public port to those that are good. What
-was served is remembered on disk, for a start while the remote is down or its head is bad."""
+"""The code server: follows refs, prepares new commits, and switches the public port to the good ones. Remembers the
+served commits on disk, for a start while the remote is down or its head is bad."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from data_platform.code.webhook import Webhook
 
 STOP_SECONDS = 10.0
 CALLS_SECONDS = 30.0
-"""How long calls that are under way at the end may take."""
+"""How long to wait for calls in progress at the end."""
 EARLIER = 5
-"""How many commits before a bad head are tried when nothing is served."""
+"""How many commits before a bad head to try while nothing is served."""
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-"""What is wrong with the machine, and not with a commit."""
+"""Errors of the machine, not of a commit."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to serve and where. `environment` is what backends inherit, tokens and all: what they needn't see is taken
-    out. `dagster`: Dagster's command. `code` None: the installed code. `poll` in seconds."""
+    """What to serve and where. Backends inherit `environment`, except the secrets that they don't need. `dagster`:
+    Dagster's command. `code` None: the installed code. `poll` in seconds."""
 
     environment: Mapping[str, str]
     dagster: Sequence[str]
@@ -63,7 +63,7 @@ def sockets_folder(environment: Mapping[str, str]) -> Path:
 
 
 class CodeServer:
-    """Runs until it is told to end: see `run`."""
+    """Serves code to Dagster until a signal ends it: see `run`."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
@@ -93,9 +93,9 @@ class CodeServer:
         )
 
     def run(self) -> None:
-        """Serves until a signal's handler raises in this thread. SystemExit: it takes no more calls, and ends when the
-        runs that are its processes have; KeyboardInterrupt, or a second one of either: at once. Raises PortTaken, and
-        OSError where a port can't be listened on."""
+        """Serves until a signal handler raises in this thread. On SystemExit it accepts no more calls, and ends when
+        the runs that are its processes have ended; on KeyboardInterrupt, or on a second exception, at once. Raises
+        PortTaken, and OSError if the webhook's port can't be opened."""
         webhook = None
         try:
             self._sockets.mkdir(mode=0o700, exist_ok=True)
@@ -115,7 +115,7 @@ class CodeServer:
             while True:
                 self._turn()
         except SystemExit:
-            self.log("takes no more calls, and ends when its runs have")
+            self.log("accepts no more calls, and ends when its runs have ended")
             with contextlib.suppress(SystemExit, KeyboardInterrupt):
                 self._proxy.stop(CALLS_SECONDS)
                 self._backends.drain()
@@ -131,37 +131,37 @@ class CodeServer:
 
     @property
     def serving(self) -> bool:
-        """Whether some code is served."""
+        """Whether any code is served."""
         return self._backends.served is not None
 
     def look(self) -> None:
-        """Has the remotes asked at once."""
+        """Asks the remotes at once."""
         self._awake.set()
 
     def state(self) -> dict[str, Any]:
-        """What is served, since when, and what was refused and why. Holds no secret."""
+        """The served commits, since when, and the refused ones with the reasons. Without secrets."""
         served = self._backends.served
         state: dict[str, Any] = {"serving": str(served) if served else None, "since": self._since}
         state["processes"] = self._backends.processes()
         for followed in self._sources():
-            state[followed.name] = followed.state() | ({} if served else {"served": None})  # remembered isn't served
+            state[followed.name] = followed.state() | ({} if served else {"served": None})  # only remembered
         clean: dict[str, Any] = json.loads(self._scrubbed(json.dumps(state)))
         return clean
 
     def log(self, text: str) -> None:
-        """A message, or a backend's line, to stderr."""
+        """Writes a message, or a backend's line, to stderr."""
         print(f"{now()} {self._scrubbed(text)}", file=sys.stderr, flush=True)  # noqa: T201
 
     def _turn(self) -> None:
-        """Looks where it is due, serves what is new, and waits."""
+        """Looks for new commits if it is time, serves them, and waits."""
         if woken := self._awake.is_set():
-            self._awake.clear()  # who calls from here on is heard in the next turn
+            self._awake.clear()  # a call from here on counts in the next turn
         before = [followed.head for followed in self._sources()]
         for followed in self._sources():
             if woken or followed.due <= time.monotonic():
                 followed.look()
         if before != [followed.head for followed in self._sources()]:
-            for followed in self._sources():  # what was refused may be good with what is new of the other
+            for followed in self._sources():  # a refused commit may be good with the other's new one
                 followed.refused = None
         if self._sources():
             self._serve_wanted()
@@ -184,7 +184,7 @@ class CodeServer:
         self._try(complete)
 
     def _try(self, releases: list[Release]) -> None:
-        """Serves the first release that is good, and refuses the commits that it leaves out."""
+        """Serves the first good release, and refuses the wanted commits that it doesn't contain."""
         why = ""
         for release in releases:
             began = time.monotonic()
@@ -195,9 +195,9 @@ class CodeServer:
                 continue
             except (GitFailed, OSError) as error:
                 if isinstance(error, OSError) and error.errno not in _MACHINE:
-                    why = why or f"{type(error).__name__}: {error}"  # a file in the place of a folder
+                    why = why or f"{type(error).__name__}: {error}"  # a file where a folder is expected
                     continue
-                self.log(f"{release} can't be prepared now, and is tried again: {error}")
+                self.log(f"{release} can't be prepared now, and will be retried: {error}")
                 return
             self._serve(release, backend)
             self.log(f"{release} is served, {time.monotonic() - began:.1f} s after it was fetched")
@@ -211,8 +211,8 @@ class CodeServer:
             raise TreeUnusable(f"the installed code can't be served: {why}")
 
     def _serve_earlier(self) -> bool:
-        """Where a branch's head is bad and there is no memory (a container's disk was new): serves the newest commit
-        before it that is good. Returns whether there was one."""
+        """Serves the newest good commit before a branch's bad head, if none is remembered (on a container's new disk).
+        Returns whether there is one."""
         heads = Release(*(one.head if one else None for one in (self._code, self._dbt)))
         for followed in self._sources():
             if followed.kind != "branch" or followed.head is None:
@@ -240,11 +240,10 @@ class CodeServer:
                 if pruned:
                     self.log(f"{followed.name}: removed the checkouts of {len(pruned)} old commits")
         except OSError as error:  # a full disk
-            self.log(f"what is served can't be remembered, or old checkouts not removed: {error}")
+            self.log(f"the served commits can't be remembered, or old checkouts not removed: {error}")
 
     def _restore(self) -> None:
-        """Serves what was served last, where that was of the same refs; whether there is something newer is asked
-        next."""
+        """Serves the commits that were served last, if they are of the same refs."""
         self._memory.recall(self._sources())
         release = Release(*(one.served if one else None for one in (self._code, self._dbt)))
         if not self._sources() or not all(followed.served for followed in self._sources()):
@@ -253,7 +252,7 @@ class CodeServer:
             self._serve(release, self._preparation.backend(release, validate=False))
             self.log(f"{release} is served, as before")
         except (GitFailed, TreeUnusable, OSError) as error:
-            self.log(f"{release}, which was served before, can't be: {error}")
+            self.log(f"{release} was served before, and can't be now: {error}")
             for followed in self._sources():
                 followed.served = None
 

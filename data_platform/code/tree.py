@@ -1,5 +1,5 @@
-"""A checkout as code that runs: the environment of its processes, and the manifest of its dbt project. Only the
-standard library is imported."""
+"""Runs a checkout's code: the environment of its processes, its own `data-platform` commands, and its dbt manifest.
+Imports only the standard library."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 from data_platform.code.child import TimedOut, output_of, platform_command
 
 INSTALLED = Path(__file__).parents[2]
-"""The code that this process runs, which an image was built with."""
+"""The code of this process: in a container, the image's."""
 MANIFEST_SECONDS = 300.0
 _PARSED = ("manifest.json", "partial_parse.msgpack", "fingerprint")
 _READY = "ready"
-"""In the project's `target`: the manifest is of exactly this commit, by the version of dbt that the file holds. A
-project in a checkout never changes."""
+"""A file in the project's `target`: the manifest is complete, by the version of dbt that the file names. A checkout
+never changes."""
 
 
 class TreeUnusable(Exception):
-    """The commit can't be run; the message holds what its own tools said."""
+    """The commit can't be run; the message holds its own tools' messages."""
 
 
 def environment_of(tree: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that runs a checkout's code: `inherited`, with the checkout's modules before all
-    others, and paths that don't change their meaning in another folder."""
+    """The environment of a process that runs a checkout's code: `inherited`, with the checkout's modules first and with
+    absolute paths."""
     above = inherited.get("PYTHONPATH", "")
     changed = {"PYTHONPATH": os.pathsep.join([str(tree), *([above] if above else [])])}
     changed["DATA_PLATFORM_STATE_DIR"] = str(state_dir(inherited))
@@ -35,17 +35,17 @@ def environment_of(tree: Path, inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def state_dir(environment: Mapping[str, str]) -> Path:
-    """DATA_PLATFORM_STATE_DIR as the settings have it."""
+    """DATA_PLATFORM_STATE_DIR, with the settings' default."""
     return Path(environment.get("DATA_PLATFORM_STATE_DIR") or ".local").absolute()
 
 
 def checkouts_root(environment: Mapping[str, str]) -> Path:
-    """Where checkouts are kept."""
+    """The folder of checkouts."""
     return state_dir(environment) / "code"
 
 
 def dbt_project(tree: Path) -> Path | None:
-    """The dbt project of a checkout: its root, or the folder `dbt_project`."""
+    """The dbt project of a checkout: its root or its folder `dbt_project`, if either is one."""
     for folder in (tree, tree / "dbt_project"):
         if (folder / "dbt_project.yml").is_file():
             return folder
@@ -53,10 +53,10 @@ def dbt_project(tree: Path) -> Path | None:
 
 
 def bring_manifest(project: Path, tree: Path, environment: Mapping[str, str], seeds: tuple[Path, ...] = ()) -> None:
-    """Sees to it that the project's manifest is there, by the tools of the code in `tree`. One of the projects `seeds`
-    is taken over where it is of the same files, which the tool finds by its fingerprint: parsing takes seconds. Raises
-    TreeUnusable with dbt's words."""
-    from importlib.metadata import version  # takes longer than all else that a start imports
+    """Creates the project's manifest with the code in `tree`, if it is missing. Copies that of a project in `seeds`
+    first: the tool reuses it if the fingerprint shows the same files, and saves seconds of parsing. Raises TreeUnusable
+    with dbt's messages."""
+    from importlib.metadata import version  # takes longer than all other imports of a start
 
     target = project / "target"
     ready, dbt = target / _READY, version("dbt-core")
@@ -65,20 +65,22 @@ def bring_manifest(project: Path, tree: Path, environment: Mapping[str, str], se
     for seed in seeds:
         if not (target / "fingerprint").exists() and all((seed / "target" / name).is_file() for name in _PARSED):
             target.mkdir(exist_ok=True)
-            for name in _PARSED:  # the fingerprint last, which makes the others count
+            for name in _PARSED:  # the fingerprint last: it validates the others
                 _copy(seed / "target" / name, target / name)
     run_tool(tree, environment, "dbt-manifest", "--project-dir", str(project), seconds=MANIFEST_SECONDS)
     ready.write_text(dbt)
 
 
 def nodes(project: Path) -> set[str]:
-    """What assets and checks are made of in the project's manifest: each node's id and folder."""
+    """The models, tests, seeds and snapshots of the project's manifest: each node's id and folder, which make its asset
+    key."""
     manifest = json.loads((project / "target" / "manifest.json").read_bytes())
     return {f"{name} in {'/'.join(node['fqn'][:2])}" for name, node in manifest["nodes"].items()}
 
 
 def run_tool(tree: Path, environment: Mapping[str, str], *arguments: str, seconds: float) -> str:
-    """What `data-platform <arguments>` of the checkout prints. Raises TreeUnusable, with what it said, if it fails."""
+    """Returns the output of the checkout's `data-platform <arguments>`. Raises TreeUnusable with its messages if it
+    fails."""
     said = f"`data-platform {arguments[0]}`"
     try:
         code, printed, errors = output_of(platform_command(*arguments), environment, seconds=seconds, folder=tree)
@@ -90,7 +92,7 @@ def run_tool(tree: Path, environment: Mapping[str, str], *arguments: str, second
 
 
 def excerpt(text: str, lines: int = 30) -> str:
-    """What tells most of what a tool said: its end, or that of the first exception where others followed from it."""
+    """The most telling part of a tool's output: its end, or the end of the first of several chained exceptions."""
     text = text.partition("\nThe above exception was the direct cause of")[0]
     kept = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(([f"({len(kept) - lines} lines before)"] if len(kept) > lines else []) + kept[-lines:])

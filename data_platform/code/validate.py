@@ -1,5 +1,5 @@
-"""What a commit must pass before it is served, besides loading: its packages are those that are installed, and its own
-`data-platform check` finds nothing."""
+"""Validates a commit before it is served: its packages are installed, and its own `data-platform check` passes. Loading
+it is `prepare`'s part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 8
 
 
 def check_packages(tree: Path) -> None:
-    """Raises TreeUnusable where `requirements/base.txt` pins what isn't installed here: a checkout brings code, never
+    """Raises TreeUnusable if `requirements/base.txt` pins a package that isn't installed: a checkout brings code, not
     packages."""
     file = tree / "requirements" / "base.txt"
     try:
@@ -31,7 +31,7 @@ def check_packages(tree: Path) -> None:
 
 
 def check_definitions(tree: Path, environment: Mapping[str, str]) -> None:
-    """Raises TreeUnusable with what the checkout's own `data-platform check` says."""
+    """Raises TreeUnusable with the messages of the checkout's own `data-platform check`, if it fails."""
     run_tool(tree, environment, "check", seconds=CHECK_SECONDS)
 
 

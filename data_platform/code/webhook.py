@@ -1,4 +1,4 @@
-"""The port for people and for git servers: `GET /` shows what is served, a signed `POST /` means "look now"."""
+"""The port for people and git servers: `GET /` shows the state, a signed `POST /` makes the code server look now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST = 25 * 2**20
 
 
 class Webhook:
-    """Listens on `host`:`port` in a thread. Raises OSError where it can't."""
+    """Listens on `host`:`port` in a thread. Raises OSError if it can't."""
 
     def __init__(
         self, host: str, port: int, secret: str | None, state: Callable[[], Any], look: Callable[[], None]
@@ -32,14 +32,14 @@ class Webhook:
         threading.Thread(target=self._server.serve_forever, args=(0.2,), name="webhook", daemon=True).start()
 
     def stop(self) -> None:
-        """Listens no more."""
+        """Closes the port."""
         self._server.shutdown()
         self._server.server_close()
 
 
 def signed(body: bytes, headers: Mapping[str, str] | Message, secret: str) -> bool:
-    """Whether GitHub's HMAC of the body (X-Hub-Signature-256) or GitLab's token (X-Gitlab-Token) proves the secret.
-    `headers` are as Python's HTTP server has them: found in any case, their bytes read as Latin-1."""
+    """Whether GitHub's HMAC of the body (X-Hub-Signature-256) or GitLab's token (X-Gitlab-Token) proves that the caller
+    knows the secret. `headers` are those of Python's HTTP server: case-insensitive, decoded as Latin-1."""
     wanted = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     by_github = hmac.compare_digest(headers.get("X-Hub-Signature-256", "").encode("latin-1"), wanted.encode())
     by_gitlab = hmac.compare_digest(headers.get("X-Gitlab-Token", "").encode("latin-1"), secret.encode())
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.key is None:
-            return self._answer(403, {"error": "DATA_PLATFORM_CODE_WEBHOOK_SECRET is not set, so no one is believed"})
+            return self._answer(403, {"error": "DATA_PLATFORM_CODE_WEBHOOK_SECRET is not set, so no call is accepted"})
         try:
             length = int(self.headers.get("Content-Length", "0"))
         except ValueError:
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not 0 <= length <= LARGEST:
             return self._answer(413, {"error": f"expected at most {LARGEST} bytes"})
         if not signed(self.rfile.read(length), self.headers, self.key):
-            return self._answer(401, {"error": "the signature is not of DATA_PLATFORM_CODE_WEBHOOK_SECRET"})
+            return self._answer(401, {"error": "the signature does not match DATA_PLATFORM_CODE_WEBHOOK_SECRET"})
         self.wake()
         return self._answer(202, {"looking": True})
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -26,36 +29,58 @@ TOKEN = "planted-token-7c1f/+x"
 DBT = {"dbt_project.yml": "name: x\n"}
 
 
-def test_a_push_is_served_and_a_bad_one_is_refused(origin: Origin, tmp_path: Path) -> None:
-    first = origin.push_code("one")
-    with running(tmp_path, origin.bare) as server:
-        server.wait_served(first)
-        assert server.told_commit() == first
+@dataclass(frozen=True)
+class Shared:
+    """A code server of several tests, and the repository that it follows. Its state is in `folder`."""
 
-        second = origin.push_code("two")
-        server.wait_served(second)
-        assert server.told_commit() == second
+    origin: Origin
+    server: Running
+    folder: Path
 
-        bad = origin.push_code("three", problem="no such component")
-        assert "`data-platform check` failed" in server.wait_refused(bad)
-        assert "no such component" in server.wait_refused(bad)
-        broken = origin.push({"data_platform/cli.py": "def main(): pass\n", "data_platform/definitions.py": "1 +"})
-        assert "SyntaxError" in server.wait_refused(broken)
-        package = origin.push_code("four", extra={"requirements/base.txt": "dagster==0.0.1\n"})
-        assert "build a new image" in server.wait_refused(package)
-        time.sleep(1.5)  # several looks
-        assert server.log.read_text().count(f"commit {package} is refused") == 1
-        assert server.told_commit() == second
-
-        good = origin.push_code("five")
-        server.wait_served(good)
-        assert server.told_commit() == good
-        assert server.state()["code"]["refused"] is None
-    assert server.process.returncode == 0
+    def push(self) -> str:
+        """Pushes a good commit, and returns it when nothing else is served any more."""
+        commit = self.origin.push_code("one")
+        self.server.wait_served(commit)
+        self.server.until(lambda: len(self.server.state()["processes"]) == 1)
+        return commit
 
 
-def test_pushes_under_load_lose_no_call(origin: Origin, tmp_path: Path) -> None:
-    commits = [origin.push_code("0")]
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    folder = tmp_path_factory.mktemp("shared")
+    with running(folder, Origin.at(folder / "git").bare) as server:
+        yield Shared(Origin(folder / "git" / "origin.git", folder / "git" / "clone"), server, folder)
+
+
+def test_a_push_is_served_and_a_bad_one_is_refused(shared: Shared) -> None:
+    origin, server = shared.origin, shared.server
+    first = shared.push()
+    assert server.told_commit() == first
+
+    second = origin.push_code("two")
+    server.wait_served(second)
+    assert server.told_commit() == second
+
+    bad = origin.push_code("three", problem="no such component")
+    assert "`data-platform check` failed" in server.wait_refused(bad)
+    assert "no such component" in server.wait_refused(bad)
+    broken = origin.push({"data_platform/cli.py": "def main(): pass\n", "data_platform/definitions.py": "1 +"})
+    assert "SyntaxError" in server.wait_refused(broken)
+    package = origin.push_code("four", extra={"requirements/base.txt": "dagster==0.0.1\n"})
+    assert "build a new image" in server.wait_refused(package)
+    time.sleep(1.5)  # several looks
+    assert server.log.read_text().count(f"commit {package} is refused") == 1
+    assert server.told_commit() == second
+
+    good = origin.push_code("five")
+    server.wait_served(good)
+    assert server.told_commit() == good
+    assert server.state()["code"]["refused"] is None
+
+
+def test_pushes_under_load_lose_no_call(shared: Shared) -> None:
+    server = shared.server
+    commits = [shared.push()]
     over = threading.Event()
 
     def hammer(port: int, found: list[str]) -> None:
@@ -64,8 +89,7 @@ def test_pushes_under_load_lose_no_call(origin: Origin, tmp_path: Path) -> None:
                 found.append(told_commit(channel))
                 time.sleep(0.01)
 
-    with running(tmp_path, origin.bare) as server, ThreadPoolExecutor(6) as pool:
-        server.wait_served(commits[0])
+    with ThreadPoolExecutor(6) as pool:
         answers: list[list[str]] = [[] for _ in range(6)]
         clients = [pool.submit(hammer, server.port, found) for found in answers]
 
@@ -75,27 +99,25 @@ def test_pushes_under_load_lose_no_call(origin: Origin, tmp_path: Path) -> None:
         try:
             server.until(told)
             for version in "123":
-                commits.append(origin.push_code(version))
+                commits.append(shared.origin.push_code(version))
                 server.wait_served(commits[-1])
                 server.until(told)
         finally:
             over.set()
         for client in clients:
             client.result(120)
-        server.until(lambda: len(server.state()["processes"]) == 1)
+    server.until(lambda: len(server.state()["processes"]) == 1)
     for found in answers:
         assert [commit for number, commit in enumerate(found) if found[number - 1 : number] != [commit]] == commits
 
 
-def test_a_backend_that_is_killed_comes_back(origin: Origin, tmp_path: Path) -> None:
-    commit = origin.push_code("one")
-    with running(tmp_path, origin.bare) as server:
-        server.wait_served(commit)
-        for _ in range(2):
-            (pid,) = server.state()["processes"]
-            os.kill(pid, signal.SIGKILL)
-            assert server.told_commit(timeout=patience(120)) == commit  # it waits, and isn't lost
-            server.until(lambda before=pid: server.state()["processes"] not in ([], [before]))  # type: ignore[misc]
+def test_a_backend_that_is_killed_comes_back(shared: Shared) -> None:
+    server, commit = shared.server, shared.push()
+    for _ in range(2):
+        (pid,) = server.state()["processes"]
+        os.kill(pid, signal.SIGKILL)
+        assert server.told_commit(timeout=patience(120)) == commit  # it waits, and isn't lost
+        server.until(lambda before=pid: server.state()["processes"] not in ([], [before]))  # type: ignore[misc]
 
 
 def test_killed_at_any_moment_it_serves_when_it_is_started_again(origin: Origin, tmp_path: Path) -> None:
@@ -248,21 +270,19 @@ def test_the_token_shows_nowhere(origin: Origin, tmp_path: Path) -> None:
     assert not [line for line in command_lines if TOKEN[:-1] in line]
 
 
-def test_a_run_in_flight_keeps_its_commit_and_its_backend(origin: Origin, tmp_path: Path) -> None:
-    first = origin.push_code("one")
-    seen = tmp_path / "seen"
-    with running(tmp_path, origin.bare) as server:
-        server.wait_served(first)
-        (old,) = server.state()["processes"]
-        launch(tmp_path, server.port)
-        server.until(lambda: seen.exists() and seen.read_text() == "one began")
-        second = origin.push_code("two")
-        server.wait_served(second)
-        time.sleep(2.0)
-        assert old in server.state()["processes"]
-        (tmp_path / "go").touch()
-        server.until(lambda: seen.read_text() == "one ended")
-        server.until(lambda: old not in server.state()["processes"])
+def test_a_run_in_flight_keeps_its_commit_and_its_backend(shared: Shared) -> None:
+    server, seen = shared.server, shared.folder / "seen"
+    shared.push()
+    (old,) = server.state()["processes"]
+    launch(shared.folder, server.port)
+    server.until(lambda: seen.exists() and seen.read_text() == "one began")
+    second = shared.origin.push_code("two")
+    server.wait_served(second)
+    time.sleep(2.0)
+    assert old in server.state()["processes"]
+    (shared.folder / "go").touch()
+    server.until(lambda: seen.read_text() == "one ended")
+    server.until(lambda: old not in server.state()["processes"])
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
@@ -278,7 +298,7 @@ def test_sigterm_lets_a_run_end_and_ctrl_c_ends_it(origin: Origin, tmp_path: Pat
         if sign == signal.SIGTERM:
             assert server.process.poll() is None
             (tmp_path / "go").touch()
-        server.process.wait(patience(120))
+        assert server.process.wait(patience(120)) == (0 if sign == signal.SIGTERM else 1)
     assert seen.read_text() == ("one ended" if sign == signal.SIGTERM else "one began")
     assert backends(tmp_path) == []
 
@@ -340,19 +360,18 @@ def test_code_and_models_that_need_each_other_are_served_when_both_are_there(
         assert server.told_commit("DATA_PLATFORM_DBT_COMMIT") == pushed["models"]
 
 
-def test_a_disk_that_refuses_ends_no_code_server(origin: Origin, tmp_path: Path) -> None:
+def test_a_disk_that_refuses_ends_no_code_server(shared: Shared) -> None:
     """A file stands where the checkouts' folder would be made: any user's, root's too, attempt fails."""
-    first = origin.push_code("one")
-    with running(tmp_path, origin.bare) as server:
-        server.wait_served(first)
-        (folder,) = (tmp_path / "state" / "code").glob("*/commits")
-        folder.rename(folder.with_name("aside"))
-        folder.touch()
-        second = origin.push_code("two")
-        server.until(lambda: bool(server.state()["code"]["unreachable"]))
-        assert server.told_commit() == first
-        folder.unlink()
-        server.wait_served(second)
+    server, first = shared.server, shared.push()
+    (folder,) = (shared.folder / "state" / "code").glob("*/commits")
+    aside = folder.rename(folder.with_name("aside"))
+    folder.touch()
+    second = shared.origin.push_code("two")
+    server.until(lambda: bool(server.state()["code"]["unreachable"]))
+    assert server.told_commit() == first
+    folder.unlink()
+    server.wait_served(second)
+    shutil.rmtree(aside)
 
 
 def test_a_commit_that_stands_in_its_own_way_is_refused(origin: Origin, tmp_path: Path) -> None:
@@ -371,24 +390,21 @@ def test_a_commit_that_stands_in_its_own_way_is_refused(origin: Origin, tmp_path
         assert server.told_commit() == first
 
 
-def test_a_port_that_is_taken_is_an_error_at_once(origin: Origin, tmp_path: Path) -> None:
-    commit = origin.push_code("one")
-    with running(tmp_path, origin.bare) as server:
-        server.wait_served(commit)
-        (tmp_path / "second").mkdir()
-        command = [str(Path(sys.executable).with_name("data-platform")), "code-server", "--git", str(origin.bare)]
-        second = subprocess.run(
-            [*command, "--ref", "main", "--port", str(server.port)],
-            cwd=tmp_path / "second",
-            env={"PATH": os.environ["PATH"], "DATA_PLATFORM_STATE_DIR": str(tmp_path / "second")},
-            capture_output=True,
-            text=True,
-            timeout=patience(180),
-            check=False,
-        )
-        assert second.returncode == 1
-        assert "--port takes another" in second.stderr
-        assert server.told_commit() == commit
+def test_a_port_that_is_taken_is_an_error_at_once(shared: Shared, tmp_path: Path) -> None:
+    server, commit = shared.server, shared.push()
+    command = [str(Path(sys.executable).with_name("data-platform")), "code-server", "--git", str(shared.origin.bare)]
+    second = subprocess.run(
+        [*command, "--ref", "main", "--port", str(server.port)],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "DATA_PLATFORM_STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=patience(180),
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "--port takes another" in second.stderr
+    assert server.told_commit() == commit
 
 
 def knock(server: Running, secret: str) -> str:
