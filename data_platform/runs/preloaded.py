@@ -42,11 +42,12 @@ def dagster_command(folder: Path, module: str) -> list[str]:
 def main(arguments: Sequence[str]) -> None:
     """Becomes `dagster`; in a fork of the template, the Python that multiprocessing asked for."""
     folder, module, *command = arguments
+    asked = None
     if sys.platform == "linux" and _loaded(module):
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # before the fork only
             asked = _template(Path(folder) / f"{os.getpid()}.template")
-            if asked is not None:
-                return _run(*asked)
+    if asked is not None:
+        return _run(*asked)
     sys.argv = ["dagster", *command]
     runpy.run_module("dagster", run_name="__main__", alter_sys=True)
 
@@ -84,9 +85,21 @@ def _template(path: Path) -> tuple[socket.socket, str] | None:
         os.close(server_lives)
         multiprocessing.set_executable(str(program))
         return None
-    os.close(held_by_server)
+    with contextlib.suppress(BaseException):  # clients then become new Pythons
+        os.close(held_by_server)
+        connection = _forked(listener, server_lives)
+        if connection is not None:
+            return connection, _become(connection)
+        for left in (path, program):
+            left.unlink(missing_ok=True)
+    os._exit(0)
+
+
+def _forked(listener: socket.socket, server_lives: int) -> socket.socket | None:
+    """Forks this process, the template, for each client. Returns the client's connection in the fork, and None in the
+    template when Dagster has ended."""
     handlers = {sign: signal.signal(sign, signal.SIG_DFL) for sign in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: the client learns how a run ended from its connection
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: the client learns from its connection how a run ended
     gc.freeze()  # a collection would copy the memory that forks share
     while listener in select.select([listener, server_lives], [], [])[0]:
         accepted, _ = listener.accept()
@@ -99,11 +112,9 @@ def _template(path: Path) -> tuple[socket.socket, str] | None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for sign, handler in handlers.items():
                 signal.signal(sign, handler)
-            return connection, _become(connection)
+            return connection
         connection.close()
-    for left in (path, program):
-        left.unlink(missing_ok=True)
-    os._exit(0)
+    return None
 
 
 def _become(connection: socket.socket) -> str:

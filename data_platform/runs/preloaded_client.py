@@ -16,16 +16,13 @@ def main(path: str, arguments: Sequence[str]) -> None:
     files = [int(name) for name in os.listdir("/proc/self/fd") if _was_inherited(int(name))]  # noqa: PTH208
     connection = socket.socket(socket.AF_UNIX)
     try:
+        if "--multiprocessing-fork" not in arguments:
+            raise FileNotFoundError("multiprocessing's resource tracker is no run")
         connection.connect(path)
     except OSError:
         os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606  no shell is wanted
-    at = arguments.index("-c")
-    asked = {
-        "files": files,
-        "environment": dict(os.environ),
-        "code": arguments[at + 1],
-        "arguments": arguments[at + 2 :],
-    }
+    code, *rest = arguments[arguments.index("-c") + 1 :]
+    asked = {"files": files, "environment": dict(os.environ), "code": code, "arguments": rest}
     message = json.dumps(asked).encode()
     socket.send_fds(connection, [len(message).to_bytes(8, "big")], files)
     connection.sendall(message)
