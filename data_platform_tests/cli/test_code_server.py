@@ -35,7 +35,7 @@ def test_local_serves_folders_and_loopback_only() -> None:
 def test_local_listens_on_loopback_only(option: str) -> None:
     refused = run("--git", "/srv/x.git", "--ref", "main", option, "0.0.0.0")
     assert refused.exit_code == 2
-    assert "this machine only" in refused.output
+    assert "allows loopback only" in refused.output
 
 
 def test_a_repository_needs_a_ref() -> None:
