@@ -43,6 +43,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         storage = super().from_config_value(inst_data, _noticing_loss(config_value))
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
             _keep_connections(part)
+        _remember_tables(storage.event_log_storage)
         return storage
 
 
@@ -81,7 +82,7 @@ def _open_pool(part: Any, statement_milliseconds: int) -> Engine:
     with connect() as connection:
         engine: Engine = connection.engine
     event.listen(engine, "checkout", _require_alive)
-    _remember_tables(engine.dialect)
+    _remember_columns(engine.dialect)
     return engine
 
 
@@ -110,24 +111,31 @@ def _readable(connection: Any) -> bool:
     return bool(poll.poll(0))
 
 
-def _remember_tables(dialect: Dialect) -> None:
-    """Remembers the tables and columns that exist. Dagster looks them up before many statements, because a migration
-    may be due; after a migration its processes are started again."""
-    has_table, get_columns = dialect.has_table, dialect.get_columns
-    tables: set[Any] = set()
-    columns: dict[Any, Any] = {}
+def _remember_tables(events: Any) -> None:
+    """Remembers the tables that exist. Dagster looks one up for each materialization, in case a migration is due, and
+    does so within a transaction: on a second connection, which the pool of one would open and close each time."""
+    has_table = events.has_table
+    known: set[str] = set()
 
-    def has_table_once(connection: Any, table_name: str, schema: str | None = None, **options: Any) -> bool:
-        if (schema, table_name) not in tables:
-            if not has_table(connection, table_name, schema, **options):
+    def has_table_once(table_name: str) -> bool:
+        if table_name not in known:
+            if not has_table(table_name):
                 return False
-            tables.add((schema, table_name))
+            known.add(table_name)
         return True
+
+    events.has_table = has_table_once
+
+
+def _remember_columns(dialect: Dialect) -> None:
+    """Remembers the columns of tables: Dagster looks for new ones as it does for tables. After a migration its
+    processes are started again."""
+    get_columns = dialect.get_columns
+    columns: dict[Any, Any] = {}
 
     def get_columns_once(connection: Any, table_name: str, schema: str | None = None, **options: Any) -> Any:
         if (schema, table_name) not in columns:
             columns[schema, table_name] = get_columns(connection, table_name, schema, **options)
         return [dict(column) for column in columns[schema, table_name]]
 
-    dialect.has_table = has_table_once  # type: ignore[method-assign]
     dialect.get_columns = get_columns_once  # type: ignore[method-assign]

@@ -42,8 +42,8 @@ it by hand.
 
 {table}
 
-`less` says how many times less ours costs than the first peer: in CPU seconds, but in wall time for orchestration and
-in tasks for packing. Peak memory is that of our own process. Measured on {machine}, {date}.
+`less` says how many times less ours costs than the first peer: in CPU seconds, but in tasks for packing. Peak memory is
+that of our own process. Measured on {machine}, {date}.
 {floors}
 Each module in `data_platform_tests/benchmarks/` says at its top what exactly it measures.
 [benchmarks.json](benchmarks.json) has every figure.
