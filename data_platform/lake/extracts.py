@@ -1,4 +1,4 @@
-"""The lake: finds, reads and tidies extracts, and opens writers of new ones (`writer.py` writes)."""
+"""The lake: finds, reads and deletes extracts, and opens writers of new ones. `writer.py` writes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from data_platform.lake.manifest import MANIFEST_NAME, ROOT, ExtractKey, Manifes
 from data_platform.lake.writer import ExtractWriter, attempt_of, read_manifest
 
 PART_BYTES = 64 * 2**20
-"""A part's target size: what Snowflake loads best is 100 MB or somewhat less, compressed."""
+"""A part's target size: Snowflake loads files of up to 100 MB, compressed, best."""
 
 
 class Lake:
@@ -49,9 +49,9 @@ class Lake:
     ) -> ExtractWriter:
         """A writer of that extract, for a `with` block; left without `commit()`, its parts are deleted.
 
-        `schema` is of the batches that will be written; `_extract_id` and `_extracted_at` are added after its
-        columns. Where an earlier try has committed the extract, `writer.committed` is its manifest: nothing
-        needs to be read again, what is written is ignored, and `commit()` returns that manifest.
+        `schema` is that of the batches to write; `_extract_id` and `_extracted_at` are added after its columns.
+        Where an earlier try has committed the extract, `writer.committed` is its manifest: the source need not be
+        read again, writes are ignored, and `commit()` returns that manifest.
         """
         return ExtractWriter(
             self.store,
@@ -105,8 +105,8 @@ class Lake:
                 yield Manifest.from_json(bytes(obstore.get(self.store, path).bytes()))
 
     def read_rows(self, manifest: Manifest, *, columns: list[str] | None = None, limit: int | None = None) -> pa.Table:
-        """The extract's rows, in memory: for previews and tests. Checks each file against its SHA-256 and
-        raises ManifestError where they differ."""
+        """The extract's rows, in memory: for previews and tests. Raises ManifestError where a file's SHA-256 isn't the
+        manifest's."""
         tables = []
         missing = limit
         for file in manifest.files:
@@ -125,8 +125,8 @@ class Lake:
         return None if file is None else self._table(file.path, file.sha256, None)
 
     def orphans(self, *, older_than: timedelta, source: str | None = None) -> Iterator[str]:
-        """Keys of Parquet files that no manifest commits and that are older than `older_than`: what killed
-        tries have left. Give it longer than the longest extract takes."""
+        """Keys of Parquet files older than `older_than` that no manifest commits: killed tries have left them. Give it
+        longer than the longest extract takes."""
         before = datetime.now(UTC) - older_than
         folders: dict[str, list[tuple[str, datetime]]] = {}
         for path, modified in self._objects(f"{ROOT}/{source}/" if source else f"{ROOT}/"):

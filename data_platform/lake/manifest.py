@@ -14,7 +14,7 @@ ROOT = "extracts"
 
 
 class ManifestError(Exception):
-    """A manifest can't be read; the message names the object and what is wrong with it."""
+    """A manifest can't be read; the message names the object and the fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ExtractKey:
         for name in ("source", "table", "extract_id", "partition"):
             value = getattr(self, name)
             if (not value or "/" in value) and not (name == "partition" and value is None):
-                raise ValueError(f"{name} {value!r} can't stand in an object key: expected text, no slash")
+                raise ValueError(f"{name} {value!r} can't be part of an object key: expected text without a slash")
 
     @property
     def prefix(self) -> str:
@@ -41,7 +41,7 @@ class ExtractKey:
 
     @property
     def manifest_path(self) -> str:
-        """The key of its manifest; that object's existence is the extract's existence."""
+        """The key of its manifest. The extract exists when that object does."""
         return self.prefix + MANIFEST_NAME
 
 
@@ -65,9 +65,9 @@ class ColumnEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an extract holds and where it stands in its source. Times are UTC.
+    """The contents of an extract and its position in the source. Times are UTC.
 
-    `position_from` and `position_to` are JSON values. `origin` says what a file feed's extract was made of
+    `position_from` and `position_to` are JSON values. `origin` names the delivery of a file feed's extract
     (`delivery_id`, `file_name`, …).
     """
 
@@ -91,7 +91,7 @@ class Manifest:
 
     @property
     def key(self) -> ExtractKey:
-        """Which extract this is the manifest of."""
+        """The key of its extract."""
         return ExtractKey(self.source, self.table, self.extract_id, self.partition)
 
     @property

@@ -1,6 +1,6 @@
-"""Rows on their way into numbered Parquet files of bounded size, uploaded in the background.
+"""Writes rows to numbered Parquet files of bounded size and uploads them in the background.
 
-What the files are called, and what commits them, is `writer.py`'s business.
+`writer.py` names the files and commits them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from obstore.store import ObjectStore
 
 from data_platform.lake.manifest import FileEntry
 
-# A row group is written when this much has come in: large enough to compress and scan well, small enough that
-# memory stays flat however small the caller's batches are.
+# A row group is written once this much is pending: large enough to compress and scan well, small enough to keep
+# memory flat, however small the caller's batches are.
 _ROW_GROUP_BYTES = 32 * 2**20
 _ROW_GROUP_ROWS = 500_000
 _UPLOAD_CHUNK = 16 * 2**20
@@ -40,7 +40,7 @@ class Uploads:
         return self._pool.submit(self._put, path, file, rows)
 
     def close(self) -> None:
-        """Drops what hasn't started and waits for what has."""
+        """Cancels uploads that haven't started and waits for the others."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _put(self, path: str, file: Any, rows: int) -> FileEntry:
@@ -85,7 +85,7 @@ class Parts:
         return tuple(upload.result() for upload in self._done)
 
     def discard(self) -> None:
-        """Drops what isn't uploaded."""
+        """Drops rows that aren't uploaded."""
         self._pending.clear()
         if self._parquet is not None and self._file is not None:
             self._parquet.close()

@@ -1,4 +1,4 @@
-"""Opens a bucket as an object store. What is written in it, and under which keys, is for others to say."""
+"""Opens a bucket as an object store. Keys and contents are the callers' choice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 from data_platform.environment import Settings
 
-# A request either connects within seconds or is better sent again; the total bounds one 16 MB chunk.
+# A request that doesn't connect within seconds is better sent again; the total bounds one 16 MB chunk.
 _TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
 # Longer than one request, or one that gets no answer would use up the time and not be sent again. With it, below five
 # minutes in total, as obstore signs a request once and repeats it as it is.

@@ -1,7 +1,7 @@
 """Writes one extract: record batches to zstd Parquet parts, then the manifest with a conditional put.
 
-An attempt's parts carry its own token in their names, so a retry or a concurrent twin never overwrites a
-committed part; whoever puts the manifest first has the extract, and the others' parts are deleted.
+An attempt's parts carry its own token in their names, so a retry or a concurrent try never overwrites a
+committed part. The first to put the manifest commits the extract; the parts of the others are deleted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REJECTS: list[pa.Field[Any]] = [
     pa.field("raw_text", pa.string()),
 ]
 REJECTS_SCHEMA = pa.schema(_REJECTS)
-"""What `ExtractWriter.reject` takes: one row for each record that breaks the contract."""
+"""The schema of `ExtractWriter.reject`'s batches: one row per record that breaks the contract."""
 
 _OWNER: list[pa.Field[Any]] = [
     pa.field("extract_id", pa.string(), False),
@@ -45,7 +45,7 @@ _OWNER: list[pa.Field[Any]] = [
     pa.field("table_name", pa.string(), False),
 ]
 REJECTS_FILE_SCHEMA = pa.schema(_OWNER + _REJECTS)
-"""What an extract's rejects file holds."""
+"""The schema of an extract's rejects file."""
 
 
 class ExtractWriter:
@@ -138,7 +138,7 @@ class ExtractWriter:
         try:
             obstore.put(self._store, self.key.manifest_path, text, mode="create")
         except AlreadyExistsError:
-            # A twin was faster; or this put arrived, its answer was lost, and the client sent it again.
+            # A concurrent try was faster; or this put arrived, its answer was lost, and the client sent it again.
             winner = read_manifest(self._store, self.key)
             if winner is None:
                 raise
@@ -169,10 +169,10 @@ class ExtractWriter:
         except Exception:
             if error is None:
                 raise
-            # What ended this try says more than that its parts could not be deleted: they are orphans now.
+            # The first error says more than that the parts could not be deleted: they are orphans now.
 
     def _tidy(self, manifest: Manifest) -> None:
-        """Deletes what the manifest doesn't name. Safe while a twin writes: it can't commit any more."""
+        """Deletes files that the manifest doesn't name. Safe while another try writes: it can't commit any more."""
         kept = {file.path for file in manifest.files} | {self.key.manifest_path}
         if manifest.rejects_file is not None:
             kept.add(manifest.rejects_file.path)

@@ -1,6 +1,6 @@
-"""The rules of a file feed, as its `defs.yaml` states them: which files, how they are read, when they are ready.
+"""The rules of a file feed, as its `defs.yaml` declares them: which files, how to read them, when they are ready.
 
-Declarations only: reading is in `read.py`, listing in `inbox.py`, outcomes in `settle.py`.
+Declarations only: `read.py` reads files, `inbox.py` lists them, `settle.py` settles them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Who may deliver: partners as declared in `defs/sources/partners/<partner>/defs.yaml`, and what each may
-touch.
+"""Partners, as declared in `defs/sources/partners/<partner>/defs.yaml`, and the access of each.
 
-Read by whatever makes SFTP users: the local cloud's provisioning and the AWS stacks. Plain YAML and plain
-data; it neither imports Dagster nor connects to anything. What is inside a delivery is `feed`'s business.
+The local cloud's provisioning and the AWS stacks make SFTP users of them. Plain YAML and plain data; no Dagster, no
+connections. `feed.py` has the rules of their files.
 """
 
 from __future__ import annotations
@@ -105,7 +104,7 @@ def _access(path: Path, attributes: Any) -> PartnerAccess:
     name = path.parent.name
     if not _NAME.fullmatch(name):
         raise PartnerDeclarationError(
-            f"{path}: the folder's name is the partner's, and {name!r} is none; expected 3 to 63 lower-case"
+            f"{path}: the folder's name is the partner's name, and {name!r} can't be one; expected 3 to 63 lower-case"
             " letters, digits and _, a letter first, for example harbor_water"
         )
     lines = (attributes.get("public_keys") or []) if isinstance(attributes, dict) else []

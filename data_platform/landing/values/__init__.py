@@ -1,5 +1,4 @@
-"""What the text of a value means: one rule a type, and the conversion of whole columns that keeps to it.
+"""Converts the text of values: one rule per type, and conversions of whole columns with the same outcome.
 
-Nulls are settled first (`convert.py`): null words, empty fields, and blanks around anything but a string are no
-business of a rule.
+Rules see no nulls, no empty fields and, except for strings, no blanks around a value: `convert.py` removes them first.
 """

@@ -1,7 +1,7 @@
-"""Applying an Arrow kernel to a column of which it refuses some values, and what every family of types needs for that.
+"""Applies an Arrow kernel to a column of which it refuses some values.
 
-A kernel is used only where whatever it takes, the type's rule takes with the same value (a property test holds it
-to that); every value that a kernel refuses, or is known to misread, is a suspect for the rule to judge.
+A kernel is used only where the type's rule accepts each value that the kernel accepts, with the same result; a property
+test checks that. Values that a kernel refuses, or is known to misread, are suspects, which the rule judges.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Kernel = Callable[[Array], Array]
 # From a column's text: its values, anything at the suspects, and which rows are suspects.
 Attempt = Callable[[Array], tuple[Array, Mask]]
 
-# A kernel that refuses a column doesn't say at which row, and takes as long to fail as to succeed. It is asked again
-# about slices of this length; of those that it refuses the bad rows are found by halving, as long as they are few.
+# A kernel that refuses a column doesn't say at which row, and takes as long to fail as to succeed. It is applied again
+# to slices of this length; within a slice that it refuses, halving finds the bad rows as long as they are few.
 _SLICE, _FEW = 512, 8
 _NULL = pa.nulls(1, pa.string())
 
@@ -42,7 +42,7 @@ def attempt(texts: Array, kernel: Kernel, suspects: Mask | None = None) -> tuple
 
 
 def _pieces(texts: Array, kernel: Kernel, found: Mask) -> Iterator[Array]:
-    """The values in order; a row that the kernel refuses, or that stands among many such, is null and `found`."""
+    """The values in order; a row that the kernel refuses, or that is among many such, is null and marked in `found`."""
     for begin in range(0, len(texts), _SLICE):
         rest = texts.slice(begin, _SLICE)
         for _ in range(_FEW):
@@ -63,7 +63,7 @@ def _pieces(texts: Array, kernel: Kernel, found: Mask) -> Iterator[Array]:
 
 
 def _taken(kernel: Kernel, texts: Array) -> int:
-    """How many rows stand before the first that the kernel refuses; there is one."""
+    """How many rows there are before the first that the kernel refuses; there is one."""
     low, high = 0, len(texts)
     while high - low > 1:
         middle = (low + high) // 2

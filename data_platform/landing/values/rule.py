@@ -1,4 +1,4 @@
-"""What a rule is. A rule says what one value's text may be and what it means; each type has one, in this package."""
+"""The type of a rule: it converts one value's text, or refuses it. Each type has one, in this package."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class BadValue(ValueError):
 
 
 def shown(text: str) -> str:
-    """The value as a reason quotes it."""
+    """The value as reasons quote it."""
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
