@@ -125,10 +125,13 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())  # looks at some 600 files each time
 
 
-def _checked_zone(text: str | None) -> str | None:
-    if text is not None and text not in _zones():
+def _checked_zone(text: str) -> str:
+    if text not in _zones():
         raise ValueError(f"{text!r} is not an IANA time zone, for example Europe/Paris")
     return text
+
+
+TimeZone = Annotated[str, AfterValidator(_checked_zone)]
 
 
 class Column(BaseModel):
@@ -148,7 +151,7 @@ class Column(BaseModel):
     description: str = ""
     source_name: str | None = None
     formats: tuple[str, ...] = ()
-    time_zone: Annotated[str | None, AfterValidator(_checked_zone)] = None
+    time_zone: TimeZone | None = None
     ambiguous: Literal["earliest", "latest", "reject"] = "reject"
     decimal_mark: Literal[".", ","] = "."
     true_words: tuple[str, ...] = ("true", "1")

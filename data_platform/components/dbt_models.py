@@ -1,4 +1,8 @@
-"""The models of a dbt project."""
+"""The models of a dbt project.
+
+dagster-dbt's `DbtProjectComponent` is not the base: a subclass imports dbt wherever components are listed or checked,
+and it prepares projects with a dbt process that inherits every variable, secrets included.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +16,13 @@ from data_platform.environment import settings
 from data_platform.resources import WarehouseResource
 from data_platform.runs.sizes import Compute
 
-# Unit tests prove the SQL before it is merged; they say nothing of the data.
+# Unit tests check the SQL before it is merged; they don't read the data.
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 
 
 class DbtModelsAttributes(BaseModel):
-    """The attributes of a DbtModels' `defs.yaml`. `project` is the project's folder, seen from the file's; `select` and
-    `exclude` say which models, as dbt selects; `compute` what a run that builds some needs as a Fargate task."""
+    """The attributes of a DbtModels' `defs.yaml`. `project`: the project's folder, relative to the file's. `select` and
+    `exclude`: which models, in dbt's selection syntax. `compute`: the size of a Fargate task that builds models."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,13 +34,13 @@ class DbtModelsAttributes(BaseModel):
 
 @dataclass
 class DbtModels(dg.Component):
-    """The models and snapshots of a dbt project as assets `<folder>/<model>`, its tests as checks, and checks of the
-    freshness of what it reads.
+    """The models and snapshots of a dbt project as assets `<folder>/<model>`, its tests as checks, and freshness checks
+    of the tables that it reads.
 
-    One step builds what is selected with `dbt build`, so a model waits for its parents' tests, and a test of severity
-    `error` keeps everything that follows from being built. Models follow the raw tables on their own
-    (`automation/conditions.py`). Owners stand in a model's `config.meta.dagster.owners`. Where the project has a
-    repository of its own (DATA_PLATFORM_DBT_URL), its checkout takes the place of `project`.
+    One step builds the selected models with `dbt build`: a model waits for its parents' tests, and a failed test of
+    severity `error` stops everything downstream. Models follow the raw tables without a schedule
+    (`automation/conditions.py`). Set a model's owners in its `config.meta.dagster.owners`. If the project has its own
+    repository (DATA_PLATFORM_DBT_URL), its checkout replaces `project`.
 
     ```yaml
     type: data_platform.components.DbtModels
@@ -51,18 +55,18 @@ class DbtModels(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The attributes' schema, which `dg check yaml` holds a `defs.yaml` against."""
+        """The schema that `dg check yaml` validates a `defs.yaml` against."""
         return DbtModelsAttributes
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "DbtModels":
-        """Takes the attributes as they stand."""
+        """Keeps the attributes as they are, without templates."""
         return cls(cast(DbtModelsAttributes, attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The assets and checks, and the resource `dbt` of the project. Raises ManifestUnusable in `dev` and `prod`
-        where the manifest wasn't built."""
-        # dagster-dbt imports dbt, more than a second, which a code location without models does without.
+        """The assets, the checks and the resource `dbt`. Raises ManifestUnusable in `dev` and `prod` if the manifest
+        wasn't built."""
+        # dagster-dbt imports dbt, which takes more than a second; a code location without models doesn't pay it.
         from dagster_dbt import DbtProject, dbt_assets
 
         from data_platform.automation.dbt_events import events_of
@@ -76,7 +80,7 @@ class DbtModels(dg.Component):
 
         @dbt_assets(
             name="dbt_models",
-            pool="dbt",  # two builds of the same models at a time would be in each other's way
+            pool="dbt",  # two builds of the same models at a time would conflict
             manifest=manifest,
             project=DbtProject(project_dir),
             select=self.attributes.select,

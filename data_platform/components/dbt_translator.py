@@ -1,4 +1,4 @@
-"""What a dbt node is called in Dagster, and what the UI says of it."""
+"""Asset keys, groups, tags, links and descriptions of dbt nodes in Dagster."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from data_platform.runs.usage import usage_metadata
 
 
 class ModelTranslator(DagsterDbtTranslator):
-    """A model is `<folder>/<name>`, in the group of its folder: `marts/city_daily`. Sources name their raw asset in
-    `meta.dagster.asset_key`. With `repository_url` the links to the SQL, and to the YAML that describes it, lead
-    there, else to this machine's files."""
+    """A model's key is `<folder>/<name>`, its group the folder: `marts/city_daily`. Sources name their raw asset in
+    `meta.dagster.asset_key`. Links to a model's SQL and YAML lead to `repository_url`, or to this machine's files."""
 
     def __init__(self, repository_url: str | None = None, compute: Compute | None = None) -> None:
         # Code references are set below: dagster-dbt knows local files only.
@@ -26,7 +25,7 @@ class ModelTranslator(DagsterDbtTranslator):
         self._compute = compute or Compute()
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """Folder and name; a source's is its raw asset's."""
+        """Folder and name; for a source, its raw asset's key."""
         if dbt_resource_props["resource_type"] == "source":
             return super().get_asset_key(dbt_resource_props)
         return dg.AssetKey([_folder(dbt_resource_props), dbt_resource_props["name"]])
@@ -40,15 +39,15 @@ class ModelTranslator(DagsterDbtTranslator):
         return str(dbt_resource_props["description"])
 
     def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
-        """The model's tags in dbt, and what a run with it needs."""
+        """The model's tags in dbt, and the size of a run that builds it."""
         return {**super().get_tags(dbt_resource_props), **self._compute.tags()}
 
     def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition[Any]:
-        """Models follow what they read."""
+        """Models follow the tables that they read."""
         return follows_its_tables()
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
-        """Adds links to where the model and its description are written."""
+        """Adds links to the model's SQL and to the YAML that describes it."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         props = self.get_resource_props(manifest, unique_id)
         if project is None or props["resource_type"] == "source":

@@ -1,7 +1,7 @@
-"""Reads one `defs.yaml` against its component's schema, and says where in the file a mistake stands.
+"""Validates one `defs.yaml` against its component's schema, and gives the place of each mistake.
 
-`SftpPartner` reads its feeds by it, and `data-platform check` every file: `dg check yaml` holds only the last file of
-each component type against the type's schema, and knows no rule that a JSON schema can't state.
+`SftpPartner` reads its feeds through it, and `data-platform check` every file: `dg check yaml` validates only the last
+file of each component type, and only the rules that a JSON schema can express.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def component_files(root: Path) -> list[Path]:
 
 
 def check_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
-    """(file, None) for each that is right, (file, message) for each that is not."""
+    """(file, None) for each valid file, (file, message) for each other."""
     for path in paths:
         try:
             load_attributes(path, _model_of(path))

@@ -27,8 +27,8 @@ class FileFeed(dg.Component):
     """One feed of an SFTP partner, in a folder below its partner's: `sources/partners/<partner>/<feed>/defs.yaml`.
 
     The partner's and the folder's names give the assets `lake/<partner>/<feed>` and `raw/<partner>/<feed>`, and the
-    table `RAW_<PARTNER>.<FEED>`. Files are matched, decoded and held against the contract; what breaks it becomes
-    rejects, and everything else is loaded.
+    table `RAW_<PARTNER>.<FEED>`. A run matches files, decodes them and validates them against the contract; rows that
+    break it become rejects, and all others are loaded.
 
     ```yaml
     type: data_platform.components.FileFeed
@@ -53,12 +53,12 @@ class FileFeed(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The attributes' schema, which `dg check yaml` holds a `defs.yaml` against."""
+        """The schema that `dg check yaml` validates a `defs.yaml` against."""
         return FileFeedAttributes
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> FileFeed:
-        """Takes the attributes as they stand: no templates, as patterns may hold braces."""
+        """Keeps the attributes as they are, without templates: patterns may contain braces."""
         return cls(FileFeedAttributes.model_validate(attributes))
 
     def rules(self, partner: str, name: str, time_zone: str) -> FeedRules:

@@ -1,6 +1,6 @@
-"""The assets of a partner's feeds: where files come in, the lake's extracts, the raw tables, and their checks.
+"""The assets of a partner's feeds: its inbound folder, the lake's extracts, the raw tables, and their checks.
 
-One step a partner, which can be subset; what it does when it runs is in `automation.landing_run`.
+One step per partner, which can be subset. `automation.landing_run` has the body of the step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ _METADATA_COLUMNS = [
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed as declared: its rules, and what the UI says of it."""
+    """A feed as declared: its rules, and its texts in the UI."""
 
     rules: FeedRules
     description: str
@@ -101,7 +101,7 @@ def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -
 
 
 def _inbound_spec(feed: Feed) -> dg.AssetSpec:
-    """The partner's folder: not made by the platform, but where lineage begins."""
+    """The partner's folder, outside the platform: lineage begins here."""
     return dg.AssetSpec(
         inbound_key(feed.rules),
         description=f"Files that {feed.rules.partner} drops over SFTP: `{feed.rules.pattern}`",
@@ -115,7 +115,7 @@ def _lake_spec(feed: Feed) -> dg.AssetSpec:
     return dg.AssetSpec(
         lake_key(feed.rules),
         deps=[inbound_key(feed.rules)],
-        description=f"{feed.description}\n\nParquet extracts, one a delivery, with the rejects beside them.",
+        description=f"{feed.description}\n\nParquet extracts, one per delivery, with the rejects beside them.",
         kinds={"s3", "parquet"},
         skippable=True,
         code_version=feed.rules.contract.hash,
@@ -176,5 +176,5 @@ def _partitions(rules: FeedRules) -> dg.PartitionsDefinition[str] | None:
 
 @cache
 def _days(start: str, time_zone: str) -> dg.PartitionsDefinition[str]:
-    """Days of the partner's time zone, today included: files of a day come while the day lasts."""
+    """Days of the partner's time zone, including today: files of a day arrive during the day."""
     return dg.DailyPartitionsDefinition(start_date=start, timezone=time_zone, end_offset=1)

@@ -13,6 +13,7 @@ from data_platform.components.defs_yaml import DefinitionInvalid, load_attribute
 from data_platform.components.file_feed import FileFeed, FileFeedAttributes
 from data_platform.components.landing_assets import Feed, landing_definitions
 from data_platform.components.scaffolds import SftpPartnerScaffolder
+from data_platform.contract import TimeZone
 from data_platform.environment import settings
 from data_platform.runs.sizes import Compute
 
@@ -25,7 +26,7 @@ class SftpPartnerAttributes(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str
-    time_zone: str
+    time_zone: TimeZone
     owners: tuple[str, ...]
     public_keys: tuple[str, ...] = ()
     contacts: tuple[str, ...] = ()
@@ -35,12 +36,12 @@ class SftpPartnerAttributes(BaseModel):
 @dg.scaffold_with(SftpPartnerScaffolder)
 @dataclass
 class SftpPartner(dg.Component):
-    """A partner, in `sources/partners/<partner>/defs.yaml`; each folder below that holds one of its feeds.
+    """A partner, in `sources/partners/<partner>/defs.yaml`; each folder below it is one of its feeds.
 
-    The folder's name is the partner's: its SFTP user, its inbound prefix, and the source of its assets.
-    `public_keys` are OpenSSH lines; whoever holds one of the private keys may deliver. Days in file names and
-    expected arrivals are meant in `time_zone`. `owners` are emails or `team:<name>`; they own the feeds' assets.
-    `compute` is what a run with one of its feeds needs as a Fargate task, unless the feed says otherwise.
+    The folder's name is the partner's SFTP user, its inbound prefix and the source of its assets. `public_keys` are
+    OpenSSH lines: the owner of a private key may deliver. `time_zone` (IANA) is the zone of days in file names and of
+    expected arrivals. `owners` (emails or `team:<name>`) own the feeds' assets. `compute` is the size of a Fargate task
+    that loads one of its feeds, unless the feed sets its own.
 
     ```yaml
     type: data_platform.components.SftpPartner
@@ -59,17 +60,17 @@ class SftpPartner(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The attributes' schema, which `dg check yaml` holds a `defs.yaml` against."""
+        """The schema that `dg check yaml` validates a `defs.yaml` against."""
         return SftpPartnerAttributes
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> SftpPartner:
-        """Takes the attributes as they stand."""
+        """Keeps the attributes as they are, without templates."""
         return cls(SftpPartnerAttributes.model_validate(attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """One step for all the partner's feeds. A feed whose YAML is wrong fails the load in `local`; elsewhere it
-        stands as an asset that says what is wrong, and the other feeds load."""
+        """One step for all the partner's feeds. A feed whose YAML is wrong fails the load in `local`; elsewhere an
+        asset whose description is the error replaces it, and the other feeds load."""
         partner = context.path.name
         feeds: list[Feed] = []
         broken: list[dg.AssetSpec] = []

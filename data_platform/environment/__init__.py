@@ -49,7 +49,7 @@ def _absolute(value: Path | None) -> Path | None:
 
 
 class Settings(Group):
-    """Everything that differs between a laptop, a development account and production. Immutable."""
+    """All differences between a laptop, a development account and production. Immutable."""
 
     environment: EnvironmentName = Field(
         "local", alias="DATA_PLATFORM_ENVIRONMENT", description="local, dev or prod", examples=["dev"]
@@ -57,7 +57,7 @@ class Settings(Group):
     time_zone: Annotated[str, AfterValidator(_known_time_zone)] = Field(
         "America/New_York",
         alias="DATA_PLATFORM_TIME_ZONE",
-        description="an IANA time zone, in which schedules and days are meant",
+        description="an IANA time zone, for schedules and days",
         examples=["Europe/Paris"],
     )
     lake_bucket: str = Field(
@@ -96,26 +96,26 @@ class Settings(Group):
     logs_bucket: str | None = Field(
         None,
         alias="DATA_PLATFORM_LOGS_BUCKET",
-        description="the S3 bucket of what runs print",
+        description="the S3 bucket of the runs' output",
         examples=["my-team-dagster-logs"],
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
     )
     runs_on: RunsOn = Field(
         "ecs",
         alias="DATA_PLATFORM_RUNS_ON",
-        description="what a run is: `ecs`, a Fargate task; or `process`, a process beside the code server",
+        description="`ecs` (a run is a Fargate task) or `process` (a process beside the code server)",
         examples=["ecs"],
     )
     run_image: str | None = Field(
         None,
         alias="DAGSTER_CURRENT_IMAGE",
-        description="the image of runs that are tasks, which the code server says to Dagster",
+        description="the image of runs that are tasks; the code server passes it to Dagster",
         examples=["123456789012.dkr.ecr.us-east-1.amazonaws.com/data-platform:4f2c9aa"],
     )
     container_context: str | None = Field(
         None,
         alias="DAGSTER_CONTAINER_CONTEXT",
-        description="JSON: the variables and secrets that runs are given, likewise",
+        description="JSON: the variables and secrets of runs; the code server passes it to Dagster",
         examples=['{"ecs":{"env_vars":["AWS_REGION=us-east-1"]}}'],
     )
     max_runs: int = Field(
@@ -196,7 +196,7 @@ LOCAL_DEFAULTS: Mapping[str, str] = {
     "SNOWFLAKE_DATABASE": "DATA_PLATFORM",
     "SNOWFLAKE_PRIVATE_KEY_PATH": ".local/keys/snowflake.p8",
 }
-"""What `local` takes when a variable is unset, so that definitions load before the local cloud is up."""
+"""The values in `local` of unset variables, so that definitions load before the local cloud is up."""
 
 
 @lru_cache(maxsize=1)
@@ -209,7 +209,7 @@ def settings() -> Settings:
 
 
 class Layer(NamedTuple):
-    """One place where variables are set: its name, as messages call it, and what it sets."""
+    """One place that sets variables: its name in messages, and its values."""
 
     name: str
     values: Mapping[str, str]
@@ -226,8 +226,8 @@ def layers() -> list[Layer]:
 
 
 def whole_environment(given: Settings) -> dict[str, str]:
-    """All of this process's variables, with these settings: for children that stand in its place, and must see what
-    the settings don't know (a proxy, Dagster's own variables)."""
+    """All of this process's variables, with these settings: for children that replace it, which also need variables
+    that aren't settings (a proxy, Dagster's own)."""
     return {**os.environ, **given.process_environment()}
 
 

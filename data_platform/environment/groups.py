@@ -1,5 +1,5 @@
-"""The groups that settings come in, each field with its variable, what it takes, and an example. What holds over
-several of them is in `rules`."""
+"""The groups of settings: each field with its variable, its expected value and an example. Rules over several settings
+are in `rules`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Marks a field that says where something is reached; in `local` it must be on this machine. `needed`: nothing
-    works without it."""
+    """Marks a field with the address of a service; in `local` it must be on this machine. `needed`: the platform can't
+    work without it."""
 
     needed: bool = True
 
@@ -26,7 +26,7 @@ class Group(BaseModel):
 
 
 class AwsSettings(Group):
-    """How AWS is reached. On ECS the endpoint and the keys are unset: the task role signs."""
+    """AWS. On ECS the endpoint and the keys are unset: the task role signs requests."""
 
     region: str = Field("us-east-1", alias="AWS_REGION", description="an AWS region", examples=["eu-west-1"])
     endpoint_url: Annotated[str | None, Endpoint()] = Field(
@@ -37,7 +37,7 @@ class AwsSettings(Group):
 
 
 class SnowflakeSettings(Group):
-    """Who signs in to Snowflake, always by key pair, and where. Host, port and protocol are for `local`."""
+    """The Snowflake account, and the user that signs in to it by key pair. Host, port and protocol are for `local`."""
 
     account: str = Field(alias="SNOWFLAKE_ACCOUNT", description="an account identifier", examples=["myorg-team"])
     user: str = Field(alias="SNOWFLAKE_USER", description="a service user", examples=["DATA_PLATFORM"])
@@ -63,7 +63,7 @@ class SnowflakeSettings(Group):
 
 
 class SftpSettings(Group):
-    """Where partners sign in."""
+    """The SFTP server that partners sign in to."""
 
     host: Annotated[str | None, Endpoint()] = Field(
         None, alias="SFTP_HOST", description="a host name", examples=["sftp.example.org"]
@@ -76,12 +76,12 @@ def _listed(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-"""Names with commas between them."""
+"""Names separated by commas."""
 
 
 class EcsSettings(Group):
-    """Where runs become Fargate tasks. All of it is needed where DATA_PLATFORM_RUNS_ON is `ecs`, by the containers that
-    launch runs (`instance` says what is missing); a run itself needs none of it."""
+    """The ECS cluster that runs are tasks of. Where DATA_PLATFORM_RUNS_ON is `ecs`, the containers that launch runs
+    need all of it (`data-platform instance` names missing variables); a run itself needs none."""
 
     cluster: str | None = Field(
         None, alias="DATA_PLATFORM_ECS_CLUSTER", description="an ECS cluster", examples=["data-platform"]
@@ -119,8 +119,8 @@ class EcsSettings(Group):
 
 
 class CodeSettings(Group):
-    """The git repository that code is served from, where it isn't the image's own. `commit` is what this process runs:
-    the code server says so to its runs."""
+    """The git repository that code comes from, if not from the image. `commit`: the commit that this process runs; the
+    code server passes it to its runs."""
 
     url: Annotated[str | None, Endpoint(needed=False)] = Field(
         None,
@@ -139,7 +139,7 @@ class CodeSettings(Group):
 
 
 class DbtCodeSettings(Group):
-    """The same for the dbt project, where it has a repository of its own."""
+    """The same for a dbt project with a repository of its own."""
 
     url: Annotated[str | None, Endpoint(needed=False)] = Field(
         None, alias="DATA_PLATFORM_DBT_URL", description="a git URL", examples=["https://git.example.org/team/dbt.git"]

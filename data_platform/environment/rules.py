@@ -1,4 +1,4 @@
-"""What holds over several settings: loopback only in `local`, key pairs, TLS; and how a wrong setting is explained."""
+"""Rules over several settings (loopback only in `local`, key pairs, TLS), and the messages for wrong settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def endpoints(loaded: Settings) -> Iterator[tuple[str, str | None, bool]]:
-    """(variable, text, whether nothing works without it) for each field marked as an Endpoint."""
+    """(variable, value, whether the platform needs it) for each field marked as an Endpoint."""
     for variable, field, value in fields_of(loaded):
         for mark in field.metadata:
             if isinstance(mark, Endpoint):
@@ -65,7 +65,7 @@ def is_loopback(endpoint: str) -> bool:
 
 
 def explain(error: ValidationError, known: Mapping[str, Any]) -> str:
-    """All that pydantic found, a line a variable. `known`: the fields by variable."""
+    """Every problem that pydantic found, one line per variable. `known`: the fields by variable."""
     lines = []
     for item in error.errors():
         variable = str(item["loc"][-1])

@@ -1,4 +1,4 @@
-"""One resource a system: connection and credentials, nothing more."""
+"""One resource per system: its connection and credentials, nothing more."""
 
 from typing import Any
 
@@ -8,8 +8,7 @@ from data_platform.resources.snowflake import WarehouseResource
 
 
 def all_resources(loaded: Settings) -> dict[str, Any]:
-    """Every resource, by the key that assets ask for, but `dbt`, which comes with a project's models. Connects to
-    nothing."""
+    """Every resource by its key, except `dbt`, which comes with a project's models. Connects to nothing."""
     return {
         "lake": LakeResource(bucket_name=loaded.lake_bucket),
         "landing": LandingResource(bucket_name=loaded.landing_bucket),

@@ -1,5 +1,5 @@
-"""The two buckets: the lake's, and the one that partners deliver to. Keys of AWS come from the settings when
-a bucket is opened and never stand in a resource's configuration."""
+"""The two buckets: the lake's, and the one that partners deliver to. AWS keys come from the settings when a bucket is
+opened; a resource's configuration never contains them."""
 
 from __future__ import annotations
 

@@ -76,6 +76,11 @@ def test_every_mistake_in_a_file_is_told(tmp_path: Path) -> None:
     assert message.count("is not a column type") == 2
 
 
+def test_a_partners_time_zone_must_exist(tmp_path: Path) -> None:
+    partner = "type: data_platform.components.SftpPartner\nattributes:\n  description: A\n  owners: []\n"
+    assert "'Mars/Base' is not an IANA time zone" in problem(tmp_path, f"{partner}  time_zone: Mars/Base\n")
+
+
 def test_the_platforms_own_definitions_are_right() -> None:
     defs = Path(data_platform.__file__).parent / "defs"
     assert len(component_files(defs)) >= 8
