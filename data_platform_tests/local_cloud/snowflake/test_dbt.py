@@ -15,8 +15,6 @@ from snowflake.connector import SnowflakeConnection
 from data_platform_tests.local_cloud.snowflake.dbt_project import write_project
 from data_platform_tests.servers.snowflake import SnowflakeServer
 
-pytestmark = pytest.mark.server
-
 READINGS = """
     insert into raw_contract.readings (reading_id, city_id, status, amount, updated_at, _extracted_at) values
     (1, 1, 'ok', 1.125, '2026-03-08 01:30:00 +00:00', current_timestamp()),

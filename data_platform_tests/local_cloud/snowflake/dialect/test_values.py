@@ -11,8 +11,6 @@ from snowflake.connector.cursor import SnowflakeCursor
 
 from data_platform_tests.local_cloud.snowflake.answers import one, rows
 
-pytestmark = pytest.mark.server
-
 LARGE = 12345678901234567890123456789012345678
 
 

@@ -17,8 +17,6 @@ from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
 from data_platform_tests.local_cloud.snowflake.conftest import BUCKET, Lake
 
-pytestmark = pytest.mark.server
-
 UTC = dt.UTC
 POINT = struct.pack("<BIdd", 1, 1, 1.5, 2.5)
 COLUMNS = {

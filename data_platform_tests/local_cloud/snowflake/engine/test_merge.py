@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 
 from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
-
-pytestmark = pytest.mark.server
 
 
 def test_each_row_takes_the_first_clause_that_fits_and_all_are_counted(cursor: SnowflakeCursor) -> None:

@@ -7,8 +7,6 @@ from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 
 from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
 
-pytestmark = pytest.mark.server
-
 DECLARED = """
     create table t (
         id number(38,0) not null comment 'the row''s id', n number(10,2), i int, v varchar, f float, ok boolean, d date,

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 from starlette.testclient import TestClient
 
@@ -19,8 +18,6 @@ from data_platform.local_cloud.snowflake.protocol.app import Server
 from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.local_cloud.snowflake.answers import one, rows
 from data_platform_tests.servers.snowflake import SnowflakeServer
-
-pytestmark = pytest.mark.server
 
 NO_FILES = StageFiles(None, None, None, "us-east-1")
 
@@ -128,7 +125,6 @@ def test_a_second_writer_waits_for_the_first_and_then_sees_its_rows(
     assert one(cursor, "select n from t") == 20
 
 
-@pytest.mark.server
 def test_a_writer_that_waits_too_long_gets_snowflakes_lock_error(tmp_path: Path) -> None:
     with serving(LocalSnowflake(tmp_path, NO_FILES, lock_timeout_seconds=0.2, memory="1GB")) as server:
         first, second = (signed_in(server) for _ in range(2))

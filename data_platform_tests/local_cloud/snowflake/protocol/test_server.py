@@ -15,8 +15,6 @@ from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
 from data_platform_tests.local_cloud.snowflake.conftest import BUCKET, CREDENTIALS, Lake
 from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer
 
-pytestmark = pytest.mark.server
-
 
 def test_only_the_registered_key_signs_in(snowflake_server: SnowflakeServer, tmp_path: Path) -> None:
     stranger = KeyPair.generate(tmp_path)
