@@ -1,4 +1,4 @@
-"""What the landing runs there were say of the files that are pending: their own memory, as the sensor keeps none."""
+"""Reads from earlier landing runs which pending files are under way and which failed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TA
 
 LANDING_TAG = "data_platform/landing"
 ATTEMPTS = 4
-"""Failed runs, the last one alone, after which a delivery is given up, if other runs succeeded between them."""
+"""A delivery is given up after this many failed runs, the last with it alone, if other runs succeeded meanwhile."""
 BACK_OFF = timedelta(seconds=30)
 LONGEST_BACK_OFF = timedelta(hours=1)
 _PARTITION_TAG = "dagster/partition"
@@ -50,8 +50,8 @@ class History:
     succeeded_between: Callable[[datetime, datetime], bool] = lambda *_: False
 
     def retry_tags(self, tokens: Sequence[str]) -> dict[str, str]:
-        """What a run of these files is to know of failed ones: how much memory was too little, that Spot took one
-        back."""
+        """The tags that tell a run of these files about failed ones: how much memory was too little, and whether Spot
+        took one back."""
         too_little = max((self.out_of_memory_at[token] for token in tokens), default=0)
         tags = {OUT_OF_MEMORY_TAG: str(too_little)} if too_little else {}
         return tags | ({} if self.interrupted.isdisjoint(tokens) else {INTERRUPTED_TAG: _BEFORE})
@@ -61,7 +61,7 @@ class History:
         return self.failed[token] - self.blameless[token]
 
     def resting(self, pending: Pending, now: datetime) -> bool:
-        """Whether a file is to be left alone this tick: a run has it, or it backs off after a failed one."""
+        """Whether to leave a file alone this tick: a run has it, or it backs off after a failed one."""
         if not self.under_way and not self.failed:
             return False
         token = pending.token
@@ -73,15 +73,15 @@ class History:
         back_off = min(BACK_OFF * 2.0 ** (failures - 1), LONGEST_BACK_OFF)
         return now < self.last_failure[token] + back_off
 
-    def hopeless(self, token: str) -> bool:
-        """Whether a file fails where others don't. While every run fails, it is not the file's fault, nor is it when
-        others succeed again and it has not been tried since."""
+    def should_give_up(self, token: str) -> bool:
+        """Whether to quarantine a file instead of trying it again: its runs fail while others succeed. While every run
+        fails, the cause lies elsewhere; once others succeed again, the file gets another try."""
         if self.blamed(token) < ATTEMPTS:
             return False
         return self.succeeded_between(self.first_failure[token], self.last_failure[token])
 
     def packing(self, partition: str, now: datetime) -> bool:
-        """Whether a day's new files are to wait for a moment: a run of that day is about to start."""
+        """Whether a day's new files wait a moment because a run of that day is about to start."""
         return now < self.coming_up.get(partition, _NEVER) + PACK_WHILE
 
     def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER, started: bool = True) -> None:

@@ -1,8 +1,8 @@
 """The one sensor that watches every partner's inbound folder and packs ready deliveries into runs.
 
-It keeps no list of what it has seen. What is pending is what stands in inbound; what is being taken care of, and how
-often it has failed, is read from the runs themselves. The cursor holds only where a listing that was cut short
-resumes, and since when files that no feed takes were reported, so it can be reset without losing or doubling a row.
+It keeps no list of what it has seen: inbound holds what is pending, and the runs themselves tell which files are under
+way and how often they failed. The cursor holds only where a listing that was cut short resumes, and until which time
+files that match no feed were reported. Resetting it neither loses nor doubles a row.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from data_platform.resources import LandingResource
 TICK_SECONDS = 10
 READY_PER_TICK = 2_000
 PACKS = (500, 64, 8, 1)
-"""Deliveries a run takes at most, by how many runs have failed with them: a poisonous file is closed in on."""
+"""The most deliveries in a run, by how many runs have failed with them: smaller runs isolate the bad file."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -86,7 +86,7 @@ def _delivery(item: Ready, history: History) -> dict[str, Any]:
         "key": item.pending.key,
         "token": item.pending.token,
         **({"companion": item.companion} if item.companion else {}),
-        **(given_up if history.hopeless(item.pending.token) else {}),
+        **(given_up if history.should_give_up(item.pending.token) else {}),
     }
 
 

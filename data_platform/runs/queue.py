@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.runs.sizes import Compute, fit, fit_storage, largest, one_up
+from data_platform.runs.sizes import Compute, fit, fit_storage, largest, next_size
 
 IMAGE_TAG = "dagster/image"
 COMMIT_TAG = "data_platform/commit"
@@ -88,7 +88,7 @@ def _size(tags: Mapping[str, str], declared: Sequence[Compute]) -> dict[str, str
     by_hand = _number(asked, "ecs/cpu"), _number(asked, "ecs/memory")
     cpu, memory = fit(*by_hand) if any(by_hand) else (size.cpu or 0, size.memory or 0)
     if killed_at := _number(tags, OUT_OF_MEMORY_TAG):
-        _, more = one_up(cpu, killed_at) or fit(cpu, killed_at)
+        _, more = next_size(cpu, killed_at) or fit(cpu, killed_at)
         cpu, memory = fit(cpu, max(memory, more))
     found = {"ecs/cpu": str(cpu), "ecs/memory": str(memory)}
     storage = fit_storage(_number(asked, "ecs/ephemeral_storage") or size.ephemeral_storage or 0)

@@ -1,4 +1,4 @@
-"""How large a run's task is: what assets declare, the largest of them, and what Fargate has.
+"""The size of a run's task: the largest that its assets declare, rounded up to a size that Fargate offers.
 
 Sizes of tasks: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
 """
@@ -93,7 +93,7 @@ def fit_storage(gibibytes: int) -> int:
     return min(max(gibibytes, 21), 200) if gibibytes > 20 else 0
 
 
-def one_up(cpu: int, memory: int) -> tuple[int, int] | None:
+def next_size(cpu: int, memory: int) -> tuple[int, int] | None:
     """The size after one whose memory was not enough: twice the memory, and the CPU units that it takes. None where
     there is no larger one."""
     return fit(cpu, min(memory * 2, _LARGEST)) if memory < _LARGEST else None

@@ -16,7 +16,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
-from data_platform.runs.sizes import one_up
+from data_platform.runs.sizes import next_size
 
 SPOT_INTERRUPTION = "SpotInterruption"
 """ECS's stop code of a task that Fargate Spot took back."""
@@ -64,7 +64,7 @@ def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
 
 
 def _out_of_memory(had: int) -> Ended:
-    larger = one_up(0, had)
+    larger = next_size(0, had)
     then = f"A retry gets {larger[1]} MiB" if larger else "There is no larger task: give it less to do at a time"
     text = f"Killed for memory: the task had {had} MiB. {then}; `compute.memory` in its defs.yaml sets the size."
     return Ended(text, {OUT_OF_MEMORY_TAG: str(had)})

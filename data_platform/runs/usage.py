@@ -1,4 +1,4 @@
-"""What a run has used so far: the metadata from which to see whether its task is of the right size."""
+"""The memory and CPU time that a run has used so far, as metadata: they show whether its task has the right size."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def artifacts_dir(settings: Settings) -> Path:
 
 
 def reuse_parse(folder: Path, target: Path) -> None:
-    """Gives a new run what the latest one parsed. dbt takes up a parse only of the same connection, so the manifest's
-    own, which an image's build made, serves nobody but its builder."""
+    """Copies the latest run's parse for a new run. Before the first run, dagster-dbt copies the manifest's own; dbt
+    reuses that only if it was made for the same connection, so not the one of an image's build."""
     parsed = sorted(folder.glob("*/partial_parse.msgpack"), key=_modified)
     if parsed:
         target.mkdir(parents=True, exist_ok=True)

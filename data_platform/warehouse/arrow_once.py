@@ -1,9 +1,9 @@
-"""Keeps threads that read their first Snowflake results at the same time from hanging for good.
+"""Keeps threads that read their first Snowflake results at the same time from deadlocking.
 
 The connector (seen in 4.8.0) sets up its C++ logger under `std::call_once` when a process reads its first Arrow
 result, and calls Python meanwhile. If the interpreter then switches to another thread that reads a first result too,
-that one waits for the set-up while it holds the GIL, which the set-up needs to go on: the process stands still.
-Reading one result in one thread, before any other, is all that it takes.
+that thread waits for the set-up while it holds the GIL, which the set-up needs: the process deadlocks. Reading one
+result in one thread first prevents it.
 """
 
 from __future__ import annotations

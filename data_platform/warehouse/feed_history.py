@@ -1,4 +1,4 @@
-"""What the ledger knows of one feed's past deliveries, as an intake and the checks ask it. Reading only."""
+"""Reads one feed's past deliveries from the ledger, for an intake and for the checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold of extracts that are to be loaded together, before anything is done."""
+"""The rules that extracts must meet to be loaded together; checked before anything is written."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data_platform.runs.sizes import DEFAULT, SIZES, Compute, fit, largest, one_up
+from data_platform.runs.sizes import DEFAULT, SIZES, Compute, fit, largest, next_size
 
 PAIRS = [(cpu, memory) for cpu, memories in SIZES.items() for memory in memories]
 LARGEST = PAIRS[-1]
@@ -39,7 +39,7 @@ def test_a_run_has_the_most_that_any_of_its_assets_needs(declared: list[Compute]
 
 @given(st.sampled_from(PAIRS))
 def test_the_next_size_has_more_memory_until_there_is_none(pair: tuple[int, int]) -> None:
-    larger = one_up(*pair)
+    larger = next_size(*pair)
     if larger is None:
         assert pair[1] == LARGEST[1]
     else:
