@@ -58,7 +58,7 @@ def test_people_find_a_feed_and_its_numbers_in_the_ui(dev: DevServer, tmp_path: 
         browser.click("Catalog")
         browser.see("raw / harbor_water / meter_readings", "One row a meter and hour")
         browser.click_link("/assets/raw/harbor_water/meter_readings")
-        browser.see("One row a meter and hour, what flowed through it in that hour.")
+        browser.see("One row per meter and hour, with the volume used in that hour.")
         browser.see("litres", "NUMBER(12,3)", "Litres since the reading before", "non-nullable")
         browser.see("Owners\nwater", "domain: water", "Snowflake", "key meter_id, read_at")
         browser.see("DATA_PLATFORM.RAW_HARB", "Row count", "rejects", "seconds")

@@ -1,5 +1,5 @@
-{#- A model's schema is the one its folder names (STAGING, INTERMEDIATE, MARTS, SNAPSHOTS), not a suffix of the
-    target's: the environment is the database, and every database has the same schemas. -#}
+{#- A model's schema is named after its folder (STAGING, INTERMEDIATE, MARTS, SNAPSHOTS), without the target's prefix:
+    each environment is a database, and every database has the same schemas. -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ (custom_schema_name or target.schema) | trim | upper }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{#- What QUERY_HISTORY shows of a statement: which node ran it, in which run of dbt. -#}
+{#- A comment that QUERY_HISTORY shows with a statement: the node and the dbt run. -#}
 {% macro query_comment(node) -%}
     {{ tojson({
         "app": "dbt",

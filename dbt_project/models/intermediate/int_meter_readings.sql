@@ -1,9 +1,9 @@
-{#- The readings of every delivery that stands, one a meter and instant, the latest delivered winning.
+{#- The readings of all loaded deliveries, one per meter and instant; the latest delivery wins.
 
-    What is new is told by comparing extract ids, not by a high-water mark: extracts commit in any order, so one that
-    was extracted earlier can arrive after a later one was taken in, and a superseded delivery's rows leave raw. The
-    days that either touches are made again from all of raw's rows of those days; the post-hook then takes out what
-    only a superseded delivery had. -#}
+    New extracts are found by comparing extract ids, not by a high-water mark: extracts commit in any order, so an older
+    one can arrive after a newer one was loaded, and a superseded delivery's rows leave raw. The model builds the days
+    that either touches again from all rows of those days in raw; the post-hook then deletes rows that only a
+    superseded delivery had. -#}
 {{
     config(
         materialized='incremental',
