@@ -26,8 +26,7 @@ def compose(package: Path) -> dg.Definitions:
     """The definitions of a package's `defs/`, with resources, sensors and jobs. The registry filters the merged whole,
     so it also holds sensors and schedules that components or Python in `defs/` bring."""
     environment = settings().environment
-    cache = settings().state_dir / "cache" / "yaml.json"
-    loaded = load_components(package, tolerant=environment != "local", cache=cache)
+    loaded = load_components(package, tolerant=environment != "local")
     merged = dg.Definitions.merge(
         loaded.definitions,
         automation(loaded.definitions, settings()),

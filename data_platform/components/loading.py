@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
 
-from data_platform.components.documents import cached_in
 from data_platform.components.sftp_partner import broken_definition
 
 
@@ -21,15 +20,10 @@ class Loaded(NamedTuple):
     complete: bool
 
 
-def load_components(package: Path, *, tolerant: bool, cache: Path | None = None) -> Loaded:
+def load_components(package: Path, *, tolerant: bool) -> Loaded:
     """All definitions of `defs/`. An invalid one raises, or, when `tolerant`, is replaced by an asset whose description
     is the error. Python that can't be imported and files that are not YAML always raise: Dagster can't load anything
-    beside them. `cache`: a file that keeps parsed YAML for the next load."""
-    with cached_in(cache) if cache else nullcontext():
-        return _load(package, tolerant)
-
-
-def _load(package: Path, tolerant: bool) -> Loaded:
+    beside them."""
     tree = dg.ComponentTree.for_project(package)
     tree.find_root_decl()
     try:
