@@ -56,7 +56,7 @@ def test_people_find_a_feed_and_its_numbers_in_the_ui(dev: DevServer, tmp_path: 
     with chromium(tmp_path) as browser:
         browser.open(dev.url)
         browser.click("Catalog")
-        browser.see("raw / harbor_water / meter_readings", "One row a meter and hour")
+        browser.see("raw / harbor_water / meter_readings", "One row per meter and hour")
         browser.click_link("/assets/raw/harbor_water/meter_readings")
         browser.see("One row per meter and hour, with the volume used in that hour.")
         browser.see("litres", "NUMBER(12,3)", "Litres since the reading before", "non-nullable")
