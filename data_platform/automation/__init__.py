@@ -1,1 +1,2 @@
-"""Sensors, schedules, conditions, checks and run sizing: when and how the platform's assets are made."""
+"""Sensors, schedules, automation conditions and asset checks: when assets are materialized, and how they are checked.
+How runs are launched belongs in `runs`."""

@@ -1,4 +1,4 @@
-"""Files that are due and did not come: the check `arrivals` of every feed that says when its files are expected."""
+"""The check `arrivals`: warns of missing files of every feed that declares when its files are expected."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ from data_platform.warehouse.feed_history import file_names
 
 ARRIVALS = "arrivals"
 LOOK_BACK = timedelta(days=400)
-"""How far back gaps are looked for: a year and some, so that nothing is forgotten before somebody has seen it."""
+"""The check reports gaps of the last 400 days, so that a gap stays visible for more than a year."""
 _GAPS_NAMED = 10
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """`gaps`: spans of hours or days (UTC starts, first and last of each) without a file though later ones came;
-    `missing` is how many that are. `silent_since`: the latest that came, where one due since then has not."""
+    """Counts of hours or days: `expected` were due, and `missing` of them have no file although a later one has.
+    `gaps`: the same as spans of consecutive slots (the UTC starts of the first and the last). `silent_since`: the slot
+    of the latest file, if a later file is overdue."""
 
     expected: int
     missing: int
@@ -31,10 +32,10 @@ class Arrivals:
 
 
 def due_slots(rules: FeedRules, first: datetime, now: datetime) -> Iterator[datetime]:
-    """Starts (UTC) of the hours or days, in the feed's time zone, whose files are due by `now`, from `first` on.
+    """The UTC starts of the hours or days, from `first` on, whose files are due by `now`.
 
-    Hours are counted in UTC, so that a day on which clocks change has its 23 or 25; a day begins at the zone's
-    midnight.
+    Hours are counted in UTC, so a day on which clocks change has 23 or 25 of them. A day begins at midnight in the
+    feed's time zone.
     """
     if rules.expected is None:
         return
@@ -54,13 +55,13 @@ def due_slots(rules: FeedRules, first: datetime, now: datetime) -> Iterator[date
 
 
 def arrivals(rules: FeedRules, file_names: Iterable[str], now: datetime) -> Arrivals:
-    """Holds the files that came (of the last LOOK_BACK, or since the first that came) against what is due."""
+    """Compares the files that arrived with those that were due, over the last LOOK_BACK or since the first file."""
     came = {slot for name in file_names if (slot := rules.slot(name)) is not None and slot >= now - LOOK_BACK}
     if not came:
         return Arrivals(0, 0, (), None)
     last = max(came)
     if rules.expected is not None and "%z" not in (rules.expected.format or ""):
-        # A wall time that occurs twice when clocks go back names both hours.
+        # A file name without an offset stands for both hours of a wall time that occurs twice when clocks go back.
         zone = ZoneInfo(rules.time_zone)
         came |= {slot.astimezone(zone).replace(fold=1).astimezone(UTC) for slot in came}
     due = list(due_slots(rules, min(came), now))
@@ -73,11 +74,11 @@ def arrivals(rules: FeedRules, file_names: Iterable[str], now: datetime) -> Arri
 
 
 def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | None:
-    """One op that checks the arrivals of a partner's feeds; None where no feed says when its files are due."""
+    """One op that checks the arrivals of a partner's feeds; None if no feed declares when its files are expected."""
     watched = {dg.AssetKey(["raw", rules.partner, rules.name]): rules for rules in feeds if rules.expected is not None}
     if not watched:
         return None
-    specs = [dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every file that is due has come.") for key in watched]
+    specs = [dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every expected file has arrived.") for key in watched]
 
     @dg.multi_asset_check(name=f"{feeds[0].partner}_arrivals", specs=specs, can_subset=True)
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
@@ -98,9 +99,9 @@ def _result(key: dg.AssetKey, rules: FeedRules, found: Arrivals) -> dg.AssetChec
     if found.gaps:
         named = ", ".join(_span(rules, *gap) for gap in found.gaps[:_GAPS_NAMED])
         more = f" and {len(found.gaps) - _GAPS_NAMED} more gaps" if len(found.gaps) > _GAPS_NAMED else ""
-        problems.append(f"no usable file of {named}{more}")
+        problems.append(f"no usable file for {named}{more}")
     if found.silent_since:
-        problems.append(f"nothing since the file of {_span(rules, found.silent_since, found.silent_since)}")
+        problems.append(f"no file since the one for {_span(rules, found.silent_since, found.silent_since)}")
     return dg.AssetCheckResult(
         passed=not problems,
         check_name=ARRIVALS,
@@ -112,7 +113,7 @@ def _result(key: dg.AssetKey, rules: FeedRules, found: Arrivals) -> dg.AssetChec
 
 
 def _span(rules: FeedRules, first: datetime, last: datetime) -> str:
-    """The hours or days from `first` to `last` as the partner would say them."""
+    """The hours or days from `first` to `last` as text, in the partner's time zone."""
     hourly = rules.expected is not None and rules.expected.every == "hour"
     form = "%Y-%m-%d %H:%M%z" if hourly else "%Y-%m-%d"
     begin, end = (slot.astimezone(ZoneInfo(rules.time_zone)).strftime(form) for slot in (first, last))

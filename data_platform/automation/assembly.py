@@ -11,7 +11,7 @@ from data_platform.environment import Settings
 
 
 def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
-    """The automation for the definitions that `defs/` brought."""
+    """The platform's automation, for the definitions loaded from `defs/`."""
     arrivals = [key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS]
     daily = daily_schedule(settings, arrivals)
     return dg.Definitions(jobs=[daily.job], sensors=[landing, _marts_follow_raw()], schedules=[daily])
@@ -23,5 +23,5 @@ def _marts_follow_raw() -> dg.AutomationConditionSensorDefinition:
         target=dg.AssetSelection.all(include_sources=True),
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Evaluates the automation conditions: models follow the tables they read.",
+        description="Evaluates the automation conditions: rebuilds models when the tables they read have new data.",
     )

@@ -1,6 +1,6 @@
-"""When a dbt model is due: the automation conditions that let models follow the tables they read.
+"""When to rebuild a dbt model: the automation conditions that make models follow the tables they read.
 
-Conditions only; what evaluates them, and how often, is in `assembly.py`.
+Conditions only. The sensor that evaluates them is in `assembly.py`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import dagster as dg
 
 
 def follows_its_tables() -> dg.AutomationCondition[Any]:
-    """Due when something it reads has new data since it was last asked for, and
+    """Requests the model when a dependency has new data since the last request, and
 
-    - every dependency has data (of a partitioned raw table, one partition is enough),
-    - no dependency is being written, and neither is the model itself,
-    - every dependency has passed its blocking checks, or is rebuilt in the same run, where dbt itself skips what
-      follows a failed test.
+    - every dependency has data (one partition is enough for a partitioned raw table),
+    - neither a dependency nor the model itself is being written,
+    - every dependency has passed its blocking checks, or is rebuilt in the same run, where dbt itself skips the models
+      downstream of a failed test.
 
-    What is asked for once is not asked for again, so a run that fails isn't repeated on every tick; the next update
-    of any dependency asks again, for all that follows from it. An update that comes while the model is being built
-    is remembered: only asking, not finishing, settles it.
+    Each update leads to one request, so a failed run isn't repeated on every tick; the next update of any dependency
+    requests the model again. An update that arrives while the model is being built leads to another request, because
+    the condition counts from the last request, not from the last build.
     """
     condition = dg.AutomationCondition
-    # The first time, there is data that no tick saw coming.
+    # newly_missing covers the first evaluation, when the dependencies already have data.
     news = condition.newly_missing() | condition.any_deps_updated()
-    # newly_requested tells of the tick before, so news that this tick sees came after it; plain `since` would take
-    # the request to have settled that too, and lose what was loaded between the two ticks.
+    # newly_requested means that the previous tick requested the model. News seen by this tick arrived after that
+    # request; without `& ~news`, the request would reset it, and data loaded between the two ticks would be lost.
     due = news.since(condition.newly_requested() & ~news)
     trusted = condition.all_deps_match(
         condition.will_be_requested() | condition.all_checks_match(condition.check_passed(), blocking_only=True)
@@ -41,8 +41,8 @@ def follows_its_tables() -> dg.AutomationCondition[Any]:
 
 
 def has_data() -> dg.AutomationCondition[Any]:
-    """Every dependency has data. A raw table is partitioned by day and never has all its days; those of its days that
-    are missing don't count, as long as one is there."""
+    """Every dependency has data. A raw table is partitioned by day, and some days never get a file: one day with data
+    is enough."""
     condition = dg.AutomationCondition
     raw = dg.AssetSelection.key_prefixes(["raw"])
     there = ~condition.missing() | condition.will_be_requested()

@@ -1,8 +1,8 @@
-"""Dagster's events of a dbt process, with the columns, column lineage and row counts of what it builds.
+"""Turns a dbt process's messages into Dagster events, with the columns, column lineage and row counts of built models.
+Stops dbt when the run is stopped, or when dbt hangs.
 
-dagster-dbt's own `fetch_column_metadata().fetch_row_counts()` would wait for dbt in two nested loops that don't sleep
-(seen in 0.29.27): as many CPU seconds as dbt itself takes. A run that is stopped here stops dbt, and a dbt that hangs
-is ended.
+dagster-dbt's own `fetch_column_metadata().fetch_row_counts()` waits for dbt in two nested loops that don't sleep (seen
+in 0.29.27), which doubles the CPU seconds of a build.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 WARN_SECONDS = 300.0
-"""The run's log mentions a dbt that has been silent for this long."""
+"""The run's log warns when dbt has written nothing for this long."""
 SILENT_SECONDS = 4200.0
-"""A dbt that has been silent for this long is ended: no statement takes longer than an hour."""
+"""The run stops dbt when it has written nothing for this long: no statement takes longer than an hour."""
 STOP_SECONDS = 25.0
-"""How long dbt may take to cancel its statements when it is interrupted."""
+"""How long dbt may take to cancel its statements after an interrupt."""
 _POLL_SECONDS = 1.0
 
 
 class DbtSilent(Exception):
-    """dbt has written nothing for so long that it must hang; it was ended."""
+    """dbt wrote nothing for so long that it must hang. The run stopped it."""
 
 
 class _Over(NamedTuple):
@@ -51,8 +51,8 @@ def events_of(
     *,
     silent_seconds: float = SILENT_SECONDS,
 ) -> Iterator[Any]:
-    """dbt's events as they come. `connect` opens the session that reads columns and counts rows, when the first model
-    is built. Stops dbt if the caller stops. Raises DbtSilent, and dagster-dbt's error if dbt fails."""
+    """Yields Dagster events as dbt reports them. Once the first model is built, `connect` opens the session that reads
+    columns and counts rows. Stops dbt if the caller stops. Raises DbtSilent, and dagster-dbt's error if dbt fails."""
     tables = _BuiltTables(invocation, log, connect)
     try:
         for message in _messages(invocation, log, silent_seconds):
@@ -63,7 +63,7 @@ def events_of(
 
 
 def _messages(invocation: DbtCliInvocation, log: logging.Logger, silent_seconds: float) -> Iterator[DbtCliEventMessage]:
-    """dbt's messages, read in a thread, so that this one can notice silence and interrupts."""
+    """dbt's messages. Another thread reads them, so that this one can notice silence and interrupts."""
     found: SimpleQueue[Any] = SimpleQueue()
 
     def read() -> None:
@@ -71,7 +71,7 @@ def _messages(invocation: DbtCliInvocation, log: logging.Logger, silent_seconds:
         try:
             for message in invocation.stream_raw_events():
                 found.put(message)
-        except BaseException as raised:  # raised again in the run's own thread
+        except BaseException as raised:  # the run's own thread raises it again
             error = raised
         found.put(_Over(error))
 
@@ -85,10 +85,10 @@ def _messages(invocation: DbtCliInvocation, log: logging.Logger, silent_seconds:
             now = time.monotonic()
             silent = min(now - heard, _seconds_since(dbt_log))
             if silent > silent_seconds:
-                raise DbtSilent(f"dbt has said nothing for {silent:.0f} s and was ended; see {dbt_log}") from None
+                raise DbtSilent(f"dbt wrote nothing for {silent:.0f} s, so the run stopped it; see {dbt_log}") from None
             if silent > WARN_SECONDS and now - warned > WARN_SECONDS:
                 warned = now
-                log.warning(f"dbt has said nothing for {silent:.0f} s; it writes what it does to {dbt_log}")
+                log.warning(f"dbt has written nothing for {silent:.0f} s; its log is {dbt_log}")
             continue
         heard = time.monotonic()
         if isinstance(message, _Over):
@@ -99,7 +99,7 @@ def _messages(invocation: DbtCliInvocation, log: logging.Logger, silent_seconds:
 
 
 class _BuiltTables:
-    """Adds to a built model's event what Snowflake says of its table, in one session for the whole build."""
+    """Adds each built table's columns and row count, read from Snowflake in one session per build, to its events."""
 
     def __init__(
         self, invocation: DbtCliInvocation, log: logging.Logger, connect: Callable[[], SnowflakeConnection]
@@ -111,7 +111,8 @@ class _BuiltTables:
         self._types: dict[str, dict[str, str]] = {}
 
     def events(self, message: DbtCliEventMessage) -> Iterator[Any]:
-        """The message's events. Where Snowflake can't be asked, they come without its part, and the log says why."""
+        """The message's events. If Snowflake can't be queried, they lack columns and row count, and the log says
+        why."""
         events = list(self._to_events(message))
         if not any(isinstance(event, dg.Output | dg.AssetMaterialization) for event in events):
             yield from events
@@ -128,7 +129,7 @@ class _BuiltTables:
             events = list(self._to_events(message))
         except Exception as error:
             self.close()
-            self._log.warning(f"no columns or row count of {node['relation_name']}: {error}")
+            self._log.warning(f"can't read the columns and row count of {node['relation_name']}: {error}")
         for event in events:
             yield event.with_metadata({**(event.metadata or {}), **counted})
 
@@ -150,8 +151,8 @@ class _BuiltTables:
         )
 
     def _columns(self, node: dict[str, Any]) -> dict[str, Any]:
-        """The columns of a built model and of its parents, in the form in which dagster-dbt's macro
-        `log_column_level_metadata` reports them; dagster-dbt makes schema and lineage of it."""
+        """The columns of a built model and of its parents, as dagster-dbt's macro `log_column_level_metadata` reports
+        them. dagster-dbt derives the table schema and column lineage from them."""
         manifest = self._invocation.manifest
         parents = [
             manifest["nodes"].get(unique_id) or manifest["sources"][unique_id]
@@ -182,7 +183,7 @@ class _BuiltTables:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupts a dbt process that still runs, so that it cancels its statements; kills it if it stays."""
+    """Interrupts a running dbt process, so that it cancels its statements. Kills it after STOP_SECONDS."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)
@@ -194,7 +195,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _seconds_since(file: Path) -> float:
-    """Seconds since a file was last written; infinite if there is none."""
+    """Seconds since the file was last written; infinite if it doesn't exist."""
     try:
         return time.time() - file.stat().st_mtime
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The checks that every file feed's table carries, made from its contract and the delivery ledger.
+"""The checks on every file feed's table, evaluated after each landing run.
 
-`contract` blocks what follows: it counts what the table holds that the contract forbids. `deliveries` accounts for
-what landed, and warns of quarantined files and unusually small ones. Files that did not come: `arrivals.py`.
+`contract` counts rows that break the contract, and blocks downstream models. `deliveries` accounts for landed files,
+and warns of quarantined and unusually small ones. Missing files are the business of `arrivals.py`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _ENOUGH_TO_COMPARE = 5
 
 
 def feed_check_specs(rules: FeedRules) -> list[dg.AssetCheckSpec]:
-    """The checks that a feed's table carries."""
+    """The specs of a feed's checks."""
     table = dg.AssetKey(["raw", rules.partner, rules.name])
     return [
         dg.AssetCheckSpec(
             CONTRACT,
             asset=table,
             blocking=True,
-            description="No null where the contract forbids it, no two rows of one key.",
+            description="The table has no null where the contract forbids it, and no two rows with the same key.",
         ),
         dg.AssetCheckSpec(
             DELIVERIES,
@@ -44,7 +44,7 @@ def feed_check_specs(rules: FeedRules) -> list[dg.AssetCheckSpec]:
 
 
 def feed_check_keys(rules: FeedRules) -> list[dg.AssetCheckKey]:
-    """Their keys."""
+    """The keys of a feed's checks."""
     table = dg.AssetKey(["raw", rules.partner, rules.name])
     return [dg.AssetCheckKey(table, CONTRACT), dg.AssetCheckKey(table, DELIVERIES)]
 
@@ -52,7 +52,7 @@ def feed_check_keys(rules: FeedRules) -> list[dg.AssetCheckKey]:
 def feed_check_results(
     rules: FeedRules, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
 ) -> Iterator[dg.AssetCheckResult]:
-    """Evaluates them after an intake."""
+    """Evaluates a feed's checks after its deliveries were loaded."""
     yield _contract(rules, result, connection, table)
     yield _deliveries(rules, result, table)
 
@@ -84,14 +84,14 @@ def _deliveries(rules: FeedRules, result: IntakeResult, table: dg.AssetKey) -> d
     ]
     problems = [f"the rows of {name} don't add up" for name in unaccounted]
     if sum(result.outcomes.values()) != len(result.receipts):
-        problems.append(f"{len(result.receipts)} files landed, and the outcomes are {result.outcomes}")
+        problems.append(f"{len(result.receipts)} files landed, but the outcomes are {result.outcomes}")
     problems += [
         f"{receipt.file_name} is quarantined: {receipt.reason}"
         for receipt in result.receipts
         if receipt.status == "quarantined"
     ]
     small = _small(rules, result)
-    problems += [f"{name} has {rows} rows where {usual:g} are usual" for name, (rows, usual) in small.items()]
+    problems += [f"{name} has {rows} rows, {usual:g} are usual" for name, (rows, usual) in small.items()]
     return dg.AssetCheckResult(
         passed=not problems,
         check_name=DELIVERIES,
@@ -103,7 +103,7 @@ def _deliveries(rules: FeedRules, result: IntakeResult, table: dg.AssetKey) -> d
 
 
 def _small(rules: FeedRules, result: IntakeResult) -> dict[str, tuple[int, float]]:
-    """Loaded deliveries that fall short of the feed's usual size: {file: (rows, usual rows)}."""
+    """Loaded deliveries smaller than `min_volume` times the feed's usual size: {file: (rows, usual rows)}."""
     loaded = [receipt for receipt in result.receipts if receipt.status == "loaded"]
     sizes = [*result.usual_rows, *(receipt.rows_read for receipt in loaded)]
     if rules.min_volume is None or len(sizes) < _ENOUGH_TO_COMPARE:

@@ -1,6 +1,6 @@
-"""Whether raw tables are as fresh as their feeds promise: `dbt source freshness`, as a check on each raw asset.
+"""The check `freshness` on each raw table: runs `dbt source freshness`.
 
-The limits come from the feeds' contracts by way of dbt's sources; see `transform/sources.py`.
+`transform/sources.py` writes the limits into dbt's sources, from each feed's `expected`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,12 @@ from data_platform.transform.manifest import source_tables
 CHECK = "freshness"
 HOURLY_AT = "15 * * * *"
 LONGEST_SECONDS = 600.0
-"""A dbt that has not ended by then hangs; the next hour's check would wait for it."""
+"""The check stops dbt after this time: a dbt that hangs would hold up the next hour's check."""
 
 
 def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
-    """A check on each raw table that has limits; one dbt process for all that are selected. It warns or fails but
-    doesn't block: old data is still right."""
+    """A check on each raw table that has limits. One dbt process evaluates all selected checks. They don't block
+    downstream models: old data is still correct."""
     tables = {
         dg.AssetKey(source["config"]["meta"]["dagster"]["asset_key"]): source for source in source_tables(manifest)
     }
@@ -32,7 +32,7 @@ def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
             dg.AssetCheckSpec(
                 CHECK,
                 asset=key,
-                description="New rows have come within the time that the feed promises.",
+                description="New rows have arrived within the time that the feed promises.",
                 automation_condition=_hourly(),
             )
             for key in tables
@@ -50,7 +50,7 @@ def freshness_checks(manifest: Mapping[str, Any]) -> dg.AssetChecksDefinition:
         finally:
             limit.cancel()
         if not invocation.target_path.joinpath("sources.json").exists():
-            raise invocation.get_error() or dg.Failure("dbt source freshness wrote no result")
+            raise invocation.get_error() or dg.Failure("dbt source freshness wrote no sources.json")
         for result in invocation.get_artifact("sources.json")["results"]:
             yield _result(wanted[result["unique_id"]], result)
 
@@ -62,7 +62,7 @@ def _hourly() -> Any:
 
 
 def _result(table: dg.AssetKey, result: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """A check's result from one of sources.json's; status is pass, warn, error or runtime error."""
+    """A check's result from an entry of sources.json, whose status is pass, warn, error or runtime error."""
     status = str(result["status"])
     severity = dg.AssetCheckSeverity.WARN if status == "warn" else dg.AssetCheckSeverity.ERROR
     if "max_loaded_at" not in result:
@@ -75,6 +75,6 @@ def _result(table: dg.AssetKey, result: Mapping[str, Any]) -> dg.AssetCheckResul
         asset_key=table,
         check_name=CHECK,
         severity=severity,
-        description=None if status == "pass" else f"The latest rows came {hours:.1f} hours ago.",
+        description=None if status == "pass" else f"The latest rows arrived {hours:.1f} hours ago.",
         metadata={"latest rows": str(result["max_loaded_at"]), "hours ago": round(hours, 2)},
     )

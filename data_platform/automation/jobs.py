@@ -1,4 +1,4 @@
-"""The jobs and schedules that people know by name. Landing runs, and marts that follow raw tables, need none."""
+"""The named jobs and schedules. Sensors start landing runs and model rebuilds, so those have no job here."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,11 @@ DAILY_AT = "30 6 * * *"
 
 
 def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg.ScheduleDefinition:
-    """The job `daily`, everything that is due once a day, with its schedule: half past six in the morning in the
-    city's time zone, whatever clocks do."""
+    """The job `daily` and its schedule: 06:30 in the platform's time zone, also when clocks change."""
     job = dg.define_asset_job(
         "daily",
         selection=dg.AssetSelection.kind("dbt") | dg.AssetSelection.checks(*arrivals),
-        description="All dbt models with their tests, and whether every expected file has come.",
+        description="Builds and tests all dbt models, and checks that every expected file has arrived.",
         tags={"data_platform/daily": "true"},
     )
 
@@ -27,8 +26,8 @@ def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        # A run that names its assets counts as asked for; after one that doesn't, the automation conditions of the
-        # models that it updated would ask for them once more.
+        # Dagster's automation conditions see a run request only if the run names its assets. Otherwise they would
+        # request the models again that this run has just updated.
         assets = context.repository_def.get_job("daily").asset_layer
         models = assets.selected_asset_keys
         checks = assets.asset_graph.get_check_keys_for_assets(models) | set(arrivals)

@@ -1,4 +1,4 @@
-"""Reads from earlier landing runs which pending files are under way and which failed."""
+"""What earlier landing runs say about pending files: which files a run is loading, and which failed how often."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,8 @@ from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TA
 
 LANDING_TAG = "data_platform/landing"
 ATTEMPTS = 4
-"""A delivery is given up after this many failed runs, the last with it alone, if other runs succeeded meanwhile."""
+"""The platform gives a delivery up after this many failed runs, the last with this file alone, if other runs succeeded
+meanwhile."""
 BACK_OFF = timedelta(seconds=30)
 LONGEST_BACK_OFF = timedelta(hours=1)
 _PARTITION_TAG = "dagster/partition"
@@ -21,22 +22,29 @@ _LOOK_BACK = timedelta(days=2)
 _FAILED_SEEN = 300
 _SUCCEEDED_SEEN = 50
 PACK_WHILE = timedelta(seconds=90)
-"""How long files wait for the start of the run before theirs, so that one more run takes them all: while it has no
-task yet, theirs would be no sooner. A cold start takes less."""
+"""How long new files wait while an earlier run of their day has not started, so that a single further run takes them
+all. Until the earlier run has a task, theirs would not start sooner anyway. A cold start takes less than this."""
 _COMING_UP = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 _IN_PROGRESS = [*_COMING_UP, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _REASON_TAG = "dagster/failure_reason"
-_BEFORE = "before"  # of a run that isn't on Spot, as one before it was taken back
+_BEFORE = "before"  # the tag's value on a run that goes on demand because Spot took back an earlier run of its files
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
 class History:
-    """What runs say of pending files, by token: which are under way; how many runs have ended with each, how many of
-    these failed, from when to when, and how many of these before they read it or by being stopped, which is not its
-    fault; with how much memory (MiB) one was killed for it; which Spot took back. And by day (partition, or "") when
-    the latest run that has not started was asked for; and whether a landing run succeeded between two moments."""
+    """The past of pending files, by token (an upload's id).
+
+    - `under_way`: files of a run that is queued or running.
+    - `ended`, `failed`: how many runs with the file ended, and how many failed, and the times
+      of the first and last failure (`first_failure`, `last_failure`).
+    - `blameless`: failed runs that say nothing about the file: they never started, or were stopped.
+    - `out_of_memory_at`: the memory (MiB) of the largest task that was killed for it, 0 if none was.
+    - `interrupted`: files of runs that Spot took back.
+    - `coming_up`: by day (partition, or ""), when the latest run that has not started was requested.
+    - `succeeded_between`: whether any landing run succeeded between two moments.
+    """
 
     under_way: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
@@ -50,18 +58,18 @@ class History:
     succeeded_between: Callable[[datetime, datetime], bool] = lambda *_: False
 
     def retry_tags(self, tokens: Sequence[str]) -> dict[str, str]:
-        """The tags that tell a run of these files about failed ones: how much memory was too little, and whether Spot
-        took one back."""
+        """The tags that pass the lessons of failed runs on to a run of these files: how much memory was too little, and
+        whether Spot took a run back."""
         too_little = max((self.out_of_memory_at[token] for token in tokens), default=0)
         tags = {OUT_OF_MEMORY_TAG: str(too_little)} if too_little else {}
         return tags | ({} if self.interrupted.isdisjoint(tokens) else {INTERRUPTED_TAG: _BEFORE})
 
     def blamed(self, token: str) -> int:
-        """How many runs failed that a file may have made fail."""
+        """How many runs failed possibly because of this file."""
         return self.failed[token] - self.blameless[token]
 
     def resting(self, pending: Pending, now: datetime) -> bool:
-        """Whether to leave a file alone this tick: a run has it, or it backs off after a failed one."""
+        """Whether to leave a file alone this tick: a run is loading it, or it waits after a failed run."""
         if not self.under_way and not self.failed:
             return False
         token = pending.token
@@ -74,14 +82,14 @@ class History:
         return now < self.last_failure[token] + back_off
 
     def should_give_up(self, token: str) -> bool:
-        """Whether to quarantine a file instead of trying it again: its runs fail while others succeed. While every run
-        fails, the cause lies elsewhere; once others succeed again, the file gets another try."""
+        """Whether to quarantine a file instead of retrying it: its runs fail while others succeed. While every run
+        fails, the cause lies elsewhere; the file gets another try once other runs succeed again."""
         if self.blamed(token) < ATTEMPTS:
             return False
         return self.succeeded_between(self.first_failure[token], self.last_failure[token])
 
     def packing(self, partition: str, now: datetime) -> bool:
-        """Whether a day's new files wait a moment because a run of that day is about to start."""
+        """Whether a day's new files wait because a run of that day is about to start."""
         return now < self.coming_up.get(partition, _NEVER) + PACK_WHILE
 
     def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER, started: bool = True) -> None:
@@ -97,7 +105,7 @@ class History:
         if run.status == dg.DagsterRunStatus.SUCCESS:
             return
         self.failed.update(tokens)
-        # A process that is asked to end fails its run itself, and doesn't know who asks.
+        # A process that gets SIGTERM reports its run as failed, but doesn't know who sent the signal: Spot, or a user.
         told_to_end = run.tags.get(_REASON_TAG) == "UNEXPECTED_TERMINATION"
         if INTERRUPTED_TAG in run.tags or (told_to_end and run.tags.get(SPOT_TAG) == "true"):
             self.interrupted.update(tokens)
@@ -111,7 +119,7 @@ class History:
 
 
 def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
-    """Reads the landing runs that are under way, and the latest that ended."""
+    """The history from Dagster's landing runs: those in progress, and the latest that ended."""
     tags = {LANDING_TAG: "true"}
 
     def succeeded_between(after: datetime, before: datetime) -> bool:
@@ -123,8 +131,8 @@ def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
     history = History(succeeded_between=succeeded_between)
     for record in (
         *instance.get_run_records(dg.RunsFilter(tags=tags, statuses=_IN_PROGRESS)),
-        # Apart: where hundreds of runs an hour succeed, the few that failed would be out of sight before their files
-        # are tried again.
+        # Two queries: with hundreds of successful runs an hour, one query's limit would hide the few failed runs before
+        # their files are retried.
         *(
             record
             for statuses, limit in ((_FAILED, _FAILED_SEEN), ([dg.DagsterRunStatus.SUCCESS], _SUCCEEDED_SEEN))

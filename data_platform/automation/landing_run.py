@@ -1,7 +1,7 @@
-"""What a landing run does: takes deliveries in, feed by feed, and tells Dagster what came of each.
+"""A landing run: ingests deliveries, and reports materializations and check results to Dagster.
 
-The work itself is in `landing.intake`. Feeds go side by side; one feed's failure fails that feed: the others are
-materialized, then the step fails and names the broken ones.
+The work itself is in `landing.intake`. Feeds run in parallel threads. If some fail, the others are still materialized;
+then the step fails and names the failed feeds.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _PREVIEW_ROWS = 5
 
 
 class RequestedDelivery(dg.Config):
-    """A pending file. `token` tells this upload from others of its name; `give_up`: quarantine it with that reason
-    instead of reading it again."""
+    """A pending file. `token` identifies the upload, as a partner may upload a file of the same name again. With
+    `give_up` the file is quarantined for that reason instead of being read again."""
 
     feed: str
     key: str
@@ -45,8 +45,8 @@ class RequestedDelivery(dg.Config):
 
 
 class LandingConfig(dg.Config):
-    """`deliveries`: what to take in; null means all that is pending and ready now. `reload`: put the partition's
-    committed extracts into the table again instead (it ends with the same rows)."""
+    """`deliveries`: the files to ingest; null means all that are pending and ready now. `reload`: load the partition's
+    committed extracts into the table again instead, which gives the same rows."""
 
     deliveries: list[RequestedDelivery] | None = None
     reload: bool = False
@@ -76,8 +76,8 @@ def run_landing(
     landing: LandingResource,
     warehouse: WarehouseResource,
 ) -> Iterator[Any]:
-    """Takes in what is asked for and yields materializations and check results. Raises dg.Failure at the end where
-    a feed failed, naming each with its error."""
+    """Ingests the configured deliveries, and yields materializations and check results. If feeds fail, raises
+    dg.Failure at the end with each feed's error."""
     from data_platform.landing.intake import Intake  # the readers, which loading definitions doesn't need
 
     wanted = set(context.selected_asset_keys)
@@ -126,7 +126,8 @@ def run_landing(
                 rules = futures[future]
                 with failures(rules):
                     result = future.result()
-                    # Settled once Dagster has been told: what isn't is told by the next run, unless it is given up.
+                    # Report to Dagster, then settle: the next run reports again what isn't settled. Deliveries that are
+                    # given up are settled even if the report fails, or they would never leave inbound.
                     try:
                         yield from _events(context, rules, result, warehouse, partition)
                     except Exception:
@@ -137,7 +138,7 @@ def run_landing(
             for settled in as_completed(settling):
                 with failures(settling[settled]):
                     settled.result()
-        except BaseException:  # the run is stopped: feeds that have not begun don't begin
+        except BaseException:  # the run was stopped: start no more feeds
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if not futures:
@@ -179,8 +180,8 @@ def _events(
     warehouse: WarehouseResource,
     partition: str | None,
 ) -> Iterator[Any]:
-    """The feed's materializations, with their numbers, and its checks. Where nothing was loaded (all quarantined, or
-    known already), the table is observed, not materialized."""
+    """The feed's materializations, with their metadata, and its check results. If no row was loaded (all deliveries
+    quarantined, or loaded before), reports an observation of the table instead of a materialization."""
     for receipt in result.receipts:
         if receipt.status != "loaded":
             context.log.warning(f"{rules.feed}: {receipt.file_name} is {receipt.status}: {receipt.reason}")
@@ -196,7 +197,7 @@ def _events(
         try:
             metadata["preview"] = dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
         except Exception as error:
-            context.log.warning(f"{rules.feed}: no preview of the table: {error}")
+            context.log.warning(f"{rules.feed}: can't read a preview of the table: {error}")
     if result.manifests:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:

@@ -1,8 +1,8 @@
 """The one sensor that watches every partner's inbound folder and packs ready deliveries into runs.
 
-It keeps no list of what it has seen: inbound holds what is pending, and the runs themselves tell which files are under
-way and how often they failed. The cursor holds only where a listing that was cut short resumes, and until which time
-files that match no feed were reported. Resetting it neither loses nor doubles a row.
+It keeps no list of files it has seen: inbound holds the pending files, and Dagster's runs say which of them are being
+loaded and how often they failed. The cursor only says where to resume a listing that was cut short, and up to which
+time files that match no feed were reported. Resetting it neither loses nor doubles a row.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ from data_platform.resources import LandingResource
 TICK_SECONDS = 10
 READY_PER_TICK = 2_000
 PACKS = (500, 64, 8, 1)
-"""The most deliveries in a run, by how many runs have failed with them: smaller runs isolate the bad file."""
+"""The most deliveries in a run, by how many runs with them have failed: smaller runs isolate the bad file."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterator[dg.RunRequest]:
-    """Packs ready files into runs, a run a day (partition) whatever the feeds, as long as their days are the same to
-    Dagster; the more often a file has failed, the fewer others go with it. New files wait while an earlier run of their
-    day has not started, so that those of a cold start's length go in one run."""
+    """Packs ready files into one run per day (partition), across feeds whose partitions definitions are equal. The
+    more often a file has failed, the smaller its run. New files wait while an earlier run of their day has not started,
+    so that all files that arrive during a cold start go into one run."""
     packs: dict[tuple[str, str, int], list[Ready]] = defaultdict(list)
     for item in ready:
         failures = min(history.blamed(item.pending.token), len(PACKS) - 1)
@@ -49,7 +49,8 @@ def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterato
 
 
 def _days(rules: FeedRules) -> str:
-    """What tells a feed's days from another's: Dagster refuses a run of assets whose partitions differ."""
+    """Identifies a feed's partitions definition: Dagster refuses a run of assets whose partitions definitions
+    differ."""
     return f"{rules.partition.start} {rules.time_zone}" if rules.partition else ""
 
 
@@ -62,8 +63,8 @@ def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunR
         by_partner[item.rules.partner].append(_delivery(item, history))
     feeds = list({item.rules.feed: item.rules for item in items}.values())
     return dg.RunRequest(
-        # Dagster launches no run whose key it has seen, ever, and the history forgets: the hour keeps a file that has
-        # failed for days, or in between hundreds of runs, from getting a key of long ago.
+        # Dagster never launches a second run with the same key, and the history reads recent runs only. A file whose
+        # failures it no longer sees would get a key that was used before: the hour prevents that.
         run_key=f"{name}#{attempts}@{now:%Y%m%dT%H}",
         partition_key=items[0].partition,
         asset_selection=[key for rules in feeds for key in (lake_key(rules), raw_key(rules))],
@@ -72,7 +73,7 @@ def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunR
         tags={
             LANDING_TAG: "true",
             "data_platform/deliveries": str(len(items)),
-            "dagster/max_retries": "0",  # this sensor tries again, with what is pending then
+            "dagster/max_retries": "0",  # this sensor retries, with the files that are pending then
             **history.retry_tags(tokens),
         },
     )
@@ -92,7 +93,7 @@ def _delivery(item: Ready, history: History) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FeedRules]:
-    """The rules of every file feed, from the metadata of the raw assets. Read once for a code server's repository."""
+    """The rules of every file feed, from the metadata of the raw assets. Parsed once per loaded repository."""
     return tuple(
         FeedRules.model_validate_json(metadata[FEED_METADATA].text)
         for assets in set(repository.assets_defs_by_key.values())
@@ -103,8 +104,8 @@ def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FeedRules]:
 
 @dataclass(frozen=True)
 class Cursor:
-    """`after`: the key where a listing was cut short. Files that no feed takes are reported once: those that came
-    until `reported` have been; `newest` is the latest that this listing has come across."""
+    """`after`: the key where a listing was cut short. `reported`: files that match no feed were reported up to this
+    time. `newest`: the time of the latest such file in the current listing."""
 
     after: str | None = None
     reported: datetime = _NEVER
@@ -112,7 +113,7 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str | None) -> "Cursor":
-        """The cursor that `write` wrote; a fresh one for text of any other origin."""
+        """The cursor from the text that `write` returned; a fresh cursor for any other text."""
         try:
             after, reported, newest = json.loads(text or "")
             return cls(after, datetime.fromisoformat(reported), datetime.fromisoformat(newest))
@@ -120,7 +121,7 @@ class Cursor:
             return cls()
 
     def write(self) -> str:
-        """The cursor as text, about 1 kB at most: a key, and two times."""
+        """The cursor as text, about 1 kB at most."""
         return json.dumps([self.after, self.reported.isoformat(), self.newest.isoformat()])
 
     def following(self, found: Scan) -> "Cursor":
@@ -133,7 +134,7 @@ class Cursor:
 
 @dataclass
 class Tick:
-    """What one look at inbound came to. `unmatched`: (key, reason) of files that were reported now."""
+    """The result of one listing of inbound. `unmatched`: (key, reason) of the files that were reported just now."""
 
     requests: list[dg.RunRequest]
     cursor: Cursor
@@ -148,7 +149,7 @@ def tick(
     cursor: Cursor,
     now: datetime,
 ) -> Tick:
-    """Looks at inbound once. `history_of` is asked only where something is pending."""
+    """Lists inbound once. Calls `history_of` only if something is pending."""
     history = cache(history_of)
     found = scan(
         bucket,
@@ -173,16 +174,16 @@ def tick(
 
 @dg.sensor(
     name="landing",
-    # Not `target`: that makes a job of all of them, which can't be where feeds' partitions differ.
+    # Not `target`: Dagster would make one job of all these assets, which fails if feeds' partitions differ.
     asset_selection=dg.AssetSelection.kind("sftp", include_sources=True)
     .downstream(depth=2, include_self=False)
     .materializable(),
     minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Watches every partner's inbound folder; packs ready deliveries into runs, a run a day's files.",
+    description="Watches every partner's inbound folder, and packs ready deliveries into runs, one per day of data.",
 )
 def landing(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg.SensorResult:
-    """See the module."""
+    """Requests runs for the ready deliveries of all partners."""
     started = time.monotonic()
     if context.repository_def is None:
         raise dg.DagsterInvariantViolationError("the landing sensor reads the feeds from its code location")
@@ -195,7 +196,7 @@ def landing(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg
         now,
     )
     for key, reason in look.unmatched:
-        context.log.warning(f"{key} stays where it is: {reason}")
-    context.log.info(f"{look.summary}, {len(look.requests)} runs asked for in {time.monotonic() - started:.2f} s")
-    skipped = None if look.requests else dg.SkipReason(f"Nothing to take in: {look.summary}")
+        context.log.warning(f"{key} stays in inbound: {reason}")
+    context.log.info(f"{look.summary}, {len(look.requests)} runs requested in {time.monotonic() - started:.2f} s")
+    skipped = None if look.requests else dg.SkipReason(f"Nothing to ingest: {look.summary}")
     return dg.SensorResult(run_requests=look.requests, skip_reason=skipped, cursor=look.cursor.write())

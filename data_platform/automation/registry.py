@@ -1,8 +1,8 @@
-"""Which sensors and schedules exist in which environment. One that nobody lists stops the code location from loading.
+"""Which sensors and schedules exist in which environment. An unlisted one stops the code location from loading.
 
-The platform's own are listed below. A team lists its own in an `automation.yaml` anywhere in `defs/`, beside what
-brings the sensor or schedule. It is YAML because components are: whoever adds one edits no product code, and whoever
-deletes a folder deletes its entries with it.
+The platform's own are listed below. A team lists its own in an `automation.yaml` anywhere in `defs/`, beside the
+component that defines the sensor or schedule. So nobody edits product code to add one, and deleting a component's
+folder deletes its entries.
 
     # defs/sources/crm/automation.yaml
     crm_sync: [local, prod]
@@ -35,7 +35,7 @@ class RegistryError(Exception):
 
 
 def read_registry(defs: Path) -> dict[str, frozenset[EnvironmentName]]:
-    """The platform's entries, and those of every `automation.yaml` in a defs folder. Raises RegistryError."""
+    """The platform's entries, and those of every `automation.yaml` below the defs folder. Raises RegistryError."""
     found = dict(OWN)
     for folder, _, files in os.walk(defs):
         if FILE not in files:
@@ -77,9 +77,9 @@ def keep_registered(
     if unlisted := sorted(names - registry.keys()):
         entries = "\n".join(f"  {name}: [local]" for name in unlisted)
         raise RegistryError(
-            f"These sensors or schedules are in no {FILE}: {', '.join(unlisted)}. They could start runs in any"
+            f"No {FILE} lists these sensors or schedules: {', '.join(unlisted)}. They could start runs in any"
             f" environment, production included, so nothing loads until you say where they may exist. Add to a {FILE}"
-            f" beside what defines them, with the environments of each ({', '.join(get_args(EnvironmentName))}):\n"
+            f" beside their component, with the environments of each ({', '.join(get_args(EnvironmentName))}):\n"
             f"{entries}"
         )
     if complete and (gone := sorted(registry.keys() - names)):

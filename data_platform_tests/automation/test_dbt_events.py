@@ -80,7 +80,7 @@ def test_a_run_that_is_stopped_ends_and_so_does_dbt(tmp_path: Path) -> None:
 def test_a_dbt_that_says_nothing_any_more_is_ended(tmp_path: Path) -> None:
     dbt = invocation(SLEEPS, tmp_path)
     began = time.monotonic()
-    with pytest.raises(DbtSilent, match=r"has said nothing for \d+ s and was ended; see .*dbt\.log"):
+    with pytest.raises(DbtSilent, match=r"wrote nothing for \d+ s, so the run stopped it; see .*dbt\.log"):
         list(events_of(dbt, LOG, no_session, silent_seconds=1.5))
     assert dbt.process.poll() is not None
     assert time.monotonic() - began < patience(30)
@@ -101,7 +101,7 @@ for _ in range(30):
 time.sleep(3)
 """
     assert list(events_of(invocation(program, tmp_path), LOG, no_session, silent_seconds=20)) == []
-    assert "dbt has said nothing for" in caplog.text
+    assert "dbt has written nothing for" in caplog.text
 
 
 def test_a_dbt_that_fails_raises_what_dagster_dbt_does(tmp_path: Path) -> None:
