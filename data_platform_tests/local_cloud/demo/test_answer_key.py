@@ -29,7 +29,7 @@ SAYS = {
     "range": r"is outside|digits before the decimal mark",
     "digits": r"digits after the decimal mark",
     "nonexistent_time": r"doesn't exist in America/New_York",
-    "boolean": r"none of the words",
+    "boolean": r"is not a boolean; expected one of",
     "json": r"is not valid JSON",
 }
 
