@@ -1,23 +1,23 @@
-# One image for webserver, daemon, code server and runs; docs/image.md tells how to build and run it.
+# One image for webserver, daemon, code server and runs. docs/image.md explains how to build and run it.
 #
 #   docker build --build-arg REVISION=$(git rev-parse HEAD) --tag data-platform .
-#   docker build --target local --tag data-platform-local .     with the local cloud's servers: for demonstration only
+#   docker build --target local --tag data-platform-local .     with the local cloud's servers, for demonstration only
 #
-# /app is laid out as a checkout of the repository is, so that code from the image and code from git are found alike. It
-# stands in its own layer: new code is a few megabytes to pull, not the packages.
+# /app is laid out like a checkout of the repository, so that code from the image and code from git have the same paths.
+# It is a layer of its own, after the packages: new code is a few megabytes to pull.
 
 FROM python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3 AS base
 
-# -- What is built -----------------------------------------------------------------------------------------------------
+# -- Build -------------------------------------------------------------------------------------------------------------
 FROM base AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/build.txt /build/requirements/build.txt
 RUN pip install --require-hashes --no-deps -r /build/requirements/build.txt
-# What is installed is compiled here: a read-only file system keeps no bytecode, and every run would compile Dagster anew.
+# Compile the packages now: a read-only file system keeps no bytecode, so every run would compile Dagster again.
 COPY requirements/base.txt /build/requirements/base.txt
 RUN python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --require-hashes --no-deps --compile -r /build/requirements/base.txt
-# Of ourselves the environment has the name, the version, the commands and the path /app: an editable wheel.
+# Install the platform as an editable wheel: its name, its version, its commands and the path /app.
 WORKDIR /app
 COPY pyproject.toml README.md /app/
 COPY data_platform/__init__.py /app/data_platform/__init__.py
@@ -34,15 +34,15 @@ COPY pyproject.toml README.md workspace.yaml /app/
 COPY deploy/dagster.yaml deploy/workspace.yaml /app/deploy/
 COPY data_platform /app/data_platform
 COPY dbt_project /app/dbt_project
-# dbt's manifest is parsed here, once: in `dev` and `prod` a code location never parses it. Dagster has no state of its own
-# to build in: no component of this project is state-backed (a test holds it to that).
+# Build dbt's manifest here, once: in `dev` and `prod` a code location never builds it. No component is state-backed (a
+# test checks that), so Dagster has no state to build in.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app/data_platform \
  && data-platform dbt-manifest
 
-# -- What runs ---------------------------------------------------------------------------------------------------------
+# -- Run ---------------------------------------------------------------------------------------------------------------
 FROM base AS runtime
-# git: code from git. tini: hands signals on and buries orphans, as process 1 should.
-# The versions are those of the Debian release: a version named here would be gone from its mirrors with the next fix.
+# git fetches code. tini, as process 1, forwards signals and reaps orphans.
+# No versions are pinned: Debian's mirrors drop a version when its next fix appears.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates git tini \
@@ -50,7 +50,7 @@ RUN apt-get update \
  && groupadd --gid 10001 platform \
  && useradd --uid 10001 --gid platform --no-create-home --home-dir /tmp --shell /usr/sbin/nologin platform \
  && install --directory --owner platform --group platform /var/lib/data-platform
-# The root file system may be read-only: what is written goes below /tmp, or where a volume is mounted.
+# The root file system may be read-only: the platform writes below /tmp, or to a mounted volume.
 ENV PATH=/opt/venv/bin:$PATH \
     LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1 \
@@ -60,22 +60,22 @@ ENV PATH=/opt/venv/bin:$PATH \
     DATA_PLATFORM_STATE_DIR=/tmp/data-platform
 WORKDIR /app
 USER 10001:10001
-# With a read-only root a volume for /tmp is made even where nobody names one; on Fargate one that isn't root's.
+# Declare /tmp as a volume: Docker then creates one even if nobody mounts it, and on Fargate user 10001 owns it.
 VOLUME ["/tmp"]
 EXPOSE 4000
 STOPSIGNAL SIGTERM
-# Of the code server. Webserver and daemon have their own in deploy/compose.yaml; ECS takes the task definition's.
+# For the code server. Webserver and daemon have their own in deploy/compose.yaml; ECS uses the task definition's.
 HEALTHCHECK --interval=20s --timeout=10s --start-period=60s --retries=3 \
     CMD ["dagster", "api", "grpc-health-check", "--port", "4000"]
 ENTRYPOINT ["/usr/bin/tini", "-s", "--", "python", "-m", "data_platform.start"]
-# The image's own code; that of a git repository, and each new commit of it, where DATA_PLATFORM_CODE_URL names one.
+# Serves the image's own code, or if DATA_PLATFORM_CODE_URL is set, each new commit of that repository.
 CMD ["data-platform", "code-server", "--host", "0.0.0.0", "--port", "4000"]
 
 FROM runtime AS local
 COPY --from=packages-local /opt/venv /opt/venv
 COPY --from=app /app /app
 
-# The last is what is built where no target is named.
+# The last target is the default.
 FROM runtime AS platform
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=app /app /app

@@ -86,7 +86,7 @@ def test_a_run_builds_all_models_and_tells_rows_columns_and_where_they_come_from
         "parking_revenue",
         "pm25_mean",
     ]
-    assert metadata["dagster/column_schema"].value.columns[1].description == "Litres of water that flowed"
+    assert metadata["dagster/column_schema"].value.columns[1].description == "Litres of water used"
     lineage: Any = metadata["dagster/column_lineage"].value
     assert {(dep.asset_key, dep.column_name) for dep in lineage.deps_by_column["parking_revenue"]} == {
         (PARKING, "revenue")

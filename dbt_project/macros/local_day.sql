@@ -3,8 +3,8 @@
     {{ var('time_zone', env_var('DATA_PLATFORM_TIME_ZONE', 'America/New_York')) }}
 {%- endmacro %}
 
-{#- The day in the city at an instant (TIMESTAMP_TZ). A day has 23, 24 or 25 hours: Snowflake knows the rules of an
-    IANA zone, and the date of a TIMESTAMP_TZ is that of its own offset. -#}
+{#- The city's day at an instant (TIMESTAMP_TZ). The conversion is needed because to_date uses the value's own offset;
+    Snowflake knows the IANA zone's clock changes, so a day has 23, 24 or 25 hours. -#}
 {% macro local_day(instant) -%}
     to_date(convert_timezone('{{ time_zone() }}', {{ instant }}))
 {%- endmacro %}

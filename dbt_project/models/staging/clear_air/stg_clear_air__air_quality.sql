@@ -2,7 +2,7 @@ with
 
 measurements as (
 
-    -- measured_at ends the ten minutes: those that end at midnight are of the day before
+    -- measured_at is the end of the ten minutes: the last of a day end at midnight
     select
         *,
         dateadd('minute', -10, measured_at) as began_at

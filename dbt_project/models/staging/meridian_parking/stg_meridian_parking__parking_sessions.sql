@@ -11,7 +11,7 @@ select
     zone,
     started_at,
     ended_at,
-    -- A session counts on the day it began, also one that ends after midnight.
+    -- A session counts on the day it began, even if it ends after midnight.
     {{ local_day('started_at') }} as local_day,
     fee,
     electric,
