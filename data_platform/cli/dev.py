@@ -60,4 +60,4 @@ def _end_abandoned(locks: Path) -> None:
 
     with dg.DagsterInstance.get() as instance:
         for run_id in report_abandoned(instance, locks):
-            click.echo(f"run {run_id[:8]} was killed: it counts as failed now", err=True)
+            click.echo(f"run {run_id[:8]} was killed; reported it as failed", err=True)

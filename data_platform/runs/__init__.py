@@ -1,2 +1,2 @@
-"""How runs run: the launcher, the queue, sizes, storage, Dagster's instance, and runs whose process is gone.
-What is made when belongs in `automation`."""
+"""How Dagster executes runs: the queue, task sizes, the launcher, the executor, the instance and its storage.
+When assets are materialized belongs in `automation`."""

@@ -1,7 +1,7 @@
-"""Reports runs to Dagster as failed whose process was killed, or lost with its container or machine. Otherwise Dagster
-shows them as running until its time limit, and their files and pools wait for them.
+"""Reports a run as failed when its process was killed, or was lost with its container or machine. Otherwise Dagster
+shows the run as running until its time limit, and the run's files and pools wait for it.
 
-For runs that are processes: their locks (`run_lock`) tell. On ECS, Dagster's run monitoring asks ECS instead.
+Only for runs that are processes, which hold locks (`run_lock`). On ECS, Dagster's run monitoring asks ECS instead.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:  # the code server imports this module, and Dagster only where
 
 LOOK_SECONDS = 5.0
 RETRY_SECONDS = 60.0
-"""The pause after a report that failed: Dagster's database may be down."""
+"""The pause after a failed report: Dagster's database may be down."""
 
 
 def report_abandoned(instance: dg.DagsterInstance, folder: Path) -> list[str]:
-    """Reports runs as failed whose lock in `folder` no process holds, so that Dagster retries them. Returns their ids.
-    Leaves a run alone that has no lock there: its process may live on another machine."""
+    """Reports each run as failed whose lock in `folder` no process holds, so that Dagster retries it. Returns the runs'
+    ids. Ignores runs without a lock there: their processes may be on another machine."""
     gone = []
     for lock in run_lock.free(folder):
         run = instance.get_run_by_id(lock.stem)
@@ -39,7 +39,7 @@ def report_abandoned(instance: dg.DagsterInstance, folder: Path) -> list[str]:
 
 @contextmanager
 def abandoned_runs_reported(folder: Path, serving: Callable[[], bool], log: Callable[[str], None]) -> Iterator[None]:
-    """Within the block, a thread looks every few seconds for runs to report. Only while code is `serving`, as Dagster's
+    """Within the block, a thread looks for abandoned runs every few seconds, while `serving` returns True: Dagster's
     retry of a failed run needs the code server. The environment must name Dagster's instance (`Settings.adopt`)."""
     over = threading.Event()
     looking = threading.Thread(target=_look, args=(folder, serving, log, over), name="abandoned", daemon=True)
@@ -69,4 +69,4 @@ def _report(folder: Path, log: Callable[[str], None]) -> None:
 
     with dg.DagsterInstance.get() as instance:
         for run_id in report_abandoned(instance, folder):
-            log(f"run {run_id} was killed: it counts as failed now")
+            log(f"run {run_id} was killed; reported it as failed")

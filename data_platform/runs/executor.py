@@ -1,4 +1,4 @@
-"""How a run's steps are executed: in its own process, one after the other, their tables side by side in threads."""
+"""Executes a run's steps in the run's own process, one after the other. A step loads its feeds in parallel threads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from data_platform.runs import run_lock
 
 
 def run_executor(given: Settings) -> dg.ExecutorDefinition:
-    """Dagster's in-process executor. Where runs are processes, each holds its lock while it executes, so that one which
-    is killed is known as such (`abandoned`); of a task ECS knows."""
+    """Dagster's in-process executor. A run that is a process holds its lock while it executes, so that `abandoned`
+    notices when it is killed. For a run that is a task, ECS notices."""
     if given.runs_on == "ecs":
         return dg.in_process_executor
     steps: Any = dg.in_process_executor
@@ -28,7 +28,7 @@ def run_executor(given: Settings) -> dg.ExecutorDefinition:
 
 
 class _Held(dg.Executor):
-    """Another executor, with the run's lock."""
+    """Executes with another executor, and holds the run's lock meanwhile."""
 
     def __init__(self, steps: dg.Executor, folder: Path) -> None:
         self._steps, self._folder = steps, folder

@@ -1,6 +1,6 @@
-"""Dagster's instance configuration: `deploy/dagster.yaml` with this process's settings put in.
+"""Dagster's instance configuration: fills the settings into the template `deploy/dagster.yaml`.
 
-The one template serves AWS, compose and the local cloud. Where runs aren't tasks, what speaks of ECS is left out.
+The same template serves AWS, compose and the local cloud. Where runs aren't ECS tasks, the launcher is left out.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _WHOLE = re.compile(r"\$\{(\w+)\}")
 
 
 def render(template: str, given: Settings) -> str:
-    """`dagster.yaml` as Dagster reads it. A `${VARIABLE}` that is a whole value becomes the setting with its type (a
-    number, a list), one within a text becomes text. Raises SettingsError naming every setting that is missing, with an
-    example of each."""
+    """Returns the text of `dagster.yaml`. A `${VARIABLE}` that is a whole value becomes the setting with its type (a
+    number, a list); one within a text becomes text. Raises SettingsError with every missing setting and an example of
+    each."""
     document = yaml.safe_load(template)
     if given.runs_on != "ecs":
         del document["run_launcher"]
@@ -41,16 +41,14 @@ def render(template: str, given: Settings) -> str:
     filled = _filled(document, setting)
     if missing:
         lines = "".join(f"\n  {variable} is missing: expected {what}" for variable, what in missing.items())
-        raise SettingsError(
-            f"Runs are to be Fargate tasks (DATA_PLATFORM_RUNS_ON=ecs), which takes more settings.{lines}"
-        )
+        raise SettingsError(f"To run as Fargate tasks (DATA_PLATFORM_RUNS_ON=ecs), runs need more settings.{lines}")
     return yaml.safe_dump(filled, sort_keys=False, width=120)
 
 
 def write(home: Path, given: Settings | None = None) -> Path:
-    """Renders the template to `home`/dagster.yaml, in one piece: a process that reads it meanwhile sees the old text or
-    the new. Returns the file. Raises SettingsError."""
-    text = "# Made of deploy/dagster.yaml and the settings; changes are overwritten.\n"
+    """Renders the template to `home`/dagster.yaml, and returns the file. Replaces the file atomically: a process that
+    reads it meanwhile sees the old text or the new. Raises SettingsError."""
+    text = "# Generated from deploy/dagster.yaml and the settings; changes are overwritten.\n"
     text += render(TEMPLATE.read_text(encoding="utf-8"), given or settings())
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=home, prefix=".dagster.yaml.", delete=False) as aside:

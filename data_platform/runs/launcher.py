@@ -1,5 +1,5 @@
-"""Runs as Fargate tasks: Dagster's own launcher, made to wait out shortages, to find a task whose launch it didn't see
-the end of, and to tell why a task ended."""
+"""Launches runs as Fargate tasks: Dagster's launcher, plus waiting out capacity shortages, finding tasks whose launch
+was interrupted, and explaining why a task ended. `task_end` interprets ECS's answers."""
 
 import json
 import logging
@@ -20,49 +20,53 @@ from data_platform.runs.task_end import SPOT_INTERRUPTION, is_shortage, why_it_e
 
 ARN_TAG, CLUSTER_TAG = "ecs/task_arn", "ecs/cluster"
 SHORTAGE_SECONDS = 480.0
-"""How long a launch waits for capacity, or for calls to be let through, before the run fails and is tried again. Run
-monitoring's start timeout (deploy/dagster.yaml) is longer."""
+"""How long to retry a launch while AWS has no capacity or throttles calls. Then the run fails, and Dagster retries it.
+Run monitoring's start timeout (deploy/dagster.yaml) is longer."""
 LOG_LINES = 20
 WATCH_SECONDS = 10.0
-"""How often a launched task is looked at until its run starts."""
+"""How often to check a launched task until its run starts."""
 
 _KWARGS_TAG = "ecs/run_task_kwargs"
 _log = logging.getLogger(__name__)
 
 
 class FargateRunLauncher(EcsRunLauncher[Any]):
-    """What EcsRunLauncher leaves to its operator: RunTask that is throttled or finds no capacity is waited for; a task
-    launched by a daemon that died before it could write that down is found again; Spot, memory and silent exits are
-    told apart, and tagged so that a retry does better. Configured as EcsRunLauncher."""
+    """EcsRunLauncher, with the same configuration, that also
+
+    - retries RunTask while AWS throttles it or has no capacity,
+    - finds a run's task again if the daemon died before it recorded the task,
+    - tells apart Spot interruptions, kills for memory and silent exits, and tags the run so that a retry gets more
+      memory or runs on demand.
+    """
 
     def __init__(self, *args: Any, **configured: Any) -> None:
         super().__init__(*args, **configured)
         self._launching = Lock()
 
     def get_boto_client_config(self) -> Config:
-        """More patience with throttling than botocore's three attempts."""
+        """Retries throttled calls more often than botocore's default of three attempts."""
         return Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
     def launch_run(self, context: Any) -> None:
-        """Launches the run's task. Where there is none to be had now, returns and tries again beside, up to
-        SHORTAGE_SECONDS: Dagster's queue stands still until all launches that it has begun have returned. Raises what
-        RunTask raised where waiting doesn't help."""
+        """Launches the run's task. If AWS has no capacity, returns, and a thread retries for up to SHORTAGE_SECONDS:
+        Dagster's queue launches nothing more until all current launches have returned. Raises RunTask's error if
+        waiting doesn't help."""
         run = context.dagster_run
         spot = not self._was_interrupted(run) and run.tags.get(SPOT_TAG) == "true"
         shortage = self._try(context, spot)
         if shortage and spot:
-            self._instance.report_engine_event(f"No task yet, on demand instead of Spot, now: {shortage}", run)
+            self._instance.report_engine_event(f"No Spot task, requesting one on demand: {shortage}", run)
             shortage = self._try(context, spot=False, again=True)
         if shortage:
-            # A daemon that ends doesn't wait for it; run monitoring then fails the run, which is tried again.
+            # A daemon that stops doesn't wait for the thread. Run monitoring then fails the run; Dagster retries it.
             Thread(target=self._keep_trying, args=(context, shortage), name=f"launch-{run.run_id}", daemon=True).start()
 
     def _try(self, context: Any, spot: bool, again: bool = False) -> Exception | None:
-        """Launches the task, or returns what says that there is none now. `again`: there may be one by now, as AWS said
-        no though it launched it, or its answer was lost."""
+        """Launches the task, or returns the error of a shortage. `again`: an earlier attempt may have launched a task
+        although AWS returned an error, or its answer was lost."""
         run = context.dagster_run
         try:
-            # One at a time: RunTask takes the family's latest task definition, which has to be this run's still.
+            # One launch at a time: RunTask takes the family's latest task definition, which must still be this run's.
             with self._launching:
                 if not (again and self._was_launched(run)):
                     super().launch_run(context._replace(dagster_run=_with_task_kwargs(run, spot)))
@@ -78,7 +82,7 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         error: Exception | None = shortage
         for pause in _pauses():
             try:
-                self._instance.report_engine_event(f"No task yet, again in {pause:.0f} s: {error}", run)
+                self._instance.report_engine_event(f"No task yet, next attempt in {pause:.0f} s: {error}", run)
                 time.sleep(pause)
                 if not self._is_starting(run):
                     return
@@ -88,16 +92,16 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                 except Exception as other:
                     error, over = other, True
                 if error is not None and over and self._is_starting(run):
-                    self._instance.report_run_failed(run, f"No task was to be had: {error}")
+                    self._instance.report_run_failed(run, f"ECS did not return a task: {error}")
                 if over:
                     return
-            except Exception as lost:  # Dagster's database, for now
-                _log.warning("run %s: its launch can't be followed: %s", run.run_id, lost)
+            except Exception as lost:  # Dagster's database may be down for a moment
+                _log.warning("run %s: can't record the progress of its launch: %s", run.run_id, lost)
                 time.sleep(pause)
 
     def _watch_start(self, run: dg.DagsterRun) -> None:
-        """Fails a run whose task ends before it has begun. Dagster's monitoring asks about started runs only, and would
-        notice when the start timeout is over; so it is, still, where the daemon ends meanwhile."""
+        """Fails a run whose task ends before the run starts. Dagster's run monitoring checks only started runs, and
+        would notice only after the start timeout, as it does if the daemon stops meanwhile."""
         while True:
             time.sleep(WATCH_SECONDS)
             try:
@@ -107,10 +111,10 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                 task = self._task(now)
                 if task is None or task.get("lastStatus") != "STOPPED":
                     continue
-                if self._is_starting(run):  # still: it may have begun, and ended, in between
+                if self._is_starting(run):  # ask again: the run may have started and ended since
                     self._instance.report_run_failed(run, self._how_it_ended(now, task))
-            except Exception as error:  # AWS or Dagster's database, for now
-                _log.warning("run %s: its task can't be looked at: %s", run.run_id, error)
+            except Exception as error:  # AWS or Dagster's database may be down for a moment
+                _log.warning("run %s: can't check its task: %s", run.run_id, error)
 
     def _was_launched(self, run: dg.DagsterRun) -> bool:
         now = self._instance.get_run_by_id(run.run_id)
@@ -121,8 +125,8 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         return now is not None and now.status == dg.DagsterRunStatus.STARTING
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> Any:
-        """What has become of the run's task. One that ended before its run did counts as failed, whatever its exit code
-        says, and the reason is said in words."""
+        """The state of the run's task. A task that ended before its run counts as failed, whatever its exit code, and
+        the message explains why it ended."""
         executed_here = run.remote_job_origin is None  # by `data-platform run`, in its own process
         if not executed_here:
             self._find_task(run)
@@ -137,11 +141,11 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
             return result
         task = self._task(now)
         if task is None:
-            return result._replace(msg="ECS knows no task of this run")
+            return result._replace(msg="ECS has no task for this run")
         return result._replace(status=status.FAILED, msg=self._how_it_ended(now, task))
 
     def _how_it_ended(self, run: dg.DagsterRun, task: Mapping[str, Any]) -> str:
-        """Why a run's task ended, with its last lines; the run is tagged so that a retry does better."""
+        """Why the run's task ended, with its last log lines. Tags the run for its retry (`why_it_ended`)."""
         ended = why_it_ended(task, run.tags)
         if ended.tags:
             self._instance.add_run_tags(run.run_id, ended.tags)
@@ -149,13 +153,13 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         return "\n".join([ended.text, f"Task {task['taskArn']}", *(["Its last lines:", *lines] if lines else [])])
 
     def get_run_worker_debug_info(self, run: dg.DagsterRun, include_container_logs: bool | None = True) -> str | None:
-        """Why a run's task has not started, for the message that the run took too long."""
+        """Why the run's task has not started. Dagster adds it to the message that the run took too long to start."""
         if run.status != dg.DagsterRunStatus.STARTING:
             return None
         self._find_task(run)
         task = self._task(self._instance.get_run_by_id(run.run_id) or run)
         if task is None:
-            return "ECS was not asked for a task, or knows none of this run any more."
+            return "ECS has no task for this run: the launcher didn't request one, or it stopped long ago."
         if task.get("lastStatus") == "STOPPED":
             return why_it_ended(task, run.tags).text
         return f"Its task {task['taskArn']} is {task.get('lastStatus')}."
@@ -168,20 +172,20 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         return bool(super().terminate(run_id))
 
     def _was_interrupted(self, run: dg.DagsterRun) -> bool:
-        """Whether this run is tried again because Spot took its task back: a retry comes with its parent's tags. They
-        are taken off, so that the parent's task isn't held for this run's."""
+        """Whether this run is a retry of one whose task Spot took back. A retry has its parent's tags; this removes
+        those of the parent's task, so that it isn't taken for this run's."""
         if not run.tags.get(ARN_TAG):
             return False
         self._instance.add_run_tags(run.run_id, {ARN_TAG: "", CLUSTER_TAG: ""})
         try:
             before = self._task(run)
-        except (ClientError, BotoCoreError):  # that it goes on demand does no harm
+        except (ClientError, BotoCoreError):  # running on demand does no harm
             return True
         return before is not None and before.get("stopCode") == SPOT_INTERRUPTION
 
     def _find_task(self, run: dg.DagsterRun, *, stopped: bool = True) -> bool:
-        """Writes down the task of a run whose launch was cut short: tasks are started in the name of their run. Returns
-        whether there is one, or, without `stopped`, one that is to run."""
+        """Finds and records the task of a run whose launch was interrupted, by `startedBy`, which is the run's id.
+        Returns whether the run has a task; without `stopped`, a stopped task doesn't count."""
         if run.tags.get(ARN_TAG):
             return True
         cluster = self.run_task_kwargs.get("cluster", "default")
@@ -195,8 +199,8 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         return arn is not None
 
     def _stopped_task(self, cluster: str, run_id: str) -> str | None:
-        """A run's task among those that stopped within the last hour. ListTasks takes `startedBy` with no other filter,
-        and then shows only tasks that are to run."""
+        """The run's task among those that stopped within the last hour. ListTasks can't combine `startedBy` with
+        another filter, and with it alone lists only tasks that haven't stopped."""
         for page in self.ecs.get_paginator("list_tasks").paginate(cluster=cluster, desiredStatus="STOPPED"):
             arns = page["taskArns"]
             tasks = self.ecs.describe_tasks(tasks=arns, cluster=cluster)["tasks"] if arns else []
@@ -223,11 +227,11 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                 )
             )
         except (ClientError, BotoCoreError) as error:
-            return [f"(the log can't be read: {error})"]
+            return [f"(can't read the log: {error})"]
 
 
 def _pauses() -> Iterator[float]:
-    """Seconds: 2, 4, 8 .. 60, each up to a quarter longer or shorter, so that many runs don't ask at once."""
+    """Seconds: 2, 4, 8 .. 60, each up to a quarter longer or shorter, so that many runs don't retry at once."""
     pause = 2.0
     while True:
         yield pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
@@ -235,7 +239,7 @@ def _pauses() -> Iterator[float]:
 
 
 def _with_task_kwargs(run: dg.DagsterRun, spot: bool) -> dg.DagsterRun:
-    """The run as EcsRunLauncher is to see it: with what RunTask is told for this run alone."""
+    """The run with a tag that gives EcsRunLauncher this run's own arguments for RunTask."""
     asked = json.loads(run.tags.get(_KWARGS_TAG, "{}"))
     told = {"startedBy": run.run_id, **asked}
     if spot:

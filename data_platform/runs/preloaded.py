@@ -1,11 +1,12 @@
-"""Dagster's code server, with runs that start from loaded definitions: where runs are processes.
+"""Dagster's code server, with runs that start in milliseconds because their definitions are loaded already. Only where
+runs are processes.
 
     python -P preloaded.py FOLDER MODULE api grpc ...      becomes `dagster api grpc ...`
 
 Dagster starts each run as a new Python (multiprocessing's "spawn"), which imports everything again. This program loads
-MODULE, forks a *template* process, and becomes Dagster with a `multiprocessing.set_executable` that passes each new
-Python's command line, environment and files to the template, which forks the run. If that isn't possible, runs start as
-Dagster starts them.
+MODULE, forks a *template* process, and becomes Dagster. `multiprocessing.set_executable` names a client
+(`preloaded_client`), which passes each new Python's command line, environment and files to the template, and the
+template forks the run. If that isn't possible, runs start as Dagster starts them.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from typing import Any
 
 _CLIENT = Path(__file__).absolute().with_name("preloaded_client.py")
 _HIGH = 200
-"""File descriptors from here on are unused; those that a new Python inherits are lower."""
+"""File descriptors from this number on are unused; a new Python inherits lower ones."""
 
 
 def dagster_command(folder: Path, module: str) -> list[str]:
-    """The command in the place of `dagster`. `folder` is for sockets: nobody else may enter it."""
+    """The command that replaces `dagster`. `folder` is for sockets; no other user may enter it."""
     return [sys.executable, "-P", str(Path(__file__).absolute()), str(folder), module]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Becomes `dagster`; in a fork of the template, the Python that multiprocessing asked for."""
+    """Becomes `dagster`. In a fork of the template, becomes the Python that multiprocessing requested."""
     folder, module, *command = arguments
     asked = None
     if sys.platform == "linux" and _loaded(module):
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _loaded(module: str) -> bool:
-    """Imports what a run needs. Returns whether this process may be forked."""
+    """Imports the modules that a run needs. Returns whether this process may be forked."""
     try:
         defs = importlib.import_module(module).defs
         if callable(defs):
@@ -62,14 +63,14 @@ def _loaded(module: str) -> bool:
 
         with dagster.DagsterInstance.get():  # imports the storages' modules
             pass
-    except Exception:  # Dagster tries again, and reports what is wrong
+    except Exception:  # Dagster loads the module again, and reports the error
         return False
-    return threading.active_count() == 1  # a fork would lack the other threads, and might wait for them forever
+    return threading.active_count() == 1  # a fork lacks the other threads, and could wait for them forever
 
 
 def _template(path: Path) -> tuple[socket.socket, str] | None:
-    """Forks the template. Returns None in this process, and in each fork of the template its connection and the code
-    to run. Raises OSError and SubprocessError."""
+    """Forks the template. Returns None in this process; in each fork of the template, returns the client's connection
+    and the code to run. Raises OSError and SubprocessError."""
     program = path.with_suffix(".python")
     client = shlex.join([sys.executable, "-I", "-S", str(_CLIENT), str(path)])
     program.write_text(f'#!/bin/sh\nexec {client} "$@"\n')
@@ -85,7 +86,7 @@ def _template(path: Path) -> tuple[socket.socket, str] | None:
         os.close(server_lives)
         multiprocessing.set_executable(str(program))
         return None
-    with contextlib.suppress(BaseException):  # clients then become new Pythons
+    with contextlib.suppress(BaseException):  # without a template, clients become new Pythons
         os.close(held_by_server)
         connection = _forked(listener, server_lives)
         if connection is not None:
@@ -118,7 +119,7 @@ def _forked(listener: socket.socket, server_lives: int) -> socket.socket | None:
 
 
 def _become(connection: socket.socket) -> str:
-    """Takes over the client's files, arguments and environment; the code it was to run."""
+    """Takes over the client's files, arguments and environment. Returns the code that the client was started with."""
     size, received, _, _ = socket.recv_fds(connection, 8, 64)
     with connection.makefile("rb") as stream:
         asked: dict[str, Any] = json.loads(stream.read(int.from_bytes(size, "big")))
@@ -137,7 +138,7 @@ def _become(connection: socket.socket) -> str:
 
 
 def _end_with(connection: socket.socket) -> None:
-    """Kills this process when its client was killed, which Dagster takes for it."""
+    """Kills this process when its client is killed: Dagster knows only the client."""
     connection.recv(1)
     os.kill(os.getpid(), signal.SIGKILL)
 

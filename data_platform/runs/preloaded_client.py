@@ -1,5 +1,5 @@
-"""The program that multiprocessing starts in a new Python's place: `preloaded_client.py SOCKET -c CODE ...`. It has the
-template of `preloaded` run the code, and ends as that fork does. It is started once per run, so it imports little."""
+"""The program that multiprocessing starts instead of a new Python: `preloaded_client.py SOCKET -c CODE ...`. It asks
+the template of `preloaded` to run the code, and ends as that run does. Each run starts one, so it imports little."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 
 def main(path: str, arguments: Sequence[str]) -> None:
-    """Has the template run `python ARGUMENTS`; becomes that Python if there is no template."""
+    """Asks the template to run `python ARGUMENTS`, and waits. Becomes that Python if there is no template."""
     files = [int(name) for name in os.listdir("/proc/self/fd") if _was_inherited(int(name))]  # noqa: PTH208
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -39,7 +39,7 @@ def main(path: str, arguments: Sequence[str]) -> None:
 def _was_inherited(number: int) -> bool:
     try:
         return number > 2 and os.get_inheritable(number)
-    except OSError:  # it was open while the folder was listed
+    except OSError:  # the descriptor that listed the folder, closed since
         return False
 
 

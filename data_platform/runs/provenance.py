@@ -1,4 +1,4 @@
-"""Which commits a run is of: metadata of what it materializes."""
+"""The commits of the code that a run executes, as metadata of its materializations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from data_platform.environment import settings
 
 
 def commits() -> dict[str, str]:
-    """The commit of the code, and of the dbt project, where they are known: code that a code server, or a run's start,
-    has checked out. Nothing for a working copy."""
+    """The commits of the code and of the dbt project, if a code server or a run's start checked them out. Empty for a
+    working copy."""
     known = {"code_commit": settings().code.commit, "dbt_commit": settings().dbt_code.commit}
     return {name: commit for name, commit in known.items() if commit}

@@ -1,5 +1,5 @@
-"""What every run is given on its way into the queue: the size of its task, how it is retried, what code it
-runs."""
+"""Dagster's run queue. Tags each run on its way in: with the size of its task, its retry strategy and its commits.
+`sizes` computes sizes; `launcher` starts the tasks."""
 
 import json
 import logging
@@ -15,11 +15,11 @@ COMMIT_TAG = "data_platform/commit"
 DBT_COMMIT_TAG = "data_platform/dbt_commit"
 SPOT_TAG = "data_platform/spot"
 OUT_OF_MEMORY_TAG = "data_platform/out_of_memory_at"
-"""On a run that was killed for memory: the MiB it had. A retry has its parent's tags."""
+"""On a run that was killed for memory: the MiB it had. Its retry inherits the tag."""
 INTERRUPTED_TAG = "data_platform/spot_interrupted"
 SIZE_TAG = ".data_platform/size"
-"""On every run: those tags of its size that nobody asked for by hand, as JSON. A retry, and a re-execution after the
-size in a defs.yaml was changed, come with their parent's tags, which then say nothing."""
+"""On every run: the size tags that this module set, as JSON; any other size tag was set by hand. Retries and
+re-executions inherit their parent's tags, and must ignore those that the platform set: a defs.yaml may have changed."""
 RETRY_STRATEGY_TAG = "dagster/retry_strategy"
 _RANGE_TAG = "dagster/asset_partition_range_start"
 
@@ -27,15 +27,15 @@ _log = logging.getLogger(__name__)
 
 
 class PlatformRunCoordinator(dg.QueuedRunCoordinator):
-    """Dagster's queue. Runs come in from the UI, from schedules and sensors, and as retries; here they all pass."""
+    """Dagster's queue, which every run passes: from the UI, schedules, sensors and retries."""
 
     def submit_run(self, context: Any) -> dg.DagsterRun:
-        """Tags the run, then puts it in the queue. A run whose assets can't be looked up gets the default size."""
+        """Tags the run, then puts it in the queue. The run gets the default size if the lookup of its assets fails."""
         run = context.dagster_run
         try:
             declared = list(_declared(run, context.workspace))
         except Exception:
-            _log.exception("run %s gets the default size: its assets can't be looked up", run.run_id)
+            _log.exception("run %s gets the default size: the lookup of its assets failed", run.run_id)
             declared = []
         instance = context.workspace.instance
         instance.add_run_tags(run.run_id, tags_of(run, declared))
@@ -45,15 +45,16 @@ class PlatformRunCoordinator(dg.QueuedRunCoordinator):
 
 
 def tags_of(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
-    """The tags of a run whose assets declare this."""
+    """The tags of a run whose assets declare these sizes."""
     return {**_size(run.tags, declared), **_record(run, declared)}
 
 
 def _limit(pools: Collection[str], instance: dg.DagsterInstance) -> None:
-    """Gives pools their default limit before a run of theirs is in the queue: those that were never used, and those
-    that have an older default. Dagster does it only while it takes runs off the queue, where those that it finds of a
-    new pool all start together, and where a changed default fails each look at the queue, after which no pool limits
-    anything (seen in 1.13.27 on PostgreSQL)."""
+    """Sets the default limit of new pools, and of pools that have an older default, before their runs are queued.
+
+    Dagster sets it only while it dequeues runs (seen in 1.13.27 on PostgreSQL). By then, all queued runs of a new pool
+    start at once. And if the default has changed, each attempt to dequeue fails, and no pool limits anything.
+    """
     storage, default = instance.event_log_storage, instance.global_op_concurrency_default_limit
     known = {limit.name: limit for limit in storage.get_pool_limits()}
     for pool in pools:
@@ -64,13 +65,13 @@ def _limit(pools: Collection[str], instance: dg.DagsterInstance) -> None:
             storage.delete_concurrency_limit(pool)
         try:
             storage.initialize_concurrency_limit_to_default(pool)
-        except Exception:  # of two at a time, the second
+        except Exception:  # another process has just set it
             if pool not in storage.get_concurrency_keys():
                 raise
 
 
 def _declared(run: dg.DagsterRun, workspace: Any) -> Iterator[Compute]:
-    """What each of the run's assets declares."""
+    """The size that each of the run's assets declares."""
     origin = run.remote_job_origin
     if origin is None:
         return
@@ -82,8 +83,8 @@ def _declared(run: dg.DagsterRun, workspace: Any) -> Iterator[Compute]:
 
 
 def _size(tags: Mapping[str, str], declared: Sequence[Compute]) -> dict[str, str]:
-    """The tags of a run's size. What someone asked for by hand stands, made a size that Fargate has. A run that was
-    killed for memory gets at least the next size; one that Spot took back goes on demand."""
+    """The tags of a run's size. A size set by hand wins, rounded up to one that Fargate offers. The retry of a run that
+    was killed for memory gets at least the next size; the retry of one that Spot took back runs on demand."""
     size, asked = largest(declared), _by_hand(tags)
     by_hand = _number(asked, "ecs/cpu"), _number(asked, "ecs/memory")
     cpu, memory = fit(*by_hand) if any(by_hand) else (size.cpu or 0, size.memory or 0)
@@ -100,7 +101,7 @@ def _size(tags: Mapping[str, str], declared: Sequence[Compute]) -> dict[str, str
 
 
 def _by_hand(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags without those of the size that were put here on a run before this one."""
+    """The tags without the size tags that this module set on the run's parent."""
     put = json.loads(tags.get(SIZE_TAG, "{}"))
     return {name: value for name, value in tags.items() if put.get(name) != value}
 
@@ -111,8 +112,8 @@ def _number(tags: Mapping[str, str], name: str) -> int:
 
 
 def _record(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
-    """What tells later which code a run ran, and how it is to be retried: only the assets that are missing. Of a
-    run of a range of partitions all of them: Dagster counts an asset as made when one of its partitions was."""
+    """The tags that record the run's code and set its retry strategy: only the failed and missing assets. A run of a
+    range of partitions retries all: Dagster considers an asset done when one of its partitions is."""
     tags = {}
     if declared and RETRY_STRATEGY_TAG not in run.tags:
         tags[RETRY_STRATEGY_TAG] = "ALL_STEPS" if _RANGE_TAG in run.tags else "FROM_ASSET_FAILURE"

@@ -1,7 +1,7 @@
-"""A running process holds a lock on a file named for its run, below the state folder. The operating system frees the
+"""A run's process holds a lock on a file named after the run, below the state folder. The operating system frees the
 lock however the process ends, also with its container or machine, so a free lock proves that the process is gone.
 
-Only the standard library is imported, as the code server looks too. `abandoned` decides what happens to the run.
+Imports only the standard library, for the code server's sake. `abandoned` decides what happens to the run.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ def folder_in(state_dir: Path) -> Path:
 
 @contextmanager
 def held(folder: Path, run_id: str, over: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Holds a run's lock while this process executes it. If `over` returns False at the end, or raises, the file stays
-    and is found free."""
+    """Holds a run's lock while this process executes the run. If `over` returns False or raises at the end, the file
+    stays, and `free` returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{run_id}.lock"
     made = path.with_suffix(".new")
     with made.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made.replace(path)  # locked before it gets its name, so it is never found free while this process lives
+        made.replace(path)  # lock it, then name it: `free` must never return it while this process lives
         try:
             yield
         finally:

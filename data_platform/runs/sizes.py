@@ -1,4 +1,4 @@
-"""The size of a run's task: the largest that its assets declare, rounded up to a size that Fargate offers.
+"""The size of a run's task: the largest size that its assets declare, rounded up to one that Fargate offers.
 
 Sizes of tasks: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
 """
@@ -19,15 +19,16 @@ SIZES: Mapping[int, tuple[int, ...]] = {
     8192: tuple(range(16384, 61440 + 1, 4096)),
     16384: tuple(range(32768, 122880 + 1, 8192)),
 }
-"""Fargate's, on Linux: for each number of CPU units (1024 are a vCPU) the MiB of memory that go with it."""
+"""Fargate's sizes on Linux: for each number of CPU units (1024 are a vCPU), the possible MiB of memory."""
 
 _LARGEST = max(memory for memories in SIZES.values() for memory in memories)
 _PREFIX = "data_platform/"
 
 
 class Compute(BaseModel):
-    """What a run with an asset needs. `cpu`: CPU units, 1024 a vCPU; `memory`: MiB; `ephemeral_storage`: GiB of disk,
-    where Fargate's 20 are too few; `spot`: whether the run may be interrupted, for a third of the price."""
+    """The task size that an asset's runs need. `cpu`: CPU units, 1024 are a vCPU; `memory`: MiB; `ephemeral_storage`:
+    GiB of disk, if Fargate's 20 are too few; `spot`: run on Fargate Spot, which may interrupt the run and costs about a
+    third."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +43,7 @@ class Compute(BaseModel):
             raise ValueError(f"Fargate has no tasks of {self.cpu} CPU units: expected one of {_list(SIZES)}")
         if self.cpu is not None and self.memory is not None and self.memory not in SIZES[self.cpu]:
             raise ValueError(
-                f"Fargate has no tasks of {self.cpu} CPU units and {self.memory} MiB: with {self.cpu} go"
+                f"Fargate has no tasks of {self.cpu} CPU units and {self.memory} MiB: {self.cpu} CPU units take one of"
                 f" {_list(SIZES[self.cpu])} MiB"
             )
         if self.memory is not None and fit(0, self.memory)[1] != self.memory:
@@ -50,21 +51,21 @@ class Compute(BaseModel):
         return self
 
     def tags(self) -> dict[str, str]:
-        """The asset tags that say so."""
+        """The asset tags for this size."""
         said = {name: value for name, value in self if value is not None and value is not False}
         return {_PREFIX + name: str(value).lower() for name, value in said.items()}
 
     @classmethod
     def of_tags(cls, tags: Mapping[str, str]) -> Compute:
-        """What an asset's tags say. Values that are none count as unsaid: tags can be written by hand."""
+        """The size from an asset's tags. Ignores invalid numbers: anyone can write tags by hand."""
         numbers = {name: tags.get(_PREFIX + name, "") for name in ("cpu", "memory", "ephemeral_storage")}
         found: dict[str, Any] = {name: int(text) for name, text in numbers.items() if text.isdecimal()}
         return cls.model_construct(None, **found, spot=tags.get(_PREFIX + "spot") == "true")
 
 
 def largest(declared: Iterable[Compute]) -> Compute:
-    """The size of a run: of each kind the most that one of its assets needs, on Spot if all of them may be interrupted.
-    Where no asset says, DEFAULT's."""
+    """The size of a run: the maximum of each resource over its assets, and on Spot if all of them allow it. DEFAULT for
+    resources that no asset declares."""
     all_of_them = list(declared) or [DEFAULT]
     cpu = max(each.cpu or 0 for each in all_of_them) or DEFAULT.cpu or 0
     memory = max(each.memory or 0 for each in all_of_them) or DEFAULT.memory or 0
@@ -78,7 +79,7 @@ def largest(declared: Iterable[Compute]) -> Compute:
 
 
 def fit(cpu: int, memory: int) -> tuple[int, int]:
-    """The smallest size that has at least both, in CPU units and MiB; the largest there is where none has."""
+    """The smallest size with at least this many CPU units and MiB; the largest size if none is large enough."""
     for units, memories in SIZES.items():
         if units >= cpu:
             for mebibytes in memories:
@@ -88,14 +89,13 @@ def fit(cpu: int, memory: int) -> tuple[int, int]:
 
 
 def fit_storage(gibibytes: int) -> int:
-    """The smallest disk that is at least so large, in GiB; the largest there is where none is; 0, Fargate's own, for
-    what fits into that."""
+    """The size of the disk in GiB, at most 200. 0 means Fargate's own 20 GiB are enough."""
     return min(max(gibibytes, 21), 200) if gibibytes > 20 else 0
 
 
 def next_size(cpu: int, memory: int) -> tuple[int, int] | None:
-    """The size after one whose memory was not enough: twice the memory, and the CPU units that it takes. None where
-    there is no larger one."""
+    """The next size after one with too little memory: twice the memory, and the CPU units that this needs. None if it
+    was the largest."""
     return fit(cpu, min(memory * 2, _LARGEST)) if memory < _LARGEST else None
 
 
@@ -104,4 +104,4 @@ def _list(numbers: Iterable[int]) -> str:
 
 
 DEFAULT = Compute(cpu=1024, memory=2048)
-"""Of assets that declare nothing: Python, a driver and dbt fit in, and start in seconds."""
+"""For assets that declare nothing: Python, a driver and dbt fit in, and start in seconds."""

@@ -1,5 +1,5 @@
-"""Dagster's PostgreSQL storage with kept connections. Dagster's events and runs only: the platform's ledger is in
-Snowflake (`warehouse/`)."""
+"""Dagster's PostgreSQL storage, which keeps its connections open. Only for Dagster's own data: the platform's ledger is
+in Snowflake (`warehouse/`)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sqlalchemy.exc import InvalidatePoolError
 _RECYCLE_SECONDS = 120
 _ASK_AFTER_SECONDS = 5.0
 _AT_ONCE = 8
-# Dagster's longest statement, once a day, deletes old ticks by their index. One that takes longer waits for something
-# that won't come. Migrations, which build indexes over all events, have no limit.
+# Dagster's longest statement deletes old ticks by their index, once a day. A statement that takes longer than this
+# hangs. Migrations, which build indexes over all events, have no limit.
 _STATEMENT_MILLISECONDS = 300_000
 # With libpq's defaults a connection notices after two hours that its server vanished, as in a failover. In seconds,
 # except the last: milliseconds for which sent data may stay unacknowledged.
@@ -33,9 +33,10 @@ _CONNECTION = {
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """DagsterPostgresStorage that keeps its connections between statements, as Dagster does in the webserver only.
-    Otherwise Dagster signs in anew for each of the forty statements that a table's materializations and checks take,
-    most of the cost of orchestration. Configured as DagsterPostgresStorage; libpq's parameters in the URL win."""
+    """DagsterPostgresStorage that keeps its connections between statements, as Dagster does only in the webserver.
+    Otherwise Dagster signs in for each of the forty statements that a table's materializations and checks take, which
+    is most of the cost of orchestration. Same configuration as DagsterPostgresStorage; libpq's parameters in the URL
+    win."""
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Any:
@@ -48,7 +49,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
 
 def _noticing_loss(config: Mapping[str, Any]) -> Any:
-    """The storage's configuration, plus the parameters that let a connection notice a lost server."""
+    """The storage's configuration, plus libpq's parameters that make a connection notice a lost server."""
     if database := config.get("postgres_db"):
         return {**config, "postgres_db": {**database, "params": {**_CONNECTION, **database.get("params", {})}}}
     url = make_url(config["postgres_url"])
@@ -90,8 +91,8 @@ def _require_alive(connection: Any, record: Any, proxy: Any) -> None:
     """Makes the pool reconnect if the server has closed the connection: it restarted or failed over. Dagster retries
     connecting, but runs a statement once, and a run whose event can't be written fails.
 
-    A closed connection is readable although nobody has asked anything: a system call, not a round trip. The server is
-    asked only after a pause, in case it vanished without closing."""
+    A closed connection is readable although no query is open, which a system call shows without a round trip. After a
+    pause a query checks the server as well, which may have vanished without closing the connection."""
     now = time.monotonic()
     idle = now - record.info.get("used_at", now)
     record.info["used_at"] = now
@@ -112,8 +113,8 @@ def _readable(connection: Any) -> bool:
 
 
 def _remember_tables(events: Any) -> None:
-    """Remembers the tables that exist. Dagster looks one up for each materialization, in case a migration is due, and
-    does so within a transaction: on a second connection, which the pool of one would open and close each time."""
+    """Remembers the tables that exist. Dagster looks one up for each materialization, in case a migration is due. It
+    does so within a transaction, on a second connection, which the pool of one would open and close each time."""
     has_table = events.has_table
     known: set[str] = set()
 
@@ -128,8 +129,8 @@ def _remember_tables(events: Any) -> None:
 
 
 def _remember_columns(dialect: Dialect) -> None:
-    """Remembers the columns of tables: Dagster looks for new ones as it does for tables. After a migration its
-    processes are started again."""
+    """Remembers the columns of tables, which Dagster looks up as often. Operators restart its processes after a
+    migration."""
     get_columns = dialect.get_columns
     columns: dict[Any, Any] = {}
 

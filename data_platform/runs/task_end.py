@@ -1,4 +1,5 @@
-"""What ECS says of a task that ended, or was not to be had, in words that an operator can act on."""
+"""Interprets ECS's answers: why a task ended, in words that an operator can act on, and whether a failed launch is
+worth a retry. Calls nothing: `launcher` does."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG
 from data_platform.runs.sizes import next_size
 
 SPOT_INTERRUPTION = "SpotInterruption"
-"""ECS's stop code of a task that Fargate Spot took back."""
+"""ECS's stop code for a task that Fargate Spot took back."""
 
 _PASSING = (
     *(ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError),
@@ -34,7 +35,7 @@ _OUT_OF_MEMORY = "OutOfMemory"
 
 
 class Ended(NamedTuple):
-    """Why a task ended: in words, and the tags by which a retry does better."""
+    """Why a task ended: the text for the operator, and the tags from which a retry takes its size and capacity."""
 
     text: str
     tags: Mapping[str, str] = {}
@@ -58,21 +59,23 @@ def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
     if code == "UserInitiated":
         return Ended(f"The task was stopped from outside (exit code {exit_code}): {reason}")
     if exit_code == 0:
-        return Ended("The task's process ended with exit code 0 in the middle of the run: something in it ended it.")
+        return Ended(
+            "The task's process ended with exit code 0 in the middle of the run: some code in it called `exit`."
+        )
     signal_name = f", signal {exit_code - 128}" if exit_code > 128 else ""
     return Ended(f"The task's process ended with exit code {exit_code}{signal_name}. {reason} {reasons}".rstrip())
 
 
 def _out_of_memory(had: int) -> Ended:
     larger = next_size(0, had)
-    then = f"A retry gets {larger[1]} MiB" if larger else "There is no larger task: give it less to do at a time"
+    then = f"A retry gets {larger[1]} MiB" if larger else "Fargate has no larger task: split the work into smaller runs"
     text = f"Killed for memory: the task had {had} MiB. {then}; `compute.memory` in its defs.yaml sets the size."
     return Ended(text, {OUT_OF_MEMORY_TAG: str(had)})
 
 
 def is_shortage(error: Exception) -> bool:
-    """Whether RunTask may succeed later: AWS can't be reached or fails (what hands out the role's credentials too), its
-    answer breaks off, calls are throttled, there is no capacity now, or a quota is used up."""
+    """Whether RunTask may succeed later: AWS (or its credentials endpoint) is unreachable or fails, the answer breaks
+    off, AWS throttles calls, it has no capacity now, or a quota is used up."""
     if isinstance(error, _PASSING):
         return True
     if isinstance(error, ClientError) and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:

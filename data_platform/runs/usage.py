@@ -1,4 +1,4 @@
-"""The memory and CPU time that a run has used so far, as metadata: they show whether its task has the right size."""
+"""The memory and CPU time that a run has used so far, as metadata that shows whether its task has the right size."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from data_platform.runs.provenance import commits
 
 
 def usage_metadata() -> dict[str, Any]:
-    """The commits that a run is of; MiB of memory at the most, and seconds of CPU, of this process (on ECS: the run's)
-    and all that it has started (dbt). Where it and a child were at their peaks at different times, it never had that
-    much at once."""
+    """The run's commits, its peak memory in MiB and its CPU seconds: of this process (on ECS, the run's) and of its
+    children (dbt). The peak memory is the sum of the processes' own peaks, an upper bound if these came at different
+    times."""
     own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     alive = [_child(child) for child in _descendants(os.getpid())]
     peak = own.ru_maxrss + max([ended.ru_maxrss, sum(kibibytes for kibibytes, _ in alive)])  # KiB, on Linux
@@ -30,7 +30,7 @@ def _descendants(pid: int) -> Iterator[int]:
 
 
 def _child(pid: int) -> tuple[int, float]:
-    """(KiB at its peak, seconds of CPU) of a process that lives; nothing of one that has ended meanwhile."""
+    """(peak KiB, CPU seconds) of a living process; zeros for one that has ended meanwhile."""
     peak = [line.split()[1] for line in _text(Path(f"/proc/{pid}/status")).splitlines() if line.startswith("VmHWM:")]
     times = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[11:13]
     return int(peak[0]) if peak else 0, sum(int(ticks) for ticks in times) / os.sysconf("SC_CLK_TCK")

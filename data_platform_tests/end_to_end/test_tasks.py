@@ -153,7 +153,7 @@ def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
     fleet.suffers(Fault("throttling", times=3), Fault("capacity", times=2), Fault("vcpu_limit"))
     run = fleet.ended(fleet.launch("fine"), 300)
     assert run.status == SUCCESS
-    assert any("No task yet, again in" in line for line in fleet.told(run.run_id))
+    assert any("No task yet, next attempt in" in line for line in fleet.told(run.run_id))
     assert len(fleet.tasks(run.run_id)) == 1
     assert fleet.faults.left() == []
 
@@ -174,7 +174,9 @@ def test_where_spot_has_no_capacity_a_run_goes_on_demand_at_once(fleet: Fleet) -
     fleet.suffers(Fault("capacity", times=None))
     run_id = fleet.launch("waits")
     wait_for(
-        lambda: any("on demand instead of Spot" in line for line in fleet.told(run_id)), patience(180), "it says so"
+        lambda: any("No Spot task, requesting one on demand" in line for line in fleet.told(run_id)),
+        patience(180),
+        "it says so",
     )
     fleet.faults.clear()
     fleet.running("waits", run_id)

@@ -57,7 +57,7 @@ def test_a_run_has_failed_once_its_process_was_killed_and_not_before(tmp_path: P
         with running(tmp_path, origin.bare) as third:
             third.until(lambda: status() == "FAILURE")
             assert third.state()["serving"], "Dagster's retry asks for the code"
-            third.until(lambda: "was killed: it counts as failed now" in third.log.read_text())
+            third.until(lambda: "was killed; reported it as failed" in third.log.read_text())
 
 
 def kill_all_of(folder: Path) -> None:
