@@ -1,4 +1,4 @@
-"""Extracts into Snowflake tables, exactly once, and the ledger of it. Plain Python; imports no Dagster.
+"""Loads extracts into Snowflake tables, each exactly once, and records them in the ledger. Imports no Dagster.
 
-Every function takes an open snowflake-connector connection (`connection.connect`).
+Functions take an open connection of snowflake-connector (`connection.connect`).
 """

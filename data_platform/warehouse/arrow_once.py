@@ -19,8 +19,8 @@ _done = False
 
 
 def read_one_arrow_result() -> None:
-    """Reads a result of one row, made here. Costs about a millisecond, once a process; safe from any thread: others
-    wait at a lock of Python's, which lets the GIL go."""
+    """Reads a result of one row, made here, once per process. Takes about a millisecond. Any thread may call it: others
+    wait for a Python lock, which releases the GIL."""
     global _done
     with _lock:
         if _done:

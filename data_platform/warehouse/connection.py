@@ -1,4 +1,4 @@
-"""Signing in to Snowflake: the connection arguments and limits of every session, Dagster's resource included."""
+"""Signs in to Snowflake: the connection arguments and time limits of every session, also of Dagster's resource."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ if TYPE_CHECKING:
 
 QUERY_TAG = "data_platform"
 STATEMENT_SECONDS = 3600
-"""Snowflake ends a statement after this time, waits for locks and for the warehouse included."""
+"""Snowflake cancels a statement after this time, which includes waiting for locks and for the warehouse."""
 REQUEST_SECONDS = 120
-"""The connector retries a failed request for this long. A long statement is no failed request: Snowflake answers every
-45 s that it is in progress."""
+"""The connector retries a failed request for this long. A long statement isn't a failed request: Snowflake reports
+every 45 s that it is in progress."""
 
 SESSION_PARAMETERS: dict[str, Any] = {
     # Parquet's timestamps are instants; casts to TIMESTAMP_TZ give them the session's offset.
     "TIMEZONE": "UTC",
     "QUERY_TAG": QUERY_TAG,
-    # A killed loader's statement ends 5 minutes after its connection, and its transaction, once idle, when
-    # another has waited 5 minutes (docs.snowflake.com/en/sql-reference/transactions#aborting-transactions).
+    # Snowflake cancels a killed loader's statement 5 minutes after its connection ended, and rolls back the idle
+    # transaction when another transaction has waited 5 minutes for its locks
+    # (docs.snowflake.com/en/sql-reference/transactions#aborting-transactions).
     "ABORT_DETACHED_QUERY": True,
-    # The default of two days would hide a hung statement for which others wait.
+    # With the default of two days, a hung statement would block others for as long.
     "STATEMENT_TIMEOUT_IN_SECONDS": STATEMENT_SECONDS,
     # Loads of one feed wait for each other. Shorter than the statement's limit, so that the error names the lock.
     "LOCK_TIMEOUT": 3000,
 }
-# The connector cancels statements itself: later than Snowflake does, so that the error names Snowflake's limit.
+# The connector's own limit. It is later than Snowflake's, so that the error names Snowflake's limit.
 _CANCEL_SECONDS = STATEMENT_SECONDS + 60
 
 
 def connection_arguments(settings: Settings) -> dict[str, Any]:
     """The arguments of `snowflake.connector.connect`, except the private key. Statements commit at once unless BEGIN
-    opens a transaction. Sign-in times out after 60 s, a statement after an hour, and a request sooner only after
-    `limit_requests`."""
+    opens a transaction. Sign-in times out after 60 s, and a statement after an hour. A request times out as late as a
+    statement, unless you call `limit_requests`."""
     snowflake_settings = settings.snowflake
     arguments: dict[str, Any] = {
         "account": snowflake_settings.account,
@@ -51,7 +52,7 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
         "protocol": snowflake_settings.protocol,
         "autocommit": True,
         "client_session_keep_alive": False,
-        # Else the first sign-in of a process asks AWS, Azure and Google at their metadata addresses where it runs.
+        # Otherwise a process's first sign-in asks the metadata addresses of AWS, Azure and Google where it runs.
         "platform_detection_timeout_seconds": 0.0,
         "login_timeout": 60,
         "network_timeout": _CANCEL_SECONDS,  # also the time after which `execute` cancels a statement
@@ -65,9 +66,9 @@ def connection_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
-    """Opens a session, which the caller closes. Raises SettingsError in `local` when the local cloud isn't up, and
-    the connector's errors."""
-    # Importing the connector takes almost a second; processes that only load definitions do without it.
+    """Opens a session, which the caller closes. Raises SettingsError in `local` if the local cloud isn't up, and the
+    connector's errors."""
+    # Importing the connector takes almost a second; processes that only load definitions don't need it.
     import snowflake.connector
 
     from data_platform.warehouse.arrow_once import read_one_arrow_result
@@ -83,8 +84,8 @@ def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConne
 def limit_requests(connection: SnowflakeConnection) -> None:
     """Makes an open session stop retrying a request after REQUEST_SECONDS.
 
-    The connector (seen in 4.8.0) has one limit, `network_timeout` or the timeout given to `execute`, both for
-    cancelling a statement and for retrying its requests. Every request goes through `fetch`.
+    The connector (seen in 4.8.0) has a single limit (`network_timeout`, or `execute`'s timeout) for cancelling a
+    statement and for retrying its requests. Every request goes through `fetch`, so that is limited here.
     """
     rest: Any = connection.rest
     fetch = rest.fetch
@@ -97,7 +98,7 @@ def limit_requests(connection: SnowflakeConnection) -> None:
 
 
 def _private_key(settings: SnowflakeSettings) -> PrivateKeyTypes:
-    """The key that the settings hold or name. The file is read each time, so that a rotated key is used at once."""
+    """The key from the settings, or from the file that they name. Reads the file each time, to notice a rotated key."""
     if settings.private_key is not None:
         text = settings.private_key.get_secret_value().strip()
         pem = text.encode() if text.startswith("-----") else base64.b64decode(text)
@@ -111,8 +112,8 @@ def _private_key(settings: SnowflakeSettings) -> PrivateKeyTypes:
 
 @lru_cache(maxsize=2)
 def _parsed(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
-    """The parsed key. Parsing proves the key's primes, which takes 50 ms of CPU; the connector would parse it again if
-    it were given bytes."""
+    """The parsed key. Parsing checks the key's primes, which takes 50 ms of CPU, and the connector would do it for each
+    session if it got bytes."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     return load_pem_private_key(pem, passphrase)

@@ -1,19 +1,18 @@
-"""COPY INTO of an extract's Parquet files, the same way for every type of a contract.
+"""COPY INTO for an extract's Parquet files.
 
-A transformation, `SELECT $1:"column"::TYPE`, and not MATCH_BY_COLUMN_NAME, because it alone takes all types:
+It selects each column with a cast, `SELECT $1:"column"::TYPE`. MATCH_BY_COLUMN_NAME can't load all types:
 - JSON text into VARIANT needs PARSE_JSON, and MATCH_BY_COLUMN_NAME can't be combined with a SELECT
   (https://docs.snowflake.com/en/sql-reference/sql/copy-into-table#copy-options-copyoptions).
 - WKB from Parquet goes into GEOMETRY only through a transformation
   (https://docs.snowflake.com/en/sql-reference/data-types-geospatial#loading-geospatial-data-from-stages).
 - PARSE_JSON, CAST and TO_* are among the functions that COPY takes
   (https://docs.snowflake.com/en/user-guide/data-load-transform#supported-functions).
-`$1` is a VARIANT, which holds a DECIMAL of 38 digits, and with the file format's USE_LOGICAL_TYPE a TIME or
-TIMESTAMP, exactly. A timestamp's cast to TIMESTAMP_TZ gives it the session's offset, so the statement pins
-UTC. A column that a file doesn't have is NULL: an extract from before a column was added still loads.
+`$1` is a VARIANT. It holds a DECIMAL of 38 digits exactly, and a TIME or TIMESTAMP too, with the file format's
+USE_LOGICAL_TYPE. A cast to TIMESTAMP_TZ adds the session's offset, so `load.py` sets the statement's time zone to UTC.
+A column that a file lacks becomes NULL, so extracts made before a column was added still load.
 
-FORCE is on because Snowflake skips a file that it has loaded into the table in the last 64 days, and a reload
-means to load it again; what keeps rows from doubling is the ledger, in the same transaction. A COPY names at
-most 1,000 files.
+FORCE is on because Snowflake skips files that it loaded into the table in the last 64 days, and a reload must load them
+again. The ledger, written in the same transaction, keeps rows from doubling. A COPY names at most 1,000 files.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ Execute = Callable[[str], "SnowflakeCursor"]
 
 
 class RowCountMismatch(Exception):
-    """Snowflake loaded another number of rows than the manifests say; nothing was loaded."""
+    """Snowflake loaded a different number of rows than the manifests say. The transaction was rolled back."""
 
 
 def copy_rows(execute: Execute, table: TableRef, columns: Sequence[Column], files: Sequence[FileEntry]) -> int:
-    """Loads these files into the table, in the open transaction; returns the rows. Raises
+    """Loads these files into the table, in the open transaction. Returns the number of rows. Raises
     RowCountMismatch."""
     names = ", ".join(column.snowflake_name for column in columns)
     values = ", ".join(value_sql(column) for column in columns)
@@ -54,7 +53,7 @@ def copy_rejects(execute: Execute, table: TableRef, files: Sequence[FileEntry]) 
 
 
 def value_sql(column: Column) -> str:
-    """A column's value as COPY selects it from a Parquet file."""
+    """The SQL by which COPY selects a column's value from a Parquet file."""
     field = f'$1:"{column.name}"'
     name, args = column.logical
     if name == "json":
@@ -79,7 +78,7 @@ def _copy(execute: Execute, table: TableRef, names: str, values: str, files: Seq
     expected = sum(file.rows for file in files)
     if loaded != expected:
         raise RowCountMismatch(
-            f"{table}: Snowflake loaded {loaded} rows of {len(files)} files whose manifests say {expected}; nothing"
-            " is kept. Check that the files are as the manifest says (size, SHA-256), then load again"
+            f"{table}: Snowflake loaded {loaded} rows of {len(files)} files whose manifests say {expected}; the load"
+            " was rolled back. Compare the files with their manifest (size, SHA-256), then load again"
         )
     return loaded

@@ -1,5 +1,4 @@
-"""What Snowflake knows of any table or view: its columns' types and its rows. Reading only; a table's changes are in
-`schema.py`."""
+"""Reads a table's or view's column types and row count from Snowflake. `schema.py` changes tables."""
 
 from __future__ import annotations
 
@@ -10,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def read_column_types(connection: SnowflakeConnection, relation: str) -> dict[str, str]:
-    """The columns of a table or view (its name as SQL), in order, with their types: both in lower case."""
+    """{column: type} of a table or view, in order and in lower case. `relation` is its name as SQL."""
     with connection.cursor() as cursor:
         cursor.execute(f"DESCRIBE TABLE {relation}")
         return {str(row[0]).lower(): str(row[1]).lower() for row in cursor.fetchall()}
 
 
 def count_rows(connection: SnowflakeConnection, relation: str) -> int:
-    """A table's rows. Snowflake answers from metadata, whatever the table's size."""
+    """The number of a table's rows, which Snowflake reads from metadata, whatever the table's size."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT COUNT(*) FROM {relation}")
         ((rows,),) = cursor.fetchall()

@@ -1,4 +1,4 @@
-"""Reads one feed's past deliveries from the ledger, for an intake and for the checks."""
+"""Reads one feed's past deliveries from the ledger, for ingesting new ones and for checks. Writes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def loaded_contents(
     feed: str,
     partitions: Collection[str | None],
 ) -> dict[tuple[str | None, str], str]:
-    """(partition, SHA-256) of what is loaded in these partitions, with the delivery that brought it."""
+    """{(partition, SHA-256): delivery id} of the contents loaded in these partitions."""
     wanted = sorted({partition or "" for partition in partitions})
     with connection.cursor() as cursor:
         cursor.execute(
@@ -36,7 +36,7 @@ def loaded_contents(
 def latest_row_counts(
     connection: SnowflakeConnection, database: str, partner: str, feed: str, *, limit: int
 ) -> list[int]:
-    """The rows read of the feed's latest loaded deliveries: what is usual."""
+    """The numbers of rows read from the feed's latest loaded deliveries."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT ROWS_READ FROM {deliveries(database).sql} WHERE {_OF_FEED} AND STATUS = 'loaded'"
@@ -49,7 +49,7 @@ def latest_row_counts(
 def file_names(
     connection: SnowflakeConnection, database: str, partner: str, feed: str, *, since: datetime
 ) -> list[str]:
-    """The names of the files that landed since then and could be read."""
+    """The names of the feed's files that landed since then, without quarantined ones."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT DISTINCT FILE_NAME FROM {deliveries(database).sql} WHERE {_OF_FEED}"

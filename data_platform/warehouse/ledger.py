@@ -1,4 +1,5 @@
-"""The ledger of deliveries and loads: reading it, and writing its rows within a load's transaction."""
+"""The ledger of deliveries and loads: queries, and the writes within a load's transaction. `settlement.py` decides what
+to write."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ class LoadRow(NamedTuple):
 
 
 class Accounting(NamedTuple):
-    """What became of a feed's deliveries. landed = loaded + duplicate + superseded + quarantined; the rows
-    are of what is loaded, and rows_read = rows_loaded + rows_rejected."""
+    """The sums of a feed's deliveries. landed = loaded + duplicate + superseded + quarantined. Rows are those of the
+    loaded deliveries, and rows_read = rows_loaded + rows_rejected."""
 
     partner: str
     feed: str
@@ -66,7 +67,7 @@ def list_deliveries(
     limit: int = 100,
     offset: int = 0,
 ) -> list[DeliveryRow]:
-    """Deliveries, the last settled first; a page of `limit` after `offset`. `file_name` is a LIKE pattern."""
+    """A page of deliveries, the last settled first: `limit` of them after `offset`. `file_name` is a LIKE pattern."""
     tests = {
         "PARTNER = %s": partner,
         "FEED = %s": feed,
@@ -82,7 +83,7 @@ def list_deliveries(
 
 
 def delivery(connection: SnowflakeConnection, database: str, delivery_id: str) -> DeliveryRow | None:
-    """The delivery of that id, or whose id alone begins so. None: there is none that is settled."""
+    """The settled delivery whose id is or begins with `delivery_id`; None if no delivery matches, or several do."""
     with connection.cursor() as cursor:
         found = list(_select(cursor, database, "STARTSWITH(DELIVERY_ID, %s) LIMIT 2", [delivery_id]))
     return found[0] if len(found) == 1 else None
@@ -91,7 +92,7 @@ def delivery(connection: SnowflakeConnection, database: str, delivery_id: str) -
 def settled_deliveries(
     connection: SnowflakeConnection, database: str, delivery_ids: Sequence[str]
 ) -> dict[str, DeliveryRow]:
-    """The ledger's rows of those of these deliveries that are settled."""
+    """{delivery id: ledger row} of those deliveries that are settled."""
     found: dict[str, DeliveryRow] = {}
     with connection.cursor() as cursor:
         for start in range(0, len(delivery_ids), _IDS_A_STATEMENT):
@@ -102,7 +103,7 @@ def settled_deliveries(
 
 
 def accounting(connection: SnowflakeConnection, database: str, *, since: timedelta | None = None) -> list[Accounting]:
-    """The sums of every feed, of deliveries settled `since` that long ago (None: ever)."""
+    """Each feed's sums over the deliveries settled in the last `since`; None means all deliveries."""
     counts = ", ".join(
         f"COUNT_IF(STATUS = '{status}')" for status in ("loaded", "duplicate", "superseded", "quarantined")
     )
@@ -125,8 +126,8 @@ def accounting(connection: SnowflakeConnection, database: str, *, since: timedel
 def related_deliveries(
     cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], *, by_partition: bool
 ) -> list[DeliveryRow]:
-    """What `decide` needs to know: these deliveries, and the loaded ones with the same content or file name
-    (or, `by_partition`, the same partition)."""
+    """The ledger rows that `decide` needs: those of these deliveries, and of loaded deliveries with the same content or
+    file name (with `by_partition`, also with the same partition)."""
     first = settlements[0]
     ids = [each.delivery_id for each in settlements]
     names = [each.file_name for each in settlements]
@@ -142,8 +143,8 @@ def related_deliveries(
 
 
 def lands_late(cursor: SnowflakeCursor, database: str, chosen: Sequence[Settlement]) -> bool:
-    """Whether the ledger has loaded deliveries of the feed that landed after the first of these: none, where files are
-    loaded in the order in which they land."""
+    """Whether the ledger has loaded deliveries of the feed that landed after the earliest of these. It has none as long
+    as files are loaded in the order in which they landed."""
     first = min(chosen, key=lambda each: each.landed_at)
     cursor.execute(
         f"SELECT COUNT(*) FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s AND STATUS = 'loaded'"
@@ -157,15 +158,14 @@ def lands_late(cursor: SnowflakeCursor, database: str, chosen: Sequence[Settleme
 def write_deliveries(
     cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow], *, again: Collection[str]
 ) -> None:
-    """Records outcomes; those `again` (delivery ids) in the place of the ledger's. In the caller's
-    transaction."""
+    """Records outcomes, in the caller's transaction. Replaces the rows of the delivery ids in `again`."""
     table = deliveries(database)
     _delete(cursor, table, "DELIVERY_ID", again)
     insert_rows(cursor, table, DELIVERIES_COLUMNS, [astuple(row) for row in rows])
 
 
 def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> dict[str, int]:
-    """Those of these extracts whose rows have been loaded, with their number of rows."""
+    """{extract id: number of rows} of those extracts that have been loaded."""
     if not extract_ids:
         return {}
     cursor.execute(
@@ -176,15 +176,14 @@ def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequenc
 
 
 def write_loads(cursor: SnowflakeCursor, database: str, rows: Sequence[LoadRow], *, again: Collection[str]) -> None:
-    """Records loads; those `again` (extract ids) in the place of the ledger's. In the caller's
-    transaction."""
+    """Records loads, in the caller's transaction. Replaces the rows of the extract ids in `again`."""
     table = loads(database)
     _delete(cursor, table, "EXTRACT_ID", again)
     insert_rows(cursor, table, LOADS_COLUMNS, rows)
 
 
 def _delete(cursor: SnowflakeCursor, table: TableRef, column: str, ids: Collection[str]) -> None:
-    if ids:  # a DELETE makes other loads wait, even one that finds nothing
+    if ids:  # a DELETE makes other loads wait, even if it finds nothing
         cursor.execute(f"DELETE FROM {table.sql} WHERE {column} IN ({placeholders(list(ids))})", list(ids))
 
 

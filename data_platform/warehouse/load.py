@@ -1,15 +1,16 @@
-"""Loads extracts into a table in one transaction: rows, rejects and ledger, all of it or nothing.
+"""Loads extracts into a table in one transaction: rows, rejects and ledger, all or nothing.
 
     BEGIN
-    UPDATE PLATFORM.LOAD_LOCK_nn    loads of one feed take turns from here on
-    SELECT LOADS, DELIVERIES        what is loaded already; `settlement.decide` says what is left to do
+    UPDATE PLATFORM.LOAD_LOCK_nn    from here on, loads of one feed take turns
+    SELECT LOADS, DELIVERIES        what is loaded already; `settlement.decide` decides what is left to do
     DELETE FROM the table           superseded deliveries, replaced partitions, reloaded extracts
-    COPY INTO the table             exactly the manifests' files (under `merge` into a temporary table, then
-    MERGE) COPY INTO REJECTS, INSERT INTO LOADS, DELIVERIES
+    COPY INTO the table             exactly the manifests' files (mode `merge`: into a temporary table, then MERGE)
+    COPY INTO REJECTS
+    INSERT INTO LOADS, DELIVERIES
     COMMIT
 
-Whatever fails before COMMIT is rolled back. After a COMMIT whose answer was lost, the same call finds its
-extracts and deliveries in the ledger and does nothing. No DDL in between: it would commit.
+A failure before COMMIT rolls back everything. If the answer of a COMMIT is lost, the same call finds its extracts and
+deliveries in the ledger and does nothing. There is no DDL within the transaction, as DDL commits.
 """
 
 from __future__ import annotations
@@ -39,9 +40,8 @@ if TYPE_CHECKING:
 class LoadResult:
     """What one load did.
 
-    `rows_loaded` are rows of files; `loaded` the extracts that they came from (not those that were loaded
-    before, or whose delivery is a duplicate or superseded). `outcomes` are the ledger's rows of the
-    settlements, by delivery id.
+    `rows_loaded` counts the rows of files, and `loaded` names their extracts (not those that were loaded before, or
+    whose delivery is a duplicate or superseded). `outcomes` are the settlements' ledger rows, by delivery id.
     """
 
     rows_loaded: int = 0
@@ -55,14 +55,14 @@ class LoadResult:
 
 @dataclass(slots=True)
 class _Transaction:
-    """A cursor whose statements carry the load's tag, and what they were."""
+    """A cursor that tags its statements with the load's query tag, and records their query ids."""
 
     cursor: SnowflakeCursor
     query_tag: str | None
     query_ids: list[str] = field(default_factory=list)
 
     def execute(self, sql: str, bound: Sequence[object] | None = None) -> SnowflakeCursor:
-        # COPY casts instants to TIMESTAMP_TZ in the session's zone: see `copy.py`.
+        # COPY casts instants to TIMESTAMP_TZ in the session's time zone: see `copy.py`.
         parameters = {"TIMEZONE": "UTC"} | ({"QUERY_TAG": self.query_tag} if self.query_tag else {})
         self.cursor.execute(sql, bound, _statement_params=parameters)
         self.query_ids.append(str(self.cursor.sfqid))
@@ -81,16 +81,18 @@ def load_extracts(
     query_tag: str | None = None,
     reload: bool = False,
 ) -> LoadResult:
-    """Loads the extracts of one feed, each exactly once, in the order given. The table must have its schema.
+    """Loads the extracts of one feed, each exactly once, in the given order. The table must match the contract
+    (`schema.py`).
 
-    Extracts that the ledger has are left alone, unless `reload` says to take their rows out and load them
-    again. `settlements` are the outcomes of a file feed's deliveries: `loaded` with the extract of one of the
-    manifests, or `duplicate` or `quarantined` without (a manifest whose `origin` names a quarantined delivery
-    brings only rejects). `replace` takes out the rows of the manifests' partitions (all rows, for a feed
-    without partitions), and of several extracts of one partition keeps the last; `merge` lets the row of the
-    delivery that landed last, then of the last record, win for each key, whichever is loaded first.
+    Skips extracts that the ledger has; with `reload`, deletes their rows and loads them again. `settlements` are the
+    wanted outcomes of a file feed's deliveries: `loaded` with the extract of one of the manifests, or `duplicate` or
+    `quarantined` without an extract (a manifest whose `origin` names a quarantined delivery holds only rejects).
 
-    Raises LoadRefused, LedgerChanged, RowCountMismatch, and the connector's errors; nothing is changed then.
+    `replace` deletes the rows of the manifests' partitions (all rows, if the feed has no partitions), and loads only
+    the last of several extracts of one partition. `merge` keeps one row per key: that of the delivery that landed last,
+    and within it of the last record, in whatever order deliveries are loaded.
+
+    Raises LoadRefused, LedgerChanged, RowCountMismatch, and the connector's errors, and changes nothing then.
     """
     started = time.monotonic()
     if not manifests and not settlements:
@@ -152,7 +154,7 @@ def _transaction(cursor: SnowflakeCursor, query_tag: str | None) -> Iterator[_Tr
         yield _Transaction(cursor, query_tag)
         cursor.execute("COMMIT")
     except BaseException:
-        with suppress(Exception):  # a lost connection can't roll back; Snowflake does when the session ends
+        with suppress(Exception):  # on a lost connection, Snowflake rolls back itself when the session ends
             cursor.execute("ROLLBACK")
         raise
 
@@ -167,7 +169,7 @@ def _decide(
     run_id: str | None,
     reload: bool,
 ) -> tuple[Decision, set[str]]:
-    """The decision, and the deliveries whose ledger rows it changes."""
+    """The decision, and the ids of the deliveries whose ledger rows it replaces."""
     if settlements:
         rows = ledger.related_deliveries(cursor, table.database, settlements, by_partition=mode == "replace")
         decision = decide(settlements, rows, mode=mode, run_id=run_id, now=datetime.now(UTC), reload=reload)
@@ -180,7 +182,7 @@ def _decide(
 
 
 def _take_out(run: _Transaction, table: TableRef, mode: LoadMode, chosen: Sequence[Manifest], remove: set[str]) -> int:
-    """Deletes the rows that this load replaces; returns how many."""
+    """Deletes the rows that this load replaces. Returns their number."""
     deleted = 0
     if mode == "replace" and chosen:
         partitions = sorted({manifest.partition for manifest in chosen if manifest.partition is not None})
@@ -205,7 +207,7 @@ def _take_out(run: _Transaction, table: TableRef, mode: LoadMode, chosen: Sequen
 
 
 def _quarantined(manifests: Sequence[Manifest], decision: Decision) -> list[Manifest]:
-    """Extracts of nothing but the rejects of deliveries that are quarantined now."""
+    """The extracts that hold only the rejects of deliveries that this load quarantines."""
     return [
         manifest
         for manifest in manifests
@@ -222,8 +224,8 @@ def _load_rejects(
     remove: set[str],
     again: set[str],
 ) -> int:
-    """Loads the rejects, in the place of those that an earlier outcome of the same delivery left. Those of a
-    superseded delivery stay, as it stays in the ledger."""
+    """Loads the rejects, replacing those of an earlier outcome of the same delivery. A superseded delivery keeps its
+    rejects, as it keeps its ledger row."""
     rejects = platform.rejects(table.database)
     old = [
         manifest.extract_id

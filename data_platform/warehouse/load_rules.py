@@ -1,4 +1,4 @@
-"""The rules that extracts must meet to be loaded together; checked before anything is written."""
+"""The rules for extracts that are loaded together. `load.py` checks them before it writes anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data_platform.warehouse.table import DELIVERY_COLUMNS, EXTRACT_COLUMNS, Tab
 
 
 class LoadRefused(Exception):
-    """These extracts can't be loaded; the message says which, why, and what to do."""
+    """The extracts break a rule. The message says which extract, why, and what to do."""
 
 
 def columns_of(contract: Contract, manifests: Sequence[Manifest]) -> tuple[Column, ...]:
@@ -22,8 +22,8 @@ def columns_of(contract: Contract, manifests: Sequence[Manifest]) -> tuple[Colum
 
 
 def one_feed(table: TableRef, manifests: Sequence[Manifest], settlements: Sequence[Settlement]) -> tuple[str, str]:
-    """The (source, table) that all of them belong to. Raises LoadRefused where there are several, where an
-    extract is given twice, or where a delivery's extract is missing."""
+    """The (source, table) to which all of them belong. Raises LoadRefused if there are several, if an extract is given
+    twice, or if a delivery's extract has no manifest."""
     ids = [manifest.extract_id for manifest in manifests]
     if len(set(ids)) < len(ids):
         raise LoadRefused(f"{table}: an extract is given twice; give each manifest once")
@@ -38,16 +38,16 @@ def one_feed(table: TableRef, manifests: Sequence[Manifest], settlements: Sequen
 
 
 def same_types(table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> None:
-    """Raises LoadRefused where an extract's column has a type that isn't the contract's, nor widens to it:
-    COPY would cast it, and a cast may round. A column that an extract lacks is loaded as NULL; one that
-    nobody wants is left out."""
+    """Raises LoadRefused if an extract's column neither has the contract's type nor widens to it: COPY would cast it,
+    and a cast may round. COPY loads NULL for a column that the extract lacks, and ignores a column that the contract
+    lacks."""
     types = {column.name: str(column.arrow_type) for column in columns}
     for manifest in manifests:
         for column in manifest.columns:
             expected = types.get(column.name, column.type)
             if column.type != expected and not _holds(expected, column.type):
                 raise LoadRefused(
-                    f"{table}: extract {manifest.extract_id} has {column.name} as {column.type}, and the"
+                    f"{table}: extract {manifest.extract_id} has {column.name} as {column.type}, but the"
                     f" contract says {expected} now; extract it again under the new contract"
                 )
 
@@ -57,8 +57,7 @@ _DECIMAL = re.compile(r"decimal128\((\d+), (\d+)\)")
 
 
 def _holds(wide: str, narrow: str) -> bool:
-    """Whether every value of one Arrow type is exact in the other: what a table is widened for
-    (`schema.py`)."""
+    """Whether one Arrow type holds every value of the other exactly. `schema.py` widens tables for the same changes."""
     if wide in _INTEGERS and narrow in _INTEGERS:
         return _INTEGERS.index(wide) >= _INTEGERS.index(narrow)
     left, right = _DECIMAL.match(wide), _DECIMAL.match(narrow)

@@ -1,4 +1,4 @@
-"""Load mode `merge`: rows are staged in a temporary table, then one MERGE by the contract's key."""
+"""Load mode `merge`: a temporary table for new rows, and the MERGE by the contract's key. `load.py` copies the rows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def loading_table(connection: SnowflakeConnection, table: TableRef, columns: Sequence[Column]) -> TableRef:
-    """Makes this session's temporary table of rows on their way into `table`. It is DDL: before the
-    transaction."""
+    """Creates the session's temporary table for rows that will be merged into `table`. Call it before the transaction:
+    DDL commits."""
     staging = TableRef(table.database, table.schema, f"{table.table}__LOADING")
     body = ", ".join(f"{column.snowflake_name} {column.snowflake_type}" for column in columns)
     with connection.cursor() as cursor:
@@ -34,13 +34,13 @@ def merge_rows(
     extract_ids: Sequence[str],
     landed: Mapping[str, datetime],
 ) -> None:
-    """Merges what is staged, in the open transaction. Of several rows with one key, that of the last extract
-    in `extract_ids`, then of the last record, wins: MERGE would refuse two
+    """Merges the staged rows, in the open transaction. Of several rows with the same key, the one of the last extract
+    in `extract_ids` wins, and within it the last record: MERGE would refuse two
     (https://docs.snowflake.com/en/sql-reference/sql/merge#duplicate-join-behavior).
 
-    A row in the table stays where it landed after the new one: a file that is tried again, or loaded again, hours
-    later brings nothing back that was replaced meanwhile. `landed` says when the new ones did; empty, where the ledger
-    has nothing that landed later."""
+    Keeps a row in the table whose delivery landed after the new row's, so that a retry or reload of an old file doesn't
+    bring back values that a later file replaced. `landed` says when the new extracts' deliveries landed; it is empty if
+    the ledger has no later ones."""
     if not extract_ids:
         return
     names = [column.snowflake_name for column in columns]

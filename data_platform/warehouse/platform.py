@@ -1,9 +1,9 @@
-"""The PLATFORM schema: its tables, stage and file format. Rows are `ledger.py`'s business.
+"""The PLATFORM schema: its tables, stage and file format. `ledger.py` reads and writes the rows.
 
 Loads of one feed take turns: the first statement of a load's transaction updates a lock table, and Snowflake
-makes the next load wait, as UPDATE holds its table until the transaction ends
-(https://docs.snowflake.com/en/sql-reference/transactions#resource-locking). A feed's name picks one of a few
-lock tables, so that loads of different feeds hardly ever wait for each other.
+makes the next load wait, as UPDATE locks its table until the transaction ends
+(https://docs.snowflake.com/en/sql-reference/transactions#resource-locking). A hash of the feed's name picks one of the
+eight lock tables, so that loads of different feeds rarely wait for each other.
 """
 
 from __future__ import annotations
@@ -93,12 +93,12 @@ def stage(database: str) -> TableRef:
 
 
 def file_format(database: str) -> TableRef:
-    """How the lake's Parquet is read."""
+    """The file format of the lake's Parquet files."""
     return TableRef(database, PLATFORM, "PARQUET")
 
 
 def load_lock(database: str, source: str, table: str) -> TableRef:
-    """The lock table of a feed."""
+    """A feed's lock table."""
     number = int.from_bytes(sha256(f"{source}/{table}".encode()).digest()[:4]) % LOCKS
     return TableRef(database, PLATFORM, f"LOAD_LOCK_{number:02}")
 
@@ -110,10 +110,10 @@ def ensure_platform(
     *,
     storage_integration: str | None = None,
 ) -> None:
-    """Makes the schema, its tables, the stage and the file format, where they are missing.
+    """Creates the schema, its tables, the stage and the file format if they are missing.
 
-    May run at any time and any number of times, but not within a transaction (DDL commits).
-    `storage_integration` is how Snowflake signs in to S3; None for a bucket it needs none for (local cloud).
+    May run at any time and any number of times, but not within a transaction (DDL commits). `storage_integration`
+    names the integration by which Snowflake signs in to S3; None if the bucket needs no sign-in (local cloud).
     """
     schema = f"{quoted(database)}.{quoted(PLATFORM)}"
     integration = f" STORAGE_INTEGRATION = {quoted(storage_integration)}" if storage_integration else ""
@@ -126,8 +126,8 @@ def ensure_platform(
         there = {name for (name,) in cursor.fetchall()}
         for statement in (sql for name, sql in _tables(database).items() if name not in there):
             cursor.execute(statement)
-        # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: without it Snowflake takes Parquet's
-        # times for numbers. NULL_IF empty: its default makes NULL of the text `\N`
+        # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: otherwise Snowflake reads Parquet's times as
+        # numbers. NULL_IF empty: by default Snowflake reads the text `\N` as NULL
         # (https://docs.snowflake.com/en/sql-reference/sql/create-file-format).
         cursor.execute(
             f"CREATE FILE FORMAT IF NOT EXISTS {file_format(database).sql} TYPE = PARQUET"
@@ -138,14 +138,14 @@ def ensure_platform(
 
 
 def _tables(database: str) -> dict[str, str]:
-    """Each table's name and the statement that makes it."""
+    """{table name: the statement that creates it}."""
     made = {}
     for name, (columns, comment) in _TABLES.items():
         body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
         table = TableRef(database, PLATFORM, name).sql
         made[name] = f"CREATE TABLE IF NOT EXISTS {table} ({body}) COMMENT = {literal(comment)}"
     for name in (f"LOAD_LOCK_{number:02}" for number in range(LOCKS)):
-        # With its row in one statement: an UPDATE that finds no row might lock nothing.
+        # One statement creates the table and its row: an UPDATE that finds no row might lock nothing.
         table = TableRef(database, PLATFORM, name).sql
         made[name] = f"CREATE TABLE IF NOT EXISTS {table} AS SELECT 'nobody'::VARCHAR AS HOLDER"
     return made

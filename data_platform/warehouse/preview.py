@@ -1,4 +1,4 @@
-"""A few rows of a table as Markdown, for the UI. Nothing is computed from them."""
+"""A few rows of a table as Markdown, for people to look at in the UI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CELL = 60
 
 
 def preview(connection: SnowflakeConnection, table: TableRef, *, limit: int) -> str:
-    """A Markdown table of up to `limit` of the rows that were written last."""
+    """A Markdown table of the rows of the latest extracts, at most `limit`."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {table.sql} ORDER BY _EXTRACTED_AT DESC LIMIT {int(limit)}")
         names = [column.name.lower() for column in cursor.description]

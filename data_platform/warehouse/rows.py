@@ -1,4 +1,4 @@
-"""Inserting a ledger's rows: few statements, typed columns, bound values."""
+"""Inserts the ledger's rows with few statements, typed columns and bound values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ROWS_A_STATEMENT = 250
 def insert_rows(
     cursor: SnowflakeCursor, table: TableRef, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Inserts rows, their values in the order of `columns` (name to type). A VARIANT takes any JSON value.
+    """Inserts rows, whose values are in the order of `columns` ({name: type}). A VARIANT takes any JSON value.
 
-    The rows are bound as one JSON array: a VALUES list of thousands of constants takes seconds to parse.
+    Binds the rows as one JSON array: Snowflake takes seconds to parse a VALUES list of thousands of constants.
     """
     names = ", ".join(quoted(name) for name in columns)
     values = ", ".join(_value(place, kind) for place, kind in enumerate(columns.values()))
@@ -35,7 +35,7 @@ def insert_rows(
 
 
 def _value(place: int, kind: str) -> str:
-    """A cast makes NULL of JSON's null; a VARIANT would keep it."""
+    """The SQL of one value. A cast turns JSON's null into NULL; a VARIANT would keep it as JSON's null."""
     return f"STRIP_NULL_VALUE(VALUE[{place}])" if kind == "VARIANT" else f"VALUE[{place}]::{kind}"
 
 

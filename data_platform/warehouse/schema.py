@@ -1,6 +1,6 @@
-"""A table's schema follows its contract: what is missing is made, what can be widened is widened, and
-anything that could lose or break what is there is refused with the reason. Statements are planned first and
-run by `apply_schema`, outside of any transaction (DDL commits).
+"""Changes a table to match its contract: creates the table, adds missing columns and widens types, but refuses any
+change that could lose values. Plans the statements first; `apply_schema` runs them, outside of any transaction (DDL
+commits).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SchemaRefused(Exception):
-    """The contract asks for a change that the table can't take without losing something."""
+    """The contract needs a change that could lose values, or that existing rows don't allow."""
 
 
 class Change(NamedTuple):
@@ -30,7 +30,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SchemaPlan:
-    """What brings a table to its contract. With refusals, nothing is to be done at all."""
+    """The changes that make a table match its contract. If there are refusals, there are no changes."""
 
     table: TableRef
     changes: tuple[Change, ...]
@@ -38,7 +38,7 @@ class SchemaPlan:
 
 
 class TableColumn(NamedTuple):
-    """A column as INFORMATION_SCHEMA.COLUMNS has it; `kind` is the type with its sizes, `NUMBER(10,2)`."""
+    """A column from INFORMATION_SCHEMA.COLUMNS. `kind` is its type with sizes, such as `NUMBER(10,2)`."""
 
     name: str
     kind: str
@@ -49,13 +49,13 @@ class TableColumn(NamedTuple):
 def plan_schema(
     connection: SnowflakeConnection, table: TableRef, contract: Contract, metadata: Sequence[Column] = ()
 ) -> SchemaPlan:
-    """Compares a table with its contract. `metadata` comes after its columns: DELIVERY_COLUMNS for a file
-    feed; EXTRACT_COLUMNS end every table."""
+    """Compares a table with its contract. `metadata` are further columns after the contract's: DELIVERY_COLUMNS for a
+    file feed. EXTRACT_COLUMNS end every table."""
     return plan_changes(table, read_columns(connection, table), (*contract.columns, *metadata, *EXTRACT_COLUMNS))
 
 
 def apply_schema(connection: SnowflakeConnection, plan: SchemaPlan) -> None:
-    """Runs the plan's statements. Raises SchemaRefused, having run none, where the plan has refusals."""
+    """Runs the plan's statements. If the plan has refusals, raises SchemaRefused and runs none."""
     if plan.refusals:
         raise SchemaRefused(f"{plan.table} can't follow its contract:\n" + "\n".join(plan.refusals))
     with connection.cursor() as cursor:
@@ -64,7 +64,7 @@ def apply_schema(connection: SnowflakeConnection, plan: SchemaPlan) -> None:
 
 
 def read_columns(connection: SnowflakeConnection, table: TableRef) -> list[TableColumn]:
-    """The table's columns, none where there is no such table."""
+    """The table's columns; an empty list if the table doesn't exist."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_MAXIMUM_LENGTH,"
@@ -79,8 +79,8 @@ def read_columns(connection: SnowflakeConnection, table: TableRef) -> list[Table
 
 
 def plan_changes(table: TableRef, there: Sequence[TableColumn], wanted: Sequence[Column]) -> SchemaPlan:
-    """The plan, from the table's columns (none: no table) and the wanted ones. Order doesn't matter, and
-    columns that nobody wants any more stay."""
+    """The plan, from the table's columns (empty if the table doesn't exist) and the wanted ones. Their order doesn't
+    matter. Columns that the contract no longer has stay in the table."""
     if not there:
         body = ", ".join(_definition(column) for column in wanted)
         return SchemaPlan(
@@ -108,7 +108,7 @@ def plan_changes(table: TableRef, there: Sequence[TableColumn], wanted: Sequence
             )
         elif old is None:
             refusals.append(
-                f"- {name} is new and may not be null, but the rows that are there have no value for it. Declare it"
+                f"- {name} is new and may not be null, but existing rows have no value for it. Declare it"
                 " `nullable: true`, or drop the table and load its extracts again."
             )
         else:
@@ -126,20 +126,20 @@ def _compare(table: TableRef, old: TableColumn, column: Column, changes: list[Ch
             )
         elif not _widens(kind, old.kind):
             refusals.append(
-                f"- {old.name} is {old.kind} and the contract says {kind}, which Snowflake can't change in place"
+                f"- {old.name} is {old.kind} and the contract says {kind}: Snowflake can't change the type in place"
                 " without losing values. Give the new column another name, or drop the table and load its"
                 " extracts again."
             )
         else:
             refusals.append(
-                f"- {old.name} is {old.kind} and the contract says {kind}, which is narrower: values that are there"
-                f" may not fit. Keep the contract's type as wide as {old.kind}."
+                f"- {old.name} is {old.kind} and the contract says {kind}, which is narrower: existing values may not"
+                f" fit. Make the contract's type at least as wide as {old.kind}."
             )
     if column.nullable and not old.nullable:
         changes.append(Change(f"{alter} DROP NOT NULL", f"{old.name} may be null now"))
     if not column.nullable and old.nullable:
         refusals.append(
-            f"- {old.name} may be null in the table and may not in the contract. If no row has a null there, run"
+            f"- {old.name} may be null in the table, but not in the contract. If no row has a null there, run"
             f" `{alter} SET NOT NULL`; otherwise keep `nullable: true`."
         )
     if column.description and column.description != old.comment:
@@ -159,7 +159,7 @@ _SPELLINGS = {"TEXT": "VARCHAR", "STRING": "VARCHAR", "DECIMAL": "NUMBER", "DOUB
 
 
 def _normal(kind: str) -> str:
-    """A declared type as `_kind` spells it: fractional digits of seconds are of no account here."""
+    """A declared type as `_kind` spells it, without the fractional digits of seconds, which are not compared."""
     return re.sub(r"^(TIMESTAMP_TZ|TIME|BINARY)\(\d+\)$", r"\1", kind.replace(" ", ""))
 
 
@@ -173,9 +173,8 @@ def _kind(kind: str, precision: int | None, scale: int | None, length: int | Non
 
 
 def _widens(old: str, new: str) -> bool:
-    """Whether Snowflake changes `old` to `new` in place, losing nothing: a NUMBER's precision may grow (with
-    the same scale), a VARCHAR's length too
-    (https://docs.snowflake.com/en/sql-reference/sql/alter-table-column)."""
+    """Whether Snowflake can change `old` to `new` in place without losing values: a NUMBER with higher precision and
+    the same scale, or a longer VARCHAR (https://docs.snowflake.com/en/sql-reference/sql/alter-table-column)."""
     before, after = _SIZED.match(old), _SIZED.match(new)
     if before and before[1] == "VARCHAR":
         return new == "VARCHAR" or bool(after and after[1] == "VARCHAR" and int(after[2]) > int(before[2]))

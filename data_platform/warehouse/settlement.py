@@ -1,6 +1,6 @@
-"""What becomes of deliveries that are loaded together: loaded, duplicate or superseded, and which rows go.
+"""Decides the outcomes of deliveries that are loaded together (loaded, duplicate, superseded) and which rows to delete.
 
-Rules only: `load.py` reads the ledger inside its transaction, asks here, and writes what is decided.
+Rules only: `load.py` reads the ledger inside its transaction, calls `decide`, and writes the decision.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ LoadMode = Literal["append", "merge", "replace"]
 
 
 class LedgerChanged(Exception):
-    """The ledger is no longer what the caller's decision rests on. Take up the delivery again."""
+    """The ledger has changed since the caller decided on the delivery's outcome. Ingest the delivery again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """One delivery and the outcome that it asks for.
+    """One delivery and its wanted outcome.
 
-    `loaded` needs the extract that holds its rows; whether it is a duplicate, or superseded already, is
-    decided against the ledger. `duplicate` is for a delivery that wasn't read as the ledger had its content;
-    `quarantined` takes a reason. `rows_read` counts records, good and bad.
+    `loaded` needs the extract that holds the rows; `decide` may still find a duplicate, or a later delivery that
+    supersedes it. `duplicate` is for a delivery that wasn't read because the ledger had its content. `quarantined`
+    needs a reason. `rows_read` counts records, good and bad.
     """
 
     delivery_id: str
@@ -46,15 +46,15 @@ class Settlement:
 
     def __post_init__(self) -> None:
         if (self.status == "loaded") != (self.extract_id is not None):
-            raise ValueError(f"delivery {self.delivery_id}: `loaded` takes an extract_id, others don't")
+            raise ValueError(f"delivery {self.delivery_id}: only `loaded` takes an extract_id, and needs one")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
     """A row of PLATFORM.DELIVERIES: a delivery and its outcome. Fields are named as in the partner's receipt.
 
-    For `loaded`, rows_read = rows_loaded + rows_rejected; one that is superseded keeps what was counted when
-    it was loaded (no row loaded, where a later version came first).
+    For `loaded`, rows_read = rows_loaded + rows_rejected. A superseded delivery keeps the counts of its load;
+    rows_loaded is 0 if a later version was loaded first.
     """
 
     delivery_id: str
@@ -81,7 +81,8 @@ class DeliveryRow:
 
 @dataclass(slots=True)
 class Decision:
-    """What a load does. `load` and `remove` are extract ids; `write` are the ledger's new or changed rows."""
+    """What a load does: `load` these extract ids, `remove` the rows of those, and `write` these new or changed ledger
+    rows. `outcomes` are the deliveries' ledger rows. Both are by delivery id."""
 
     outcomes: dict[str, DeliveryRow] = field(default_factory=dict)
     write: dict[str, DeliveryRow] = field(default_factory=dict)
@@ -98,15 +99,15 @@ def decide(
     now: datetime,
     reload: bool = False,
 ) -> Decision:
-    """Decides on one feed's deliveries, the earlier landed first.
+    """Decides on one feed's deliveries, in the order in which they landed.
 
-    `ledger` holds at least these deliveries, and those with the same content, file name or (`replace`)
+    `ledger` must have the rows of these deliveries, and of those with the same content, file name or (mode `replace`)
     partition.
 
-    - What an earlier try settled stays settled, unless its rows come in another extract or `reload` is set.
-    - Same partition and content as a loaded delivery: `duplicate`.
-    - Same file name as a loaded delivery, or under `replace` same partition: the one that landed later stays,
-      the other is `superseded` and its rows go, whichever is loaded first.
+    - The outcome of an earlier attempt stays, unless the rows come in another extract or `reload` is set.
+    - A delivery with the same partition and content as a loaded one is a `duplicate`.
+    - Of deliveries with the same file name (mode `replace`: or the same partition), the one that landed last stays. The
+      others are `superseded` and lose their rows, in whatever order they are loaded.
     """
     state = {row.delivery_id: row for row in ledger}
     decision = Decision()
@@ -117,8 +118,8 @@ def decide(
         if wanted.status != "loaded" or wanted.extract_id is None:
             if wanted.status == "duplicate" and _twin(wanted, state) is None:
                 raise LedgerChanged(
-                    f"{wanted.partner}/{wanted.feed}: {wanted.file_name} was taken for a duplicate, but what"
-                    " it repeats is no longer loaded; read it after all"
+                    f"{wanted.partner}/{wanted.feed}: {wanted.file_name} was skipped as a duplicate, but the delivery"
+                    " with the same content is no longer loaded; ingest the file again"
                 )
             _put(decision, state, _row(wanted, wanted.status, wanted.reason, 0, None, run_id, now))
             continue
@@ -158,8 +159,8 @@ def decide(
 
 
 def _settled(old: DeliveryRow, wanted: Settlement, reload: bool) -> bool:
-    """Whether the ledger's outcome stands. An old version never comes back, and rows that are loaded are only
-    replaced by other rows; what was quarantined or a duplicate may be tried again."""
+    """Whether to keep the ledger's outcome. A superseded delivery is never loaded again, and only rows of another
+    extract, or a reload, replace loaded rows. A quarantined or duplicate delivery may get another outcome."""
     if old.status == "superseded":
         return True
     if old.status == "loaded":

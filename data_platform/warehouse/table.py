@@ -1,4 +1,4 @@
-"""Names of tables, and the SQL of a value. No connection."""
+"""Names of tables, the columns that the platform adds, and SQL string constants. Needs no connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXTRACT_COLUMNS = (
         update={"name": EXTRACTED_AT, "nullable": False, "description": "When that extract was made."}
     ),
 )
-"""The columns that every raw table ends with (`_…` names are the platform's: a contract can't have them)."""
+"""The last columns of every raw table. Names that begin with `_` are the platform's: a contract can't use them."""
 
 DELIVERY_COLUMNS = (
     Column(name="x", type="string").model_copy(
@@ -27,7 +27,7 @@ DELIVERY_COLUMNS = (
         update={"name": RECORD_NUMBER, "nullable": False, "description": "Its record in that file, from 1."}
     ),
 )
-"""What a file feed's raw table has before them."""
+"""The columns before EXTRACT_COLUMNS in a file feed's raw table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +58,5 @@ def raw_table(database: str, source: str, table: str) -> TableRef:
 
 
 def literal(text: str) -> str:
-    """A Snowflake string constant; a backslash is an escape in it, as in a quote."""
+    """A Snowflake string constant. Escapes quotes and backslashes."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

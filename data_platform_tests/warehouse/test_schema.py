@@ -55,10 +55,10 @@ def test_what_widens_is_widened(old: str, new: str, sql: str) -> None:
     [
         ("NUMBER(12,2)", "decimal(10,2)", "narrower"),
         ("NUMBER(19,0)", "int8", "narrower"),
-        ("NUMBER(10,2)", "decimal(12,3)", "can't change in place"),
-        ("VARCHAR", "date", "can't change in place"),
-        ("NUMBER(10,2)", "float", "can't change in place"),
-        ("TIMESTAMP_NTZ", "timestamp", "can't change in place"),
+        ("NUMBER(10,2)", "decimal(12,3)", "can't change the type in place"),
+        ("VARCHAR", "date", "can't change the type in place"),
+        ("NUMBER(10,2)", "float", "can't change the type in place"),
+        ("TIMESTAMP_NTZ", "timestamp", "can't change the type in place"),
     ],
 )
 def test_what_could_lose_values_is_refused(old: str, new: str, why: str) -> None:
