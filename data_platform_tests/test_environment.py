@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, SecretStr
 
-from data_platform.environment import Settings, SettingsError
-from data_platform.environment.groups import (
-    AwsSettings,
-    CodeSettings,
-    DbtCodeSettings,
-    EcsSettings,
-    Endpoint,
-    SftpSettings,
-    SnowflakeSettings,
-)
+from data_platform.environment import Settings, SettingsError, layers
+from data_platform.environment.groups import Endpoint, Group, declared, prefix
 
 PRODUCTION = {
     "DATA_PLATFORM_ENVIRONMENT": "prod",
@@ -38,13 +34,20 @@ OPTIONAL_ENDPOINTS = {
     "DATA_PLATFORM_CODE_URL": "file:///srv/git/data-platform.git",
     "DATA_PLATFORM_DBT_URL": "http://127.0.0.1:8080/dbt.git",
 }
-GROUPS = (Settings, AwsSettings, SnowflakeSettings, SftpSettings, EcsSettings, CodeSettings, DbtCodeSettings)
 ENDPOINT_VARIABLES = [
-    str(field.alias)
-    for group in GROUPS
-    for field in group.model_fields.values()
+    variable
+    for variable, field in declared(Settings).items()
     if any(isinstance(mark, Endpoint) for mark in field.metadata)
 ]
+
+
+class CrmSettings(Group, alias_generator=prefix("CRM_")):
+    url: Annotated[str, Endpoint()] = Field(description="an http(s) URL", examples=["https://crm.example.org"])
+    token: SecretStr | None = Field(None, description="an API token")
+
+
+class WithCrm(Settings):
+    crm: CrmSettings
 
 
 def test_local_needs_no_variable_to_load_definitions() -> None:
@@ -103,12 +106,12 @@ def test_local_sees_through_endpoints_that_only_look_like_loopback(url: str) -> 
 @pytest.mark.parametrize(
     "value", ["postgresql://localhost/dagster", "postgresql://[::1]:5432/x", "postgresql:///x?host=/run/pg"]
 )
-def test_local_takes_what_is_loopback(value: str) -> None:
+def test_local_accepts_loopback_endpoints(value: str) -> None:
     loaded = Settings.from_environment({**LOCAL_ENDPOINTS, "DAGSTER_POSTGRES_URL": value})
     assert loaded.require_endpoints() is loaded
 
 
-def test_production_reaches_the_real_thing_without_endpoints() -> None:
+def test_production_needs_no_endpoints() -> None:
     loaded = Settings.from_environment(PRODUCTION)
     assert loaded.require_endpoints().aws.endpoint_url is None
 
@@ -120,7 +123,7 @@ def test_a_missing_value_is_named_with_what_was_expected(variable: str) -> None:
         Settings.from_environment(incomplete)
 
 
-def test_all_wrong_values_are_told_at_once() -> None:
+def test_one_error_names_all_wrong_values() -> None:
     wrong = {**PRODUCTION, "DATA_PLATFORM_TIME_ZONE": "Mars/Phobos", "SNOWFLAKE_PORT": "99999"}
     with pytest.raises(SettingsError) as error:
         Settings.from_environment(wrong)
@@ -147,7 +150,7 @@ def test_secrets_do_not_show() -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*PRODUCTION, *LOCAL_ENDPOINTS]), st.text(max_size=40)))
-def test_any_environment_is_either_taken_or_explained(env: dict[str, str]) -> None:
+def test_any_environment_is_read_or_its_errors_say_what_is_expected(env: dict[str, str]) -> None:
     try:
         Settings.from_environment(env)
     except SettingsError as error:
@@ -161,7 +164,7 @@ def test_a_child_process_sees_the_same_settings() -> None:
     assert child.aws == loaded.aws
 
 
-def test_names_are_listed_with_commas_and_reach_a_child_that_way() -> None:
+def test_names_are_separated_by_commas_here_and_in_child_processes() -> None:
     loaded = Settings.from_environment({**LOCAL_ENDPOINTS, "DATA_PLATFORM_ECS_SUBNETS": " subnet-a, subnet-b,"})
     assert loaded.ecs.subnets == ("subnet-a", "subnet-b")
     assert loaded.process_environment()["DATA_PLATFORM_ECS_SUBNETS"] == "subnet-a,subnet-b"
@@ -170,3 +173,42 @@ def test_names_are_listed_with_commas_and_reach_a_child_that_way() -> None:
 def test_runs_are_processes_on_a_laptop_and_tasks_elsewhere() -> None:
     assert Settings.from_environment({}).runs_on == "process"
     assert Settings.from_environment(PRODUCTION).runs_on == "ecs"
+
+
+def test_a_group_and_one_field_add_a_system() -> None:
+    loaded = WithCrm.from_environment({"CRM_URL": "http://127.0.0.1:80", "CRM_TOKEN": "planted-secret"})
+    child = loaded.process_environment()
+    assert (child["CRM_URL"], child["CRM_TOKEN"]) == ("http://127.0.0.1:80", "planted-secret")
+    assert "planted-secret" not in repr(loaded)
+    with pytest.raises(SettingsError, match=r"CRM_URL is missing: expected an http.* URL, for example CRM_URL=https"):
+        WithCrm.from_environment({})
+    with pytest.raises(SettingsError, match="CRM_URL is not a loopback address"):
+        WithCrm.from_environment({"CRM_URL": "https://crm.example.org"})
+
+
+def test_only_the_variable_sets_a_setting_and_not_the_name_of_its_field() -> None:
+    names = {"time_zone": "Europe/Paris", "port": "2222", "aws": "x", "DATA_PLATFORM_AWS": "x"}
+    assert Settings.from_environment(names) == Settings.from_environment({})
+
+
+def test_the_process_environment_overrides_dotenv_which_overrides_the_local_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable in declared(Settings):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("DATA_PLATFORM_ENVIRONMENT", "")  # unset, so `local`
+    monkeypatch.setenv("SFTP_PORT", "1")
+    Path(".env").write_text("SFTP_PORT=2\nSNOWFLAKE_PORT=2\nDATA_PLATFORM_STATE_DIR=state\n")
+    Path("state").mkdir()
+    Path("state/cloud.env").write_text("SFTP_PORT=3\nSNOWFLAKE_PORT=3\nSFTP_HOST=127.0.0.1\n")
+
+    def source(variable: str) -> tuple[str, str]:
+        return next((layer.name, layer.values[variable]) for layer in layers() if variable in layer.values)
+
+    assert source("SFTP_PORT") == ("environment", "1")
+    assert source("SNOWFLAKE_PORT") == (".env", "2")
+    assert source("SFTP_HOST") == ("state/cloud.env", "127.0.0.1")
+    assert source("SNOWFLAKE_ACCOUNT") == ("default of local", "local")
+    monkeypatch.setenv("DATA_PLATFORM_ENVIRONMENT", "dev")
+    assert [layer.name for layer in layers()] == ["environment", ".env"]

@@ -1,14 +1,16 @@
-"""The groups of settings: each field with its variable, its expected value and an example. Rules over several settings
-are in `rules`."""
+"""All settings, by system: each field with its default, expected value and example. A new system is one class here and
+one line in `PlatformSettings`; where values come from is in the package, rules over several settings are in `rules`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
 
 
 @dataclass(frozen=True)
@@ -19,153 +21,212 @@ class Endpoint:
     needed: bool = True
 
 
+@dataclass(frozen=True)
+class InLocal:
+    """Marks a field with its default in `local`, so that definitions load before the local cloud is up."""
+
+    default: str
+
+
 class Group(BaseModel):
-    """A frozen group of settings whose fields' aliases are the names of environment variables."""
+    """A frozen group of settings. Unless a field has an alias, its variable is the group's prefix and the field's name
+    in capitals: `port` of SFTP_ is SFTP_PORT."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-
-class AwsSettings(Group):
-    """AWS. On ECS the endpoint and the keys are unset: the task role signs requests."""
-
-    region: str = Field("us-east-1", alias="AWS_REGION", description="an AWS region", examples=["eu-west-1"])
-    endpoint_url: Annotated[str | None, Endpoint()] = Field(
-        None, alias="AWS_ENDPOINT_URL", description="an http(s) URL", examples=["http://127.0.0.1:4566"]
-    )
-    access_key_id: SecretStr | None = Field(None, alias="AWS_ACCESS_KEY_ID", description="an access key id")
-    secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY", description="a secret access key")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class SnowflakeSettings(Group):
-    """The Snowflake account, and the user that signs in to it by key pair. Host, port and protocol are for `local`."""
-
-    account: str = Field(alias="SNOWFLAKE_ACCOUNT", description="an account identifier", examples=["myorg-team"])
-    user: str = Field(alias="SNOWFLAKE_USER", description="a service user", examples=["DATA_PLATFORM"])
-    role: str = Field(alias="SNOWFLAKE_ROLE", description="the role to use", examples=["DATA_PLATFORM_LOADER"])
-    warehouse: str = Field(alias="SNOWFLAKE_WAREHOUSE", description="a warehouse", examples=["DATA_PLATFORM"])
-    database: str = Field(alias="SNOWFLAKE_DATABASE", description="a database", examples=["DATA_PLATFORM"])
-    private_key: SecretStr | None = Field(
-        None, alias="SNOWFLAKE_PRIVATE_KEY", description="a PEM private key (PKCS #8)"
-    )
-    private_key_path: Path | None = Field(
-        None, alias="SNOWFLAKE_PRIVATE_KEY_PATH", description="a PEM file", examples=[".local/keys/snowflake.p8"]
-    )
-    private_key_passphrase: SecretStr | None = Field(
-        None, alias="SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", description="the private key's passphrase"
-    )
-    host: Annotated[str | None, Endpoint()] = Field(
-        None, alias="SNOWFLAKE_HOST", description="a host name", examples=["127.0.0.1"]
-    )
-    port: int | None = Field(None, alias="SNOWFLAKE_PORT", description="a port", examples=["443"], ge=1, le=65535)
-    protocol: Literal["https", "http"] = Field(
-        "https", alias="SNOWFLAKE_PROTOCOL", description="https (or http, in local)", examples=["https"]
-    )
+def prefix(text: str) -> Callable[[str], str]:
+    return lambda field: text + field.upper()
 
 
-class SftpSettings(Group):
-    """The SFTP server that partners sign in to."""
-
-    host: Annotated[str | None, Endpoint()] = Field(
-        None, alias="SFTP_HOST", description="a host name", examples=["sftp.example.org"]
-    )
-    port: int = Field(22, alias="SFTP_PORT", description="a port", examples=["22"], ge=1, le=65535)
+def _known_time_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not an IANA time zone")
+    return value
 
 
-def _listed(value: Any) -> Any:
+def _split(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Names separated by commas."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
+EnvironmentName = Literal["local", "dev", "prod"]
+RunsOn = Literal["process", "ecs"]
 
 
-class EcsSettings(Group):
+class AwsSettings(Group, alias_generator=prefix("AWS_")):
+    """AWS. On ECS the endpoint and the keys are unset: the task role signs requests."""
+
+    region: str = Field("us-east-1", description="an AWS region", examples=["eu-west-1"])
+    endpoint_url: Annotated[str | None, Endpoint()] = Field(
+        None, description="an http(s) URL", examples=["http://127.0.0.1:4566"]
+    )
+    access_key_id: SecretStr | None = Field(None, description="an access key id")
+    secret_access_key: SecretStr | None = Field(None, description="a secret access key")
+
+
+class SnowflakeSettings(Group, alias_generator=prefix("SNOWFLAKE_")):
+    """The Snowflake account, and the user that signs in to it by key pair. Host, port and protocol are for `local`."""
+
+    account: Annotated[str, InLocal("local")] = Field(description="an account identifier", examples=["myorg-team"])
+    user: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a service user", examples=["DATA_PLATFORM"])
+    role: Annotated[str, InLocal("DATA_PLATFORM_LOADER")] = Field(
+        description="the role to use", examples=["DATA_PLATFORM_LOADER"]
+    )
+    warehouse: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a warehouse", examples=["DATA_PLATFORM"])
+    database: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a database", examples=["DATA_PLATFORM"])
+    private_key: SecretStr | None = Field(None, description="a PEM private key (PKCS #8)")
+    private_key_path: Annotated[Path | None, InLocal(".local/keys/snowflake.p8")] = Field(
+        None, description="a PEM file", examples=[".local/keys/snowflake.p8"]
+    )
+    private_key_passphrase: SecretStr | None = Field(None, description="the private key's passphrase")
+    host: Annotated[str | None, Endpoint()] = Field(None, description="a host name", examples=["127.0.0.1"])
+    port: Port | None = Field(None, description="a port", examples=["443"])
+    protocol: Literal["https", "http"] = Field("https", description="https (or http, in `local`)", examples=["https"])
+
+
+class SftpSettings(Group, alias_generator=prefix("SFTP_")):
+    """The SFTP server that partners sign in to."""
+
+    host: Annotated[str | None, Endpoint()] = Field(None, description="a host name", examples=["sftp.example.org"])
+    port: Port = Field(22, description="a port", examples=["22"])
+
+
+class EcsSettings(Group, alias_generator=prefix("DATA_PLATFORM_ECS_")):
     """The ECS cluster that runs are tasks of. Where DATA_PLATFORM_RUNS_ON is `ecs`, the containers that launch runs
     need all of it (`data-platform instance` names missing variables); a run itself needs none."""
 
-    cluster: str | None = Field(
-        None, alias="DATA_PLATFORM_ECS_CLUSTER", description="an ECS cluster", examples=["data-platform"]
-    )
-    subnets: Names = Field(
-        (), alias="DATA_PLATFORM_ECS_SUBNETS", description="subnets, with commas", examples=["subnet-0a1,subnet-0b2"]
-    )
-    security_groups: Names = Field(
-        (), alias="DATA_PLATFORM_ECS_SECURITY_GROUPS", description="security groups, with commas", examples=["sg-0c3"]
-    )
+    cluster: str | None = Field(None, description="an ECS cluster", examples=["data-platform"])
+    subnets: Names = Field((), description="subnets, separated by commas", examples=["subnet-0a1,subnet-0b2"])
+    security_groups: Names = Field((), description="security groups, separated by commas", examples=["sg-0c3"])
     assign_public_ip: Literal["ENABLED", "DISABLED"] = Field(
         "DISABLED",
-        alias="DATA_PLATFORM_ECS_ASSIGN_PUBLIC_IP",
-        description="ENABLED or DISABLED (then the subnets need a way to AWS and Snowflake)",
+        description="ENABLED, or DISABLED (then the subnets need another route to AWS and Snowflake)",
         examples=["DISABLED"],
     )
     log_group: str | None = Field(
-        None,
-        alias="DATA_PLATFORM_ECS_LOG_GROUP",
-        description="the CloudWatch log group of runs",
-        examples=["/data-platform/runs"],
+        None, description="the CloudWatch log group of runs", examples=["/data-platform/runs"]
     )
     task_role_arn: str | None = Field(
-        None,
-        alias="DATA_PLATFORM_ECS_TASK_ROLE_ARN",
-        description="the IAM role of a run",
-        examples=["arn:aws:iam::123456789012:role/data-platform-run"],
+        None, description="the IAM role of a run", examples=["arn:aws:iam::123456789012:role/data-platform-run"]
     )
     execution_role_arn: str | None = Field(
         None,
-        alias="DATA_PLATFORM_ECS_EXECUTION_ROLE_ARN",
         description="the IAM role that starts a run: it pulls the image, reads the secrets and writes the log",
         examples=["arn:aws:iam::123456789012:role/data-platform-start"],
     )
 
 
-class CodeSettings(Group):
-    """The git repository that code comes from, if not from the image. `commit`: the commit that this process runs; the
-    code server passes it to its runs."""
+class CodeSettings(Group, alias_generator=prefix("DATA_PLATFORM_CODE_")):
+    """The git repository to serve code from instead of the image. `commit`: the commit that this process runs; the code
+    server passes it to its runs."""
 
     url: Annotated[str | None, Endpoint(needed=False)] = Field(
-        None,
-        alias="DATA_PLATFORM_CODE_URL",
-        description="a git URL",
-        examples=["https://git.example.org/team/data-platform.git"],
+        None, description="a git URL", examples=["https://git.example.org/team/data-platform.git"]
     )
-    ref: str | None = Field(None, alias="DATA_PLATFORM_CODE_REF", description="a branch or tag", examples=["main"])
-    token: SecretStr | None = Field(None, alias="DATA_PLATFORM_CODE_TOKEN", description="a token that may read it")
-    commit: str | None = Field(
-        None, alias="DATA_PLATFORM_CODE_COMMIT", description="a commit's hash", pattern=r"^[0-9a-f]{40,64}$"
-    )
-    webhook_secret: SecretStr | None = Field(
-        None, alias="DATA_PLATFORM_CODE_WEBHOOK_SECRET", description="the secret that a git server signs its calls with"
-    )
+    ref: str | None = Field(None, description="a branch or tag", examples=["main"])
+    token: SecretStr | None = Field(None, description="a token that may read it")
+    commit: Commit | None = Field(None, description="a commit's hash")
+    webhook_secret: SecretStr | None = Field(None, description="the secret that a git server signs its calls with")
 
 
-class DbtCodeSettings(Group):
+class DbtCodeSettings(Group, alias_generator=prefix("DATA_PLATFORM_DBT_")):
     """The same for a dbt project with a repository of its own."""
 
     url: Annotated[str | None, Endpoint(needed=False)] = Field(
-        None, alias="DATA_PLATFORM_DBT_URL", description="a git URL", examples=["https://git.example.org/team/dbt.git"]
+        None, description="a git URL", examples=["https://git.example.org/team/dbt.git"]
     )
-    ref: str | None = Field(None, alias="DATA_PLATFORM_DBT_REF", description="a branch or tag", examples=["v1.4"])
-    token: SecretStr | None = Field(None, alias="DATA_PLATFORM_DBT_TOKEN", description="a token that may read it")
-    commit: str | None = Field(
-        None, alias="DATA_PLATFORM_DBT_COMMIT", description="a commit's hash", pattern=r"^[0-9a-f]{40,64}$"
-    )
+    ref: str | None = Field(None, description="a branch or tag", examples=["v1.4"])
+    token: SecretStr | None = Field(None, description="a token that may read it")
+    commit: Commit | None = Field(None, description="a commit's hash")
     project_dir: Path | None = Field(
-        None,
-        alias="DATA_PLATFORM_DBT_PROJECT_DIR",
-        description="the dbt project's folder, if it isn't dbt_project",
-        examples=["/srv/dbt"],
+        None, description="the dbt project's folder, if it isn't dbt_project", examples=["/srv/dbt"]
     )
 
 
-def text_of(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return str(value.absolute() if isinstance(value, Path) else value)
+class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
+    """The platform's own settings, and the systems'."""
+
+    environment: EnvironmentName = Field("local", description="local, dev or prod", examples=["dev"])
+    time_zone: TimeZone = Field(
+        "America/New_York", description="an IANA time zone, for schedules and days", examples=["Europe/Paris"]
+    )
+    lake_bucket: Annotated[Bucket, InLocal("data-platform-lake")] = Field(
+        description="the S3 bucket of extracts", examples=["my-team-lake"]
+    )
+    landing_bucket: Annotated[Bucket, InLocal("data-platform-landing")] = Field(
+        description="the S3 bucket partners deliver to", examples=["my-team-landing"]
+    )
+    dagster_postgres_url: Annotated[SecretStr | None, Endpoint()] = Field(
+        None,
+        alias="DAGSTER_POSTGRES_URL",
+        description="a postgresql:// URL for Dagster's own storage",
+        examples=["postgresql://dagster@127.0.0.1:5432/dagster"],
+    )
+    state_dir: Path = Field(Path(".local"), description="a folder", examples=[".local"])
+    dagster_home: Annotated[Path | None, AfterValidator(lambda path: path and path.absolute())] = Field(
+        None, alias="DAGSTER_HOME", description="the folder of Dagster's dagster.yaml", examples=["/opt/dagster"]
+    )
+    repository_url: str | None = Field(
+        None,
+        description="the git repository's web address, which the UI links to",
+        examples=["https://git.example.org/team/data-platform"],
+    )
+    logs_bucket: Bucket | None = Field(
+        None, description="the S3 bucket of the runs' output", examples=["my-team-dagster-logs"]
+    )
+    runs_on: Annotated[RunsOn, InLocal("process")] = Field(
+        "ecs",
+        description="`ecs` (a run is a Fargate task) or `process` (a process beside the code server)",
+        examples=["ecs"],
+    )
+    run_image: str | None = Field(
+        None,
+        alias="DAGSTER_CURRENT_IMAGE",
+        description="the image of runs that are tasks; the code server passes it to Dagster",
+        examples=["123456789012.dkr.ecr.us-east-1.amazonaws.com/data-platform:4f2c9aa"],
+    )
+    container_context: str | None = Field(
+        None,
+        alias="DAGSTER_CONTAINER_CONTEXT",
+        description="JSON: the variables and secrets of runs; the code server passes it to Dagster",
+        examples=['{"ecs":{"env_vars":["AWS_REGION=us-east-1"]}}'],
+    )
+    max_runs: Annotated[int, InLocal("4")] = Field(25, description="how many runs at a time", examples=["25"], ge=1)
+    max_landing_runs: Annotated[int, InLocal("3")] = Field(
+        10, description="how many of them may be landing runs, or runs of one backfill", examples=["10"], ge=1
+    )
+    aws: AwsSettings
+    snowflake: SnowflakeSettings
+    sftp: SftpSettings
+    ecs: EcsSettings
+    code: CodeSettings
+    dbt_code: DbtCodeSettings
 
 
-def fields_of(group: Group) -> Iterator[tuple[str, Any, Any]]:
+def groups_in(group: type[Group]) -> dict[str, type[Group]]:
+    """The groups within a group, by alias."""
+    fields = group.model_fields.values()
+    return {
+        str(field.alias): field.annotation
+        for field in fields
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group)
+    }
+
+
+def declared(group: type[Group]) -> dict[str, FieldInfo]:
+    """Every setting of a group and the groups within it, by variable."""
+    inner = groups_in(group)
+    own = {str(field.alias): field for field in group.model_fields.values() if str(field.alias) not in inner}
+    return own | {variable: field for each in inner.values() for variable, field in declared(each).items()}
+
+
+def fields_of(group: Group) -> Iterator[tuple[str, FieldInfo, Any]]:
     """(variable, field, value) for each setting of a group and the groups within it."""
     for name, field in type(group).model_fields.items():
         value = getattr(group, name)
@@ -173,3 +234,12 @@ def fields_of(group: Group) -> Iterator[tuple[str, Any, Any]]:
             yield from fields_of(value)
         else:
             yield str(field.alias), field, value
+
+
+def text_of(value: Any) -> str:
+    """A setting's value as its variable's text; a path is absolute."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value.absolute() if isinstance(value, Path) else value)

@@ -14,6 +14,6 @@ _MACHINE = frozenset(
 
 
 def machine_environment(*also: str) -> dict[str, str]:
-    """Where programs, homes and certificates are, the language, the proxies, and the variables named in `also`. A child
-    process that gets these, instead of the whole environment, inherits no secret by accident."""
+    """The variables of programs, home, language, proxies and certificates, and those named in `also`. A child process
+    that gets these, instead of the whole environment, inherits no secret by accident."""
     return {name: value for name, value in os.environ.items() if name.upper() in _MACHINE or name in also}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from data_platform.environment.groups import Endpoint, fields_of
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def endpoints(loaded: Settings) -> Iterator[tuple[str, str | None, bool]]:
-    """(variable, value, whether the platform needs it) for each field marked as an Endpoint."""
+    """(variable, value, whether the platform needs it) for each endpoint."""
     for variable, field, value in fields_of(loaded):
         for mark in field.metadata:
             if isinstance(mark, Endpoint):
@@ -44,7 +45,7 @@ def contradictions(loaded: Settings) -> Iterator[str]:
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Whether a URL or host names this machine only: localhost, 127.0.0.0/8 or ::1, a socket without host, a folder."""
+    """Whether a URL or host names this machine only: localhost, 127.0.0.0/8, ::1, a UNIX socket, a folder."""
     if endpoint.startswith(("/", "file:///")):
         return True
     if "://" in endpoint:
@@ -64,7 +65,7 @@ def is_loopback(endpoint: str) -> bool:
         return False
 
 
-def explain(error: ValidationError, known: Mapping[str, Any]) -> str:
+def explain(error: ValidationError, known: Mapping[str, FieldInfo]) -> str:
     """Every problem that pydantic found, one line per variable. `known`: the fields by variable."""
     lines = []
     for item in error.errors():
