@@ -1,8 +1,8 @@
--- What the platform needs in a Snowflake account, run once by an administrator. It may be run again.
--- Replace: <public key> (of the key pair the platform signs in with), <lake bucket>, <role arn> (an AWS role that may
--- read that bucket's extracts/ and nothing else).
+-- Creates what the platform needs in a Snowflake account. An administrator runs it once; running it again is safe.
+-- Replace: <public key> (of the key pair with which the platform signs in), <lake bucket>, <role arn> (an AWS role that
+-- may read that bucket's extracts/ and nothing else).
 -- Three roles: the loader writes RAW_* and PLATFORM, the transformer reads those and writes dbt's schemas, the reader
--- reads marts. The service user has the first two.
+-- reads marts. The service user gets the loader's role, which includes the transformer's.
 USE ROLE SECURITYADMIN;
 CREATE ROLE IF NOT EXISTS DATA_PLATFORM_LOADER COMMENT = 'Loads extracts; owns RAW_* and PLATFORM';
 CREATE ROLE IF NOT EXISTS DATA_PLATFORM_TRANSFORMER COMMENT = 'Builds dbt models from RAW_*';
@@ -27,16 +27,16 @@ USE ROLE USERADMIN;
 CREATE USER IF NOT EXISTS DATA_PLATFORM
   TYPE = SERVICE DEFAULT_ROLE = DATA_PLATFORM_LOADER DEFAULT_WAREHOUSE = DATA_PLATFORM
   RSA_PUBLIC_KEY = '<public key>';
--- Limits for sessions that set none themselves, such as dbt's. When a run is killed, its statement ends and releases its
--- locks within minutes instead of two days, and no statement blocks others for longer than an hour.
+-- Limits for sessions that set none themselves, such as dbt's. Snowflake cancels a killed run's statement and releases
+-- its locks within minutes instead of two days, and no statement blocks others for longer than an hour.
 ALTER USER DATA_PLATFORM SET
   STATEMENT_TIMEOUT_IN_SECONDS = 3600 STATEMENT_QUEUED_TIMEOUT_IN_SECONDS = 1800
   LOCK_TIMEOUT = 3000 ABORT_DETACHED_QUERY = TRUE;
 USE ROLE SECURITYADMIN;
 GRANT ROLE DATA_PLATFORM_LOADER TO USER DATA_PLATFORM;
 
--- Snowflake reads the lake through this integration. DESC INTEGRATION DATA_PLATFORM_LAKE shows the user and the external
--- id that the AWS role must trust.
+-- Snowflake reads the lake through this integration. DESC INTEGRATION DATA_PLATFORM_LAKE shows the user and the
+-- external id that the AWS role must trust.
 USE ROLE ACCOUNTADMIN;
 CREATE STORAGE INTEGRATION IF NOT EXISTS DATA_PLATFORM_LAKE
   TYPE = EXTERNAL_STAGE STORAGE_PROVIDER = 'S3' ENABLED = TRUE

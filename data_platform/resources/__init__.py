@@ -1,4 +1,4 @@
-"""One resource per system: its connection and credentials, nothing more."""
+"""Dagster resources, one per system. Only connections and credentials: the work belongs in the engine packages."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from data_platform.resources.snowflake import WarehouseResource
 
 
 def all_resources(loaded: Settings) -> dict[str, Any]:
-    """Every resource by its key, except `dbt`, which comes with a project's models. Connects to nothing."""
+    """{key: resource}, without `dbt`, which a dbt project's component adds. Connects to nothing."""
     return {
         "lake": LakeResource(bucket_name=loaded.lake_bucket),
         "landing": LandingResource(bucket_name=loaded.landing_bucket),

@@ -1,4 +1,4 @@
-"""dbt as a resource: where the project is and how a dbt process is started. What it is told to do is the asset's."""
+"""dbt as a resource: the project's folder, and starting dbt processes. The assets choose the dbt command."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from data_platform.transform.process import artifacts_dir, dbt_command, dbt_envi
 
 
 class DbtCli(DbtCliResource):
-    """dagster-dbt's resource, but for what a process inherits: dagster-dbt hands dbt all of this process's variables,
-    the keys of AWS and Dagster's database among them; here dbt sees what it needs. Artifacts go to a folder a run
-    below the state folder."""
+    """dagster-dbt's resource, with two changes. dbt gets only the variables that it needs, where dagster-dbt passes on
+    all of this process's, including AWS keys and the password of Dagster's database. And each dbt process writes its
+    artifacts to a folder of its own below the state folder."""
 
     def cli(
         self,
@@ -38,7 +38,7 @@ class DbtCli(DbtCliResource):
         context: dg.OpExecutionContext | dg.AssetExecutionContext | None = None,
         target_path: Path | None = None,
     ) -> DbtCliInvocation:
-        """Starts `dbt <args>` for the assets that `context` selects. Arguments as dagster-dbt documents them."""
+        """Starts `dbt <args>` for the assets that `context` selects. dagster-dbt documents the arguments."""
         own_args, selects, excludes = extract_runtime_selection_from_args(args)
         invocation = get_updated_cli_invocation_params_for_context(
             context=context,
@@ -47,13 +47,13 @@ class DbtCli(DbtCliResource):
             runtime_selects=selects,
             runtime_excludes=excludes,
         )
-        # dagster-dbt makes a copy of the project to name a very large selection in.
+        # For a very large selection, dagster-dbt copies the project and writes a selector into the copy.
         project_dir = Path(getattr(invocation.dbt_project, "project_dir", self.project_dir)).absolute()
         target = target_path or self._artifacts(context)
         env = dbt_environment(settings().require_endpoints(), project_dir, target)
         env |= {"DBT_LOG_FORMAT": "json", "DAGSTER_DBT_CLI": "true"}
-        # A test of several models is run when all it reads is selected or was there before: dbt's default would hold
-        # the models that are built against those that aren't yet.
+        # Runs a test of several models only if each of them is selected or upstream of a selected one. dbt's default
+        # would also compare the models of this run with models that are not rebuilt yet.
         env["DBT_INDIRECT_SELECTION"] = invocation.indirect_selection or "buildable"
         if context is not None:
             env["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id  # the query comment shows it
@@ -82,8 +82,8 @@ class DbtCli(DbtCliResource):
 
 @cache
 def dbt_resource(project_dir: Path) -> DbtCli:
-    """The resource for a project, with the dbt that is installed beside this Python. The same object for the same
-    project, so that definitions which both bring it can be merged."""
+    """The resource for a project, with the dbt installed beside this Python. Returns the same object for the same
+    project, so that Dagster can merge two definitions that both have it."""
     return DbtCli(
         project_dir=str(project_dir),
         profiles_dir=str(project_dir),

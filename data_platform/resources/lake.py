@@ -1,5 +1,5 @@
-"""The two buckets: the lake's, and the one that partners deliver to. AWS keys come from the settings when a bucket is
-opened; a resource's configuration never contains them."""
+"""The two buckets as resources: the lake's, and the one to which partners deliver. They read AWS keys from the settings
+when they open a bucket; a resource's configuration never contains them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from data_platform.landing.client import open_landing_bucket
 if TYPE_CHECKING:
     from data_platform.lake.extracts import Lake
 
-# The local S3 answers slowly for large objects; on AWS large parts load best.
+# The local S3 is slow with large objects. On AWS, Snowflake loads large files fastest.
 _LOCAL_PART_BYTES = 8 * 2**20
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The bucket of extracts."""
+    """The lake's bucket, which holds the extracts."""
 
     bucket_name: str = Field(description="The S3 bucket of extracts.")
 
     def lake(self) -> Lake:
-        """The lake in it. Raises SettingsError in `local` when the local cloud isn't up."""
+        """The lake in the bucket. Raises SettingsError in `local` if the local cloud isn't up."""
         from data_platform.lake.extracts import PART_BYTES, Lake  # pyarrow, which loading definitions doesn't need
 
         loaded = settings()
@@ -35,10 +35,10 @@ class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class LandingResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The bucket that partners deliver to."""
+    """The landing bucket, to which partners deliver."""
 
     bucket_name: str = Field(description="The S3 bucket that partners deliver to; it keeps versions.")
 
     def bucket(self) -> LandingBucket:
-        """The bucket. Raises SettingsError in `local` when the local cloud isn't up."""
+        """The landing bucket. Raises SettingsError in `local` if the local cloud isn't up."""
         return open_landing_bucket(settings(), self.bucket_name)

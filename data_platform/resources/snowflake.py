@@ -20,23 +20,23 @@ _SHOWN = ("account", "user", "role", "warehouse", "database")
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The Snowflake account that the settings name. The fields are for people who look in Dagster's UI; the key and the
-    rest come from the settings when a session opens, so that neither configuration nor UI can show them."""
+    """The Snowflake account of the settings. The fields only inform people in Dagster's UI. `open` reads everything
+    from the settings, so that neither configuration nor UI can show the key."""
 
     account: str = Field(description="The account identifier.")
-    user: str = Field(description="The service user that signs in, by key pair.")
-    role: str = Field(description="The role of its sessions.")
-    warehouse: str = Field(description="The warehouse that runs its statements.")
+    user: str = Field(description="The service user that signs in with a key pair.")
+    role: str = Field(description="The role of the user's sessions.")
+    warehouse: str = Field(description="The warehouse that runs the statements.")
     database: str = Field(description="The database of the platform's schemas.")
 
     @classmethod
     def of(cls, loaded: Settings) -> WarehouseResource:
-        """The resource for these settings. In `local` they need not know the endpoint yet."""
+        """The resource for these settings. In `local` it needs no running local cloud."""
         return cls(**{name: getattr(loaded.snowflake, name) for name in _SHOWN})
 
     def open(self, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
-        """A session whose statements have this tag. The caller closes it (`with` does). Raises SettingsError in `local`
-        when the local cloud isn't up."""
+        """Opens a session whose statements have this query tag. The caller closes it (`with` does). Raises
+        SettingsError in `local` if the local cloud isn't up."""
         return connect(settings(), query_tag=query_tag)
 
     def dagster_snowflake(self) -> SnowflakeResource:
@@ -62,7 +62,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             fields["private_key_password"] = key.private_key_passphrase.get_secret_value()
 
         class LimitedSnowflake(SnowflakeResource):
-            """Gives up a request that Snowflake doesn't answer, as the platform's own sessions do."""
+            """Stops retrying a request that Snowflake doesn't answer, as the platform's own sessions do."""
 
             @contextmanager
             def get_connection(self, raw_conn: bool = True) -> Iterator[Any]:

@@ -1,1 +1,1 @@
-"""dbt's side of the platform: the sources that contracts declare, the manifest, what dbt runs with. No Dagster."""
+"""dbt: generates its sources from contracts, builds the manifest, and starts dbt processes. Imports no Dagster."""

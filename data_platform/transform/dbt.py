@@ -1,17 +1,17 @@
-"""`python -P -m data_platform.transform.dbt <arguments>`: dbt, made safe from standing still for ever.
+"""`python -P -m data_platform.transform.dbt <arguments>`: dbt, protected from two ways to hang forever.
 
-dbt begins by listing schemas in several threads at a time, whose first Arrow results come back together: just what
-`warehouse.arrow_once` tells of. And its sessions send a request that gets no answer again without end, for
-dbt-snowflake gives them no limit. A dbt process that hung so would never end, nor would the run that waits for it.
+- dbt begins by listing schemas in several threads, which read their first Arrow results at the same time and can
+  deadlock: see `warehouse.arrow_once`.
+- dbt-snowflake sets no time limit, so its sessions retry an unanswered request forever.
 """
 
 from __future__ import annotations
 
 
 def prepare() -> None:
-    """Makes this process fit for dbt's adapter: before its threads read results, and its sessions are opened. The
-    connector has one limit for a statement and for a request that is sent again."""
-    # The connector and what it brings (pyarrow, pandas, boto3) take half a second: not in every process of Dagster's.
+    """Applies both protections. Call it before dbt opens sessions. The connector has a single limit for a statement and
+    for retrying its requests, so both get a statement's limit."""
+    # Imported here, because the connector and its imports (pyarrow, pandas, boto3) take half a second.
     from snowflake.connector.connection import DEFAULT_CONFIGURATION
 
     from data_platform.warehouse.arrow_once import read_one_arrow_result
@@ -22,7 +22,7 @@ def prepare() -> None:
 
 
 def main() -> None:
-    """dbt's command line. Exits as dbt does."""
+    """Runs dbt's command line. Exits with dbt's exit code."""
     prepare()
     from dbt.cli.main import cli
 

@@ -1,7 +1,7 @@
-"""The dbt project's manifest: built once, kept beside a fingerprint of the files it was built from.
+"""The dbt project's manifest: built once, and kept beside a fingerprint of the files from which it was built.
 
-`data-platform dbt-manifest` (or the image's build) builds it; loading definitions only reads it. In `local` a stale
-one is built anew on first need. What is in the manifest is dbt's business; what becomes of it is the component's.
+`data-platform dbt-manifest` builds it, also in the image's build; loading definitions only reads it. In `local`,
+loading rebuilds a stale one. The dbt component turns it into assets.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ from data_platform.transform.process import run_dbt
 
 _BUILT = ("manifest.json", "partial_parse.msgpack")
 PARSE_SECONDS = 300.0
-"""How long dbt may parse; another that wants to waits so long for it, and a little longer."""
+"""How long dbt may take to parse the project. A second process that wants to build waits a little longer for it."""
 _NOT_SOURCE = frozenset(("target", "logs", "dbt_packages"))
 
 
 class ManifestUnusable(Exception):
-    """The manifest is missing or older than the project, or dbt can't parse the project; the message tells what to
-    do."""
+    """The manifest is missing or stale, or dbt can't parse the project. The message says what to do."""
 
 
 def fingerprint(project_dir: Path) -> str:
-    """16 hex digits that change with any file of the project, and with dbt's version."""
+    """16 hex digits that change when any file of the project changes, or dbt's version."""
     digest = hashlib.sha256(version("dbt-core").encode())
     for file in sorted(_sources(project_dir)):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -42,7 +41,7 @@ def fingerprint(project_dir: Path) -> str:
 
 
 def _sources(project_dir: Path) -> Iterator[Path]:
-    """The files that a person wrote. What dbt writes isn't even looked at: it may go meanwhile."""
+    """The project's source files. Doesn't enter the folders that dbt writes, whose files may vanish meanwhile."""
     for path in project_dir.iterdir():
         if path.name not in _NOT_SOURCE:
             below = path.rglob("*") if path.is_dir() else [path]
@@ -50,15 +49,15 @@ def _sources(project_dir: Path) -> Iterator[Path]:
 
 
 def load_manifest(project_dir: Path, settings: Settings) -> dict[str, Any]:
-    """The manifest, with its relations in the settings' database. Raises ManifestUnusable where there is none of the
-    project as it is; in `local` it is built instead."""
+    """The manifest, with its relations in the settings' database. If it is missing or stale, builds it in `local`, and
+    raises ManifestUnusable elsewhere."""
     wanted = fingerprint(project_dir)
     if _built_from(project_dir) != wanted:
         if settings.environment != "local":
             raise ManifestUnusable(
-                f"{_target(project_dir) / 'manifest.json'} is missing, or not of the project as it is"
-                f" ({wanted}). In {settings.environment} it is made when the image is built: run"
-                " `data-platform dbt-manifest` there."
+                f"{_target(project_dir) / 'manifest.json'} is missing, or doesn't match the project's files"
+                f" (fingerprint {wanted}). In {settings.environment}, the image's build makes it: run `data-platform dbt-manifest`"
+                " there."
             )
         build_manifest(project_dir, settings)
     manifest = json.loads((_target(project_dir) / "manifest.json").read_bytes())
@@ -66,8 +65,8 @@ def load_manifest(project_dir: Path, settings: Settings) -> dict[str, Any]:
 
 
 def build_manifest(project_dir: Path, settings: Settings) -> str:
-    """Has dbt parse the project, without connecting, and returns the fingerprint. Two at a time wait for each other,
-    and a reader never sees half a manifest. Raises ManifestUnusable with dbt's own words."""
+    """Makes dbt parse the project, without connecting to Snowflake. Returns the fingerprint. Processes that build at
+    the same time take turns, and a reader never sees half a manifest. Raises ManifestUnusable with dbt's message."""
     target = _target(project_dir)
     target.mkdir(parents=True, exist_ok=True)
     with _alone(target / ".lock"):
@@ -88,7 +87,7 @@ def _parse(project_dir: Path, scratch: Path, settings: Settings) -> None:
         run = run_dbt(*command, settings=settings, project_dir=project_dir, target=scratch, seconds=PARSE_SECONDS)
     except subprocess.TimeoutExpired:
         raise ManifestUnusable(
-            f"dbt has not parsed {project_dir} within {PARSE_SECONDS:.0f} s, and was ended"
+            f"dbt took longer than {PARSE_SECONDS:.0f} s to parse {project_dir} and was killed"
         ) from None
     if run.returncode != 0:
         raise ManifestUnusable(f"dbt can't parse {project_dir}:\n{run.stdout}{run.stderr}")
@@ -102,7 +101,8 @@ def _built_from(project_dir: Path) -> str | None:
 
 
 def _in_database(manifest: dict[str, Any], database: str) -> dict[str, Any]:
-    """dbt writes the database of the environment that it parsed in; one image serves several."""
+    """The manifest with the relations in this database. dbt wrote the database of the environment in which it parsed,
+    but one image serves several environments."""
     for node in (*manifest["nodes"].values(), *manifest["sources"].values()):
         built_for = node.get("database")
         if built_for and built_for != database:
@@ -113,7 +113,7 @@ def _in_database(manifest: dict[str, Any], database: str) -> dict[str, Any]:
 
 
 def source_tables(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The source tables that have a freshness policy."""
+    """The source tables that have freshness limits."""
     for source in manifest["sources"].values():
         freshness = source.get("freshness") or {}
         if (freshness.get("warn_after") or {}).get("count") or (freshness.get("error_after") or {}).get("count"):
@@ -129,6 +129,6 @@ def _alone(path: Path) -> Iterator[None]:
     try:
         lock = FileLock(path, timeout=PARSE_SECONDS + 30).acquire(poll_interval=0.2)
     except Timeout:
-        raise ManifestUnusable(f"another process has held {path} for too long; end it") from None
+        raise ManifestUnusable(f"another process has held the lock {path} for too long; stop that process") from None
     with lock:
         yield

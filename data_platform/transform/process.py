@@ -1,6 +1,6 @@
-"""How a dbt process is started: its command, its environment, and the folders of its artifacts.
+"""Starts dbt processes: their command, environment, and the folders of their artifacts.
 
-dbt sees Snowflake's settings and nothing else of the platform's: neither the keys of AWS nor Dagster's database.
+dbt gets the settings for Snowflake and no other secrets: neither AWS keys nor the password of Dagster's database.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ _FOR_DBT = ("SNOWFLAKE_", "DATA_PLATFORM_ENVIRONMENT", "DATA_PLATFORM_TIME_ZONE"
 
 
 def dbt_command(*arguments: str) -> list[str]:
-    """The dbt beside this Python, as a command. -P: the project's folder, where it works, is none of Python's."""
+    """The command for dbt in this Python's environment. -P keeps Python from importing modules from the project's
+    folder, where dbt works."""
     return [sys.executable, "-P", "-m", "data_platform.transform.dbt", *arguments]
 
 
 def run_dbt(
     *arguments: str, settings: Settings, project_dir: Path, target: Path, seconds: float
 ) -> subprocess.CompletedProcess[str]:
-    """Runs dbt on a project to its end, without colors, and returns what it printed, whatever its exit code. Raises
-    subprocess.TimeoutExpired for one that takes longer than `seconds`, and ends it."""
+    """Runs dbt on a project, without colors, and returns its output, whatever its exit code. After `seconds`, kills it
+    and raises subprocess.TimeoutExpired."""
     return subprocess.run(
         dbt_command("--no-use-colors", *arguments),
         cwd=project_dir,
@@ -40,7 +41,7 @@ def run_dbt(
 
 
 def dbt_environment(settings: Settings, project_dir: Path, target: Path) -> dict[str, str]:
-    """The whole environment of a dbt process that works in `project_dir` and writes its artifacts to `target`."""
+    """The complete environment of a dbt process that works in `project_dir` and writes its artifacts to `target`."""
     platform = settings.process_environment()
     return {
         **machine_environment("PYTHONPATH"),  # where this code is, if it is a checkout
@@ -51,19 +52,19 @@ def dbt_environment(settings: Settings, project_dir: Path, target: Path) -> dict
         "DBT_LOG_PATH": str(target),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "PYTHONUNBUFFERED": "1",
-        # dbt's dependencies warn about each other's versions on stderr; dbt's own warnings come by its log.
+        # dbt's dependencies warn about each other's versions on stderr; dbt's own warnings are in its log.
         "PYTHONWARNINGS": "ignore",
     }
 
 
 def artifacts_dir(settings: Settings) -> Path:
-    """Where runs keep their artifacts, a folder each, so that runs side by side don't mix."""
+    """The folder of dbt's artifacts. Each dbt process gets its own folder in it, so that parallel runs don't mix."""
     return (settings.state_dir / "dbt").absolute()
 
 
 def reuse_parse(folder: Path, target: Path) -> None:
-    """Copies the latest run's parse for a new run. Before the first run, dagster-dbt copies the manifest's own; dbt
-    reuses that only if it was made for the same connection, so not the one of an image's build."""
+    """Copies the latest run's parse for a new run. For the first run, dagster-dbt copies the parse beside the manifest,
+    but dbt reuses a parse only for the same connection, so it can't reuse that of an image's build."""
     parsed = sorted(folder.glob("*/partial_parse.msgpack"), key=_modified)
     if parsed:
         target.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def prune_artifacts(folder: Path, keep_days: float = KEEP_DAYS) -> None:
 
 
 def _modified(path: Path) -> float:
-    """Seconds since the epoch; 0 for what another run, which prunes too, has just removed."""
+    """Seconds since the epoch; 0 if another run has just pruned the path."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""dbt's `_sources.yml` files, written from the feeds' contracts.
+"""Generates dbt's `_sources.yml` files from the feeds' contracts.
 
-A feed's columns are declared once, in its `defs.yaml`; what dbt knows of a raw table is derived from that and checked
-in CI. Models and their descriptions are written by hand and have no place here.
+A feed's columns are declared once, in its `defs.yaml`. dbt's sources repeat them, and CI checks that they agree. People
+write models and their descriptions, so these don't belong here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADDED_COLUMNS = (
 
 @dataclass(frozen=True)
 class DeclaredFeed:
-    """A feed as its folder declares it."""
+    """A feed, as declared in its folder's `defs.yaml`."""
 
     rules: FeedRules
     description: str
@@ -38,7 +38,7 @@ class DeclaredFeed:
 
 @dataclass(frozen=True)
 class DeclaredSource:
-    """A partner and its feeds, in the order of their names."""
+    """A partner and its feeds, sorted by name."""
 
     name: str
     description: str
@@ -46,8 +46,8 @@ class DeclaredSource:
 
 
 def declared_sources(partners: Path) -> list[DeclaredSource]:
-    """The sources declared below `partners` (`<partner>/<feed>/defs.yaml`). Raises pydantic.ValidationError for a feed
-    whose declaration is wrong."""
+    """The sources declared below `partners` (`<partner>/<feed>/defs.yaml`). Raises pydantic.ValidationError for an
+    invalid feed."""
     return [
         DeclaredSource(
             name=file.parent.name,
@@ -76,13 +76,13 @@ def sources_yaml(source: DeclaredSource) -> str:
 
 
 def sources_file(project_dir: Path, source: str) -> Path:
-    """Where a source's `_sources.yml` stands."""
+    """The path of a source's `_sources.yml`."""
     return project_dir / "models" / "staging" / source / "_sources.yml"
 
 
 def outdated(project_dir: Path, sources: Iterable[DeclaredSource]) -> dict[Path, str]:
-    """The files that differ from what the contracts say, with the text they should have; "" for one whose source is
-    no longer declared."""
+    """{file: the text it should have} of the files that differ from the contracts; "" if the source is no longer
+    declared."""
     wanted = {sources_file(project_dir, source.name): sources_yaml(source) for source in sources}
     present = {
         file: file.read_text(encoding="utf-8") for file in sorted(project_dir.glob("models/staging/*/_sources.yml"))
@@ -92,7 +92,7 @@ def outdated(project_dir: Path, sources: Iterable[DeclaredSource]) -> dict[Path,
 
 
 def write_sources(project_dir: Path, sources: Iterable[DeclaredSource]) -> list[Path]:
-    """Brings the files in line with the contracts and returns those that were written or removed."""
+    """Writes and removes files to match the contracts. Returns the changed files."""
     changed = outdated(project_dir, sources)
     for file, text in changed.items():
         if text:
@@ -131,7 +131,7 @@ def _table(feed: DeclaredFeed) -> dict[str, Any]:
             "meta": {"dagster": {"asset_key": ["raw", rules.partner, rules.name]}},
         },
         "columns": [
-            # The contract's own check on the raw asset counts nulls and repeated keys; dbt needn't do it again.
+            # Without dbt tests: the check `contract` on the raw asset already counts nulls and repeated keys.
             *(
                 {key: column[key] for key in ("name", "data_type", "description")}
                 for column in rules.contract.dbt_columns()
@@ -142,7 +142,7 @@ def _table(feed: DeclaredFeed) -> dict[str, Any]:
 
 
 def _freshness(expected: Expected | None) -> dict[str, Any] | None:
-    """Late when one file is missing, stale when two are; a feed that nothing is expected of is never late."""
+    """dbt's freshness limits: warn if one file is missing, fail if two are. None for a feed without `expected`."""
     if expected is None:
         return None
     period = _MINUTES[expected.every]
