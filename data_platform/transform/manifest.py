@@ -56,8 +56,8 @@ def load_manifest(project_dir: Path, settings: Settings) -> dict[str, Any]:
         if settings.environment != "local":
             raise ManifestUnusable(
                 f"{_target(project_dir) / 'manifest.json'} is missing, or doesn't match the project's files"
-                f" (fingerprint {wanted}). In {settings.environment}, the image's build makes it: run `data-platform dbt-manifest`"
-                " there."
+                f" (fingerprint {wanted}). In {settings.environment}, the image's build makes it: run"
+                " `data-platform dbt-manifest` there."
             )
         build_manifest(project_dir, settings)
     manifest = json.loads((_target(project_dir) / "manifest.json").read_bytes())
