@@ -1,5 +1,5 @@
-"""`data-platform`: the group and its table of commands. It imports a command's module only when that command is called,
-so that help and completion answer at once. The commands themselves are in their modules."""
+"""`data-platform`: the group and its table of commands. It imports a command's module only when you call the command,
+so that help and completion answer at once. The commands are in their own modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data_platform.cli.errors import MissingExtra, explained
 
 
 class Command(NamedTuple):
-    """Where a command is, and its line in the list of commands."""
+    """A command's `module:function`, and its line in the list of commands."""
 
     target: str
     summary: str
@@ -25,21 +25,23 @@ class Command(NamedTuple):
 _LOCAL = "data_platform.local_cloud.commands"
 COMMANDS: Mapping[str, Command] = {
     "up": Command(f"{_LOCAL}:up", "Start the local cloud and wait until it answers."),
-    "down": Command(f"{_LOCAL}:down", "Stop the local cloud; its data is kept."),
+    "down": Command(f"{_LOCAL}:down", "Stop the local cloud. Keeps its data."),
     "status": Command(f"{_LOCAL}:status", "Show which parts of the local cloud run, and where."),
-    "reset": Command(f"{_LOCAL}:reset", "Stop the local cloud and remove everything it keeps."),
-    "run": Command("data_platform.cli.run.command:run", "Take in what has landed and build what follows from it."),
-    "dev": Command("data_platform.cli.dev:dev", "Open Dagster's UI, with sensors and schedules at work."),
-    "code-server": Command("data_platform.cli.code_server:code_server", "Serve a branch's or tag's code to Dagster."),
-    "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "See what partners delivered; replay it."),
+    "reset": Command(f"{_LOCAL}:reset", "Stop the local cloud and remove all its data."),
+    "run": Command("data_platform.cli.run.command:run", "Load delivered files, then build the models."),
+    "dev": Command("data_platform.cli.dev:dev", "Open Dagster's UI, with sensors and schedules running."),
+    "code-server": Command(
+        "data_platform.cli.code_server:code_server", "Serve the code of a branch or tag to Dagster."
+    ),
+    "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "List, show and replay deliveries."),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),
     "dbt": Command("data_platform.cli.dbt:dbt", "Run dbt with the platform's settings."),
-    "dbt-sources": Command("data_platform.cli.dbt:dbt_sources", "Write dbt's sources from contracts."),
-    "dbt-manifest": Command("data_platform.cli.dbt:dbt_manifest", "Parse the dbt project."),
+    "dbt-sources": Command("data_platform.cli.dbt:dbt_sources", "Write dbt's sources from the feeds' contracts."),
+    "dbt-manifest": Command("data_platform.cli.dbt:dbt_manifest", "Build dbt's manifest."),
 }
 
 
@@ -99,18 +101,18 @@ VERBOSE = click.Option(
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but the data has a problem: files quarantined or rows"
-    " rejected beyond what is allowed, files that did not come, failed checks, or (status) parts that are not up.",
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but the data has a problem: a check failed or warned,"
+    " for example of quarantined or missing files, counts don't add up, or (status) a part is not up.",
 )
 @click.version_option(package_name="data-platform", message="%(package)s %(version)s")
 def main() -> None:
-    """A small data team's data platform, on a laptop as on AWS and Snowflake.
+    """A data platform for a small team, on a laptop or on AWS and Snowflake.
 
     \b
     Begin with:
       data-platform run        the demo city's day, from SFTP to marts, on this machine
       data-platform dev        Dagster's UI on the same data
-      data-platform doctor     when something does not work
+      data-platform doctor     when something doesn't work
     """
 
 

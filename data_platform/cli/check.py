@@ -1,4 +1,4 @@
-"""`data-platform check`: checks every `defs.yaml` against its component, and the files' places."""
+"""`data-platform check`: checks each `defs.yaml` against its component, and whether it is in the right folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data_platform.cli.project import DEFS
 def check(paths: tuple[Path, ...]) -> None:
     """Check every defs.yaml, or those of the given files and folders.
 
-    Connects to nothing. A mistake is shown as file:line:column with the line and a caret; the exit code is then 3.
+    Connects to nothing. Shows each mistake as file:line:column with the line and a caret, and then exits with 3.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iter
 
 
 def _misplaced(files: Iterable[Path]) -> Iterator[str]:
-    """Correct files in a folder from which nothing loads them."""
+    """Valid files in a folder from which nothing loads them."""
     import yaml
 
     for file in files:

@@ -1,4 +1,4 @@
-"""`data-platform code-server`: serves the code of a branch's head, or of a tag, to Dagster."""
+"""`data-platform code-server`: serves the code of a branch or a tag to Dagster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,33 @@ from data_platform.environment import Settings, SettingsError, settings, whole_e
 
 
 @click.command("code-server")
-@click.option("--git", "url", metavar="URL", help="The repository. Default: DATA_PLATFORM_CODE_URL, or none.")
-@click.option("--ref", metavar="BRANCH|TAG|COMMIT", help="A branch to follow, or a tag or a commit's full hash.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=4000, show_default=True, help="Dagster's; 0: a free one."
+    "--git",
+    "url",
+    metavar="URL",
+    help="The repository. Default: DATA_PLATFORM_CODE_URL; without it, the installed code.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address; 0.0.0.0 in a container.")
-@click.option("--poll", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds between looks.")
-@click.option("--webhook-port", type=click.IntRange(0, 65535), help="Shows the state at /, and receives git webhooks.")
+@click.option("--ref", metavar="BRANCH|TAG|COMMIT", help="A branch to follow, or a tag or a full commit hash to serve.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=4000,
+    show_default=True,
+    help="The port that Dagster connects to; 0: a free one.",
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen on; in a container 0.0.0.0."
+)
+@click.option(
+    "--poll",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    help="Seconds between looks at the repository.",
+)
+@click.option(
+    "--webhook-port", type=click.IntRange(0, 65535), help="A port that shows the state at /, and receives git webhooks."
+)
 @click.option("--webhook-host", default="127.0.0.1", show_default=True, help="The address of that port.")
 @click.pass_context
 def code_server(
@@ -35,13 +54,13 @@ def code_server(
     webhook_port: int | None,
     webhook_host: str,
 ) -> None:
-    """Serve the code of a repository's branch or tag to Dagster's webserver and daemon.
+    """Serve the code of a branch or tag to Dagster's webserver and daemon.
 
-    It fetches, checks and loads a new commit beside the served one, which it replaces if the new one is good. A bad
-    commit is refused. Without a repository it serves the installed code. DATA_PLATFORM_CODE_TOKEN holds the token;
-    DATA_PLATFORM_DBT_URL names the dbt project's own repository, if it has one.
+    The code server fetches, checks and loads each new commit while it serves the old one, then switches. It refuses a
+    commit that fails. Without a repository it serves the installed code. Set DATA_PLATFORM_CODE_TOKEN to the
+    repository's token, and DATA_PLATFORM_DBT_URL if the dbt project has its own repository.
 
-    SIGTERM waits for the runs that are its processes; Ctrl-C ends them.
+    On SIGTERM it waits for the runs that are its processes; Ctrl-C ends them.
 
     \b
     Examples:

@@ -25,7 +25,7 @@ _project_dir = click.option(
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dbt(arguments: tuple[str, ...]) -> None:
-    """Run dbt on dbt_project/ (or DATA_PLATFORM_DBT_PROJECT_DIR) with the platform's settings; exits as dbt does.
+    """Run dbt on dbt_project/ (or DATA_PLATFORM_DBT_PROJECT_DIR) with the platform's settings. Exits with dbt's code.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def dbt(arguments: tuple[str, ...]) -> None:
 
 
 @click.command("dbt-sources")
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file is not as the contracts say.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file is out of date.")
 @_project_dir
 def dbt_sources(check: bool, project_dir: Path) -> None:
     """Write dbt's _sources.yml files from the feeds' contracts.
@@ -57,15 +57,15 @@ def dbt_sources(check: bool, project_dir: Path) -> None:
     sources = declared_sources(DEFS / "sources" / "partners")
     changed = list(outdated(project_dir, sources)) if check else write_sources(project_dir, sources)
     for file in changed:
-        click.echo(f"{'not as the contracts say' if check else 'written'}: {file}")
+        click.echo(f"{'out of date' if check else 'written'}: {file}")
     if check and changed:
-        raise click.ClickException("Run `data-platform dbt-sources` and commit what it writes.")
+        raise click.ClickException("Run `data-platform dbt-sources` and commit the files that it writes.")
 
 
 @click.command("dbt-manifest")
 @_project_dir
 def dbt_manifest(project_dir: Path) -> None:
-    """Build the dbt project's manifest, which definitions are loaded from. Connects to nothing.
+    """Build the dbt project's manifest, from which Dagster loads the models. Connects to nothing.
 
     \b
     Example:

@@ -18,13 +18,13 @@ from data_platform.runs.run_lock import folder_in
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="The UI's port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The UI's address; loopback only in local.")
 @click.option("--git", "url", metavar="URL", help="Serve a repository's code instead of this copy.")
-@click.option("--ref", metavar="BRANCH|TAG", default="main", show_default=True, help="With --git: which to show.")
+@click.option("--ref", metavar="BRANCH|TAG", default="main", show_default=True, help="With --git: the branch or tag.")
 @click.pass_context
 def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> None:
-    """Open Dagster's UI on this machine, with sensors and schedules at work, until Ctrl-C.
+    """Open Dagster's UI on this machine, with sensors and schedules running, until Ctrl-C.
 
-    In `local` it first starts the local cloud if it is not up; the local cloud keeps running afterwards
-    (`data-platform down` stops it). With --git it also starts a code server, and the UI shows each push.
+    In `local` it first starts the local cloud if it is not up. The local cloud keeps running afterwards;
+    `data-platform down` stops it. With --git it also starts a code server, and the UI shows each push.
 
     \b
     Examples:
@@ -33,9 +33,7 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
       data-platform dev --git /srv/git/data-platform.git --ref main
     """
     if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
-        raise click.BadParameter(
-            f"{host} is not this machine only; `local` serves loopback only", ctx, param_hint="--host"
-        )
+        raise click.BadParameter(f"`local` allows loopback only, not {host}", ctx, param_hint="--host")
     wanted = bring_up(lambda line: click.echo(line, err=True))
     _end_abandoned(folder_in(wanted.state_dir))
     (wanted.state_dir / DEV_STARTED).touch()

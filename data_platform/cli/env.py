@@ -20,7 +20,7 @@ def env(with_secrets: bool) -> None:
     \b
     Examples:
       data-platform env
-      eval "$(data-platform env --with-secrets)"     then aws, snow, psql see the same settings
+      eval "$(data-platform env --with-secrets)"     then aws, snow and psql use the same settings
     """
     left_out = []
     for variable, _, value, secret in each_setting(settings()):

@@ -1,4 +1,4 @@
-"""Exit codes, and the messages of failures. Nothing is printed here."""
+"""Exit codes, and the messages of failures. The commands print them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class MissingExtra(click.ClickException):
 
     def __init__(self, command: str, module: str) -> None:
         super().__init__(
-            f"`data-platform {command}` needs {module}, which is not installed here. The extra `local` brings the local"
-            " cloud (pip install 'data-platform[local]'); the image for AWS goes without it."
+            f"`data-platform {command}` needs {module}, which is not installed here. Install the extra `local`"
+            " (pip install 'data-platform[local]'); the image for AWS doesn't have it."
         )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _PLAIN_WIDTH = 180
-"""Columns where there is no terminal: rich would cut the lines at 80."""
+"""Columns without a terminal, where rich would cut lines at 80."""
 
 
 @cache
@@ -83,5 +83,5 @@ def local_time(instant: datetime | None, zone: ZoneInfo) -> str:
 
 
 def amount(value: Any) -> str:
-    """A mart's number: thousands separated, exact decimals as they are."""
+    """A mart's number with thousands separators; decimals stay exact."""
     return f"{value:,}" if isinstance(value, int | Decimal | float) else str(value)

@@ -1,4 +1,4 @@
-"""`data-platform schema`: the statements that bring Snowflake's tables to their contracts, shown before they run."""
+"""`data-platform schema`: shows and runs the statements that make Snowflake's tables match their contracts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def schema() -> None:
     """Plan and apply changes of Snowflake's tables.
 
-    Loading a delivery changes its table to match the contract. These commands show the changes beforehand, and make
+    Loading a delivery changes its table to match the contract. With these commands you see the changes first, and make
     them without a delivery. They refuse a change that could lose data, and say what to do instead (exit code 3).
     """
 
@@ -26,7 +26,9 @@ def schema() -> None:
 @schema.command()
 @click.argument("feeds", nargs=-1)
 def plan(feeds: tuple[str, ...]) -> None:
-    """Show the statements that bring the tables of FEEDS (<partner>/<feed>; default: all) to their contracts.
+    """Show what `apply` would run.
+
+    These are the statements that make tables match their contracts. FEEDS are <partner>/<feed>; default: all.
 
     \b
     Examples:
@@ -40,14 +42,16 @@ def plan(feeds: tuple[str, ...]) -> None:
 
 @schema.command()
 @click.argument("feeds", nargs=-1)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @click.option(
     "--storage-integration",
     metavar="NAME",
-    help="How Snowflake signs in to the lake's bucket, for the stage that is made once. None in local.",
+    help="Snowflake's integration for the lake's bucket, to create the stage the first time. Not in local.",
 )
 def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) -> None:
-    """Make the platform's schema if it is missing, and bring the tables of FEEDS to their contracts.
+    """Change tables to match their contracts.
+
+    Also creates the platform's schema if it is missing. FEEDS are <partner>/<feed>; default: all.
 
     \b
     Examples:
@@ -71,7 +75,7 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
         )
         for plan in due:
             apply_schema(connection, plan)
-            click.echo(f"{plan.table} is as its contract says")
+            click.echo(f"{plan.table} matches its contract")
     _raise_refusals(plans)
 
 
@@ -100,7 +104,7 @@ def _feeds(names: tuple[str, ...]) -> list[FeedRules]:
     declared = {rules.feed: rules for rules in declared_feeds()}
     unknown = [name for name in names if name not in declared]
     if unknown:
-        raise click.BadParameter(f"no feed is called {', '.join(unknown)}; there are {', '.join(declared)}")
+        raise click.BadParameter(f"unknown feed: {', '.join(unknown)}; the feeds are {', '.join(declared)}")
     return [declared[name] for name in names or declared]
 
 
@@ -111,7 +115,7 @@ def _show(plans: list[SchemaPlan]) -> None:
             for refusal in plan.refusals:
                 click.echo(refusal)
         elif not plan.changes:
-            click.echo(f"-- {plan.table}: is as its contract says")
+            click.echo(f"-- {plan.table}: matches its contract")
         else:
             click.echo(f"-- {plan.table}")
             for change in plan.changes:
@@ -121,4 +125,4 @@ def _show(plans: list[SchemaPlan]) -> None:
 def _raise_refusals(plans: list[SchemaPlan]) -> None:
     refused = [str(plan.table) for plan in plans if plan.refusals]
     if refused:
-        raise DataProblem(f"{', '.join(refused)} can't follow the contract; see above for the way out")
+        raise DataProblem(f"{', '.join(refused)} can't be changed to match the contract; see above what to do instead")

@@ -46,13 +46,13 @@ def local_cloud() -> None:
     "--ecs/--no-ecs",
     "ecs",
     default=None,
-    help="Run on tasks of the local ECS, or in processes of the code server. Default: as before.",
+    help="Runs are tasks of the local ECS, or processes. Default: as at the last `up`.",
 )
 def up(state_dir: Path | None, ecs: bool | None) -> None:
     """Start the local cloud and wait until it answers.
 
-    Starts only the parts that don't run, and brings buckets, SFTP users and databases up to date with their
-    declarations. Keeps all data.
+    Starts only the parts that aren't running, and creates the declared buckets, SFTP users and databases. Keeps all
+    data.
 
     \b
     Examples:
@@ -134,7 +134,7 @@ def status(state_dir: Path | None, as_json: bool) -> None:
 @_state_dir
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def reset(state_dir: Path | None, yes: bool) -> None:
-    """Stop the local cloud and remove everything it keeps: files, tables, keys, Dagster's history.
+    """Stop the local cloud and remove all its data: files, tables, keys, Dagster's history.
 
     \b
     Example:

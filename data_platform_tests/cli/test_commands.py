@@ -125,14 +125,14 @@ def test_doctor_looks_at_the_dbt_project_that_is_used(monkeypatch: pytest.Monkey
         (finding,) = (each["found"] for each in findings if each["subject"] == "dbt manifest")
         return str(finding)
 
-    assert found() == f"{project} holds no dbt project"
+    assert found() == f"{project} is not a dbt project"
     (project / "target").mkdir(parents=True)
     (project / "dbt_project.yml").write_text("name: x\n")
     assert found() == "there is no manifest yet"
     (project / "target" / "fingerprint").write_text("of an older one")
-    assert "older" in found()
+    assert found() == "the manifest is out of date"
     (project / "target" / "fingerprint").write_text(fingerprint(project))
-    assert "as it is" in found()
+    assert found() == "is up to date"
 
 
 def test_doctor_masks_secrets_and_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,10 +147,10 @@ def test_doctor_masks_secrets_and_names_the_source(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--partition", "2026-03-08"], "--partition goes with --select"),
-        (["run", "--again", "--no-demo"], "--again is the demo's"),
-        (["run", "--demo", "--select", "*"], "--demo is for `local`"),
-        (["dev", "--host", "0.0.0.0"], "not this machine only"),
+        (["run", "--partition", "2026-03-08"], "--partition is the day of the selected assets"),
+        (["run", "--again", "--no-demo"], "--again drops the demo's files once more"),
+        (["run", "--demo", "--select", "*"], "--demo works in `local` only"),
+        (["dev", "--host", "0.0.0.0"], "`local` allows loopback only, not 0.0.0.0"),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(arguments: list[str], said: str) -> None:

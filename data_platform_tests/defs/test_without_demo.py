@@ -57,5 +57,5 @@ def test_it_passes_check(without_demo: Path) -> None:
 
 def test_running_the_demo_says_that_there_is_none(without_demo: Path) -> None:
     run = "from data_platform.cli import main; main(['run', '--demo'], standalone_mode=False)"
-    with pytest.raises(AssertionError, match="There is no demo here"):
+    with pytest.raises(AssertionError, match="This project has no demo"):
         python(without_demo, run)

@@ -1,1 +1,1 @@
-"""`data-platform deliveries`: `command` has the subcommands; what they do lies beside it."""
+"""`data-platform deliveries`: `command` has the subcommands; the modules beside it do the work."""

@@ -50,10 +50,10 @@ def since(text: str | None, now: datetime | None = None) -> datetime | None:
 
 @deliveries.command("list")
 @click.option("--partner", help="Only this partner's deliveries.")
-@click.option("--feed", help="Only this feed's: its name, or <partner>/<feed>.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only with this outcome.")
-@click.option("--since", "since_text", metavar="WHEN", help="Settled since: 36h, 7d, 2w, or a day or time.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most this many.")
+@click.option("--feed", help="Only this feed's deliveries: its name, or <partner>/<feed>.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only deliveries with this outcome.")
+@click.option("--since", "since_text", metavar="WHEN", help="Only settled since then: 36h, 7d, 2w, or a day or time.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show at most this many.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def list_(
@@ -65,7 +65,7 @@ def list_(
     offset: int,
     as_json: bool,
 ) -> None:
-    """List settled deliveries, the last settled first.
+    """List settled deliveries, latest first.
 
     \b
     Examples:
@@ -109,12 +109,14 @@ def list_(
     if len(rows) > limit:
         click.echo(f"There are more: --offset {offset + limit}")
     if not rows:
-        click.echo("No settled delivery matches. `data-platform deliveries pending` shows the files that wait.")
+        click.echo("No settled delivery matches. `data-platform deliveries pending` shows the files in inbound.")
 
 
 @deliveries.command("show")
 @click.argument("delivery")
-@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Show so many rejects.")
+@click.option(
+    "--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Show at most this many rejects."
+)
 @click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many rejects.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
@@ -175,11 +177,11 @@ def pending(as_json: bool) -> None:
 
 @deliveries.command()
 @click.argument("delivery")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def replay(delivery: str, yes: bool) -> None:
-    """Put an archived or quarantined file into inbound again. The next run takes it in.
+    """Put an archived or quarantined file into inbound again. The next run loads it.
 
-    Content that is loaded already is a duplicate and changes nothing. The rows of a superseded file come back. A
+    Content that is already loaded becomes a duplicate and changes nothing. The rows of a superseded file come back. A
     quarantined file is checked against today's contract and limits.
 
     \b
@@ -195,9 +197,7 @@ def replay(delivery: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Put {row.object_key} into inbound again?", abort=True)
     put_back(bucket, row)
-    click.echo(
-        f"{row.object_key} is in inbound again. The landing sensor or `data-platform run --no-demo` takes it in."
-    )
+    click.echo(f"{row.object_key} is in inbound again. The landing sensor or `data-platform run --no-demo` loads it.")
 
 
 @contextmanager

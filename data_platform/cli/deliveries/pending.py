@@ -1,4 +1,4 @@
-"""The files in inbound and why each has not been taken in, from the listing and from Dagster's runs."""
+"""The files in inbound and why each has not been loaded, from the bucket's listing and from Dagster's runs."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def _state(ready: Ready, history: History, now: datetime) -> tuple[str, str]:
     token = ready.pending.token
     failures = history.failed[token]
     if token in history.under_way:
-        return "in a run", "a run is taking it in"
+        return "in a run", "a run is loading it"
     if failures and history.resting(ready.pending, now):
         return "backing off", f"{failures} {'run' if failures == 1 else 'runs'} failed with it; see the logs in the UI"
     if failures:
-        return "ready", f"the next tick tries again, after {failures} failed runs"
-    return "ready", f"the next tick takes it in, for {ready.rules.feed}"
+        return "ready", f"the next tick retries it, after {failures} failed {'run' if failures == 1 else 'runs'}"
+    return "ready", f"the next tick loads it into {ready.rules.feed}"

@@ -48,7 +48,7 @@ def read_rejects(wanted: Settings, row: DeliveryRow, *, limit: int, offset: int)
     lake = Lake(open_bucket(wanted, wanted.lake_bucket))
     if row.extract_id is not None:
         manifest = lake.read_manifest(ExtractKey(row.partner, row.feed, row.extract_id, row.partition))
-    else:  # the ledger names no extract of what it did not load: the last try's is found by the delivery
+    else:  # not loaded, so the ledger names no extract: find the last attempt's by the delivery
         extracts = lake.list_manifests(row.partner, row.feed, row.partition)
         tries = [each for each in extracts if each.origin.get("delivery_id") == row.delivery_id]
         manifest = max(tries, key=lambda each: each.committed_at, default=None)
@@ -62,13 +62,13 @@ def what_replay_does(row: DeliveryRow) -> str:
     """What a replay will do, in a sentence or two."""
     subject = f"{row.file_name} of {row.partner}/{row.feed}, {row.status} at {row.settled_at:%Y-%m-%d %H:%M %Z}"
     what = {
-        "loaded": "Its rows are loaded. The same content again will be a duplicate and change nothing; to put the"
-        " rows into the table again from the lake, run the asset with `reload: true` instead.",
-        "duplicate": "Its content was loaded before. It will be a duplicate again as long as that content is loaded.",
-        "superseded": "A newer file has replaced it. Put back, it is the newest: its rows replace those of the other"
-        " file, in one transaction.",
-        "quarantined": f"It was refused: {row.reason}. The next run checks it against today's contract and limits, and"
-        " loads it if it passes.",
+        "loaded": "Its rows are loaded. The same content will become a duplicate and change nothing. To load the rows"
+        " again from the lake, materialize the raw asset with `reload: true` instead.",
+        "duplicate": "Its content was loaded before. It will be a duplicate again while that content is loaded.",
+        "superseded": "A newer file has replaced it. After the replay it is the newest: in one transaction, its rows"
+        " replace those of the other file.",
+        "quarantined": f"It was quarantined: {row.reason}. The next run checks it against today's contract and limits,"
+        " and loads it if it passes.",
     }
     return f"{subject}.\n{what[row.status]}"
 
@@ -76,15 +76,17 @@ def what_replay_does(row: DeliveryRow) -> str:
 def put_back(bucket: LandingBucket, row: DeliveryRow) -> None:
     """Copies the file, and its manifest or trigger if it came with one, into inbound: a new version, a new delivery.
 
-    Raises click.ClickException where the name is taken by a file that waits, or where the file is gone.
+    Raises click.ClickException if a pending file has the name, or if the file is gone.
     """
     if bucket.exists(row.object_key):
         raise click.ClickException(
-            f"The name {row.object_key} is taken: a newer file of that name waits in inbound. Let it be settled first."
+            f"{row.object_key} is taken: a newer file with this name is in inbound. Wait until it is settled."
         )
     kept = settled_key(row)
     if not bucket.exists(kept):
-        raise click.ClickException(f"{kept} is gone (its retention may have ended); ask {row.partner} to send it.")
+        raise click.ClickException(
+            f"{kept} is gone (its retention may have ended); ask {row.partner} to send the file again."
+        )
     folder, _, name = kept.rpartition("/")
     inbound = row.object_key.rpartition("/")[0]
     others = [

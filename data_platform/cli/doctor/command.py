@@ -27,8 +27,8 @@ _LONGEST = 100
 def doctor(as_json: bool, offline: bool) -> None:
     """Find out what is wrong with settings, packages, connections and permissions.
 
-    It writes one small object below _doctor/ in the lake's bucket, and removes it. Exits with 1 if something failed; a
-    warning is no failure.
+    Writes one small object below _doctor/ in the lake's bucket, and removes it. Exits with 1 if something failed; a
+    warning is not a failure.
 
     \b
     Examples:
@@ -98,7 +98,7 @@ def _tried(subject: str, probe: Probe, wanted: Settings) -> list[Finding]:
     began = time.monotonic()
     findings: list[Finding] = []
     try:
-        findings.extend(probe(wanted))  # what it finds before it fails is kept
+        findings.extend(probe(wanted))  # keep what it finds before it fails
     except Exception as error:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         findings.append(Finding(subject, "failed", f"{type(error).__name__}: {text}", "check its settings, above"))

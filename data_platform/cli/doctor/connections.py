@@ -34,11 +34,11 @@ def lake(settings: Settings) -> Iterator[Finding]:
             fix = f"allow {what} on {settings.lake_bucket}/* to this role; the bucket must be in {settings.aws.region}"
             yield Finding(subject, "failed", f"{what}: {_first_line(error)}", fix)
             return
-    yield Finding(subject, "ok", "an object could be written, read and deleted")
+    yield Finding(subject, "ok", "wrote, read and deleted an object")
 
 
 def landing(settings: Settings) -> Iterator[Finding]:
-    """Listing inbound, and that the bucket keeps versions."""
+    """Listing inbound, and whether the bucket keeps versions."""
     from data_platform.landing.client import open_landing_bucket, s3_client
 
     subject = f"landing s3://{settings.landing_bucket}"
@@ -54,7 +54,7 @@ def landing(settings: Settings) -> Iterator[Finding]:
     if status == "Enabled":
         yield Finding(subject, "ok", "keeps versions")
     else:
-        fix = "turn versioning on: without it a file that is overwritten while it is read is lost"
+        fix = "turn versioning on: without it, a file that a partner overwrites during a read is lost"
         yield Finding(subject, "failed", f"versioning is {status or 'off'}", fix)
 
 
@@ -79,14 +79,14 @@ def snowflake(settings: Settings) -> Iterator[Finding]:
             if str(current or "").upper() == name.upper():
                 yield Finding(f"Snowflake {kind}", "ok", str(current))
             else:
-                fix = f"make it, and GRANT it to {wanted.user if kind == 'role' else wanted.role}"
-                yield Finding(f"Snowflake {kind}", "failed", f"{name} is not there, or not granted", fix)
+                fix = f"create it, and GRANT it to {wanted.user if kind == 'role' else wanted.role}"
+                yield Finding(f"Snowflake {kind}", "failed", f"{name} doesn't exist, or is not granted", fix)
         lake_stage = stage(wanted.database)
         cursor.execute(f"SHOW STAGES LIKE '{lake_stage.table}' IN SCHEMA {lake_stage.database}.{lake_stage.schema}")
         if not cursor.fetchall():
             fix = "data-platform schema apply (with --storage-integration on AWS)"
             state: State = "warning" if settings.environment == "local" else "failed"  # `run` makes it in local
-            yield Finding("Snowflake stage", state, f"{lake_stage} is not there, or not granted", fix)
+            yield Finding("Snowflake stage", state, f"{lake_stage} doesn't exist, or is not granted", fix)
         elif settings.environment == "local":
             yield Finding("Snowflake stage", "ok", str(lake_stage))  # the stand-in can't list a folder of a stage
         else:
@@ -95,10 +95,10 @@ def snowflake(settings: Settings) -> Iterator[Finding]:
 
 
 def sftp(settings: Settings) -> Iterator[Finding]:
-    """That an SSH server answers where partners sign in."""
+    """Whether an SSH server answers where partners sign in."""
     host, port = settings.sftp.host, settings.sftp.port
     if host is None:
-        yield Finding("SFTP", "warning", "SFTP_HOST is unset", "set it, so that partners can be told where to sign in")
+        yield Finding("SFTP", "warning", "SFTP_HOST is unset", "set it to the address that partners use")
         return
     try:
         with socket.create_connection((host, port), timeout=_SECONDS) as connection:
@@ -106,7 +106,7 @@ def sftp(settings: Settings) -> Iterator[Finding]:
             banner = connection.recv(255).decode("ascii", "replace").strip()
     except OSError as error:
         yield Finding(
-            "SFTP", "failed", f"{host}:{port}: {error}", "is the Transfer server on, and the port open to you?"
+            "SFTP", "failed", f"{host}:{port}: {error}", "check that the Transfer server is on and lets you connect"
         )
         return
     if banner.startswith("SSH-2.0-"):
@@ -127,14 +127,16 @@ def _host_key(host: str, port: int) -> str:
 
 
 def dagster_storage(settings: Settings) -> Iterator[Finding]:
-    """Where Dagster keeps runs and events."""
+    """The database of Dagster's runs and events."""
     home = settings.dagster_home
     if home is None or not (home / "dagster.yaml").exists():
         found = "DAGSTER_HOME is unset" if home is None else f"there is no {home / 'dagster.yaml'}"
         yield Finding("Dagster", "failed", found, "data-platform up" if settings.environment == "local" else "set it")
         return
     if settings.dagster_postgres_url is None:
-        yield Finding("Dagster", "warning", "DAGSTER_POSTGRES_URL is unset", "runs are kept as dagster.yaml says")
+        yield Finding(
+            "Dagster", "warning", "DAGSTER_POSTGRES_URL is unset", "Dagster stores runs where dagster.yaml says"
+        )
         return
     import psycopg2
 
@@ -142,14 +144,14 @@ def dagster_storage(settings: Settings) -> Iterator[Finding]:
     try:
         connection = psycopg2.connect(url, connect_timeout=int(_SECONDS))
     except psycopg2.Error as error:
-        fix = "check DAGSTER_POSTGRES_URL: host, port, user, password, and that this network may reach it"
+        fix = "check DAGSTER_POSTGRES_URL (host, port, user, password), and that you can reach it from this network"
         yield Finding("Dagster", "failed", f"its PostgreSQL: {_first_line(error)}", fix)
         return
     with connection.cursor() as cursor:
         cursor.execute("select to_regclass('runs') is not null, current_setting('server_version')")
         made, version = cursor.fetchone() or (False, "?")
     connection.close()
-    runs = "has its tables" if made else "is empty: its tables are made at the first start"
+    runs = "has its tables" if made else "is empty: Dagster creates its tables at the first start"
     yield Finding("Dagster", "ok", f"PostgreSQL {version} answers and {runs}")
 
 

@@ -20,15 +20,15 @@ _DBT_SECONDS = 120
 
 
 def python(settings: Settings) -> Iterator[Finding]:
-    """The interpreter, against what the package asks for."""
+    """The interpreter's version, against the package's requirement."""
     from packaging.specifiers import SpecifierSet
 
     wanted = metadata.metadata("data-platform")["Requires-Python"] or ""
     version = ".".join(str(part) for part in sys.version_info[:3])
     if version in SpecifierSet(wanted):
-        yield Finding("Python", "ok", f"{version}, wanted {wanted}")
+        yield Finding("Python", "ok", f"{version}, expected {wanted}")
     else:
-        yield Finding("Python", "failed", f"{version}, wanted {wanted}", "make .venv anew with such a Python")
+        yield Finding("Python", "failed", f"{version}, expected {wanted}", "create .venv again with such a Python")
 
 
 def packages(settings: Settings) -> Iterator[Finding]:
@@ -48,11 +48,11 @@ def packages(settings: Settings) -> Iterator[Finding]:
             continue
         if requirement.specifier and version not in requirement.specifier:
             wrong += 1
-            found = f"{requirement.name} is {version}, wanted {requirement.specifier}"
+            found = f"{requirement.name} is {version}, expected {requirement.specifier}"
             yield Finding("packages", "warning", found, "make install")
         pinned += bool(requirement.specifier)
     if not wrong:
-        yield Finding("packages", "ok", f"{pinned} packages are of the versions that pyproject.toml names")
+        yield Finding("packages", "ok", f"{pinned} packages have the versions that pyproject.toml pins")
 
 
 def time_zone(settings: Settings) -> Iterator[Finding]:
@@ -66,7 +66,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
     place = settings.state_dir if settings.state_dir.exists() else Path()
     free = shutil.disk_usage(place).free
     state: State = "ok" if free > _LITTLE_DISK else "warning" if free > _NO_DISK else "failed"
-    fix = "" if state == "ok" else f"make room, or set DATA_PLATFORM_STATE_DIR (now {settings.state_dir})"
+    fix = "" if state == "ok" else f"free some space, or set DATA_PLATFORM_STATE_DIR (now {settings.state_dir})"
     yield Finding("disk", state, f"{size(free)} free in {place.absolute()}", fix)
 
 
@@ -77,18 +77,22 @@ def dbt_manifest(settings: Settings) -> Iterator[Finding]:
     project = settings.dbt_code.project_dir or DBT_PROJECT
     if not (project / "dbt_project.yml").is_file():
         fix = "set DATA_PLATFORM_DBT_PROJECT_DIR to the folder of dbt_project.yml"
-        yield Finding("dbt manifest", "failed", f"{project} holds no dbt project", fix)
+        yield Finding("dbt manifest", "failed", f"{project} is not a dbt project", fix)
         return
     built = project / "target" / "fingerprint"
     if not built.exists():
         found = "there is no manifest yet"
     elif built.read_text() != fingerprint(project):
-        found = "the manifest is older than the project"
+        found = "the manifest is out of date"
     else:
-        yield Finding("dbt manifest", "ok", "is of the project as it is")
+        yield Finding("dbt manifest", "ok", "is up to date")
         return
     local = settings.environment == "local"
-    fix = "nothing: it is built when definitions load" if local else "data-platform dbt-manifest, in the image's build"
+    fix = (
+        "nothing: it is built when definitions are loaded"
+        if local
+        else "run `data-platform dbt-manifest` in the image's build"
+    )
     if settings.dbt_code.project_dir and not local:
         fix = f"data-platform dbt-manifest --project-dir {project}"
     yield Finding("dbt manifest", "warning" if local else "failed", found, fix)
@@ -100,7 +104,7 @@ def local_parts(settings: Settings) -> Iterator[Finding]:
 
     parts = declared_cloud(None).status()
     if not parts:
-        yield Finding("local cloud", "failed", f"there is none in {settings.state_dir}", "data-platform up")
+        yield Finding("local cloud", "failed", f"not started in {settings.state_dir}", "data-platform up")
     for part in parts:
         ports = ", ".join(f"{name} {port}" for name, port in part.ports.items())
         state: State = "ok" if part.state == "up" else "failed"
@@ -109,22 +113,22 @@ def local_parts(settings: Settings) -> Iterator[Finding]:
 
 
 def runs(settings: Settings) -> Iterator[Finding]:
-    """Whether runs are processes or tasks, and of which image."""
+    """Whether runs are processes or tasks, and with which image."""
     if settings.runs_on == "process":
         yield Finding("runs", "ok", "are processes of the code server")
         return
-    found = f"are tasks of cluster {settings.ecs.cluster}, of the image that the code server says"
+    found = f"are tasks of cluster {settings.ecs.cluster}, with the code server's image"
     if settings.run_image:
         found = f"are tasks of cluster {settings.ecs.cluster}, image {settings.run_image}"
     if settings.ecs.cluster is None:
         fix = "data-platform up --ecs" if settings.environment == "local" else "set DATA_PLATFORM_ECS_CLUSTER"
-        yield Finding("runs", "failed", "are to be tasks, but no cluster is named", fix)
+        yield Finding("runs", "failed", "should be tasks, but no cluster is set", fix)
     else:
         yield Finding("runs", "ok", found)
 
 
 def dbt_connection(settings: Settings) -> Iterator[Finding]:
-    """dbt's own word on its project, profile and connection."""
+    """dbt's own check of its project, profile and connection (`dbt debug`)."""
     from data_platform.transform.process import artifacts_dir, run_dbt
 
     project = settings.dbt_code.project_dir or DBT_PROJECT

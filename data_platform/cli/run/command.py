@@ -1,4 +1,4 @@
-"""`data-platform run`: takes in what has landed, builds what follows from it, and accounts for every file and row.
+"""`data-platform run`: loads delivered files, builds the models, and accounts for every file and row.
 
 The options are here; the steps are in `steps`, which is imported when the command runs: Dagster takes a second.
 """
@@ -17,10 +17,10 @@ from data_platform.environment import settings
 @click.option("--select", metavar="SELECTION", help="Make only these assets, in Dagster's selection syntax.")
 @click.option("--partition", metavar="DAY", help="With --select: make this day, YYYY-MM-DD.")
 @click.option(
-    "--demo/--no-demo", default=None, help="Whether the demo city's partners drop their files (default: in local)."
+    "--demo/--no-demo", default=None, help="Drop the demo city's files first, or not (default: only in local)."
 )
 @click.option("--size", default="small", show_default=True, help="The demo's size: small, large or a number of meters.")
-@click.option("--again", is_flag=True, help="The demo's partners drop all their files once more.")
+@click.option("--again", is_flag=True, help="Drop all of the demo's files once more.")
 @click.option("--full", is_flag=True, help="Build all models and make all checks, even if nothing is new.")
 @click.pass_context
 def run(
@@ -32,25 +32,23 @@ def run(
     again: bool,
     full: bool,
 ) -> None:
-    """Take in what has landed and build what follows from it.
+    """Load delivered files, then build the models.
 
-    Without --select this is the platform's day: load the files in inbound, then build all dbt models and make every
-    check. In `local` the command first starts the local cloud, and the demo city's partners drop their files over
-    SFTP; at the end it compares the counts with the demo's answer key. Running it again loads nothing twice, and
-    builds nothing if no file, model, seed, contract, code or setting has changed and no check is due (--full builds
-    all the same).
+    Without --select, the command loads the files in inbound, builds all dbt models and runs every check. In `local` it
+    first starts the local cloud and drops the demo city's files over SFTP, and at the end it compares the counts with
+    the demo's answer key. Running it again loads nothing twice. It builds nothing if no file, model, seed, contract,
+    code or setting has changed and no check is due (--full builds in any case).
 
-    With --select, make these assets, in whatever environment the settings name. File feeds load their pending files
-    (of --partition, or of all days); models are built from the tables as they are.
+    With --select, the command makes only these assets, in any environment. File feeds load their pending files (of
+    --partition, or of all days); models are built from the tables as they are.
 
-    The runs are Dagster's own and appear in its UI. If a Dagster daemon is at work (`data-platform dev`, or a
-    deployment's), it launches them through its queue, and this command watches them. Otherwise the command executes
-    them itself, and another `data-platform run` waits until it ends. After `data-platform up --ecs` the day's runs are
-    tasks of the local ECS: the command starts a daemon if none is at work. Logs go to .local/logs/run.log, with -v to
-    the terminal.
+    All runs are Dagster's and appear in its UI. If a Dagster daemon is at work (`data-platform dev`, or a
+    deployment's), the daemon launches them through its queue and the command watches them. Otherwise the command
+    executes them itself, and another `data-platform run` waits until it ends. After `data-platform up --ecs`, the runs
+    are tasks of the local ECS, and the command starts a daemon if none is at work (not with --select). Logs go to
+    .local/logs/run.log, with -v to the terminal.
 
-    Ctrl-C, SIGTERM and a lost terminal end the command, and any run that it executes itself; that run counts as failed
-    or canceled.
+    Ctrl-C, SIGTERM and a lost terminal end the command and the run that it executes itself. Runs of a daemon continue.
 
     \b
     Examples:
@@ -63,17 +61,17 @@ def run(
     Exit codes: 1 a run failed; 3 the counts or the models are not as expected, or a check failed.
     """
     if partition and not select:
-        raise click.UsageError("--partition goes with --select: it names the day of the selected assets")
+        raise click.UsageError("--partition is the day of the selected assets: use it with --select")
     if full and select:
-        raise click.UsageError("--full is for a run without --select, which builds what it selects in any case")
+        raise click.UsageError("--full is for a run without --select: a run with --select always builds its assets")
     local = settings().environment == "local"
     if demo and (not local or select):
-        raise click.UsageError("--demo is for `local` and for a run without --select")
+        raise click.UsageError("--demo works in `local` only, and without --select")
     if demo and not DEMO.exists():
-        raise click.UsageError(f"There is no demo here: {DEMO} doesn't exist")
+        raise click.UsageError(f"This project has no demo: {DEMO} doesn't exist")
     with_demo = local and not select and DEMO.exists() if demo is None else demo
     if again and not with_demo:
-        raise click.UsageError("--again is the demo's: its files are dropped once more")
+        raise click.UsageError("--again drops the demo's files once more: it needs the demo")
     from data_platform.cli.run.quiet import logs_to
     from data_platform.cli.signals import end_as_by_ctrl_c
 

@@ -1,5 +1,5 @@
-"""Runs that Dagster's daemon launches, where one is at work: its sensor takes in what lands, and everything else goes
-through its queue. This process watches the runs, and counts."""
+"""Runs that Dagster's daemon launches: its sensor requests the landing runs, and all other runs go through its queue.
+This process only watches the runs and counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _LAUNCH = """mutation Launch($run: ExecutionParams!) { launchRun(executionParams
 
 
 class SensorOff(Exception):
-    """The landing sensor is switched off, so that no file would ever be taken in."""
+    """The landing sensor is switched off, so no file would ever be loaded."""
 
 
 class DaemonGone(Exception):
@@ -83,9 +83,9 @@ def _local_daemon(home: Path | None) -> bool:
 
 
 class RunsByDaemon:
-    """Has the daemon launch runs. Where none is at work, one is started with the UI, and ended by `close`. `tell` gets
-    a line now and then about what it waits for. Raises RuntimeError where the daemon doesn't come up, and DaemonGone
-    where it ends meanwhile."""
+    """Lets the daemon launch runs. If none is at work, starts one with the UI; `close` ends it. `tell` gets a line now
+    and then that says which run it waits for. Raises RuntimeError if the daemon doesn't start, and DaemonGone if it
+    ends meanwhile."""
 
     def __init__(self, location: CodeLocation, tell: Callable[[str], None]) -> None:
         self._location = location
@@ -95,7 +95,7 @@ class RunsByDaemon:
         self._reported: set[str] = set()
         self._dev: subprocess.Popen[bytes] | None = None
         if daemon_at_work(self._instance, settings()):
-            tell("Dagster's daemon is at work: it launches the runs, and this command watches them")
+            tell("A Dagster daemon is at work: it launches the runs, and this command watches them")
             return
         try:
             self._start()
@@ -117,7 +117,7 @@ class RunsByDaemon:
         switched = self._instance.all_instigator_state()  # of sensors that somebody has switched on or off
         if any(each.name == landing.name and each.status.value == "STOPPED" for each in switched):
             raise SensorOff(
-                f"The sensor `{landing.name}` is switched off, so no file is taken in: switch it on in Dagster's UI"
+                f"The sensor `{landing.name}` is switched off, so no file is loaded: switch it on in Dagster's UI"
                 f" (Automation), or run `dagster sensor start {landing.name} -w workspace.yaml`."
             )
         self._require_daemon()
@@ -200,7 +200,7 @@ class RunsByDaemon:
         if gone:
             raise DaemonGone(
                 "Dagster's daemon, which launches the runs, has ended. What was loaded stays. Run `data-platform run`"
-                " again: it goes on where this one stopped."
+                " again: it continues where this one stopped."
             )
 
     def _start(self) -> None:
@@ -219,7 +219,7 @@ class RunsByDaemon:
                 return
             if self._dev.poll() is not None or time.time() - started > _UP_SECONDS:
                 self.close()
-                raise RuntimeError(f"Dagster's daemon did not come up; the end of {log}:\n{_end(log)}")
+                raise RuntimeError(f"Dagster's daemon did not start; the end of {log}:\n{_end(log)}")
             time.sleep(_POLL_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Empties inbound as the daemon would: tick by tick, until every file is settled or waits for another file."""
+"""Empties inbound tick by tick, as the daemon would, until every file is settled or waits for another file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _GIVE_UP = 900.0
 
 
 class InboundStalled(Exception):
-    """Files are ready, and no run takes them in."""
+    """Files are ready, but no run loads them."""
 
 
 class TakesIn(Protocol):
-    """Where landing runs are executed: `RunsHere` or `RunsByDaemon`."""
+    """What executes landing runs: `RunsHere` or `RunsByDaemon`."""
 
     @property
     def busy(self) -> bool: ...
@@ -52,7 +52,7 @@ def look(bucket: LandingBucket, feeds: Sequence[FeedRules]) -> Scan:
 
 
 def unsettled(found: Scan) -> int:
-    """How many files a run is going to take in: they are ready, or will be once their size has been stable."""
+    """How many files are going to be loaded: they are ready, or will be once their size has been stable."""
     return len(found.ready) + len(_settling(found))
 
 
@@ -65,12 +65,12 @@ def drain(
     on_run: Callable[[int, RunOutcome], None],
     tell: Callable[[str], None] = lambda line: None,
 ) -> Drained:
-    """Takes files in until every file is settled or waits for another that is not here.
+    """Loads files until every file is settled or waits for another file that is not here.
 
-    `on_wait` gets the number of files that are still on their way (settling, or with a run of the daemon's); `on_run`
-    the number of files of each run that has ended; `tell` a line now and then while none ends. After a failed run it
-    stops, as the sensor's next attempts are minutes apart: the daemon, or the next call, makes them. Raises
-    InboundStalled after a quarter of an hour in which no run has ended or is under way.
+    `on_wait` gets the number of files that are not loaded yet (they settle, or a run of the daemon has them). `on_run`
+    gets the number of files of each run that has ended. `tell` gets a line now and then while none ends. Stops after a
+    failed run, because the sensor's next attempts are minutes apart: the daemon, or the next call, makes them. Raises
+    InboundStalled if for a quarter of an hour no run has ended or is under way.
     """
 
     def collect() -> int:
@@ -91,15 +91,15 @@ def drain(
             heard = time.monotonic()
         elif time.monotonic() - heard > _GIVE_UP:
             raise InboundStalled(
-                f"No run has ended for {_GIVE_UP / 60:.0f} min, and {_files(done.left)} should be taken in."
-                " `data-platform deliveries pending` says what each waits for: a run that nobody executes (end it in"
+                f"No run has ended for {_GIVE_UP / 60:.0f} min; still waiting for {_files(done.left)}."
+                " `data-platform deliveries pending` shows what each waits for: a run that nobody executes (end it in"
                 " Dagster's UI, or start `data-platform dev`), or the next attempt after failures."
             )
         if ended:
             reported = time.monotonic()
         elif time.monotonic() - reported > _TELL_EVERY:
             reported = time.monotonic()
-            tell(f"still waiting for {_files(done.left)}; `data-platform deliveries pending` says what each waits for")
+            tell(f"still waiting for {_files(done.left)}; `data-platform deliveries pending` shows what each waits for")
         if (done.left.ready or runs.busy) and not ended:
             time.sleep(_LONGEST_WAIT)  # a run of the daemon's has them, or they back off
         done.left = look(bucket, feeds)

@@ -43,7 +43,7 @@ def outcome_of(run_id: str, success: bool, events: Iterable[dg.DagsterEvent]) ->
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
             failures.append(_failure(event))
     if not success and not failures:
-        failures.append("the run did not start, or its process ended: see its log")
+        failures.append("the run did not start, or its process ended; see its log")
     return RunOutcome(
         run_id=run_id,
         success=success,

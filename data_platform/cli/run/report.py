@@ -119,7 +119,7 @@ class Report:
         if self.earlier is not None:
             return (
                 "Nothing new: no file, model, contract, code or setting has changed since run"
-                f" {self.earlier.run_id[:8]} of `daily`, and no check is due (--full builds all the same)"
+                f" {self.earlier.run_id[:8]} of `daily`, and no check is due (--full builds in any case)"
             )
         ok = sum(run.success for run in self.runs)
         rows = sum(run.rows for run in self.runs)
@@ -138,7 +138,7 @@ class Report:
             told = [f"{text} (run {', '.join(runs)})" for text, runs in failures.items()]
             raise click.ClickException("\n".join([*told, f"The whole log: {log}"]))
         if self.problems:
-            raise DataProblem("\n".join(["The data is not as it should be:", *self.problems]))
+            raise DataProblem("\n".join(["The data has problems:", *self.problems]))
 
     def _checks(self) -> None:
         made = sum(run.checks for run in self._checked)
@@ -161,7 +161,7 @@ class Report:
         out.print("\nWhere to look next:")
         lines = {
             "data-platform dev": "Dagster's UI: runs, lineage, checks, every number here",
-            "data-platform deliveries list": "each file and what became of it; `deliveries show ID`: its rejects",
+            "data-platform deliveries list": "each file and its outcome; `deliveries show ID` prints its rejects",
             "data-platform dbt show -s MODEL": "a model's rows; `dbt docs` explains its columns",
         }
         if self.settings.environment == "local" and self.accounts:

@@ -1,4 +1,4 @@
-"""The runs that `run --select` asks for: of which assets, and of which day."""
+"""The runs of `run --select`: their assets and their days."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def requested_runs(
 ) -> tuple[list[Wanted], set[str]]:
     """The runs in order, and the selected feeds. File feeds without a day get a run for each day with pending files.
 
-    Raises click.BadParameter for a selection that is wrong or empty, and for a day that is no day.
+    Raises click.BadParameter for a wrong or empty selection, and for a text that isn't a day.
     """
     try:
         keys = set(location.select(selection))
@@ -37,7 +37,7 @@ def requested_runs(
         raise click.BadParameter(f"{selection!r}: {error}", param_hint="--select") from None
     if not keys:
         raise click.BadParameter(
-            f"{selection!r} selects no asset that can be made; for example 'raw/harbor_water/*',"
+            f"{selection!r} selects no asset that can be materialized; expected, for example, 'raw/harbor_water/*',"
             " 'marts/city_daily' or 'group:clear_air'",
             param_hint="--select",
         )

@@ -15,8 +15,8 @@ LOCK = "run.lock"
 
 @contextmanager
 def one_at_a_time(state_dir: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """Waits for the lock, which it holds meanwhile. `tell` gets a line that names the holder, if there is one. Ctrl-C
-    ends the wait."""
+    """Waits for the lock and holds it within the block. If another process holds it, `tell` gets a line that names the
+    process. Ctrl-C ends the wait."""
     path = state_dir / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as lock:

@@ -1,5 +1,5 @@
-"""Whether the job `daily` would make anything new, decided from Dagster's own records of its last run. Whatever is not
-certain counts as new."""
+"""Decides from Dagster's records of the last `daily` run whether another one would make anything new. In doubt, it
+would."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from data_platform.warehouse.feed_history import file_names
 
 DAILY = "daily"
 INPUTS_TAG = "data_platform/inputs"
-"""The tag of a `daily` run that says of which inputs it was made."""
+"""The tag of a `daily` run that holds the fingerprint of its inputs."""
 _ENDINGS = (".py", ".yaml", ".sql")
 
 
@@ -39,13 +39,13 @@ def inputs(instance: dg.DagsterInstance, given: Settings) -> str:
 
 
 def last_daily(instance: dg.DagsterInstance, given: Settings, now: datetime) -> dg.RunRecord | None:
-    """The last run of `daily`, if its inputs are as they are now. It ran today, as some of its checks depend on the
-    day, and no run has failed, or is under way, since it began."""
+    """The last run of `daily`, if it still counts: it had today's inputs, it ran today (some checks depend on the day),
+    and since it began no run has failed or is under way."""
     record = next(iter(instance.get_run_records(dg.RunsFilter(job_name=DAILY), limit=1)), None)
     if record is None or record.start_time is None:
         return None
     run = record.dagster_run
-    if run.status != dg.DagsterRunStatus.SUCCESS or run.parent_run_id is not None:  # a repetition may be of a part
+    if run.status != dg.DagsterRunStatus.SUCCESS or run.parent_run_id is not None:  # a retry may have made a part only
         return None
     if datetime.fromtimestamp(record.start_time, given.zone).date() != now.astimezone(given.zone).date():
         return None

@@ -99,7 +99,7 @@ def test_a_daemon_that_ends_meanwhile_is_missed_with_what_to_do(
 ) -> None:
     dev.kill()
     dev.wait()
-    with pytest.raises(DaemonGone, match="Run `data-platform run` again: it goes on where this one stopped"):
+    with pytest.raises(DaemonGone, match="Run `data-platform run` again: it continues where this one stopped"):
         list(watching.take_in())
 
 

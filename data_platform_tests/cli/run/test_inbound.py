@@ -51,7 +51,7 @@ def test_files_that_no_run_takes_in_are_not_waited_for_for_ever(monkeypatch: pyt
     left: Any = Scan(ready=[SimpleNamespace()])  # type: ignore[list-item]
     monkeypatch.setattr(inbound, "look", lambda bucket, feeds: left)
     idle: Any = Quiet(0)
-    with pytest.raises(InboundStalled, match="No run has ended for 15 min, and a file should be taken in"):
+    with pytest.raises(InboundStalled, match="No run has ended for 15 min; still waiting for a file"):
         drain(idle, SimpleNamespace(), [], on_wait=lambda n: None, on_run=lambda n, run: None)  # type: ignore[arg-type]
 
 
