@@ -18,7 +18,7 @@ DRAIN_SECONDS = 300.0
 """How long the calls of an older backend may take. Dagster's own limit for a sensor tick is lower."""
 LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 60.0
-"""A backend that lived longer is started again without a pause."""
+"""If a backend lived longer than this, its replacement starts without a pause."""
 BEAT_SECONDS = HEARTBEAT_SECONDS / 12
 UNANSWERED = 6
 """A backend hangs if it leaves so many heartbeats in a row unanswered, which takes about a minute and a half."""
@@ -70,7 +70,7 @@ class Backends:
             for backend in left:
                 if backend.asked_to_end:
                     backend.beat()
-                else:  # again, if it was too busy to answer
+                else:  # request it again, in case the backend was too busy to answer
                     backend.ask_to_end()
             time.sleep(TICK_SECONDS)
 
@@ -121,10 +121,10 @@ class Backends:
         with self._lock:
             if self._current is None or self._current[1] is not dead:
                 return  # a new release came meanwhile
-            self._proxy.use(None, f"the backend of {release} ended and is being started again")
+            self._proxy.use(None, f"the backend of {release} ended and is being restarted")
         self._deaths = 0 if time.monotonic() - since > _STEADY_SECONDS else self._deaths + 1
         pause = min(0.25 * 2**self._deaths, LONGEST_PAUSE) if self._deaths else 0.0
-        self._log(f"the backend of {release} ended (exit code {dead.exit_code}): it is started again")
+        self._log(f"the backend of {release} ended (exit code {dead.exit_code}): restarting it")
         self._proxy.forget(dead.upstream)
         dead.close()
         if not self._stopped.wait(pause):
@@ -136,10 +136,10 @@ class Backends:
         try:
             fresh = self._start(release)
         except Exception as error:
-            self._log(f"the backend of {release} could not be started: {error}")
+            self._log(f"the backend of {release} did not start: {error}")
             with self._lock:  # the next tick tries again, with a longer pause
                 if self._current is not None and self._current[1] is old and old.exit_code is not None:
-                    self._proxy.use(None, f"the backend of {release} could not be started: {error}")
+                    self._proxy.use(None, f"the backend of {release} did not start: {error}")
                     self._current = (release, old, time.monotonic())
             return
         with self._lock:

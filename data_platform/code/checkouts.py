@@ -124,7 +124,9 @@ class Checkouts:
                 raise
             self._bring(ref, lock)
         if not self._in_mirror(commit):
-            raise GitFailed(f"{self._remote.url} did not give commit {commit}: has it moved on, or lost it?")
+            raise GitFailed(
+                f"{self._remote.url} did not return commit {commit}: it may have moved the ref, or deleted the commit"
+            )
 
     def _bring(self, wanted: str, lock: int, depth: int = 1) -> None:
         fetch = ["--git-dir", str(self._mirror), "fetch", "--quiet", f"--depth={depth}", "--no-tags", self._remote.url]

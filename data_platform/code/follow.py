@@ -64,7 +64,7 @@ class Followed:
         except (GitFailed, OSError) as error:  # OSError: a full disk
             if self.unreachable is None or self._failures % 20 == 0:
                 keeps = f"{self.served[:12]} stays served" if self.served else "nothing is served yet"
-                self.log(f"{self.name}: {error}\n  ({keeps}; tried again with growing pauses)")
+                self.log(f"{self.name}: {error}\n  ({keeps}; retrying with growing pauses)")
             self.unreachable = str(error)
             self._failures += 1
             self._due = time.monotonic() + min(max(self.poll, 1.0) * 2 ** min(self._failures - 1, 10), LONGEST_PAUSE)

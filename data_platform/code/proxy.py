@@ -142,7 +142,9 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         except RuntimeError:
             bound = 0
         if bound == 0:
-            raise PortTaken(f"{self._address} can't be listened on: is another code server there? --port takes another")
+            raise PortTaken(
+                f"can't listen on {self._address}: is another code server running? Choose another port with --port"
+            )
         self.port = bound
         await self._server.start()
 

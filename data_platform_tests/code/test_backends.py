@@ -104,13 +104,13 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
 
 def test_a_release_that_comes_while_a_death_is_noticed_gets_the_calls(served: Served) -> None:
     def push(line: str) -> None:
-        if "is started again" in line:
+        if "restarting it" in line:
             served.serve(B, Process("new"))
 
     served.told = push
     served.serve(A, Process("dead", exit_code=1))
     until(lambda: served.backends.served == B)
-    time.sleep(1.0)  # the old release was being started again
+    time.sleep(1.0)  # the old release was being restarted
     assert served.calls.to == "new"
     assert all(process.exit_code is not None for process in served.started)
 

@@ -298,7 +298,7 @@ def test_a_reload_that_a_user_asks_for_means_look_now(backends: list[Backend]) -
 
 def test_a_port_that_is_taken_is_said_to_be(proxy: Proxy) -> None:
     second = Proxy("127.0.0.1", proxy.port)
-    with pytest.raises(PortTaken, match="--port takes another"):
+    with pytest.raises(PortTaken, match="Choose another port with --port"):
         second.start()
 
 
