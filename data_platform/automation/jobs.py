@@ -27,7 +27,7 @@ def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg
     )
     def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         # Dagster's automation conditions see a run request only if the run names its assets. Otherwise they would
-        # request the models again that this run has just updated.
+        # request again the models that this run has just updated.
         assets = context.repository_def.get_job("daily").asset_layer
         models = assets.selected_asset_keys
         checks = assets.asset_graph.get_check_keys_for_assets(models) | set(arrivals)

@@ -37,8 +37,8 @@ class History:
     """The past of pending files, by token (an upload's id).
 
     - `under_way`: files of a run that is queued or running.
-    - `ended`, `failed`: how many runs with the file ended, and how many failed, and the times
-      of the first and last failure (`first_failure`, `last_failure`).
+    - `ended`, `failed`: how many runs with the file ended, and how many of these failed.
+    - `first_failure`, `last_failure`: when these failed.
     - `blameless`: failed runs that say nothing about the file: they never started, or were stopped.
     - `out_of_memory_at`: the memory (MiB) of the largest task that was killed for it, 0 if none was.
     - `interrupted`: files of runs that Spot took back.

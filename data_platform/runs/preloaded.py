@@ -1,5 +1,5 @@
-"""Dagster's code server, with runs that start in milliseconds because their definitions are loaded already. Only where
-runs are processes.
+"""Dagster's code server, with runs that start from loaded definitions instead of importing them. Only where runs are
+processes.
 
     python -P preloaded.py FOLDER MODULE api grpc ...      becomes `dagster api grpc ...`
 

@@ -23,7 +23,7 @@ from data_platform.transform.process import run_dbt
 
 _BUILT = ("manifest.json", "partial_parse.msgpack")
 PARSE_SECONDS = 300.0
-"""How long dbt may take to parse the project. A second process that wants to build waits a little longer for it."""
+"""How long dbt may take to parse the project. A second process that wants to build waits for it."""
 _NOT_SOURCE = frozenset(("target", "logs", "dbt_packages"))
 
 

@@ -81,8 +81,9 @@ class DeliveryRow:
 
 @dataclass(slots=True)
 class Decision:
-    """What a load does: `load` these extract ids, `remove` the rows of those, and `write` these new or changed ledger
-    rows. `outcomes` are the deliveries' ledger rows. Both are by delivery id."""
+    """What a load does: it loads the extract ids `load`, deletes the rows of the extract ids `remove`, and writes the
+    new or changed ledger rows `write`. `outcomes` are the ledger rows of all deliveries. Ledger rows are by delivery
+    id."""
 
     outcomes: dict[str, DeliveryRow] = field(default_factory=dict)
     write: dict[str, DeliveryRow] = field(default_factory=dict)
