@@ -63,7 +63,7 @@ def test_tags_written_by_hand_that_are_no_numbers_count_as_unsaid() -> None:
     ("wrong", "words"),
     [
         ({"cpu": 1000}, "1000 CPU units: expected one of 256, 512, 1024"),
-        ({"cpu": 256, "memory": 8192}, "with 256 go 512, 1024, 2048 MiB"),
+        ({"cpu": 256, "memory": 8192}, "256 CPU units take one of 512, 1024, 2048 MiB"),
         ({"memory": 3000}, "3000 MiB: expected 3072"),
         ({"ephemeral_storage": 20}, "greater than or equal to 21"),
         ({"gpu": 1}, "Extra inputs"),
