@@ -403,7 +403,7 @@ def test_a_port_that_is_taken_is_an_error_at_once(shared: Shared, tmp_path: Path
         check=False,
     )
     assert second.returncode == 1
-    assert "--port takes another" in second.stderr
+    assert "Choose another port with --port" in second.stderr
     assert server.told_commit() == commit
 
 
