@@ -75,7 +75,7 @@ def test_the_marts_lineage_leads_back_to_the_partners(dev: DevServer, tmp_path: 
     with chromium(tmp_path) as browser:
         browser.open(dev.url + "/assets")
         browser.click_link("/assets/marts/city_daily")
-        browser.see("Port Meridian in one row a day", "analytics")
+        browser.see("Port Meridian in one row per day", "analytics")
         browser.click("Lineage", nth=1)  # the asset's; the first is the whole platform's
         browser.see("fct_parking_daily", "fct_meter_readings_daily", "Passed")
         browser.picture("lineage")
