@@ -1,7 +1,7 @@
-"""A feed's contract: its columns, types, keys, and what to do when reality differs.
+"""A feed's contract: its columns, types and key, and the policy for columns that it doesn't name.
 
-One place derives everything from it: the Arrow schema, Snowflake's DDL, dbt's source columns, the column
-descriptions that Dagster shows, and the SQL of the blocking check. Plain data, no I/O, no Dagster.
+Everything that follows from a contract is derived here: the Arrow schema, Snowflake's types, dbt's source columns, and
+the SQL of the check `contract`. Plain data, no I/O, no Dagster.
 
     >>> contract = Contract(columns=[{"name": "meter_id", "type": "string", "nullable": False}], key=["meter_id"])
     >>> contract.columns[0].snowflake_type
@@ -42,7 +42,7 @@ TypeName = Literal[
 
 _IDENTIFIER = r"^[a-z][a-z0-9_]{0,127}$"
 _TYPE = re.compile(r"^(?P<name>[a-z0-9]+)(?:\((?P<args>\d+(?:,\s*\d+)?)\))?$")
-# Digits that hold every value of the sized integer: 128 has 3, 32768 has 5, 2147483648 has 10, 2**63 has 19.
+# The most digits that a value of each integer type has: -128 has 3, -32768 has 5, -2147483648 has 10, -2**63 has 19.
 _INTEGER_DIGITS = {"int8": 3, "int16": 5, "int32": 10, "int64": 19}
 _SNOWFLAKE: dict[str, str] = {
     "string": "VARCHAR",
@@ -59,7 +59,8 @@ _SNOWFLAKE: dict[str, str] = {
     "binary": "BINARY",
     "geometry": "GEOMETRY",
 }
-# strptime's directives that mean the same everywhere: %Z takes a zone's name and forgets it, %c and %x are a locale's.
+# strptime's directives that mean the same everywhere. Not %Z, which reads a zone's name and ignores it, nor %c and %x,
+# which depend on the locale.
 _DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
 TYPES_HELP = (
     "string, int8, int16, int32, int64, decimal(p,s) with p up to 38, float, boolean, date, timestamp, time, json,"
@@ -102,7 +103,7 @@ def _arrow() -> dict[str, pa.DataType]:
 
 @lru_cache(maxsize=1024)
 def parse_type(text: str) -> LogicalType:
-    """Parses `decimal(12,3)` and the like. Raises ValueError that lists the types there are."""
+    """Parses a column type, for example `decimal(12,3)`. Raises ValueError, which lists the types."""
     match = _TYPE.match(text.strip())
     name = match["name"] if match else ""
     args = tuple(int(arg) for arg in (match["args"] or "").split(",") if arg.strip()) if match else ()
@@ -112,7 +113,7 @@ def parse_type(text: str) -> LogicalType:
         return LogicalType("geometry", args)
     if name in _SNOWFLAKE and name != "geometry" and not args:
         return LogicalType(name, ())  # type: ignore[arg-type]
-    raise ValueError(f"{text!r} is not a column type; there are: {TYPES_HELP}")
+    raise ValueError(f"{text!r} is not a column type; expected one of: {TYPES_HELP}")
 
 
 def _checked_type(text: str) -> str:
@@ -122,12 +123,12 @@ def _checked_type(text: str) -> str:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())  # looks at some 600 files each time
+    return frozenset(available_timezones())  # reads some 600 files each time
 
 
 def _checked_zone(text: str) -> str:
     if text not in _zones():
-        raise ValueError(f"{text!r} is not an IANA time zone, for example Europe/Paris")
+        raise ValueError(f"{text!r} is not an IANA time zone; expected a name such as Europe/Paris")
     return text
 
 
@@ -135,12 +136,12 @@ TimeZone = Annotated[str, AfterValidator(_checked_zone)]
 
 
 class Column(BaseModel):
-    """One column: what it is called, what it holds, and how a file spells its values.
+    """One column: its name, its type, and how a file spells its values.
 
-    `formats` are strptime patterns tried in turn (date, timestamp, time); ISO 8601 where none is given.
-    `time_zone` is the zone of timestamps written without an offset (such a column needs it); `ambiguous` says
-    which instant a wall time means that occurs twice when clocks go back. A value spelled as one of
-    `null_words` is null; an empty unquoted CSV field is null, a quoted one is the empty string.
+    `source_name`: the column's name in the file, if it differs. `formats`: strptime patterns for a date, timestamp or
+    time, tried in turn; default: ISO 8601. `time_zone`: the zone of timestamps without an offset; if it isn't set, such
+    a value is a reject. `ambiguous`: the meaning of a wall time that occurs twice when clocks go back. `null_words`:
+    values that are read as null. An empty CSV field is always null, a quoted empty one is an empty string.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,9 +164,9 @@ class Column(BaseModel):
     def _hints_agree(self) -> Column:
         both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
         if both:
-            raise ValueError(f"column {self.name}: means both true and false: {', '.join(sorted(both))}")
+            raise ValueError(f"column {self.name}: both in true_words and false_words: {', '.join(sorted(both))}")
         if self.formats and self.logical.name not in _DIRECTIVES:
-            raise ValueError(f"column {self.name}: formats are for date, timestamp and time, not {self.type}")
+            raise ValueError(f"column {self.name}: only a date, timestamp or time takes formats, not {self.type}")
         for pattern in self.formats:
             directives = set(re.findall(r"%(.)", pattern)) - {"%"}
             strange = directives - set(_DIRECTIVES[self.logical.name])
@@ -174,7 +175,7 @@ class Column(BaseModel):
             )
             if strange or not directives or not dated:
                 raise ValueError(
-                    f"column {self.name}: format {pattern!r} doesn't give a whole {self.logical.name}; directives:"
+                    f"column {self.name}: format {pattern!r} doesn't give a whole {self.logical.name}; allowed:"
                     f" {' '.join('%' + directive for directive in _DIRECTIVES[self.logical.name])}"
                 )
         return self
@@ -186,12 +187,12 @@ class Column(BaseModel):
 
     @property
     def header(self) -> str:
-        """What the column is called in a file."""
+        """The column's name in a file."""
         return self.source_name or self.name
 
     @property
     def arrow_type(self) -> pa.DataType:
-        """Its type in an extract's Parquet. JSON is text; geometry is WKB."""
+        """The column's type in Parquet. JSON is text; geometry is WKB."""
         if self.logical.name == "decimal":
             import pyarrow as pa
 
@@ -200,21 +201,21 @@ class Column(BaseModel):
 
     @property
     def snowflake_type(self) -> str:
-        """Its type in Snowflake."""
+        """The column's type in Snowflake."""
         if self.logical.name == "decimal":
             return "NUMBER({},{})".format(*self.logical.args)
         return _SNOWFLAKE[self.logical.name]
 
     @property
     def snowflake_name(self) -> str:
-        """Its quoted identifier in Snowflake: upper case, as Snowflake stores an unquoted name."""
+        """The column's quoted identifier in Snowflake: upper case, as Snowflake stores an unquoted name."""
         return quoted(self.name)
 
 
 class Contract(BaseModel):
-    """The columns of a feed, its key, and the drift policy for columns that the contract doesn't name.
+    """The columns of a feed, its key, and its drift policy for columns that the contract doesn't name.
 
-    `evolve` adds an unknown column as text, `ignore` leaves it out, `reject` refuses the delivery.
+    `evolve` adds such a column as text, `ignore` leaves it out, `reject` quarantines the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -235,9 +236,9 @@ class Contract(BaseModel):
             raise ValueError(f"two columns read from the same source column: {', '.join(twice)}")
         for name in self.key:
             if name not in names:
-                raise ValueError(f"key column {name!r} is not among the columns: {', '.join(names)}")
+                raise ValueError(f"key column {name!r} is not one of the columns: {', '.join(names)}")
             if self.column(name).nullable:
-                raise ValueError(f"key column {name!r} must say `nullable: false`")
+                raise ValueError(f"key column {name!r} must have `nullable: false`")
         return self
 
     def column(self, name: str) -> Column:
@@ -255,8 +256,8 @@ class Contract(BaseModel):
         return pa.schema(pa.field(column.name, column.arrow_type, column.nullable) for column in self.columns)
 
     def evolved(self, headers: tuple[str, ...]) -> Contract:
-        """This contract with further nullable text columns (drift policy `evolve`) for source columns of these
-        names; `Pump Type` becomes pump_type. Raises ValueError where two names come out the same."""
+        """This contract with a nullable text column added for each of these source columns (drift policy `evolve`);
+        `Pump Type` becomes pump_type. Raises ValueError if two names become the same."""
         added = tuple(
             Column(name=name, type="string", source_name=None if name == header else header)
             for name, header in ((_as_identifier(header), header) for header in headers)
@@ -265,7 +266,7 @@ class Contract(BaseModel):
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits that change when anything that shapes the data changes (descriptions don't)."""
+        """16 hex digits that change with everything in the contract but descriptions."""
         shape = self.model_dump_json(exclude={"columns": {"__all__": {"description"}}})
         return hashlib.sha256(shape.encode()).hexdigest()[:16]
 
@@ -281,8 +282,8 @@ class Contract(BaseModel):
         ]
 
     def violation_counts_sql(self, table: str, where: str = "TRUE") -> str:
-        """One row that counts what breaks the contract in `table` (a qualified name): ROWS_CHECKED, then
-        NULL_<COLUMN> for each column that may not be null, and DUPLICATE_KEYS where there is a key."""
+        """SQL that counts violations in `table` (a qualified name). Its one row has ROWS_CHECKED, NULL_<COLUMN> for
+        each column that isn't nullable, and DUPLICATE_KEYS if the contract has a key."""
         counts = ["COUNT(*) AS ROWS_CHECKED"]
         counts += [
             f"COUNT_IF({column.snowflake_name} IS NULL) AS NULL_{column.name.upper()}"

@@ -52,7 +52,7 @@ def test_a_decimal_has_up_to_38_digits_and_no_more_behind_the_mark_than_in_all(p
     if scale <= precision:
         assert parse_type(text).args == (precision, scale)
     else:
-        with pytest.raises(ValueError, match="there are: string"):
+        with pytest.raises(ValueError, match="expected one of: string"):
             parse_type(text)
 
 
@@ -86,8 +86,8 @@ def test_snowflakes_number_holds_every_integer_of_the_size(name: str, value: int
             {"columns": [*METERS["columns"], {"name": "r", "type": "string", "source_name": "reading"}]},
             "read from the same source column: reading",
         ),
-        ({"key": ["meter"]}, "key column 'meter' is not among the columns"),
-        ({"key": ["reading"]}, "must say `nullable: false`"),
+        ({"key": ["meter"]}, "key column 'meter' is not one of the columns"),
+        ({"key": ["reading"]}, "must have `nullable: false`"),
         ({"columns": []}, "at least 1 item"),
     ],
 )
@@ -99,8 +99,8 @@ def test_a_contract_that_contradicts_itself_is_refused(change: dict[str, object]
 @pytest.mark.parametrize(
     ("hints", "message"),
     [
-        ({"type": "boolean", "true_words": ["Y", "x"], "false_words": ["X"]}, "both true and false: x"),
-        ({"type": "string", "formats": ["%Y"]}, "formats are for date, timestamp and time"),
+        ({"type": "boolean", "true_words": ["Y", "x"], "false_words": ["X"]}, "both in true_words and false_words: x"),
+        ({"type": "string", "formats": ["%Y"]}, "only a date, timestamp or time takes formats"),
         ({"type": "timestamp", "formats": ["%Y-%m-%d %H:%M %Z"]}, "doesn't give a whole timestamp"),
         ({"type": "date", "formats": ["%m/%d"]}, "doesn't give a whole date"),
         ({"type": "time", "formats": ["%Y-%m-%d %H:%M"]}, "doesn't give a whole time"),

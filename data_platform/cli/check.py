@@ -51,6 +51,6 @@ def _misplaced(files: Iterable[Path]) -> Iterator[str]:
         above = file.parent.parent / "defs.yaml"
         if component == "FileFeed" and not above.exists():
             yield (
-                f"{file}:1:1: a FileFeed must stand in a folder directly below its SftpPartner's, and {above} is"
-                " not there"
+                f"{file}:1:1: put a FileFeed into a folder directly below its SftpPartner's folder: {above}"
+                " doesn't exist"
             )

@@ -1,4 +1,4 @@
-"""The YAML vocabulary: one component class a file. Wiring only; the work is in the engine packages."""
+"""The vocabulary of the YAML: one component class per file. Wiring only; the engine packages do the work."""
 
 from data_platform.components.dbt_models import DbtModels
 from data_platform.components.file_feed import FileFeed

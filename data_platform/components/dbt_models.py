@@ -1,6 +1,6 @@
 """The models of a dbt project.
 
-dagster-dbt's `DbtProjectComponent` is not the base: a subclass imports dbt wherever components are listed or checked,
+Not based on dagster-dbt's `DbtProjectComponent`: a subclass would import dbt wherever components are listed or checked,
 and it prepares projects with a dbt process that inherits every variable, secrets included.
 """
 

@@ -26,7 +26,7 @@ class DefinitionInvalid(Exception):
 
 
 def load_attributes(path: Path, model: type[Model]) -> Model:
-    """The attributes of a single-document `defs.yaml` as `model`. Raises DefinitionInvalid."""
+    """The attributes of a `defs.yaml`, validated as `model`. The file holds one document. Raises DefinitionInvalid."""
     text = path.read_text(encoding="utf-8")
     try:
         document = parse(text)
@@ -45,7 +45,7 @@ def component_files(root: Path) -> list[Path]:
 
 
 def check_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
-    """(file, None) for each valid file, (file, message) for each other."""
+    """(file, None) for each valid file, (file, message) for each invalid one."""
     for path in paths:
         try:
             load_attributes(path, _model_of(path))
@@ -68,7 +68,7 @@ def _model_of(path: Path) -> type[BaseModel]:
     try:
         component = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError):
-        raise DefinitionInvalid(_at(path, text, _mark(text, ("type",)), f"there is no component {name}")) from None
+        raise DefinitionInvalid(_at(path, text, _mark(text, ("type",)), f"component {name} doesn't exist")) from None
     if not (isinstance(component, type) and issubclass(component, dg.Component)):
         raise DefinitionInvalid(_at(path, text, _mark(text, ("type",)), f"{name} is not a component"))
     return component.get_model_cls() or BaseModel
@@ -80,7 +80,7 @@ def _explain(path: Path, text: str, error: ValidationError, model: type[BaseMode
         loc = ("attributes", *item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
-            message = f"there is no field {item['loc'][-1]!r} here{_nearest(str(item['loc'][-1]), model)}"
+            message = f"unknown field {item['loc'][-1]!r}{_nearest(str(item['loc'][-1]), model)}"
         elif item["type"] == "missing":
             message = f"field {item['loc'][-1]!r} is missing"
         where = ".".join(str(part) for part in item["loc"])
@@ -94,14 +94,14 @@ def _nearest(name: str, model: type[BaseModel]) -> str:
 
 
 def _mark(text: str, loc: Sequence[Any]) -> tuple[int, int]:
-    """(line, column), from 0, of the deepest node on the way to `loc` that the file holds."""
+    """(line, column), from 0, of `loc`, or of its nearest parent that the file has."""
     node = yaml.compose(text, Loader=Loader)
     mark = node.start_mark if node else None
     for part in loc:
         if isinstance(node, yaml.MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == str(part)), None)
             if pair is None:
-                continue  # a union's tag, or a field that is missing: stay at its parent
+                continue  # a union's tag or a missing field: stay at the parent
             mark, node = pair[0].start_mark, pair[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]

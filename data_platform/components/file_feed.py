@@ -13,7 +13,7 @@ from data_platform.runs.sizes import Compute
 
 
 class FileFeedAttributes(FeedDeclaration):
-    """The attributes of a FileFeed's `defs.yaml`. Owners and `compute` are the partner's unless given."""
+    """The attributes of a FileFeed's `defs.yaml`. `owners` and `compute` default to the partner's."""
 
     description: str
     owners: tuple[str, ...] = ()
@@ -26,14 +26,14 @@ class FileFeedAttributes(FeedDeclaration):
 class FileFeed(dg.Component):
     """One feed of an SFTP partner, in a folder below its partner's: `sources/partners/<partner>/<feed>/defs.yaml`.
 
-    The partner's and the folder's names give the assets `lake/<partner>/<feed>` and `raw/<partner>/<feed>`, and the
-    table `RAW_<PARTNER>.<FEED>`. A run matches files, decodes them and validates them against the contract; rows that
-    break it become rejects, and all others are loaded.
+    The folders' names become the assets `lake/<partner>/<feed>` and `raw/<partner>/<feed>`, and the table
+    `RAW_<PARTNER>.<FEED>`. A run decodes the files that match the pattern and checks them against the contract. Rows
+    that break it become rejects; all other rows are loaded.
 
     ```yaml
     type: data_platform.components.FileFeed
     attributes:
-      description: Water meter readings, one file an hour.
+      description: Water meter readings, one file per hour.
       pattern: 'readings_(?P<day>\\d{8})T\\d{2}\\.csv'
       format: {type: csv, delimiter: ","}
       partition: {start: 2026-01-01}
@@ -62,13 +62,13 @@ class FileFeed(dg.Component):
         return cls(FileFeedAttributes.model_validate(attributes))
 
     def rules(self, partner: str, name: str, time_zone: str) -> FeedRules:
-        """The engine's view of this feed."""
+        """The feed's rules for the engine."""
         declared = {field: getattr(self.attributes, field) for field in FeedDeclaration.model_fields}
-        # The attributes have been validated; doing so again would take as long as the first time.
+        # Already validated: validating again would double the time.
         return FeedRules.model_construct(partner=partner, name=name, time_zone=time_zone, **declared)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """A feed has no definitions of its own: its partner builds one step for all its feeds."""
         raise dg.DagsterInvalidDefinitionError(
-            f"{context.path}: a FileFeed must stand in a folder directly below its SftpPartner's folder"
+            f"{context.path}: put a FileFeed into a folder directly below its SftpPartner's folder"
         )

@@ -1,6 +1,6 @@
 """The assets of a partner's feeds: its inbound folder, the lake's extracts, the raw tables, and their checks.
 
-One step per partner, which can be subset. `automation.landing_run` has the body of the step.
+Each partner has one step, of which a run can make a part. `automation.landing_run` has the body of the step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from data_platform.landing.feed import FeedRules
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 
 _METADATA_COLUMNS = [
-    dg.TableColumn(DELIVERY_ID, "VARCHAR", "The delivery that the row came with"),
+    dg.TableColumn(DELIVERY_ID, "VARCHAR", "The delivery that brought the row"),
     dg.TableColumn(RECORD_NUMBER, "NUMBER(19,0)", "The record's number in its file, from 1"),
     dg.TableColumn(EXTRACT_ID, "VARCHAR", "The extract that holds the row"),
     dg.TableColumn(EXTRACTED_AT, "TIMESTAMP_TZ(6)", "When the extract was written"),
@@ -36,7 +36,7 @@ _METADATA_COLUMNS = [
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed as declared: its rules, and its texts in the UI."""
+    """A feed as declared: its rules, and what the UI shows of it."""
 
     rules: FeedRules
     description: str
@@ -62,8 +62,8 @@ class Feed:
 class AsDeclared(dg.Definitions):
     """Definitions whose assets already link to the YAML that declares them.
 
-    Dagster adds to each asset of a component a link to the component's `defs.yaml`, and makes every asset and its step
-    a second time for it: a fifth of the time to load 2,000 feeds. A feed's assets link to the feed's own file.
+    For such a link to the component's `defs.yaml`, Dagster builds every asset and its step a second time. That is a
+    fifth of the time to load 2,000 feeds, and a feed's assets should link to the feed's own file instead.
     """
 
     def with_definition_metadata_update(self, update: Any) -> "AsDeclared":
@@ -101,7 +101,7 @@ def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -
 
 
 def _inbound_spec(feed: Feed) -> dg.AssetSpec:
-    """The partner's folder, outside the platform: lineage begins here."""
+    """The partner's inbound folder, where lineage begins. The platform doesn't make it."""
     return dg.AssetSpec(
         inbound_key(feed.rules),
         description=f"Files that {feed.rules.partner} drops over SFTP: `{feed.rules.pattern}`",
@@ -140,7 +140,7 @@ def _raw_spec(feed: Feed) -> dg.AssetSpec:
             {
                 "dagster/column_schema": _column_schema(rules.contract),
                 "dagster/table_name": table,
-                # As text: Dagster would encode JSON once more to check it, which takes as long as the rest of the spec.
+                # As text: for JSON, Dagster's check encodes it again, which takes as long as the rest of the spec.
                 FEED_METADATA: dg.MetadataValue.text(rules.model_dump_json()),
             },
         ),
@@ -176,5 +176,5 @@ def _partitions(rules: FeedRules) -> dg.PartitionsDefinition[str] | None:
 
 @cache
 def _days(start: str, time_zone: str) -> dg.PartitionsDefinition[str]:
-    """Days of the partner's time zone, including today: files of a day arrive during the day."""
+    """The days in the partner's time zone, including today, because files arrive during their day."""
     return dg.DailyPartitionsDefinition(start_date=start, timezone=time_zone, end_offset=1)

@@ -1,4 +1,4 @@
-"""Loads `defs/`. In `dev` and `prod` an invalid definition is left out, and the others load."""
+"""Loads `defs/`. In `dev` and `prod` it leaves out invalid definitions and loads all others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data_platform.components.sftp_partner import broken_definition
 
 
 class Loaded(NamedTuple):
-    """The definitions of `defs/`. `complete`: none was left out."""
+    """The definitions of `defs/`. `complete`: no definition was left out."""
 
     definitions: dg.Definitions
     complete: bool
@@ -37,7 +37,8 @@ def load_components(package: Path, *, tolerant: bool) -> Loaded:
 
 
 def _parts(package: Path, path: Path, root: Path) -> Iterator[dg.Definitions]:
-    """The definitions of a file or folder, as few at a time as it takes to leave out only the invalid ones."""
+    """The definitions of a file or folder. If they don't load together, loads its parts one by one, to leave out only
+    the invalid ones."""
     try:
         yield dg.ComponentTree.for_project(package).build_defs(path)
     except Exception as error:
@@ -52,8 +53,8 @@ def _parts(package: Path, path: Path, root: Path) -> Iterator[dg.Definitions]:
 
 @contextmanager
 def _collector_resting() -> Iterator[None]:
-    """Turns the garbage collector off while definitions are built. They live as long as the process, so that collecting
-    frees nothing and doubles the time."""
+    """Turns the garbage collector off while definitions are built. They live as long as the process, so collecting
+    frees nothing but doubles the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What `dg scaffold defs` writes: a `defs.yaml` that teaches, ready to be filled in."""
+"""Templates for `dg scaffold defs`: a `defs.yaml` to fill in, with a comment on each field."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dagster as dg
 
 
 class _TemplateScaffolder(dg.Scaffolder[Any]):
-    """Writes one `defs.yaml` from a template in which `{name}` is the folder's name."""
+    """Writes one `defs.yaml` from a template. `{name}` becomes the folder's name."""
 
     template: ClassVar[str]
 
@@ -23,21 +23,21 @@ class SftpPartnerScaffolder(_TemplateScaffolder):
     """`dg scaffold defs data_platform.components.SftpPartner sources/partners/<partner>`."""
 
     template = """\
-# A partner that delivers files over SFTP. The folder's name, {name}, is its SFTP user, its inbound prefix and the
-# schema of its tables (RAW_{name}). Each folder below is one feed:
+# A partner that delivers files over SFTP. The folder's name, {name}, is its SFTP user, its inbound folder and its
+# schema (RAW_{name}). Add each feed in a folder below:
 #   dg scaffold defs data_platform.components.FileFeed sources/partners/{name}/<feed>
 type: data_platform.components.SftpPartner
 
 attributes:
-  description: Who {name} is, and what it sends.
-  # OpenSSH public key lines (`ssh-ed25519 AAAA... name`); list two while keys are rotated. Locally a key pair is made
-  # for every partner besides, in .local/keys/partners/{name}.
+  description: Who {name} is, and which data it sends.
+  # OpenSSH public key lines (`ssh-ed25519 AAAA... name`). To rotate a key, list the old and the new one. On this
+  # machine, `data-platform up` also creates a key pair: .local/keys/partners/{name}.
   public_keys: []
-  # The zone of the days in file names and of expected arrivals.
+  # The IANA time zone of the days in file names and of expected arrivals.
   time_zone: America/New_York
-  # Who answers for the data here: emails or team:<name>.
+  # Who owns the data in this platform: emails or team:<name>.
   owners: ["team:data"]
-  # Whom to ask at the partner's.
+  # Contacts at the partner.
   contacts: []
 """
 
@@ -46,42 +46,42 @@ class FileFeedScaffolder(_TemplateScaffolder):
     """`dg scaffold defs data_platform.components.FileFeed sources/partners/<partner>/<feed>`."""
 
     template = """\
-# A feed: one table, fed by the files whose names match the pattern. Check it with `data-platform check`.
+# A feed: one table, loaded from the files that match the pattern. Check this file with `data-platform check`.
 type: data_platform.components.FileFeed
 
 attributes:
-  description: What one row of {name} is.
+  description: What one row of {name} means.
 
-  # A regular expression that a file's whole name must match. Named groups say what stands in a name.
+  # A regular expression that must match the whole file name. The named group `day` captures the file's day.
   pattern: '{name}_(?P<day>\\d{8})\\.csv'
   # csv (delimiter, quote, encoding), json_lines (encoding), parquet, or excel (sheet, header_row).
   format: {type: csv}
   # none, gzip or zip.
   compression: none
 
-  # A file is read when it has not changed for so long. Or wait for a companion: {manifest: "{stem}.manifest.json"}
-  # (JSON with rows, bytes, sha256, which the file must agree with) or {trigger: "{name}.done"}.
+  # When a file may be read: its size has been stable for so long. Or wait for a second file:
+  # {manifest: "{stem}.manifest.json"} (JSON; its rows, bytes and sha256 must agree with the file) or
+  # {trigger: "{name}.done"}.
   readiness: {settle_seconds: 10}
 
-  # By the day in the file's name; leave it out for a feed that isn't by day.
+  # The day in the file name. Leave this out for a feed without days.
   partition: {group: day, format: '%Y%m%d', start: 2026-01-01}
-  # An alert says which hour or day is missing. Leave it out where files come as they may.
+  # The check `arrivals` warns which hour's or day's file is missing. Leave this out if files have no regular time.
   # expected: {every: day, within_minutes: 360}
 
-  # append: rows are added. merge: a row replaces the one of its key. replace: a delivery replaces its day's rows (or
-  # all, without partition).
+  # append adds rows. merge replaces rows with the same key. replace replaces the day's rows (without partition, all).
   load_mode: append
-  # Rows that break the contract are kept apart as rejects; past the limit nothing of the file is loaded.
+  # Rows that break the contract are kept as rejects. Past this limit the whole file is quarantined.
   reject_limit: {share: 0.05}
 
   contract:
-    # The columns that tell one row from another.
+    # The columns that identify a row.
     key: [id]
-    # A column that is not named below: reject (the file is quarantined), ignore, or evolve (added as text).
+    # For a column that is not listed below: reject (quarantine the file), ignore, or evolve (add it as text).
     drift: reject
     # Types: string, int8 to int64, decimal(p,s), float, boolean, date, timestamp, time, json, binary, geometry(srid).
-    # Hints: formats (strptime), time_zone (of times without offset), decimal_mark, true_words, false_words,
-    # null_words, source_name (the header, where it differs from name).
+    # Hints: formats (strptime), time_zone (of times without an offset), decimal_mark, true_words, false_words,
+    # null_words, source_name (the column's name in the file, if it differs).
     columns:
       - {name: id, type: string, nullable: false, description: What identifies a row}
       - {name: amount, type: "decimal(12,2)", description: An example of an exact number}

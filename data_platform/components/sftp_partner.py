@@ -38,9 +38,9 @@ class SftpPartnerAttributes(BaseModel):
 class SftpPartner(dg.Component):
     """A partner, in `sources/partners/<partner>/defs.yaml`; each folder below it is one of its feeds.
 
-    The folder's name is the partner's SFTP user, its inbound prefix and the source of its assets. `public_keys` are
-    OpenSSH lines: the owner of a private key may deliver. `time_zone` (IANA) is the zone of days in file names and of
-    expected arrivals. `owners` (emails or `team:<name>`) own the feeds' assets. `compute` is the size of a Fargate task
+    The folder's name is the partner's SFTP user, its inbound folder and the source in its assets' keys. `public_keys`:
+    OpenSSH lines, whose owners may deliver. `time_zone` (IANA): the zone of days in file names and of expected
+    arrivals. `owners` (emails or `team:<name>`): the owners of the feeds' assets. `compute`: the size of a Fargate task
     that loads one of its feeds, unless the feed sets its own.
 
     ```yaml
@@ -69,8 +69,8 @@ class SftpPartner(dg.Component):
         return cls(SftpPartnerAttributes.model_validate(attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """One step for all the partner's feeds. A feed whose YAML is wrong fails the load in `local`; elsewhere an
-        asset whose description is the error replaces it, and the other feeds load."""
+        """One step for all the partner's feeds. In `local`, a feed with wrong YAML fails the load. Elsewhere an asset
+        with the error as its description replaces the feed, and the other feeds load."""
         partner = context.path.name
         feeds: list[Feed] = []
         broken: list[dg.AssetSpec] = []
@@ -98,7 +98,7 @@ class SftpPartner(dg.Component):
 
 
 def broken_definition(key: list[str], error: BaseException) -> dg.AssetSpec:
-    """An asset that replaces an invalid definition in the UI; its description is the error, with its causes."""
+    """An asset that shows an invalid definition in the UI. Its description is the error, with its causes."""
     texts = [str(error)]
     while error.__cause__ is not None:
         error = error.__cause__

@@ -40,7 +40,7 @@ def test_a_feed_outside_a_partners_folder_is_a_mistake(defs: Path) -> None:
     partner.unlink()
     result = CliRunner().invoke(main, ["check", str(defs)])
     assert result.exit_code == 3
-    assert "must stand in a folder directly below its SftpPartner's" in result.output
+    assert "put a FileFeed into a folder directly below its SftpPartner's folder" in result.output
 
 
 def test_one_folder_can_be_checked_alone(defs: Path) -> None:

@@ -46,12 +46,17 @@ def test_a_right_file_is_right(tmp_path: Path) -> None:
     ("wrong", "line", "column", "says"),
     [
         (("pattern:", "patern:"), 4, 3, "did you mean 'pattern'"),
-        (("type: string", "type: strin"), 7, 26, "'strin' is not a column type; there are: string, int8"),
+        (("type: string", "type: strin"), 7, 26, "'strin' is not a column type; expected one of: string, int8"),
         (("name: litres", "name: Litres"), 8, 10, "should match pattern"),
         (("name: litres", "name: meter_id"), 5, 3, "column named twice: meter_id"),
         (("'r_(", "'r_(("), 4, 3, "not a regular expression"),
         (("  description: Readings.\n", ""), 2, 1, "'description' is missing"),
-        (("components.FileFeed", "components.FileFed"), 1, 1, "there is no component"),
+        (
+            ("components.FileFeed", "components.FileFed"),
+            1,
+            1,
+            "component data_platform.components.FileFed doesn't exist",
+        ),
         (("data_platform.components.FileFeed", "pathlib.Path"), 1, 1, "is not a component"),
     ],
 )
