@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
@@ -79,9 +79,8 @@ def _keep_connections(part: Any) -> None:
 
 def _open_pool(part: Any, statement_milliseconds: int) -> Engine:
     part.optimize_for_webserver(statement_milliseconds, pool_recycle=_RECYCLE_SECONDS, max_overflow=_AT_ONCE)
-    connect: Callable[[], Any] = getattr(part, "index_connection", None) or part.connect
-    with connect() as connection:
-        engine: Engine = connection.engine
+    # Dagster's storages have no public name for their engine, and connections, which do, would have to be opened first.
+    engine = next(each for each in vars(part).values() if isinstance(each, Engine))
     event.listen(engine, "checkout", _require_alive)
     _remember_columns(engine.dialect)
     return engine
