@@ -61,7 +61,7 @@ attributes:
 
   # When a file may be read: its size has been stable for so long. Or wait for a second file:
   # {manifest: "{stem}.manifest.json"} (JSON; its rows, bytes and sha256 must agree with the file) or
-  # {trigger: "{name}.done"}.
+  # {trigger: "{stem}.done"}.
   readiness: {settle_seconds: 10}
 
   # The day in the file name. Leave this out for a feed without days.

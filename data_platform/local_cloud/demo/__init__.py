@@ -1,5 +1,4 @@
-"""The demo city's outside world: what its partners drop, with planted defects, and the answer key.
+"""The demo city's partners: their files, with planted defects, and the answer key.
 
-Everything is made from a fixed seed. Nothing here is imported by the platform, only by the demo's
-runner and by tests.
+Everything is generated from a fixed seed. Only `data-platform run` and tests import this package.
 """

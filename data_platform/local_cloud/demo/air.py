@@ -1,4 +1,4 @@
-"""Clear Air's files: a day's measurements as Parquet, the stations as a workbook, and what is wrong."""
+"""Clear Air's files, with their defects: each day's measurements as Parquet, the stations as a workbook."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Measurements:
-    """A day's measurements that break no rule: (station, pm25 in hundredths or None) each."""
+    """A day's valid measurements, each (station, pm25 in hundredths or None)."""
 
     day: date
     values: tuple[tuple[str, int | None], ...]
 
 
 def make_measurements(folder: Path, seed: int) -> Shelf[Measurements]:
-    """Writes every file of air_quality, of both waves."""
+    """Writes all files of air_quality, for both waves."""
     shelf: Shelf[Measurements] = Shelf(folder, PARTNER, "air_quality")
     march_7, march_8, march_9, october_31, november_1, november_2 = DAYS
     tables = {day: _table(day, seed) for day in DAYS}
@@ -56,15 +56,15 @@ def make_measurements(folder: Path, seed: int) -> Shelf[Measurements]:
     _put(shelf, 1, october_31, tables[october_31], defect="superseded by the second wave's file")
     firmware = pa.array(["2.4.1"] * tables[november_1].num_rows)
     more = tables[november_1].append_column("firmware", firmware)
-    _put(shelf, 1, november_1, more, defect="nothing wrong: a column of its own, which the feed ignores")
+    _put(shelf, 1, november_1, more, defect="nothing wrong: an unknown column, which the feed ignores")
     renamed = tables[november_2].rename_columns(["station", *tables[november_2].column_names[1:]])
     shelf.put(1, _name(november_2), _parquet(renamed), day=november_2, planted="quarantined",
               defect="a required column was renamed")  # fmt: skip
 
-    _put(shelf, 2, march_9, tables[march_9], defect="nothing wrong: the refused file, whole")
+    _put(shelf, 2, march_9, tables[march_9], defect="nothing wrong: the quarantined file, now whole")
     factor = pa.array([None if value is None else value + 1 for value in tables[october_31]["pm25"].to_pylist()])
     calibrated = tables[october_31].set_column(2, "pm25", factor.cast(pa.decimal128(6, 2)))
-    _put(shelf, 2, october_31, calibrated, defect="calibrated anew: supersedes the first wave's file")
+    _put(shelf, 2, october_31, calibrated, defect="recalibrated: supersedes the first wave's file")
     shelf.again(2, _name(november_1), _name(november_1), defect="the same content again")
     return shelf
 
@@ -144,7 +144,7 @@ def _put(
 
 
 def make_stations(folder: Path) -> Shelf[tuple[dict[str, Any], ...]]:
-    """Writes every workbook of the stations, of both waves."""
+    """Writes all workbooks of the stations, for both waves."""
     shelf: Shelf[tuple[dict[str, Any], ...]] = Shelf(folder, PARTNER, "stations")
     stations = tuple(_station(number, name) for number, name in enumerate(_NAMES, 1))
     spoiled = (*stations[:12], {**stations[12], "latitude": "n/a"})
@@ -154,7 +154,7 @@ def make_stations(folder: Path) -> Shelf[tuple[dict[str, Any], ...]]:
     shelf.put(1, "stations_draft.xlsx", _workbook(stations, owner="City of Port Meridian"),
               planted="quarantined", defect="a column that the contract doesn't have")  # fmt: skip
     shelf.put(2, "stations.xlsx", _workbook(stations), loaded=13, facts=stations,
-              defect="the whole list again, its bad row put right")  # fmt: skip
+              defect="the whole list again, its bad row corrected")  # fmt: skip
     return shelf
 
 
@@ -172,7 +172,7 @@ def _station(number: int, name: str) -> dict[str, Any]:
 def _workbook(stations: Iterable[dict[str, Any]], *, owner: str | None = None) -> bytes:
     sink = io.BytesIO()
     book = xlsxwriter.Workbook(sink, {"in_memory": True})
-    book.set_properties({"created": datetime(2026, 3, 1)})  # the only thing that would differ between two runs
+    book.set_properties({"created": datetime(2026, 3, 1)})  # without this, two runs would give different bytes
     sheet = book.add_worksheet("Stations")
     day = book.add_format({"num_format": "yyyy-mm-dd"})
     sheet.write(0, 0, "Clear Air: monitoring stations")
@@ -189,7 +189,7 @@ def _workbook(stations: Iterable[dict[str, Any]], *, owner: str | None = None) -
 
 
 def daily(days: Iterable[Measurements]) -> list[dict[str, Any]]:
-    """Mean, highest and number of the values of pm25 by station and day."""
+    """Mean, maximum and number of the pm25 values, by station and day."""
     groups: dict[tuple[str, date], list[int]] = {}
     for day in days:
         for station, value in day.values:
@@ -207,7 +207,7 @@ def daily(days: Iterable[Measurements]) -> list[dict[str, Any]]:
 
 
 def mean(hundredths: list[int]) -> str | None:
-    """Their mean with three decimals, a half rounded up."""
+    """The mean with three decimals, rounded half up."""
     if not hundredths:
         return None
     exact = Decimal(sum(hundredths)).scaleb(-2) / len(hundredths)

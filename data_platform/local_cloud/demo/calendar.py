@@ -1,4 +1,4 @@
-"""The demo's days and hours in the city's time zone, both clock changes of 2026 among them."""
+"""The demo's days and hours in the city's time zone. They include both clock changes of 2026."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAYS = (
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One hour that happened. `stamp`: 20261101T01-0500, `prefix`: 2026-11-01T01:, `suffix`: -05:00."""
+    """One hour of a day. `stamp`: 20261101T01-0500, `prefix`: 2026-11-01T01:, `suffix`: -05:00."""
 
     index: int
     start: datetime

@@ -1,6 +1,6 @@
-"""The demo city's day: partners drop its files over SFTP wave by wave, and its answer key gives the expected results.
+"""The demo city's day: drops the partners' files over SFTP, wave by wave, and compares the results with the answer key.
 
-`data-platform run` uses this module where it exists, and knows the demo by nothing else.
+`data-platform run` uses the demo only through this module, and works without it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from data_platform.local_cloud.demo.key import KEY_FILE, AnswerKey, Drop, FeedTo
 from data_platform.local_cloud.layout import Layout, write_atomically
 
 HEADLINE = "MARTS.CITY_DAILY"
-"""The table that a run of the demo shows at its end, and holds against the key."""
+"""The table that a run of the demo shows at its end and compares with the key."""
 _SESSIONS_A_METER = 4 / 3
 
 
 class DemoRefused(Exception):
-    """The demo can't be dropped here, or not at this size; the message says what to do."""
+    """The demo can't be dropped here, or not with this size; the message says what to do."""
 
 
 class Account(Protocol):
@@ -40,7 +40,7 @@ class Account(Protocol):
     def counts(self) -> Mapping[str, int]: ...
 
     def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:
-        """Where the account differs from the expected counts and rows of the table."""
+        """The account's differences from the expected counts and from the table's expected rows."""
 
 
 def scale_of(text: str) -> Scale:
@@ -58,7 +58,7 @@ def scale_of(text: str) -> Scale:
 
 @dataclass
 class Demo:
-    """The demo of one scale on one local cloud."""
+    """The demo at one scale, on one local cloud."""
 
     scale: Scale
     settings: Settings
@@ -74,11 +74,11 @@ class Demo:
 
     @property
     def folder(self) -> Path:
-        """The folder of its files, kept from one run to the next."""
+        """The folder of the generated files, kept from one run to the next."""
         return self._layout.root / "demo" / self._name
 
     def make(self) -> None:
-        """Makes its files, unless an earlier run has."""
+        """Generates the files, unless an earlier run has."""
         if not (self.folder / KEY_FILE).exists():
             generate(self.folder, self.scale)
 
@@ -104,12 +104,12 @@ class Demo:
 
     @property
     def rounds(self) -> int:
-        """How many times partners have dropped all of it, including the drop under way."""
+        """How many times the partners have dropped all files, including the drop under way."""
         path = self._state / f"{self._name}.rounds"
         return int(path.read_text()) if path.exists() else 1
 
     def begin_again(self) -> None:
-        """Records that partners drop all of it once more."""
+        """Records that the partners drop all files once more."""
         write_atomically(self._state / f"{self._name}.rounds", str(self.rounds + 1))
 
     def all_dropped(self) -> bool:
@@ -121,7 +121,7 @@ class Demo:
         return DropLog(self._state / f"{self._name}.dropped")
 
     def drop(self, wave: list[Drop], *, again: bool, on_progress: Callable[[Drop], None]) -> int:
-        """Drops the files of a wave that are due, each as its partner. Returns how many."""
+        """Drops a wave's files that haven't been dropped yet (`again`: all), each as its partner. Returns how many."""
         sftp = self.settings.sftp
         return drop_wave(
             wave,
@@ -145,8 +145,7 @@ class Demo:
         }
 
     def beside(self, accounts: Sequence[Account]) -> dict[str, int]:
-        """How many more deliveries each feed got than the demo drops, as after a replay. The key covers only the
-        demo's."""
+        """How many deliveries each feed got besides the demo's, for example by a replay. The key doesn't cover them."""
         more = {
             account.feed: account.counts["landed"] - self._expected(account.feed)["landed"]
             for account in accounts
@@ -155,7 +154,7 @@ class Demo:
         return {feed: number for feed, number in more.items() if number > 0}
 
     def differences(self, accounts: Sequence[Account], left: Scan) -> dict[str, list[str]]:
-        """Where the feeds' accounts and the files left in inbound differ from the key: {feed or place: differences}."""
+        """The differences from the key of the feeds' accounts and of the files left in inbound, by feed or place."""
         by_feed = {account.feed: account for account in accounts}
         beside = self.beside(accounts)
         found: dict[str, list[str]] = {}
@@ -174,7 +173,7 @@ class Demo:
         return {place: differences for place, differences in found.items() if differences}
 
     def mart_differences(self, rows: list[dict[str, object]]) -> list[str]:
-        """Where the rows of HEADLINE differ from the key, day by day."""
+        """The differences of HEADLINE's rows from the key, day by day."""
         have = {str(row["local_day"]): row for row in rows}
         found = []
         for wanted in self.key.marts["city_daily"]:
@@ -191,7 +190,7 @@ class Demo:
 
 
 def _generator() -> str:
-    """A hash of the modules that make the files, so that files of an older version aren't used."""
+    """A hash of the modules that generate the files, so that files of an older version aren't used."""
     digest = hashlib.sha256()
     for path in sorted(Path(generate_module.__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())

@@ -1,7 +1,7 @@
-"""Drops files as a partner does: a real SFTP client, signing in with the partner's key.
+"""Drops files as a partner does, with a real SFTP client and the partner's key.
 
-A file is sent as `<name>.part` and renamed when all of it is there, so nobody reads half of one; dropping it
-again is safe. What has been dropped is noted in a log, so that a second run of the demo drops nothing twice.
+It sends a file as `<name>.part` and then renames it, so nobody reads half a file. A log records the dropped files, so
+that a second run of the demo drops nothing twice.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from data_platform.local_cloud.demo.key import Drop
 PART = ".part"
 _CONNECT_SECONDS = 30
 Files = Sequence[Path]
-"""A delivery's files in the order they are sent: the data, then the manifest that says the data is whole."""
+"""A delivery's files in the order in which they are sent: the data, then its manifest."""
 
 
 class UnknownHost(Exception):
-    """The SFTP server's key is not known, so that it could be anybody's."""
+    """The SFTP server's host key is unknown, so the server could be anyone's."""
 
 
 class DropLog:
-    """Which files have been dropped, one JSON line each, by path and content."""
+    """The files that have been dropped, one JSON line each, with path and content hash."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def undropped(self, drops: Iterable[Drop]) -> list[Drop]:
-        """Those that have not been dropped with the content they have now."""
+        """The drops whose current content has not been dropped yet."""
         noted = set(self._path.read_text(encoding="utf-8").splitlines()) if self._path.exists() else set()
         return [drop for drop in drops if self._line(drop) not in noted]
 
     def note(self, drop: Drop) -> None:
-        """Notes that one has been dropped."""
+        """Records a drop."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as log:
-            # A line of its own, also after one that was cut short when its process was killed.
+            # Begin a new line: a killed process may have left half of one.
             log.write(f"\n{self._line(drop)}\n")
 
     @staticmethod
@@ -61,10 +61,10 @@ def drop_wave(
     again: bool = False,
     on_progress: Callable[[Drop], None] = lambda drop: None,
 ) -> int:
-    """Drops what has not been dropped yet of a wave (`again`: all of it), each file as its partner.
+    """Drops a wave's files that have not been dropped yet (`again`: all of them), each as its partner.
 
-    `partner_keys` holds each partner's private key under its name; `host_key`: see `drop`. Returns how many
-    were dropped.
+    `partner_keys`: a folder with each partner's private key, in a file of the partner's name. `host_key`: see `drop`.
+    Returns how many it dropped.
     """
     due = list(wave) if again else log.undropped(wave)
     for partner in dict.fromkeys(drop.partner for drop in due):
@@ -91,12 +91,12 @@ def drop(
     concurrency: int = 4,
     on_progress: Callable[[Path], None] = lambda file: None,
 ) -> None:
-    """Sends deliveries, some at a time, in one SFTP session of the partner. `on_progress` gets the first file
-    of each that has arrived with all its files.
+    """Sends deliveries in one SFTP session of the partner, up to `concurrency` at a time. `on_progress` gets the first
+    file of each delivery that has arrived completely.
 
-    `host_key` is a file with the server's public key. A server on this machine that is met for the first time
-    is taken at its word, and its key kept there; of any other, the key must be there. Raises UnknownHost,
-    asyncssh.Error (sign-in refused, another host key than the known one, an SFTP failure) and OSError.
+    `host_key` is a file with the server's public key. If the file doesn't exist, the key of a server on this machine is
+    trusted and saved there; any other server raises UnknownHost. Also raises asyncssh.Error (sign-in refused, a
+    different host key, an SFTP failure) and OSError.
     """
     if deliveries:
         asyncio.run(_drop(deliveries, partner, host, port, private_key, host_key, folder, concurrency, on_progress))
@@ -146,7 +146,7 @@ async def _put(sftp: asyncssh.SFTPClient, file: Path, target: PurePosixPath) -> 
     try:
         await sftp.posix_rename(part, str(target))
     except asyncssh.SFTPOpUnsupported:
-        # The protocol's own rename refuses a name that is taken.
+        # SFTP's own rename fails if the name exists.
         if await sftp.exists(str(target)):
             await sftp.remove(str(target))
         await sftp.rename(part, str(target))
@@ -157,8 +157,8 @@ async def _known_key(host: str, port: int, host_key: Path) -> asyncssh.SSHKey:
         return asyncssh.read_public_key(str(host_key))
     if not _is_loopback(host):
         raise UnknownHost(
-            f"{host}:{port} is not this machine, and {host_key} with its public key is not there: get the"
-            " key from whoever runs the server (AWS Transfer shows its host keys) and put it there"
+            f"{host}:{port} is not this machine, and {host_key} with its public key doesn't exist: get the"
+            " key from the server's operator (AWS Transfer shows its host keys) and save it there"
         )
     key = await asyncio.wait_for(asyncssh.get_server_host_key(host, port), _CONNECT_SECONDS)
     if key is None:

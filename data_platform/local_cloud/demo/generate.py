@@ -1,6 +1,6 @@
-"""Makes every partner's files and the answer key from a fixed seed: `generate(folder, SMALL)`.
+"""Generates all partners' files and the answer key from a fixed seed: `generate(folder, SMALL)`.
 
-What each file is, and what is wrong with it, is in the modules of the feeds.
+The modules of the feeds (`water`, `parking`, `air`) make the files and their defects.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much there is of it: meters that report each hour, parking sessions a day. Files and defects are
-    the same at every scale; with fewer than 150 the planted bad rows would be past the feeds' limits."""
+    """The demo's size: meters that report each hour, and parking sessions per day. Every scale has the same files and
+    defects. With fewer than 150 of either, the planted bad rows would exceed the feeds' reject limits."""
 
     meters: int
     sessions_a_day: int
@@ -39,8 +39,8 @@ SCALES = {"small": SMALL, "large": LARGE}
 
 
 def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
-    """Writes `wave-<n>/<partner>/<file>` and `answer_key.json` in `folder`, in place of what an earlier call
-    wrote there. The same scale and seed give the same bytes."""
+    """Writes `wave-<n>/<partner>/<file>` and `answer_key.json` into `folder`, and removes an earlier call's files. The
+    same scale and seed give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     for wave in folder.glob("wave-*"):
         shutil.rmtree(wave)

@@ -1,6 +1,6 @@
-"""The answer key: what must become of every file that the demo drops, and the tables and marts at the end.
+"""The answer key: the expected outcome of every file that the demo drops, and the expected tables and marts.
 
-It knows the files by what was planted in them, never by reading them. Other modules make them.
+It follows from the defects that were planted, never from reading the files. Other modules make the files.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict
 
 KEY_FILE = "answer_key.json"
 Outcome = Literal["loaded", "duplicate", "superseded", "quarantined"]
-# What a file comes to by itself. Whether a good one is a duplicate, or superseded, depends on the others.
+# A file's expected outcome on its own. Whether a good file is a duplicate or superseded depends on other files.
 Planted = Literal["good", "quarantined", "unmatched", "pending"]
 RejectReason = Literal[
     "encoding", "fields", "missing", "type", "range", "digits", "nonexistent_time", "boolean", "json"
 ]
-# A delivery with fewer rows than that share of the median of its feed's deliveries is flagged.
+# The check `deliveries` warns about files with fewer rows than this share of their feed's median.
 MIN_VOLUME = 0.7
 
 
@@ -30,8 +30,8 @@ class _Plain(BaseModel):
 
 
 class PlantedReject(_Plain):
-    """A row that must be rejected. `record` counts data records from 1, or is the row of the sheet in a workbook;
-    `column` is None for a whole row."""
+    """A row that must become a reject. `record`: the data record, from 1, or the sheet's row in a workbook. `column`:
+    None if the whole row is bad."""
 
     record: int
     column: str | None
@@ -41,8 +41,8 @@ class PlantedReject(_Plain):
 class Drop(_Plain):
     """One upload. `path` and `companion` (its manifest) are below the output folder.
 
-    `rows_read` = `rows_loaded` + `len(rejects)` for a good file; a duplicate's rows are counted here although
-    it loads none. A quarantined, unmatched or pending file has none to compare.
+    For a good file, `rows_read` = `rows_loaded` + `len(rejects)`; also for a duplicate, though it loads no rows. For a
+    quarantined, unmatched or pending file, all are 0.
     """
 
     wave: int
@@ -61,12 +61,12 @@ class Drop(_Plain):
 
     @property
     def file_name(self) -> str:
-        """What the partner calls it."""
+        """The name that the partner gives the file."""
         return self.path.rsplit("/", 1)[-1]
 
 
 class FeedTotals(_Plain):
-    """Deliveries of a feed by outcome, and the rows of those that are loaded in the end."""
+    """A feed's deliveries by outcome, and the rows of its finally loaded deliveries."""
 
     landed: int
     loaded: int
@@ -79,13 +79,13 @@ class FeedTotals(_Plain):
 
 
 class AnswerKey(_Plain):
-    """Everything the demo's run must come to.
+    """All expected results of the demo.
 
-    `outcomes`: for each drop, in order, its outcome at the end (None: stays in inbound). `totals`: a feed's
-    counts after one round, `totals_again` after all files have been dropped a second time in the same waves;
-    `tables` (rows) and `marts` are the same after both. `missed`: start of the hour or day whose file never
-    comes. `small`: loaded files of fewer rows than MIN_VOLUME of their feed's median. `instants`: when parking
-    sessions of an ambiguous wall time began and ended.
+    `outcomes`: the final outcome of each drop, in order (None: it stays in inbound). `totals`: a feed's counts after
+    one round; `totals_again`: after all files were dropped a second time, in the same waves. `tables` (rows) and
+    `marts` are the same after both. `missed`: the start of the hour or day whose file is missing. `small`: loaded files
+    with fewer rows than MIN_VOLUME of their feed's median. `instants`: start and end of parking sessions with an
+    ambiguous wall time.
     """
 
     seed: int
@@ -103,14 +103,14 @@ class AnswerKey(_Plain):
 
     @property
     def waves(self) -> list[list[Drop]]:
-        """The drops wave by wave. A wave is dropped when nothing of the one before it is on its way any more;
-        within one, the order makes no difference."""
+        """The drops wave by wave. A wave is dropped after all files of the one before are settled. Within a wave, the
+        order makes no difference."""
         last = max(drop.wave for drop in self.drops)
         return [[drop for drop in self.drops if drop.wave == wave] for wave in range(1, last + 1)]
 
     @property
     def stays(self) -> list[Drop]:
-        """What stands in inbound at the end: no feed takes it, or its manifest never came."""
+        """The files that stay in inbound: no feed matches them, or their manifest is missing."""
         return [drop for drop in self.drops if drop.planted in ("unmatched", "pending")]
 
     def write(self, folder: Path) -> None:
@@ -119,14 +119,14 @@ class AnswerKey(_Plain):
 
     @classmethod
     def read(cls, folder: Path) -> AnswerKey:
-        """Reads what `write` wrote."""
+        """Reads `answer_key.json`."""
         return cls.model_validate_json((folder / KEY_FILE).read_text(encoding="utf-8"))
 
 
 def outcomes(drops: Sequence[Drop]) -> list[Outcome | None]:
-    """What becomes of drops that are settled one after the other, by two rules. The content of a loaded
-    delivery of the same feed and partition again: `duplicate`. The name of one with other content: that one
-    is `superseded`. A file that is refused supersedes nothing."""
+    """The outcomes of drops that are settled one after the other. A drop with the content of a loaded one of the same
+    feed and partition is a `duplicate`. A drop with the name of a loaded one, but other content, makes that one
+    `superseded`. A quarantined file supersedes nothing."""
     ends: list[Outcome | None] = []
     for drop in drops:
         if drop.planted != "good":
@@ -165,7 +165,7 @@ def totals(drops: Iterable[Drop], ends: Iterable[Outcome | None]) -> dict[str, F
 
 
 def small_files(drops: Sequence[Drop], ends: Sequence[Outcome | None]) -> tuple[str, ...]:
-    """`<partner>/<file>` of the loaded files that bring far fewer rows than their feed's files usually do."""
+    """`<partner>/<file>` of the loaded files with far fewer rows than usual for their feed."""
     loaded = [drop for drop, end in zip(drops, ends, strict=True) if end == "loaded"]
     medians = {
         feed: statistics.median(drop.rows_read for drop in loaded if drop.feed == feed)

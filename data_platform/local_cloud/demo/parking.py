@@ -1,4 +1,4 @@
-"""Meridian Parking's files: gzipped CSV a day beside its manifest, and what is wrong with some of them."""
+"""Meridian Parking's files, with their defects: a gzipped CSV per day, each with a manifest."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from data_platform.local_cloud.demo.shelf import Shelf
 PARTNER, FEED = "meridian_parking", "parking_sessions"
 MISSED = date(2026, 3, 8)
 _HEADER = ("session_id", "zone", "started_at", "ended_at", "fee", "electric", "attributes")
-# In the hour that occurs twice: a start is the earlier instant of its wall time, an end the later.
+# In the hour that occurs twice, started_at means the earlier instant of its wall time, ended_at the later one.
 AMBIGUOUS = {"P1101000001": ("2026-11-01T05:30:00Z", "2026-11-01T06:45:00Z")}
 
 
 @dataclass(frozen=True)
 class Session:
-    """One session as it stands in a file: texts, but for its day and its fee in cents."""
+    """One session, with its values as in the file, except its day and its fee in cents."""
 
     session_id: str
     day: date
@@ -41,7 +41,7 @@ class Session:
     attributes: str
 
     def fields(self) -> list[str]:
-        """As the operator's software exports it."""
+        """The session's fields as in the file."""
         fee = "" if self.fee is None else str(Decimal(self.fee).scaleb(-2)).replace(".", ",")
         return [
             *(self.session_id, self.zone, self.started_at, self.ended_at),
@@ -67,7 +67,7 @@ _SKIPPED_HOUR: tuple[tuple[int, str, str, RejectReason], ...] = (
 
 
 def make(folder: Path, sessions_a_day: int, seed: int) -> Shelf[Sessions]:
-    """Writes every file of the feed, of both waves."""
+    """Writes all files of the feed, for both waves."""
     shelf: Shelf[Sessions] = Shelf(folder, PARTNER, FEED)
     days = {day: _sessions(day, sessions_a_day, seed) for day in DAYS}
     late = {day: _sessions(day, 25, seed, first=sessions_a_day + 1) for day in DAYS}
@@ -89,15 +89,15 @@ def make(folder: Path, sessions_a_day: int, seed: int) -> Shelf[Sessions]:
     _refused(shelf, november_1, _file(late[november_1][:-1]), {"rows": 25}, "its manifest states a row more")
     name = _name(november_2, "_late")
     waits = _file(late[november_2])
-    shelf.put(1, name, waits, day=november_2, planted="pending", defect="its manifest never comes")
-    shelf.put(1, "sessions_20260310.csv", b"", planted="unmatched", defect="not gzipped, as its name says")
+    shelf.put(1, name, waits, day=november_2, planted="pending", defect="its manifest is missing")
+    shelf.put(1, "sessions_20260310.csv", b"", planted="unmatched", defect="not gzipped, and no feed matches its name")
 
     revised = _revised(days[march_9][:-3]) + late[march_9][:2]
-    changes = "other fees, three sessions less, two more, and times in the hour that was skipped"
+    changes = "other fees, three sessions removed, two added, and times in the skipped hour"
     _put(shelf, 2, march_9, revised, bad=_SKIPPED_HOUR, defect=f"{changes}: supersedes the first")
     corrected = _revised(days[march_7][110:130]) + late[march_7][:5]
-    _put(shelf, 2, march_7, corrected, "_corrections", defect="20 sessions known already, 5 new ones")
-    _put(shelf, 2, november_1, late[november_1], "_late", defect="nothing wrong: the refused file, whole")
+    _put(shelf, 2, march_7, corrected, "_corrections", defect="nothing wrong: 20 known sessions, 5 new ones")
+    _put(shelf, 2, november_1, late[november_1], "_late", defect="nothing wrong: the quarantined file, now whole")
     shelf.again(2, _name(november_1), _name(november_1), defect="the same content again")
     return shelf
 
@@ -187,7 +187,7 @@ def _refused(shelf: Shelf[Sessions], day: date, content: bytes, claims: dict[str
 
 
 def merged(loaded: Iterable[Sessions]) -> dict[str, Session]:
-    """The table's rows: the latest of each session."""
+    """The table's rows: the latest version of each session."""
     return {session.session_id: session for sessions in loaded for session in sessions}
 
 
@@ -208,7 +208,7 @@ def daily(sessions: Iterable[Session]) -> list[dict[str, Any]]:
 
 
 def totals(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """A day's rows of `daily` in one: sessions and revenue, None for a day without any."""
+    """The sum of a day's rows of `daily`: sessions and revenue; None if there are no rows."""
     days = list(rows)
     return {
         "parking_sessions": sum(row["sessions"] for row in days) if days else None,

@@ -1,7 +1,7 @@
-"""The city's water meters and what they read, hour by hour; no file is named or damaged here.
+"""The city's water meters and their hourly readings. `water` names the files and plants the defects.
 
-Rows are made as Arrow columns and joined to lines by Arrow, so millions take seconds. Amounts are whole
-millilitres, so that sums are exact.
+Arrow makes the rows and joins them to lines, so millions take seconds. Amounts are whole millilitres, so sums are
+exact.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HEADER = ("meter_id", "read_at", "litres", "battery_mv", "status", "comment")
 NEW_HEADER = ("meter_id", "read_at", "litres", "battery_mv", "status", "signal_dbm", "comment")
 NEW_HEADER_FROM = "20261101T00-0400"
 _STATUS = np.array(["ok", "estimated", "low_battery", "leak"])
-# As they stand in the file: nothing is null, two quotes are the empty string.
+# As spelled in the file: an empty field is null, two quotes are the empty string.
 _COMMENTS = np.array(
     [
         "",
@@ -41,32 +41,32 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Readings:
-    """The readings of one file that break no rule: meters by their number less 1, and millilitres."""
+    """The valid readings of one file: each meter's number minus 1, and millilitres."""
 
     day: date
     meters: Integers
     millilitres: Integers
 
     def without(self, records: Iterable[int]) -> Readings:
-        """These less those records, which count from 1."""
+        """These readings without some records, which count from 1."""
         at = [record - 1 for record in records]
         return Readings(self.day, np.delete(self.meters, at), np.delete(self.millilitres, at))
 
 
 @dataclass(frozen=True)
 class HourFile:
-    """One hour's file before it is written: its records as text (Arrow strings), and its readings."""
+    """One hour's file: its records as text (Arrow strings), and its readings."""
 
     header: tuple[str, ...]
     lines: Any
     readings: Readings
 
     def records(self) -> list[str]:
-        """Its records' text, without line ends."""
+        """The records' text, without line ends."""
         return cast(list[str], self.lines.to_pylist())
 
     def fields(self, record: str) -> list[str]:
-        """A record's fields as they are spelled. Only the comment, which stands last, may hold commas."""
+        """A record's fields as spelled in the file. Only the last one, the comment, may contain commas."""
         return record.split(",", len(self.header) - 1)
 
     def text(self) -> bytes:
@@ -78,22 +78,22 @@ class HourFile:
 
 
 def joined(header: tuple[str, ...], records: Iterable[str]) -> bytes:
-    """A file of these records."""
+    """The content of a file with these records."""
     return "\n".join([",".join(header), *records, ""]).encode()
 
 
 class Meters:
-    """The meters of the city, M-0000001 and on."""
+    """The city's meters, from M-0000001 up."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed = count, seed
         self._ids = pa.array([f"M-{number:07d}" for number in range(1, count + 1)])
-        # Never on the hour itself, where it would be a matter of definition which hour a reading is of.
+        # Never on the hour itself: a reading there could belong to either hour.
         seconds = np.random.default_rng([seed, 1]).integers(1, 3600, count)
         self._minutes = pa.array([f"{second // 60:02d}:{second % 60:02d}" for second in seconds.tolist()])
 
     def file(self, hour: Hour, *, share: float = 1.0, revised: bool = False) -> HourFile:
-        """An hour's file, of that share of the meters; `revised`: a tenth of the amounts are other ones."""
+        """An hour's file. `share`: how many of the meters it has; `revised`: a tenth of the amounts differ."""
         random = np.random.default_rng([self.seed, 2, hour.index])
         size = self.count
         amounts = (random.gamma(1.6, 4.2, size) * _BY_HOUR[int(hour.stamp[9:11])] * 1000).astype(np.int64)
@@ -125,14 +125,14 @@ class Meters:
 
 
 def _litres(millilitres: Integers) -> Any:
-    # A decimal128 is 16 bytes, little endian: the amount itself, and zeros above it.
+    # A decimal128 has 16 bytes, little endian: the amount, then zeros.
     words = np.zeros((len(millilitres), 2), dtype=np.int64)
     words[:, 0] = millilitres
     return pa.Array.from_buffers(pa.decimal128(12, 3), len(millilitres), [None, pa.py_buffer(words.tobytes())])
 
 
 def daily(kept: Iterable[Readings], meters: int) -> dict[date, dict[str, Any]]:
-    """Each day's readings: total and number, over all meters and for the first five that have any."""
+    """Each day's total and number of readings, for all meters and for each of the first five that have any."""
     amounts = {day: np.zeros(meters, np.int64) for day in DAYS}
     numbers = {day: np.zeros(meters, np.int64) for day in DAYS}
     for readings in kept:

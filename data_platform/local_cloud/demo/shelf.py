@@ -1,4 +1,4 @@
-"""Puts a partner's generated files in a folder and notes for each what was planted in it."""
+"""Writes a partner's generated files to a folder and records the defects planted in each."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Facts = TypeVar("Facts")
 
 @dataclass
 class Shelf(Generic[Facts]):
-    """The files of one feed, below `<folder>/wave-<n>/<partner>/`. `made` pairs each with the rows of it that
-    may be loaded, in a form of the feed's own from which it computes its marts."""
+    """The files of one feed, below `<folder>/wave-<n>/<partner>/`. `made` pairs each file with its valid rows, in the
+    form from which the feed's module computes the marts."""
 
     folder: Path
     partner: str
@@ -39,7 +39,7 @@ class Shelf(Generic[Facts]):
         manifest: dict[str, Any] | None = None,
         defect: str = "",
     ) -> None:
-        """Writes a file and, where one is given, its manifest."""
+        """Writes a file and, if given, its manifest."""
         path = f"wave-{wave}/{self.partner}/{name}"
         companion = f"{path}.manifest.json" if manifest is not None else None
         target = self.folder / path

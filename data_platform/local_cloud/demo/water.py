@@ -1,4 +1,4 @@
-"""Harbor Water's files: a CSV an hour, and what is wrong with some of them."""
+"""Harbor Water's files, with their defects: a CSV per hour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MISSED = "20260309T05-0400"
 REVISED = "20260307T13-0500"
 _REPEATED = (("20260307T14-0500", ""), ("20260307T15-0500", "_resend"))
 
-# By file: (record, number of the field that is changed, what it then says, the column of the reject, why)
+# By file: (record, index of the changed field, its new text, the reject's column, the reject's reason)
 _BAD_VALUES: dict[str, tuple[tuple[int, int, str, str, RejectReason], ...]] = {
     "20260307T07-0500": (
         (3, 3, "99999999999", "battery_mv", "range"),
@@ -31,7 +31,7 @@ _BAD_VALUES: dict[str, tuple[tuple[int, int, str, str, RejectReason], ...]] = {
 
 
 def make(folder: Path, meters: int, seed: int) -> Shelf[Readings]:
-    """Writes every file of the feed, of both waves."""
+    """Writes all files of the feed, for both waves."""
     shelf: Shelf[Readings] = Shelf(folder, PARTNER, FEED)
     city = Meters(meters, seed)
     for hour in hours():
@@ -44,9 +44,9 @@ def make(folder: Path, meters: int, seed: int) -> Shelf[Readings]:
         name = f"readings_{stamp}{suffix}.csv"
         shelf.again(2, f"readings_{stamp}.csv", name, defect="the same content again")
     no_day = "readings_20260230T01-0500.csv"
-    shelf.put(1, no_day, b"meter_id\n", planted="unmatched", defect="of a day that never was")
+    shelf.put(1, no_day, b"meter_id\n", planted="unmatched", defect="of a day that doesn't exist")
     note = b"Meters 12 to 19 are new.\n"
-    shelf.put(1, "notes_for_the_city.txt", note, planted="unmatched", defect="no feed's file")
+    shelf.put(1, "notes_for_the_city.txt", note, planted="unmatched", defect="no feed matches its name")
     return shelf
 
 
@@ -60,7 +60,7 @@ def _put(
     wave: int = 1,
     defect: str = "",
 ) -> None:
-    """A file of which everything is loaded but `rejects`."""
+    """A file whose rows are all loaded, except `rejects`."""
     kept = file.readings.without(reject.record for reject in rejects)
     name = f"readings_{hour.stamp}.csv"
     rows = len(kept.meters)

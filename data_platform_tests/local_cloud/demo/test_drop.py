@@ -144,7 +144,7 @@ def test_a_server_met_before_must_show_the_same_key(tmp_path: Path, server: Serv
 
 
 def test_a_server_elsewhere_is_not_trusted_at_first_sight(tmp_path: Path) -> None:
-    with pytest.raises(UnknownHost, match="put it there"):
+    with pytest.raises(UnknownHost, match="save it there"):
         drop(files(tmp_path / "out", a="1"), PARTNER, "192.0.2.1", 22, tmp_path / "key", host_key=tmp_path / "host.pub")
 
 
