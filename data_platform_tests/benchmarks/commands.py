@@ -1,8 +1,8 @@
 """The cost of `data-platform`'s commands, on a local cloud of their own: CPU seconds of the command with all its
 processes, and of the local cloud meanwhile. The commands share one demo day: `first_run` makes it.
 
-Peers are the floors of the same work: dbt alone for a first run, importing Dagster for what reads its records or
-components, and the bare Snowflake connector for a SELECT.
+Each peer is the least that the same work can cost: dbt alone for a first run, importing Dagster for commands that read
+its records or components, and the bare Snowflake connector for a SELECT.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Day:
-    """A local cloud on which the demo's day was loaded, and what that cost."""
+    """A local cloud with the demo's day loaded, and what loading it cost."""
 
     state: Path
     environment: Mapping[str, str]
@@ -108,7 +108,7 @@ def _cpu_of_cloud(state: Path) -> float:
 
 
 def first_run(options: dict[str, Any]) -> dict[str, Any]:
-    """`data-platform run` where nothing has landed yet. The peer is `dbt build` on the tables that it loads."""
+    """The first `data-platform run`. The peer is `dbt build` on the tables that it loads."""
     made = day()
     dbt = made.cost(CLI, "dbt", "build", times=1)
     return _result(

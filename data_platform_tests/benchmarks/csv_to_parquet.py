@@ -1,9 +1,9 @@
-"""A partner's CSV to committed Parquet and every reject, beside pyarrow, which handles none, and dlt.
+"""A partner's CSV to committed Parquet, with every reject, against pyarrow and dlt.
 
-Ours is the whole way: hash, parse, convert, reject, zstd Parquet, manifest, by `Lake`. pyarrow's streaming reader is
-given the types, and the same file without its bad rows, at which it would stop; it writes zstd Parquet with pyarrow's
-own defaults. dlt takes its fastest way: DuckDB parses, typed by us, and hands over Arrow. It drops bad rows, or lets
-them in, without a word. dlt is in the extra `bench`; without it that peer is left out.
+Ours does everything: hash, parse, convert, reject, write zstd Parquet and the manifest with `Lake`. pyarrow's streaming
+reader knows the types, and reads the same file without its bad rows, because it would stop there; it writes zstd
+Parquet with pyarrow's defaults. dlt uses its fastest way: DuckDB parses with our types and hands over Arrow. It
+silently drops or accepts bad rows. dlt is in the extra `bench`; without it, that peer is left out.
 
     python -m data_platform_tests.benchmarks --only csv_to_parquet
 """

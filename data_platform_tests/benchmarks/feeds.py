@@ -25,7 +25,7 @@ _FEED = """\
 type: data_platform.components.FileFeed
 
 attributes:
-  description: One row a measurement of kind {feed}.
+  description: One row per measurement of kind {feed}.
   pattern: 'feed_{feed:03}_(?P<day>\\d{{8}})T\\d{{4}}\\.csv'
   format: {{type: csv}}
   readiness: {{settle_seconds: 10}}

@@ -1,8 +1,8 @@
 """One tick of the landing sensor over 100,000 pending files, against boto3 listing the same bucket.
 
-The tick is the whole of it: list, leave alone what runs have under way (read from Dagster's storage), hold every name
-against 2,000 feeds, wait for files to settle, pack what is ready into runs. boto3 only lists. The bucket is a process
-of its own that answers ListObjectsV2 as S3 does; only the client's CPU counts.
+Ours is a whole tick: list, skip files that runs already have (read from Dagster's storage), match every name with 2,000
+feeds, check which files have settled, pack the ready ones into runs. boto3 only lists. The bucket is a separate process
+that answers ListObjectsV2 as S3 does; only the client's CPU counts.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ OBJECTS, PARTNERS, FEEDS = 100_000, 20, 100
 UNDER_WAY, READY = 0.4, 0.02
 SECONDS, CURSOR_BYTES = 1.0, 10_000
 SETTLED = datetime(2026, 3, 8, 6, tzinfo=UTC)
-"""When files that are ready, or under way, were last written; the others have just been."""
+"""When ready files, and files that runs have, were last written. All others have only just been written."""
 NOW = SETTLED + timedelta(hours=1)
 
 
 def objects(count: int) -> Iterator[tuple[str, datetime]]:
-    """(key, last modified) in key order: by partner and feed, each feed's first files under way, its last ready."""
+    """(key, last modified) in key order, by partner and feed. Runs have each feed's first files; its last are ready."""
     each = count // (PARTNERS * FEEDS)
     for partner in range(PARTNERS):
         for feed in range(FEEDS):
@@ -83,7 +83,7 @@ def serve(options: dict[str, Any]) -> None:
 
 
 def ours(options: dict[str, Any]) -> dict[str, Any]:
-    """The best of some ticks, as of a code server that has been up for a while."""
+    """The best of some ticks, as in a code server that has run for a while."""
     import dagster as dg
 
     from data_platform.automation.landing_history import read_history
@@ -133,7 +133,7 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def boto3_listing(options: dict[str, Any]) -> dict[str, Any]:
-    """What boto3's paginator takes for the listing alone."""
+    """The listing alone, by boto3's paginator."""
     from data_platform.environment import settings
     from data_platform.landing.client import s3_client
 
@@ -160,7 +160,7 @@ def _use(port: int) -> None:
 
 
 def _under_way(count: int) -> Iterator[list[str]]:
-    """The tokens of the files that runs have, 500 a run as the sensor packs them."""
+    """The tokens of the files that runs have, 500 per run, as the sensor packs them."""
     from data_platform.landing.bucket import Pending
 
     each, tokens = count // (PARTNERS * FEEDS), []

@@ -1,7 +1,7 @@
-"""How many tasks an hour of deliveries takes, and how long each file waits: the sensor's packing against a task a file.
+"""How many tasks an hour of deliveries takes, and how long files wait: the sensor's packing against a task per file.
 
-A file comes every five seconds on average. A task takes COLD_START to be there (Fargate: placing it, pulling the image,
-starting Python), which is assumed, and FILE a file. Time is simulated; what is asked for when is the sensor's own code.
+A file arrives every five seconds on average. A task takes COLD_START to start (an assumption for Fargate: placing it,
+pulling the image, starting Python) and then FILE per file. Time is simulated; the sensor's own code requests the runs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ HOUR, MEAN_GAP, COLD_START, FILE = 3600, 5.0, 45, 0.5
 BEGAN = datetime(2026, 3, 9, 12, tzinfo=UTC)
 DAY = "2026-03-09"
 FEWER, LONGER = 4.0, 2.0
-"""Targets: that many times fewer tasks, and a median wait at most that many times as long."""
+"""Targets: this many times fewer tasks, and a median wait at most this many times as long."""
 
 Ask = Callable[[Sequence[Ready], History, datetime], list[list[str]]]
 
 
 def arrivals(seconds: float) -> list[float]:
-    """When files come, in seconds, from a fixed seed."""
+    """When files arrive, in seconds, from a fixed seed."""
     chance, at, found = random.Random(20260309), 0.0, []
     while (at := at + chance.expovariate(1 / MEAN_GAP)) < seconds:
         found.append(at)
@@ -37,23 +37,23 @@ def arrivals(seconds: float) -> list[float]:
 
 
 def packed(ready: Sequence[Ready], history: History, now: datetime) -> list[list[str]]:
-    """As the sensor asks."""
+    """The sensor's own requests."""
     asked = [request.run_config["ops"].values() for request in requests(ready, history, now)]
     return [[delivery["token"] for op in ops for delivery in op["config"]["deliveries"]] for ops in asked]
 
 
 def each_tick(ready: Sequence[Ready], history: History, now: datetime) -> list[list[str]]:
-    """What is ready at a tick goes in one run, whatever is about to start."""
+    """One run for all files that are ready at a tick, even if another run is about to start."""
     return packed(ready, History(under_way=history.under_way), now)
 
 
 def a_task_a_file(ready: Sequence[Ready], history: History, now: datetime) -> list[list[str]]:
-    """No packing."""
+    """One run per file."""
     return [[item.pending.token] for item in ready]
 
 
 def simulated(ask: Ask, seconds: float) -> dict[str, Any]:
-    """Tasks started, and the wait of the files from coming to being settled, in seconds: median and 95th percentile."""
+    """The number of tasks, and how long files wait until they are settled, in seconds: median and 95th percentile."""
     rules = FeedRules.of(
         {
             "partner": "p",

@@ -1,9 +1,9 @@
-"""What orchestration adds to a table's own work within a run: materializations with all their metadata, checks, logs.
+"""The cost of orchestration per table within a run: materializations with all their metadata, checks, logs.
 
-Ours is a partner's landing step as it runs in production, with an intake that finds everything done: no file is
-read, no statement sent. The peers are one `@asset` a table that does nothing: in one process, and with a process a
-step as Dagster's default executor has it. On all sides events go to PostgreSQL, as
-in the local cloud and in production; Dagster's SQLite takes several times as long.
+Ours is a partner's landing step as in production, but its intake finds everything done: it reads no file and sends no
+statement. The peers are one `@asset` per table that does nothing: in one process, and with a process per step, as with
+Dagster's default executor. On all sides events go to PostgreSQL, as in the local cloud and in production; Dagster's
+SQLite takes several times as long.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DAY = "2026-03-08"
 
 
 class _Done:
-    """Stands for Intake: everything was loaded already."""
+    """Stands in for Intake: everything is already loaded."""
 
     def __init__(self, rules: Any, *, database: str, run_id: str, **_: Any) -> None:
         from data_platform.warehouse.table import raw_table
@@ -52,11 +52,11 @@ class _Done:
         return IntakeResult(self.target, manifests=[manifest], loads=[load])
 
     def settle(self, result: Any) -> None:
-        """Nothing is left to do."""
+        """Has nothing to do."""
 
 
 class _Session:
-    """Stands for a Snowflake session: no table has rows."""
+    """Stands in for a Snowflake session: no table has rows."""
 
     def __enter__(self) -> _Session:
         return self
@@ -76,7 +76,7 @@ class _Session:
 
 
 def ours(options: dict[str, Any]) -> dict[str, Any]:
-    """The landing step of one partner, all feeds asked for."""
+    """The landing step of one partner, with all its feeds."""
 
     package = write_project(Path.cwd() / "project", 1, options["tables"])
     sys.path.insert(0, str(package.parent))
@@ -105,7 +105,7 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def single_assets(options: dict[str, Any]) -> dict[str, Any]:
-    """One `@asset` a table, in this process."""
+    """One `@asset` per table, in this process."""
 
     instance = _instance(options)
     job = assets_of(options["tables"])
@@ -115,7 +115,7 @@ def single_assets(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def multiprocess(options: dict[str, Any]) -> dict[str, Any]:
-    """One `@asset` a table, a process each, one after the other: what one of them waits for."""
+    """One `@asset` per table, each in its own process, one after the other."""
     import dagster as dg
 
     instance = _instance(options)
@@ -128,12 +128,12 @@ def multiprocess(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def asset_job() -> Any:
-    """The job that step processes build again."""
+    """The job, which each step's process builds again."""
     return assets_of(int(os.environ["BENCH_TABLES"]))
 
 
 def assets_of(tables: int) -> Any:
-    """A job of so many assets that do nothing."""
+    """A job of this many assets that do nothing."""
     import dagster as dg
 
     def of(number: int) -> dg.AssetsDefinition:
@@ -148,7 +148,7 @@ def assets_of(tables: int) -> Any:
 
 
 def _instance(options: dict[str, Any]) -> Any:
-    """The local cloud's own: Dagster's storage is PostgreSQL."""
+    """The local cloud's instance, whose storage is PostgreSQL."""
     import dagster as dg
 
     os.environ |= options["environment"]
@@ -156,7 +156,7 @@ def _instance(options: dict[str, Any]) -> Any:
 
 
 def _cpu() -> float:
-    """CPU seconds of this process and of the ended ones that it started."""
+    """CPU seconds of this process and of its children that have ended."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 

@@ -1,6 +1,6 @@
-"""From `git push` to the first run on the new code: a code server that follows a branch, and a run that is a task of
-the local ECS. What it takes the place of, an image's build and roll-out, is not measured: there is no Docker engine
-here. On Fargate a task's own start comes on top, some half a minute.
+"""From `git push` to the first run on the new code: a code server follows a branch, and the run is a task of the local
+ECS. The alternative, building and deploying an image, is not measured, because that needs a Docker engine. On Fargate a
+task's own start takes about half a minute more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RUN = """query($run: ID!) {runOrError(runId: $run) {... on Run {status startTime
 
 
 def once(repository: Any, dev: Any, number: int) -> dict[str, float]:
-    """One push: seconds until the UI shows the new code, and until the first run of it has begun."""
+    """One push: the seconds until the UI shows the new code, and until its first run has begun."""
     described = f"As of push {number}."
     _, pushed = repository.push(described)
     _until(lambda: described in json.dumps(dev.graphql(DESCRIPTION)))
@@ -41,13 +41,13 @@ def _until(look: Callable[[], Any], seconds: float = 600) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise TimeoutError("what was waited for did not come")
+            raise TimeoutError("the expected result is missing")
         time.sleep(0.2)
     return found
 
 
 def run(options: dict[str, Any]) -> dict[str, Any]:
-    """Some pushes to the platform's own code, on a local cloud of their own."""
+    """Some pushes of the platform's own code, on their own local cloud."""
     from data_platform_tests.end_to_end.dev_server import DevServer
     from data_platform_tests.end_to_end.platform import Platform
     from data_platform_tests.end_to_end.test_deploys import CodeRepository

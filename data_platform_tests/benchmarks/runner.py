@@ -1,6 +1,6 @@
-"""Measures the sides of a benchmark, each in its own process, and puts the figures in one form.
+"""Measures each side of a benchmark in its own process, and gives all results the same form.
 
-The benchmarks' modules say what is measured; `__main__.py` shows the results.
+The benchmarks' modules define what they measure; `__main__.py` shows the results.
 """
 
 from __future__ import annotations

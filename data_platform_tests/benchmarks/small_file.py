@@ -1,8 +1,9 @@
-"""What a partner's small file costs the client: read, extract, load, receipt, archive. CPU of our process per file.
+"""The cost of a partner's small file: read, extract, load, receipt, archive. Only our own process's CPU per file
+counts.
 
-Ours takes in and settles 200 files of one feed, as one run does, with the local cloud in other processes. The peer is
-boto3 making the bare calls that move a file, in the same way and as many threads: get it, put a receipt, copy the exact
-version, delete it. Imports and connections are made, and one file is taken in, before the clock starts.
+Ours loads and settles 200 files of one feed, as one run does; the local cloud is in other processes. The peer is boto3
+with only the calls that move a file, in as many threads: get it, put a receipt, copy the exact version, delete it.
+Imports, connections and a first file come before the measurement.
 """
 
 from __future__ import annotations

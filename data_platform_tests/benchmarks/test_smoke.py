@@ -1,4 +1,4 @@
-"""Each benchmark runs, at sizes too small for its figures to mean anything."""
+"""Each benchmark runs, with sizes too small for meaningful figures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The whole path: `data-platform run` on a local cloud of its own, from SFTP to marts, the counts checked by itself.
+"""The whole path from SFTP to marts: `data-platform run`, which checks its own counts, on its own local cloud.
 
-There is no peer and no target. What it measures is the platform with its stand-ins, S3, SFTP and Snowflake among
-them, on one machine; the peak is of the process that executes the runs.
+There is no peer and no target. The figures include the stand-ins for S3, SFTP and Snowflake on the same machine. The
+peak is that of the process that executes the runs.
 """
 
 from __future__ import annotations
