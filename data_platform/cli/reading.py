@@ -1,4 +1,5 @@
-"""A Snowflake session for commands that only read rows. A command that executes runs uses `warehouse.connection`."""
+"""A Snowflake session for commands that only read rows, without the imports that only data frames need. Only for a
+command with one thread: while the connector is imported, no thread can import pandas or botocore."""
 
 from __future__ import annotations
 

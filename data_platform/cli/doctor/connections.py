@@ -60,12 +60,12 @@ def landing(settings: Settings) -> Iterator[Finding]:
 
 def snowflake(settings: Settings) -> Iterator[Finding]:
     """Signing in, the session's role, warehouse and database, and the platform's stage."""
-    from data_platform.cli.reading import connect_to_read
+    from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import stage
 
     wanted = settings.snowflake
     try:
-        connection = connect_to_read(settings, "data-platform doctor")
+        connection = connect(settings, query_tag="data-platform doctor")
     except Exception as error:
         fix = f"give user {wanted.user} the public key of SNOWFLAKE_PRIVATE_KEY(_PATH): ALTER USER … SET RSA_PUBLIC_KEY"
         yield Finding("Snowflake", "failed", f"signing in to {wanted.account}: {_first_line(error)}", fix)
