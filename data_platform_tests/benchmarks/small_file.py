@@ -23,15 +23,6 @@ _BODY = b"id,flow\n" + b"".join(b"PM-%07d,%d\n" % (at, at % 500) for at in range
 _COLUMNS = [{"name": "id", "type": "string", "nullable": False}, {"name": "flow", "type": "int32"}]
 
 
-def _bucket(settings: Any) -> Any:
-    from data_platform.lake.store import open_bucket
-    from data_platform.landing.bucket import LandingBucket
-    from data_platform.resources.lake import s3_client
-
-    name = settings.landing_bucket
-    return LandingBucket(open_bucket(settings, name), s3_client(settings), name)
-
-
 def _per_file(work: Callable[[int], Any], files: int) -> dict[str, Any]:
     began = time.process_time()
     work(files)
@@ -42,6 +33,7 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
     from data_platform.environment import Settings
     from data_platform.lake.extracts import Lake
     from data_platform.lake.store import open_bucket
+    from data_platform.landing.client import open_landing_bucket
     from data_platform.landing.feed import FeedRules
     from data_platform.landing.intake import Intake
     from data_platform.landing.versions import Requested
@@ -53,7 +45,7 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
         ensure_platform(connection, settings.snowflake.database, settings.lake_bucket)
     contract: Any = {"columns": _COLUMNS}
     rules = FeedRules.of({"partner": "small", "name": "f", "pattern": r".*\.csv", "contract": contract})
-    bucket = _bucket(settings)
+    bucket = open_landing_bucket(settings, settings.landing_bucket)
     intake = Intake(
         rules,
         bucket=bucket,
@@ -78,7 +70,7 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
 
 def _boto3(options: dict[str, Any]) -> dict[str, Any]:
     from data_platform.environment import Settings
-    from data_platform.resources.lake import s3_client
+    from data_platform.landing.client import s3_client
 
     settings = Settings.from_environment(options["environment"])
     client, bucket = s3_client(settings), settings.landing_bucket

@@ -108,12 +108,13 @@ def test_the_water_mart_is_the_keys(demo: Demo) -> None:
             assert {name: first[meter["meter_id"]][name] for name in meter} == meter
 
 
-def test_a_second_run_loads_nothing_twice(demo: Demo) -> None:
+def test_a_second_run_finds_nothing_new_and_accounts_for_everything_again(demo: Demo) -> None:
     assert demo.second.ended.returncode == 0, demo.second.ended.stdout + demo.second.ended.stderr
     for table, rows in demo.first.tables.items():
         assert demo.second.tables[table] == rows, f"{table} is not as it was"
     assert _feeds(demo.second) == _feeds(demo.first)
-    assert " 0 rows loaded" in demo.second.ended.stdout
+    assert "Nothing new: " in demo.second.ended.stdout
+    assert "Everything is as the answer key says." in demo.second.ended.stdout
 
 
 def test_what_no_feed_takes_stays_and_is_reported_once(demo: Demo, platform: Platform) -> None:
