@@ -117,8 +117,8 @@ class LandingBucket:
     def older_versions(self, delivery: Delivery) -> list[Delivery]:
         """Versions of the same key that were overwritten before they were settled, oldest first.
 
-        Which is older is S3's word, which lists a key's versions from the newest on, not a clock's: an upload in parts
-        bears the time when it began. They count as landed no later than what took their place.
+        The order is that of S3's listing, newest first, and not of the times: a multipart upload has the time at which
+        it began. An older version counts as landed no later than the version that replaced it.
         """
         found: list[Delivery] = []
         reached = False

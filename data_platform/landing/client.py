@@ -1,4 +1,4 @@
-"""Opens the bucket that partners deliver to, with the settings' credentials. What is done in it is in `bucket`."""
+"""Opens the bucket that partners deliver to, with the settings' credentials. `bucket` reads and writes it."""
 
 from __future__ import annotations
 

@@ -100,9 +100,9 @@ class RejectLimit(_Rules):
 
 class Readiness(_Rules):
     """When a file may be read. `settle_seconds`: its size has been stable that long. `manifest` or `trigger`: the
-    file of that name has come; `{name}` stands for the data file's name and `{stem}` for it without extensions.
-    A manifest is JSON with any of `rows`, `bytes`, `sha256`, which the file must then agree with (`rows` counts
-    records, `bytes` and `sha256` are of the file as delivered)."""
+    file of that name has arrived; `{name}` is the data file's name, `{stem}` the same without extensions. A manifest is
+    JSON with any of `rows`, `bytes` and `sha256`, which must match the file: `rows` counts its records, `bytes` and
+    `sha256` are of the file as delivered."""
 
     settle_seconds: float = Field(10.0, ge=0)
     manifest: str | None = None
@@ -139,8 +139,8 @@ class DayPartition(_Rules):
 
 class Expected(_Rules):
     """When a file is expected: every hour or day of the partner's local time, at the latest `within_minutes` after
-    that hour or day has ended. Which hour or day a file is of stands in a named group of the pattern (the
-    partition's unless told); a `format` without an offset (%z) is local time."""
+    that hour or day has ended. A named group of the pattern says which hour or day a file covers (by default the
+    partition's group). A `format` without an offset (%z) is local time."""
 
     every: Literal["hour", "day"]
     within_minutes: int = Field(60, ge=0)

@@ -1,7 +1,7 @@
-"""What is pending in the inbound prefixes, and which of it is ready for which feed.
+"""Lists the pending files of the inbound prefixes and finds out which are ready for which feed.
 
-An inbound prefix holds only what isn't settled, so a scan lists what is pending and never history. A scan stops
-at its limit or deadline and says where the next one resumes.
+An inbound prefix holds only unsettled files, so a scan never lists history. It stops at its limit or deadline and
+returns the key from which the next scan resumes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.feed import FeedRules, Readiness
 
-# Clients upload under such a name and rename when they are done.
+# SFTP clients upload under such a name and rename the file at the end.
 _IN_TRANSFER = re.compile(r".*\.(part|partial|filepart|tmp)$|(.*/)?\.[^/]*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A pending file that its feed says may be read now. `companion` is the key of its manifest or trigger."""
+    """A pending file that may be read now. `companion`: the key of its manifest or trigger."""
 
     pending: Pending
     rules: FeedRules
@@ -32,8 +32,8 @@ class Ready:
 
 
 class Waiting(NamedTuple):
-    """A pending file that may not be read yet, and why. `until`: when its size has been stable for long enough; None
-    where it waits for another file."""
+    """A pending file that may not be read yet, and why. `until`: when its size will have been stable for long enough;
+    None if it waits for another file."""
 
     pending: Pending
     reason: str
@@ -42,7 +42,7 @@ class Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class Scan:
-    """What one scan found. `resume_after`: the key to go on from, or None when the listing came to its end."""
+    """The result of one scan. `resume_after`: the key after which the next scan resumes, or None at the listing's end."""
 
     ready: list[Ready] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -51,14 +51,14 @@ class Scan:
     resume_after: str | None = None
 
 
-# What every name that a pattern matches begins with: its plain characters, up to the first that may mean something
-# else, and without a last one that need not come.
+# The fixed beginning of a pattern, which every name it matches starts with: its plain characters up to the first
+# special one, without a last character that a quantifier makes optional.
 _LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()](?![*+?{]))*")
 
 
 class FeedIndex:
-    """Finds the feed of a file. A partner's file is held against that partner's feeds only, and of these against the
-    patterns that begin as its name does: many feeds cost no more than a few."""
+    """Finds the feed of a file. It tries only the feeds of the file's partner whose pattern begins like the file's name,
+    so the cost doesn't grow with the number of feeds."""
 
     def __init__(self, feeds: Iterable[FeedRules]) -> None:
         # partner -> length of beginning -> beginning -> feeds
@@ -74,7 +74,7 @@ class FeedIndex:
                 self._companions.setdefault(rules.partner, []).append(re.compile(expression))
 
     def match(self, partner: str, file_name: str) -> list[FeedRules]:
-        """The partner's feeds whose pattern the name matches; more than one is a mistake in the feeds."""
+        """The partner's feeds whose pattern matches the name. More than one is a mistake in the feeds' YAML."""
         return [
             rules
             for length, by_beginning in self._by_partner.get(partner, {}).items()
@@ -83,7 +83,7 @@ class FeedIndex:
         ]
 
     def is_companion(self, partner: str, file_name: str) -> bool:
-        """Whether the name is that of a manifest or trigger of one of the partner's feeds."""
+        """Whether a file of this name is a manifest or trigger of one of the partner's feeds."""
         return any(expression.fullmatch(file_name) for expression in self._companions.get(partner, ()))
 
 
@@ -102,9 +102,9 @@ def scan(
     seconds: float = 20.0,
     skip: Callable[[Pending], bool] = lambda pending: False,
 ) -> Scan:
-    """Lists what is pending from after a key on, until `limit` files are ready or `seconds` have passed.
+    """Lists the pending files after a key, until `limit` files are ready or `seconds` have passed.
 
-    `skip` leaves out files that are being taken care of (a run is under way, or is backing off).
+    `skip` says which files to leave out, because a run has them or their next attempt is not due.
     """
     found = Scan()
     sorting = _Sorting(found, bucket, feeds, now, skip)
@@ -126,7 +126,7 @@ class _Settling(NamedTuple):
 
 
 class _Sorting:
-    """Sorts pending files into a Scan. There may be a hundred thousand: whatever is the same for many is worked out
+    """Sorts pending files into a Scan. There may be a hundred thousand, so results that many files share are computed
     once, and the cheapest test comes first."""
 
     def __init__(
@@ -168,7 +168,7 @@ class _Sorting:
             self._found.unmatched.append((pending, str(error)))
             return
         if partition is not None and partition > (today := self._today_in(rules.time_zone)):
-            # There is no such partition yet, and Dagster would refuse a run of it.
+            # Dagster refuses a run of a partition that doesn't exist yet.
             reason = f"it is of {partition}, which has not begun: in {rules.time_zone} it is {today}"
             self._found.unmatched.append((pending, reason))
             return
@@ -191,7 +191,7 @@ class _Sorting:
             self._found.unmatched.append((pending, f"no feed of {partner} has a pattern that matches it"))
 
     def _settling(self, readiness: Readiness) -> _Settling | None:
-        """Until when a feed's files wait for their size to be stable; None where they wait for another file."""
+        """How a feed's files wait for a stable size; None if they wait for another file instead."""
         if readiness.manifest or readiness.trigger:
             return None
         if (settling := self._settlings.get(readiness.settle_seconds)) is None:
@@ -210,8 +210,7 @@ class _Sorting:
 def pending_of(
     bucket: LandingBucket, feeds: Sequence[FeedRules], *, now: datetime, partition: str | None = None
 ) -> list[Ready]:
-    """Everything ready for these feeds now (of one partition, where given): what a person who materializes by hand
-    means."""
+    """All files that are ready for these feeds now, or those of one partition. A run that names no files reads these."""
     index = FeedIndex(feeds)
     ready: list[Ready] = []
     for partner in sorted({rules.partner for rules in feeds}):

@@ -68,7 +68,7 @@ class CsvReader:
                     future.cancel()
 
     def _header(self) -> tuple[list[str], Block]:
-        """The header's fields, and what is left of the block that it stands in."""
+        """The header's fields, and the rest of the block that contains the header."""
         for block in self._blocks:
             starts, ends = block.bounds()
             if len(starts):

@@ -24,7 +24,7 @@ Convert = Callable[[Array], Converted]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is the same for every block of a file. `convert` has a function for each column of the contract."""
+    """The properties that all blocks of a file share. `convert` has a function for each column of the contract."""
 
     format: CsvFormat
     header: Header

@@ -1,4 +1,4 @@
-"""Whole columns of dates, times of day and instants, to the rules of `moments.py`."""
+"""Converts whole columns of dates, times of day and instants, by the rules of `moments.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LAST = (datetime.max - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 _FIRST_DAY = (datetime(1, 1, 1) - datetime(1970, 1, 1)).days
 _LAST_DAY = (datetime(9999, 12, 31) - datetime(1970, 1, 1)).days
 _STEPS = (86_400_000_000, 3_600_000_000, 60_000_000)
-# strptime directives of fixed width, as a group of a regular expression, and where the group stands in ISO 8601.
+# strptime directives of fixed width, as a group of a regular expression, with the place of the group in ISO 8601.
 _DIRECTIVES = {
     "Y": r"(?P<Y>[0-9]{4})",
     "m": r"(?P<m>[0-9]{2})",
@@ -90,7 +90,7 @@ def timestamps(texts: Array, column: Column) -> tuple[Array, Mask]:
     if column.time_zone is None:
         array, found = attempt(iso, cast(_UTC), suspects)
         return array, found | outside_calendar(array)
-    # With a zone, texts with an offset and texts without may stand in one column.
+    # With a zone, one column may hold texts with and without an offset.
     offset = mask(pc.match_substring_regex(iso, r"T?[0-9:.]*(?:Z|[+-][0-9]{2}:?[0-9]{0,2})$")) & mask(
         pc.greater(pc.binary_length(iso), len("YYYY-MM-DD"))
     )
