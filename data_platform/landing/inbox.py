@@ -42,7 +42,7 @@ class Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class Scan:
-    """The result of one scan. `resume_after`: the key after which the next scan resumes, or None at the listing's end."""
+    """The result of one scan. `resume_after`: the key after which the next scan resumes; None at the listing's end."""
 
     ready: list[Ready] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -57,8 +57,8 @@ _LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()](?![*+?{]))*")
 
 
 class FeedIndex:
-    """Finds the feed of a file. It tries only the feeds of the file's partner whose pattern begins like the file's name,
-    so the cost doesn't grow with the number of feeds."""
+    """Finds the feed of a file. It tries only the feeds of the file's partner whose pattern begins like the name, so
+    the cost doesn't grow with the number of feeds."""
 
     def __init__(self, feeds: Iterable[FeedRules]) -> None:
         # partner -> length of beginning -> beginning -> feeds
@@ -210,7 +210,7 @@ class _Sorting:
 def pending_of(
     bucket: LandingBucket, feeds: Sequence[FeedRules], *, now: datetime, partition: str | None = None
 ) -> list[Ready]:
-    """All files that are ready for these feeds now, or those of one partition. A run that names no files reads these."""
+    """The files that are ready for these feeds now, or those of one partition. A run that names no files reads these."""
     index = FeedIndex(feeds)
     ready: list[Ready] = []
     for partner in sorted({rules.partner for rules in feeds}):
