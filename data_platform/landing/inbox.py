@@ -210,7 +210,7 @@ class _Sorting:
 def pending_of(
     bucket: LandingBucket, feeds: Sequence[FeedRules], *, now: datetime, partition: str | None = None
 ) -> list[Ready]:
-    """The files that are ready for these feeds now, or those of one partition. A run that names no files reads these."""
+    """The files that are ready for these feeds now, or those of one partition: what a run reads that names no files."""
     index = FeedIndex(feeds)
     ready: list[Ready] = []
     for partner in sorted({rules.partner for rules in feeds}):
