@@ -18,8 +18,9 @@ def _note(event, given):
     if host and host not in _seen:
         _seen.add(host)
         text = host.decode() if isinstance(host, bytes) else str(host)
+        command = " ".join(" ".join(sys.orig_argv).split())  # a program given by -c has line breaks
         with (Path(__file__).parent / f"{os.getpid()}.hosts").open("a", encoding="utf-8") as file:
-            file.write(f"{text} {' '.join(sys.orig_argv)}\n")
+            file.write(f"{text} {command}\n")
 
 
 sys.addaudithook(_note)
