@@ -139,10 +139,16 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="also the demo's whole day, from SFTP to marts")
     given = parser.parse_args()
     results = []
-    for name in given.only or [name for name in BENCHMARKS if given.whole or name not in ON_REQUEST]:
-        with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-            results.append(BENCHMARKS[name]({"folder": folder, "quick": given.quick}))
-        print(json.dumps({key: value for key, value in results[-1].items() if key != "measured"}, indent=1), flush=True)
+    try:
+        for name in given.only or [name for name in BENCHMARKS if given.whole or name not in ON_REQUEST]:
+            with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+                results.append(BENCHMARKS[name]({"folder": folder, "quick": given.quick}))
+            print(
+                json.dumps({key: value for key, value in results[-1].items() if key != "measured"}, indent=1),
+                flush=True,
+            )
+    finally:
+        commands.end_day()
     print("\n" + table(results))
     if given.quick or (given.only and not given.write):
         return

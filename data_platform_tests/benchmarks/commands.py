@@ -7,7 +7,6 @@ its records or components, and the bare Snowflake connector for a SELECT.
 
 from __future__ import annotations
 
-import atexit
 import os
 import resource
 import subprocess
@@ -15,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -68,15 +68,22 @@ class Day:
         return min((_once(self.state, self.environment, code, arguments) for _ in range(times)), key=lambda c: c.cpu)
 
 
+_made = ExitStack()
+
+
+def end_day() -> None:
+    """Stops the day's local cloud and removes it, if there is one."""
+    _made.close()
+
+
 @cache
 def day() -> Day:
-    """The demo's day. Its local cloud is stopped when this process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="benchmark-day-")
-    Path(folder.name).chmod(0o755)  # PostgreSQL is another user
-    state = Path(folder.name) / "cloud"
+    """The demo's day. `end_day` ends its local cloud."""
+    folder = Path(_made.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-day-")))
+    folder.chmod(0o755)  # PostgreSQL is another user
+    state = folder / "cloud"
     cloud = private_cloud(state)
-    atexit.register(folder.cleanup)
-    atexit.register(cloud.down)
+    _made.callback(cloud.down)
     environment = {**os.environ, **cloud.up(), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     return Day(state, environment, _once(state, environment, CLI, ("run",)))
 
@@ -142,7 +149,7 @@ def _result(
         target=f"<= {cpu:g} CPU s" + (f", <= {wall:g} s" if wall else ""),
         met=ours.cpu <= cpu and (wall is None or ours.wall <= wall),
         measured={"ours": vars(ours), "peer": vars(bare)},
-        floor=f"{peer} alone takes {bare}.",
+        floor=f"{peer}, and nothing else: {bare}.",
     )
 
 
