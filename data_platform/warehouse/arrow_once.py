@@ -19,8 +19,8 @@ _done = False
 
 
 def read_one_arrow_result() -> None:
-    """Reads a result of one row, made here, once per process. Takes about a millisecond. Any thread may call it: others
-    wait for a Python lock, which releases the GIL."""
+    """Reads a result of one NULL, made here, once per process. Takes about a millisecond, as it imports no pandas, which
+    pa.array([1]) would. Any thread may call it: others wait for a Python lock, which releases the GIL."""
     global _done
     with _lock:
         if _done:
@@ -28,6 +28,6 @@ def read_one_arrow_result() -> None:
         field = pa.field("ONE", pa.int64(), metadata={"logicalType": "FIXED", "precision": "1", "scale": "0"})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, pa.schema([field])) as writer:
-            writer.write_batch(pa.record_batch([pa.array([1])], schema=pa.schema([field])))
+            writer.write_batch(pa.RecordBatch.from_arrays([pa.nulls(1, pa.int64())], schema=pa.schema([field])))
         next(PyArrowRowIterator(None, sink.getvalue().to_pybytes(), ArrowConverterContext(), False, False, False, True))
         _done = True
