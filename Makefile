@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Python keeps compiled modules: without them, each process that imports Dagster compiles for a second first.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run dev test test-servers check bench install requirements clean
 .DEFAULT_GOAL := help
