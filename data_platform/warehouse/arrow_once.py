@@ -19,8 +19,8 @@ _done = False
 
 
 def read_one_arrow_result() -> None:
-    """Reads a result of one NULL, made here, once per process. Takes about a millisecond, as it imports no pandas, which
-    pa.array([1]) would. Any thread may call it: others wait for a Python lock, which releases the GIL."""
+    """Reads a result of one NULL, made here, once per process. Takes about a millisecond: it imports no pandas, which
+    pa.array([1]) does. Any thread may call it: others wait for a Python lock, which releases the GIL."""
     global _done
     with _lock:
         if _done:
