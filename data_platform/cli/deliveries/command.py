@@ -202,10 +202,13 @@ def replay(delivery: str, yes: bool) -> None:
 
 @contextmanager
 def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
-    from data_platform.cli.reading import connect_to_read
+    from data_platform.cli.connector import import_connector
+
+    import_connector()
+    from data_platform.warehouse.connection import connect
 
     wanted = settings().require_endpoints()
-    with connect_to_read(wanted, "data-platform deliveries") as connection:
+    with connect(wanted, query_tag="data-platform deliveries") as connection:
         yield wanted, connection
 
 

@@ -73,6 +73,7 @@ def setting_sources(wanted: Settings) -> Iterator[tuple[str, str, str]]:
 
 def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
     """Every probe's findings, in the order of the probes, which run side by side."""
+    from data_platform.cli.connector import import_connector
     from data_platform.cli.doctor.connections import CONNECTIONS
     from data_platform.cli.doctor.machine import MACHINE, PARTS
 
@@ -91,6 +92,7 @@ def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
             yield Finding("connections", "failed", "not tried: the local cloud is not up", "data-platform up")
             return
         wanted.require_endpoints()
+        import_connector()
         yield from tried(CONNECTIONS)
 
 

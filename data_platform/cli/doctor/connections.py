@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.doctor.finding import Finding, Probe, State
-from data_platform.cli.doctor.machine import dbt_connection
-from data_platform.environment import Settings
+from data_platform.cli.project import DBT_PROJECT
+from data_platform.environment import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
 
 _SECONDS = 10.0
 
@@ -59,39 +62,67 @@ def landing(settings: Settings) -> Iterator[Finding]:
 
 
 def snowflake(settings: Settings) -> Iterator[Finding]:
-    """Signing in, the session's role, warehouse and database, and the platform's stage."""
+    """Signing in as runs do, and the platform's stage."""
+    yield from _session("Snowflake", settings, _stage)
+
+
+def dbt(settings: Settings) -> Iterator[Finding]:
+    """Signing in as dbt does, with the values of its profile. The probe of the manifest covers the rest of the project:
+    an up-to-date manifest proves that dbt parsed these files."""
+    from data_platform.transform.profile import ProfileUnusable, as_dbt_connects
+
+    try:
+        as_dbt = as_dbt_connects(settings, settings.dbt_code.project_dir or DBT_PROJECT)
+    except (ProfileUnusable, SettingsError) as error:
+        yield Finding("dbt", "failed", " ".join(str(error).split()), "correct dbt's profile; data-platform dbt debug")
+        return
+    yield from _session("dbt", as_dbt)
+
+
+def _session(
+    subject: str, settings: Settings, also: Callable[[Settings, SnowflakeCursor], Iterator[Finding]] | None = None
+) -> Iterator[Finding]:
+    """Signing in, the session's role, warehouse and database, and what `also` finds in the session."""
     from data_platform.warehouse.connection import connect
-    from data_platform.warehouse.platform import stage
 
     wanted = settings.snowflake
     try:
         connection = connect(settings, query_tag="data-platform doctor")
     except Exception as error:
-        fix = f"give user {wanted.user} the public key of SNOWFLAKE_PRIVATE_KEY(_PATH): ALTER USER … SET RSA_PUBLIC_KEY"
-        yield Finding("Snowflake", "failed", f"signing in to {wanted.account}: {_first_line(error)}", fix)
+        fix = (
+            f"give user {wanted.user} the role {wanted.role}, and the public key of SNOWFLAKE_PRIVATE_KEY(_PATH):"
+            " ALTER USER … SET RSA_PUBLIC_KEY"
+        )
+        yield Finding(subject, "failed", f"signing in to {wanted.account}: {_first_line(error)}", fix)
         return
     with connection, connection.cursor() as cursor:
-        yield Finding("Snowflake", "ok", f"signed in to {wanted.account} as {wanted.user}")
+        yield Finding(subject, "ok", f"signed in to {wanted.account} as {wanted.user}")
         cursor.execute("SELECT CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_DATABASE()")
         row: Any = cursor.fetchone()
         names = {"role": wanted.role, "warehouse": wanted.warehouse, "database": wanted.database}
         for (kind, name), current in zip(names.items(), row, strict=True):
             if str(current or "").upper() == name.upper():
-                yield Finding(f"Snowflake {kind}", "ok", str(current))
+                yield Finding(f"{subject} {kind}", "ok", str(current))
             else:
                 fix = f"create it, and GRANT it to {wanted.user if kind == 'role' else wanted.role}"
-                yield Finding(f"Snowflake {kind}", "failed", f"{name} doesn't exist, or is not granted", fix)
-        lake_stage = stage(wanted.database)
-        cursor.execute(f"SHOW STAGES LIKE '{lake_stage.table}' IN SCHEMA {lake_stage.database}.{lake_stage.schema}")
-        if not cursor.fetchall():
-            fix = "data-platform schema apply (with --storage-integration on AWS)"
-            state: State = "warning" if settings.environment == "local" else "failed"  # `run` makes it in local
-            yield Finding("Snowflake stage", state, f"{lake_stage} doesn't exist, or is not granted", fix)
-        elif settings.environment == "local":
-            yield Finding("Snowflake stage", "ok", str(lake_stage))  # the stand-in can't list a folder of a stage
-        else:
-            cursor.execute(f"LIST @{lake_stage.sql}/_doctor/")  # fails where the integration is not allowed to read
-            yield Finding("Snowflake stage", "ok", f"{lake_stage} reads the lake's bucket")
+                yield Finding(f"{subject} {kind}", "failed", f"{name} doesn't exist, or is not granted", fix)
+        if also is not None:
+            yield from also(settings, cursor)
+
+
+def _stage(settings: Settings, cursor: SnowflakeCursor) -> Iterator[Finding]:
+    from data_platform.warehouse.platform import stage
+
+    lake_stage = stage(settings.snowflake.database)
+    cursor.execute(f"SHOW STAGES LIKE '{lake_stage.table}' IN SCHEMA {lake_stage.database}.{lake_stage.schema}")
+    if not cursor.fetchall():
+        fix = "data-platform schema apply (with --storage-integration on AWS)"
+        state: State = "warning" if settings.environment == "local" else "failed"  # `run` makes it in local
+        yield Finding("Snowflake stage", state, f"{lake_stage} doesn't exist, or is not granted", fix)
+        return
+    if settings.environment != "local":  # the stand-in can't list a folder of a stage
+        cursor.execute(f"LIST @{lake_stage.sql}/_doctor/")  # fails where the integration is not allowed to read
+    yield Finding("Snowflake stage", "ok", f"{lake_stage} is ready")
 
 
 def sftp(settings: Settings) -> Iterator[Finding]:
@@ -166,5 +197,5 @@ CONNECTIONS: tuple[tuple[str, Probe], ...] = (
     ("Snowflake", snowflake),
     ("SFTP", sftp),
     ("Dagster", dagster_storage),
-    ("dbt", dbt_connection),
+    ("dbt", dbt),
 )

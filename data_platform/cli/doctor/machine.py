@@ -16,7 +16,6 @@ from data_platform.environment import Settings
 
 _LITTLE_DISK = 2 * 10**9
 _NO_DISK = 3 * 10**8
-_DBT_SECONDS = 120
 
 
 def python(settings: Settings) -> Iterator[Finding]:
@@ -125,20 +124,6 @@ def runs(settings: Settings) -> Iterator[Finding]:
         yield Finding("runs", "failed", "should be tasks, but no cluster is set", fix)
     else:
         yield Finding("runs", "ok", found)
-
-
-def dbt_connection(settings: Settings) -> Iterator[Finding]:
-    """dbt's own check of its project, profile and connection (`dbt debug`)."""
-    from data_platform.transform.process import artifacts_dir, run_dbt
-
-    project = settings.dbt_code.project_dir or DBT_PROJECT
-    folder = artifacts_dir(settings) / "doctor"
-    ran = run_dbt("debug", settings=settings, project_dir=project, target=folder, seconds=_DBT_SECONDS)
-    if ran.returncode == 0:
-        yield Finding("dbt", "ok", "project, profile and connection are in order")
-        return
-    lines = [line.strip() for line in ran.stdout.splitlines() if "ERROR" in line or "rror:" in line]
-    yield Finding("dbt", "failed", "; ".join(lines) or "dbt debug failed", "data-platform dbt debug")
 
 
 MACHINE: tuple[tuple[str, Probe], ...] = (
