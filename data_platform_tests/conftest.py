@@ -10,6 +10,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from data_platform_tests.benchmarks.feeds import write_project
+from data_platform_tests.code.origin import Origin
 from data_platform_tests.servers.local_cloud import local_cloud
 
 __all__ = ["local_cloud"]
@@ -28,6 +29,12 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     yield lambda partners, feeds: write_project(tmp_path, partners, feeds)
     for name in [name for name in sys.modules if name.split(".")[0] == "town"]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Origin:
+    """An empty git repository."""
+    return Origin.at(tmp_path / "git")
 
 
 SERVERS = {"local_cloud", "snowflake_server", "warehouse_server"}

@@ -13,6 +13,9 @@ from typing import Any, cast
 
 import dagster as dg
 import yaml
+from dagster._core.definitions.declarative_automation.automation_condition_evaluator import (
+    get_automation_tick_settle_delay_seconds,
+)
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.test_utils import MockedRunLauncher, in_process_test_workspace
@@ -22,13 +25,8 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 WITHOUT_QUEUE = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
 """A dagster.yaml's `run_coordinator` that launches each run as it is submitted."""
-SETTLE_SECONDS = """
-from dagster._core.definitions.declarative_automation.automation_condition_evaluator import (
-    get_automation_tick_settle_delay_seconds,
-)
-print(get_automation_tick_settle_delay_seconds())
-"""
-"""A script that prints how long Dagster waits before it evaluates automation conditions."""
+settle_seconds = get_automation_tick_settle_delay_seconds
+"""How long Dagster waits before it evaluates automation conditions, by the environment."""
 
 
 class Launcher(MockedRunLauncher):

@@ -12,19 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from data_platform.start import StartFailed, prepare, resolved
 from data_platform_tests.code.origin import Origin
-from data_platform_tests.dagster_internals import SETTLE_SECONDS
+from data_platform_tests.dagster_internals import settle_seconds
 from data_platform_tests.end_to_end.platform import patience, wait_for
 
 ROOT = Path(__file__).parents[1]
 SHOW = "import os, sys, data_platform; print(os.getcwd()); print(data_platform.__file__)"
 DBT = {"dbt_project.yml": "name: x\n"}
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> Origin:
-    """An empty repository."""
-    return Origin.at(tmp_path / "git")
 
 
 def start(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,10 +45,15 @@ def test_with_nothing_to_do_it_is_the_command_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - began < patience(10)
 
 
-def test_dagster_waits_for_events_that_are_being_stored_before_it_looks_what_follows_them(tmp_path: Path) -> None:
-    show = (sys.executable, "-c", SETTLE_SECONDS)
-    assert float(start(tmp_path, *show).stdout) > 0
-    assert float(start(tmp_path, *show, DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS="7").stdout) == 7
+@pytest.mark.parametrize("given", [{}, {"DAGSTER_AUTOMATION_TICK_SETTLE_SECONDS": "7"}])
+def test_dagster_waits_for_events_in_flight_before_it_evaluates_conditions(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = dict(given)
+    prepare(["dagster-daemon", "run"], environment)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert settle_seconds() == 7 if given else settle_seconds() > 0
 
 
 def test_it_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_a_run_works_in_its_commit(origin: Origin, tmp_path: Path) -> None:
     assert f"commit {commit[:12]} of {origin.bare}" in done.stderr
 
 
-def test_dagster_is_this_pythons(tmp_path: Path) -> None:
-    done = start(tmp_path, "dagster", "--version", PATH="/usr/bin:/bin")
-    assert done.returncode == 0
-    assert "version" in done.stdout
+def test_this_python_runs_dagster_and_the_programs_beside_it() -> None:
+    path = {"PATH": "/usr/bin:/bin"}
+    assert resolved(["dagster", "dev"], path) == [sys.executable, "-m", "dagster", "dev"]
+    assert resolved(["dagster-daemon"], path) == [str(Path(sys.executable).with_name("dagster-daemon"))]
 
 
 def test_what_is_wrong_stands_in_the_log(origin: Origin, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_is_wrong_stands_in_the_log(origin: Origin, tmp_path: Path) -> None
 
 def test_the_instance_is_rendered_but_for_code_servers(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert start(tmp_path, "dagster", "api", "--help", DAGSTER_HOME=str(home)).returncode == 0
+    prepare(["dagster", "api", "grpc"], {"DAGSTER_HOME": str(home)})
     assert not home.exists()
     done = start(tmp_path, "true", DAGSTER_HOME=str(home), DAGSTER_POSTGRES_URL="postgresql://x@127.0.0.1/x")
     assert done.returncode == 0, done.stderr
@@ -197,9 +197,14 @@ def test_a_moved_tag_of_the_dbt_project_is_not_followed(origin: Origin, tmp_path
     assert "was moved" in done.stderr
 
 
-def test_the_webserver_and_the_daemon_need_no_dbt_project(origin: Origin, tmp_path: Path) -> None:
-    gone = {"DATA_PLATFORM_DBT_URL": "/nowhere/dbt.git", "DATA_PLATFORM_DBT_REF": "main"}
-    assert start(tmp_path, "dagster-webserver", "--version", **gone).returncode == 0
+@pytest.mark.parametrize(
+    "command", [["dagster-webserver"], ["dagster-daemon", "run"], ["data-platform", "code-server"]]
+)
+def test_only_what_loads_definitions_needs_the_dbt_project(command: list[str]) -> None:
+    gone = {"DATA_PLATFORM_DBT_URL": "/nowhere/dbt.git", "DATA_PLATFORM_DBT_COMMIT": "1" * 40}
+    prepare(command, dict(gone))
+    with pytest.raises(StartFailed, match="DATA_PLATFORM_DBT_REF is missing"):
+        prepare(["dagster", "api", "execute_run"], dict(gone))
 
 
 SHOW_DBT = (

@@ -67,7 +67,7 @@ def started(folder: Path, end: str = "", stop: str = "", definitions: str = DEFI
     (folder / "definitions.py").write_text(definitions)
     (folder / "sockets").mkdir(mode=0o700)
     done = subprocess.run(
-        [*dagster_command(folder / "sockets", "definitions"), end, stop],
+        [*dagster_command(Path("sockets"), "definitions"), end, stop],  # relative, as a socket's path must be short
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(folder)},
         capture_output=True,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from data_platform_tests.first_results import run_program
+from data_platform_tests.first_results import all_read
 
 
-@pytest.mark.parametrize("attempt", range(3))
-def test_first_results_read_by_many_threads_at_once_come_to_an_end(attempt: int) -> None:
-    assert run_program("read_together(before=read_one_arrow_result)").strip() == "all read"
+def test_threads_that_read_their_first_results_together_come_to_an_end() -> None:
+    assert all_read("read_together(before=read_one_arrow_result)")
