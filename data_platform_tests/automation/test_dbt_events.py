@@ -4,8 +4,9 @@ else is dagster-dbt's."""
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
-import subprocess
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,34 +19,10 @@ from packaging.version import Version
 
 from data_platform.automation import dbt_events
 from data_platform.automation.dbt_events import DbtSilent, events_of
-from data_platform_tests.end_to_end.platform import patience
+from data_platform_tests.end_to_end.platform import patience, wait_for
 
 LOG = logging.getLogger(__name__)
 SLEEPS = "import time; print('building', flush=True); time.sleep(600)"
-STOPPED = """
-import os, signal, sys, threading, time
-from pathlib import Path
-from data_platform_tests.automation.test_dbt_events import LOG, invocation, no_session
-from data_platform.automation.dbt_events import events_of
-
-folder = Path(sys.argv[1])
-builds = f"from pathlib import Path; import time; Path({str(folder / 'builds')!r}).touch(); time.sleep(600)"
-dbt = invocation(builds, folder)
-(folder / "pid").write_text(str(dbt.process.pid))
-
-def stop():
-    while not (folder / "builds").exists():
-        time.sleep(0.05)
-    time.sleep(0.5)  # by now this thread's elder waits for what dbt says
-    os.kill(os.getpid(), signal.SIGINT)
-
-threading.Thread(target=stop).start()
-try:
-    for _ in events_of(dbt, LOG, no_session):
-        pass
-except KeyboardInterrupt:
-    (folder / "stopped").touch()
-"""
 
 
 def no_session() -> Any:
@@ -69,11 +46,26 @@ def invocation(program: str, folder: Path) -> DbtCliInvocation:
     )
 
 
+def _runs_dbt(folder: Path) -> None:
+    """A run whose dbt builds for ever. Exits with 1 once it is stopped."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    dbt = invocation(f"from pathlib import Path; Path({str(folder / 'builds')!r}).touch(); {SLEEPS}", folder)
+    (folder / "pid").write_text(str(dbt.process.pid))
+    try:
+        list(events_of(dbt, LOG, no_session))
+    except KeyboardInterrupt:
+        os._exit(1)
+
+
 def test_a_run_that_is_stopped_ends_and_so_does_dbt(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", STOPPED, str(tmp_path)], capture_output=True, text=True
-    )
-    assert (tmp_path / "stopped").exists(), done.stderr
+    run = multiprocessing.get_context("fork").Process(target=_runs_dbt, args=(tmp_path,))
+    run.start()
+    wait_for((tmp_path / "builds").exists, 60, "dbt builds", every=0.02)
+    time.sleep(0.5)  # by now the run waits for dbt's output
+    assert run.pid
+    os.kill(run.pid, signal.SIGINT)
+    run.join(60)
+    assert run.exitcode == 1
     assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
 
 
@@ -95,12 +87,12 @@ import time
 from pathlib import Path
 log = Path("target/dbt.log")
 log.parent.mkdir()
-for _ in range(30):
-    time.sleep(0.1)
+for _ in range(80):
+    time.sleep(0.05)
     log.write_text("at work")
-time.sleep(3)
+time.sleep(1)
 """
-    assert list(events_of(invocation(program, tmp_path), LOG, no_session, silent_seconds=20)) == []
+    assert list(events_of(invocation(program, tmp_path), LOG, no_session, silent_seconds=2.5)) == []
     assert "dbt has written nothing for" in caplog.text
 
 

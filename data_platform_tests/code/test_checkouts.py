@@ -21,7 +21,8 @@ import sys
 from pathlib import Path
 from data_platform.code.checkouts import Checkouts
 from data_platform.code.git import Remote
-print(Checkouts(Path(sys.argv[1]), Remote(sys.argv[2], "main")).check_out(sys.argv[3]), flush=True)
+print("ready", flush=True)
+Checkouts(Path(sys.argv[1]), Remote(sys.argv[2], "main")).check_out(sys.argv[3])
 """
 
 
@@ -54,22 +55,19 @@ def test_a_commit_that_the_remote_has_not_is_said_to_be_missing(origin: Origin, 
 
 
 def test_killed_anywhere_the_next_one_finds_a_whole_commit_or_none(origin: Origin, tmp_path: Path) -> None:
-    files = {f"models/{number}.sql": f"select {number}\n" * 50 for number in range(3000)}
+    files = {f"models/{number}.sql": f"select {number}\n" * 50 for number in range(1000)}
     commit = origin.push(files)
-    for number, delay in enumerate((0.02, 0.06, 0.1, 0.14, 0.18, 0.22, 0.3, 0.4)):
-        root = tmp_path / f"code{number}"
-        child = subprocess.Popen(
-            [sys.executable, "-c", _CHECK_OUT, str(root), str(origin.bare), commit],
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-        )
-        time.sleep(delay)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+    for delay in (0.0, 0.02, 0.04, 0.08, 0.16):
+        root = tmp_path / f"code {delay}"
+        command = [sys.executable, "-c", _CHECK_OUT, str(root), str(origin.bare), commit]
+        with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as child:
+            assert child.stdout and child.stdout.readline() == b"ready\n"
+            time.sleep(delay)
+            os.kill(child.pid, signal.SIGKILL)
         kept = checkouts(origin, root)
         if kept.has(commit):
-            assert len(list((kept.folder(commit) / "models").iterdir())) == 3000
-        assert len(list((kept.check_out(commit) / "models").iterdir())) == 3000
+            assert len(list((kept.folder(commit) / "models").iterdir())) == 1000
+        assert len(list((kept.check_out(commit) / "models").iterdir())) == 1000
         assert not list(root.rglob(".new-*"))
 
 

@@ -115,7 +115,7 @@ def _comparable(row: dict[str, Any]) -> dict[str, Any]:
     return {name: repr(v) if isinstance(v, float) and (math.isnan(v) or v == 0) else v for name, v in row.items()}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(columns_of_values(), st.sampled_from([16, 64, 1 << 20]))
 def test_every_value_means_what_the_rule_says(made: tuple[list[str], bytes], block_bytes: int) -> None:
     check(*made, block_bytes)
@@ -129,7 +129,7 @@ _GARBAGE = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_GARBAGE, st.sampled_from([1, 3, 8, 32, 1 << 20]))
 @example(b'1,"un', 1 << 20)
 @example(b'"x"y,5" p\n"un', 1 << 20)
@@ -138,7 +138,7 @@ def test_any_bytes_are_cut_into_the_same_records(body: bytes, block_bytes: int) 
     check(["word", "int8"], b"word,int8\n" + body, block_bytes)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_GARBAGE, st.sampled_from([1, 8, 1 << 20]))
 def test_any_bytes_are_cut_into_the_same_records_where_there_is_one_column(body: bytes, block_bytes: int) -> None:
     check(["word"], b"word\n" + body, block_bytes)
@@ -173,7 +173,7 @@ _NINES = st.builds(
 _EDGES = st.sampled_from(["", " ", '""', " 1.50 ", "0x1.F", "1.F0", "1.005", "-.5", ".", "-", "1e2", "n/a", "٣.25"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(list(_WIDTHS)), st.lists(st.one_of(_PLACES, _NINES, _EDGES), min_size=1, max_size=12))
 def test_decimals_keep_their_places_and_digits_whatever_stands_beside_them(name: str, texts: list[str]) -> None:
     usual = "12" if name.endswith("_0") else "0." + "1" * int(name.split("_")[1])

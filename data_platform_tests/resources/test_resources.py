@@ -46,6 +46,7 @@ def test_no_secret_stands_in_any_resource(use: Any) -> None:
         assert PLANTED not in str(type(resource).to_config_schema().as_field())
 
 
+@pytest.mark.server  # beside the one that signs in, as the import of dagster-snowflake takes most of it
 def test_dagster_snowflakes_resource_signs_in_with_the_platforms_key(use: Any) -> None:
     resource = WarehouseResource.of(use(DEV)).dagster_snowflake()
     assert (resource.private_key, resource.private_key_password) == (PLANTED, PLANTED)

@@ -78,15 +78,22 @@ def dev(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
 @pytest.fixture
-def watching(tmp_path: Path, dev: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[RunsByDaemon]:
+def watching(
+    tmp_path: Path, instance: dg.DagsterInstance, dev: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunsByDaemon]:
     """Runs of a daemon that is at work on an instance without runs."""
     monkeypatch.setattr(daemon, "_POLL_SECONDS", 0.0)
-    with dg.instance_for_test() as instance:
-        monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-        monkeypatch.setenv("DATA_PLATFORM_STATE_DIR", str(local(tmp_path).state_dir))
-        settings.cache_clear()
-        yield RunsByDaemon(SimpleNamespace(instance=instance), lambda line: None)  # type: ignore[arg-type]
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DATA_PLATFORM_STATE_DIR", str(local(tmp_path).state_dir))
+    settings.cache_clear()
+    yield RunsByDaemon(SimpleNamespace(instance=instance), lambda line: None)  # type: ignore[arg-type]
     settings.cache_clear()
 
 
@@ -104,10 +111,9 @@ def test_a_daemon_that_ends_meanwhile_is_missed_with_what_to_do(
 
 
 def test_nobody_waits_for_a_sensor_that_is_switched_off(
-    watching: RunsByDaemon, monkeypatch: pytest.MonkeyPatch
+    watching: RunsByDaemon, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, off = (SimpleNamespace(name=name, status=SimpleNamespace(value="STOPPED")) for name in ("other", "landing"))
-    instance = watching.__dict__["_instance"]
     monkeypatch.setattr(instance, "all_instigator_state", lambda: [other])
     assert list(watching.take_in()) == []
     monkeypatch.setattr(instance, "all_instigator_state", lambda: [other, off])
@@ -116,7 +122,7 @@ def test_nobody_waits_for_a_sensor_that_is_switched_off(
 
 
 def test_a_failed_run_is_not_reported_before_it_is_known_whether_it_is_retried(
-    watching: RunsByDaemon, monkeypatch: pytest.MonkeyPatch
+    watching: RunsByDaemon, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(run_id: str, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
         tags = {f"dagster/{name}": value for name, value in tags.items()}
@@ -131,7 +137,7 @@ def test_a_failed_run_is_not_reported_before_it_is_known_whether_it_is_retried(
             run("second", success),
         ]
     )
-    monkeypatch.setattr(watching.__dict__["_instance"], "get_run_by_id", lambda _: next(polls))
+    monkeypatch.setattr(instance, "get_run_by_id", lambda _: next(polls))
     answer = '{"data": {"launchRun": {"run": {"runId": "first"}}}}'
 
     def asked(command: list[str], **_: object) -> object:

@@ -1,4 +1,5 @@
-"""When `data-platform run` may leave out the job `daily`: decided from runs and materializations of a real instance."""
+"""When `data-platform run` may leave out the job `daily`: decided from an instance's runs and
+materializations."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def instance(package: Path) -> Iterator[dg.DagsterInstance]:
     """One whose raw table was loaded, and on which `daily` has been run since."""
-    with dg.instance_for_test() as made:
+    with dg.DagsterInstance.ephemeral() as made:
         made.report_runless_asset_event(dg.AssetMaterialization(RAW))
         run_daily(made)
         yield made
@@ -74,7 +75,7 @@ def test_nothing_is_new_after_a_daily_run(instance: dg.DagsterInstance) -> None:
 
 
 def test_without_a_daily_run_everything_is(package: Path) -> None:
-    with dg.instance_for_test() as empty:
+    with dg.DagsterInstance.ephemeral() as empty:
         assert is_new(empty)
 
 
