@@ -11,10 +11,11 @@ the SQL of the check `contract`. Plain data, no I/O, no Dagster.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 from functools import cache, cached_property, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -59,9 +60,6 @@ _SNOWFLAKE: dict[str, str] = {
     "binary": "BINARY",
     "geometry": "GEOMETRY",
 }
-# strptime's directives that mean the same everywhere. Not %Z, which reads a zone's name and ignores it, nor %c and %x,
-# which depend on the locale.
-_DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
 TYPES_HELP = (
     "string, int8, int16, int32, int64, decimal(p,s) with p up to 38, float, boolean, date, timestamp, time, json,"
     " binary, geometry(srid)"
@@ -69,8 +67,6 @@ TYPES_HELP = (
 
 EXTRACT_ID = "_extract_id"
 EXTRACTED_AT = "_extracted_at"
-DELIVERY_ID = "_delivery_id"
-RECORD_NUMBER = "_record_number"
 
 
 class LogicalType(NamedTuple):
@@ -136,49 +132,24 @@ TimeZone = Annotated[str, AfterValidator(_checked_zone)]
 
 
 class Column(BaseModel):
-    """One column: its name, its type, and how a file spells its values.
+    """One column: its name and type.
 
-    `source_name`: the column's name in the file, if it differs. `formats`: strptime patterns for a date, timestamp or
-    time, tried in turn; default: ISO 8601. `time_zone`: the zone of timestamps without an offset; if it isn't set, such
-    a value is a reject. `ambiguous`: the meaning of a wall time that occurs twice when clocks go back. `null_words`:
-    values that are read as null. An empty CSV field is always null, a quoted empty one is an empty string.
+    `source_name`: the column's name in its source, if it differs. `time_zone`: the zone of timestamps without an
+    offset; if it isn't set, such a value is a reject. `ambiguous`: the meaning of a wall time that occurs twice when
+    clocks go back.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    hashed: ClassVar[tuple[str, ...]] = ("name", "type", "nullable", "source_name", "time_zone", "ambiguous")
+    """The fields that a contract's hash covers. Another order would change the id of every extract."""
 
     name: str = Field(pattern=_IDENTIFIER)
     type: Annotated[str, AfterValidator(_checked_type)]
     nullable: bool = True
     description: str = ""
     source_name: str | None = None
-    formats: tuple[str, ...] = ()
     time_zone: TimeZone | None = None
     ambiguous: Literal["earliest", "latest", "reject"] = "reject"
-    decimal_mark: Literal[".", ","] = "."
-    true_words: tuple[str, ...] = ("true", "1")
-    false_words: tuple[str, ...] = ("false", "0")
-    null_words: tuple[str, ...] = ()
-    binary_encoding: Literal["hex", "base64"] = "hex"
-
-    @model_validator(mode="after")
-    def _hints_agree(self) -> Column:
-        both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
-        if both:
-            raise ValueError(f"column {self.name}: both in true_words and false_words: {', '.join(sorted(both))}")
-        if self.formats and self.logical.name not in _DIRECTIVES:
-            raise ValueError(f"column {self.name}: only a date, timestamp or time takes formats, not {self.type}")
-        for pattern in self.formats:
-            directives = set(re.findall(r"%(.)", pattern)) - {"%"}
-            strange = directives - set(_DIRECTIVES[self.logical.name])
-            dated = self.logical.name == "time" or (
-                directives & {*"Yy"} and ("j" in directives or ("d" in directives and directives & {*"mbB"}))
-            )
-            if strange or not directives or not dated:
-                raise ValueError(
-                    f"column {self.name}: format {pattern!r} doesn't give a whole {self.logical.name}; allowed:"
-                    f" {' '.join('%' + directive for directive in _DIRECTIVES[self.logical.name])}"
-                )
-        return self
 
     @cached_property
     def logical(self) -> LogicalType:
@@ -187,7 +158,7 @@ class Column(BaseModel):
 
     @property
     def header(self) -> str:
-        """The column's name in a file."""
+        """The column's name in its source."""
         return self.source_name or self.name
 
     @property
@@ -215,10 +186,11 @@ class Column(BaseModel):
 class Contract(BaseModel):
     """The columns of a feed, its key, and its drift policy for columns that the contract doesn't name.
 
-    `evolve` adds such a column as text, `ignore` leaves it out, `reject` quarantines the file.
+    `evolve` adds such a column as text, `ignore` leaves it out, `reject` refuses what has it (a file is quarantined).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    column_class: ClassVar[type[Column]] = Column
 
     columns: tuple[Column, ...] = Field(min_length=1)
     key: tuple[str, ...] = ()
@@ -255,31 +227,22 @@ class Contract(BaseModel):
 
         return pa.schema(pa.field(column.name, column.arrow_type, column.nullable) for column in self.columns)
 
-    def evolved(self, headers: tuple[str, ...]) -> Contract:
+    def evolved(self, headers: tuple[str, ...]) -> Self:
         """This contract with a nullable text column added for each of these source columns (drift policy `evolve`);
         `Pump Type` becomes pump_type. Raises ValueError if two names become the same."""
         added = tuple(
-            Column(name=name, type="string", source_name=None if name == header else header)
+            self.column_class(name=name, type="string", source_name=None if name == header else header)
             for name, header in ((_as_identifier(header), header) for header in headers)
         )
-        return Contract(columns=self.columns + added, key=self.key, drift=self.drift)
+        return type(self)(columns=self.columns + added, key=self.key, drift=self.drift)
 
     @cached_property
     def hash(self) -> str:
         """16 hex digits that change with everything in the contract but descriptions."""
-        shape = self.model_dump_json(exclude={"columns": {"__all__": {"description"}}})
-        return hashlib.sha256(shape.encode()).hexdigest()[:16]
-
-    def dbt_columns(self) -> list[dict[str, Any]]:
-        """The columns as dbt's sources.yml lists them."""
-        return [
-            {
-                "name": column.name,
-                "data_type": column.snowflake_type.lower(),
-                "description": column.description,
-            }
-            for column in self.columns
-        ]
+        columns = [{name: column.__dict__[name] for name in self.column_class.hashed} for column in self.columns]
+        shape = {"columns": columns, "key": self.key, "drift": self.drift}
+        text = json.dumps(shape, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def violation_counts_sql(self, table: str, where: str = "TRUE") -> str:
         """SQL that counts violations in `table` (a qualified name). Its one row has ROWS_CHECKED, NULL_<COLUMN> for
@@ -297,6 +260,19 @@ class Contract(BaseModel):
                 " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
             )
         return f"SELECT {', '.join(counts)} FROM {table} WHERE {where}"
+
+
+def platform_column(name: str, type_: str, description: str) -> Column:
+    """A column that the platform adds to tables. Its name begins with `_`, which a contract's can't."""
+    plain = Column(name="x", type=type_, nullable=False, description=description)
+    return plain.model_copy(update={"name": name})
+
+
+EXTRACT_COLUMNS = (
+    platform_column(EXTRACT_ID, "string", "The extract that brought this row."),
+    platform_column(EXTRACTED_AT, "timestamp", "When that extract was made."),
+)
+"""The last columns of every raw table."""
 
 
 def _as_identifier(header: str) -> str:

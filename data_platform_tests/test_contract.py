@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data_platform.contract import Column, Contract, parse_type, quoted
+from data_platform.feeds.files import FileColumn, FileContract
 
 METERS = {
     "columns": [
@@ -110,7 +111,7 @@ def test_a_contract_that_contradicts_itself_is_refused(change: dict[str, object]
 )
 def test_hints_that_make_no_sense_for_a_column_are_refused(hints: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        Column.model_validate({"name": "x", **hints})
+        FileColumn.model_validate({"name": "x", **hints})
 
 
 @pytest.mark.parametrize("name", ["Meter", "1st", "meter-id", "", "_record_number", "é", "x" * 129])
@@ -157,3 +158,15 @@ def test_violations_are_counted_in_one_row() -> None:
 @given(st.text(max_size=20))
 def test_a_quoted_identifier_cant_be_broken_out_of(name: str) -> None:
     assert quoted(name)[1:-1].replace('""', "").count('"') == 0
+
+
+def test_the_hash_of_a_contract_stays_the_same_from_release_to_release() -> None:
+    """Extract ids are made of it: another hash would make every pending file a new extract."""
+    columns = [
+        {"name": "e", "type": "timestamp", "formats": ["%Y-%m-%d"], "time_zone": "Europe/Paris", "ambiguous": "latest"},
+        {"name": "v", "type": "decimal(12,2)", "nullable": False, "decimal_mark": ",", "null_words": ["n/a", "—"]},
+        {"name": "b", "type": "binary", "binary_encoding": "base64", "description": "not a part of it"},
+    ]
+    columns[1]["source_name"] = "Wert ü"
+    contract = FileContract.model_validate({"columns": columns, "key": ["v"], "drift": "evolve"})
+    assert contract.hash == "768910dfee3c04fd"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_platform.cli import COMMANDS, main
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,7 +55,7 @@ def test_the_table_of_types_is_the_contracts() -> None:
     arguments = {"p,s": "12,3", "srid": "4326"}
     for row in rows:
         written = f"{row['type']}({arguments[row['args']]})" if row["args"] else row["type"]
-        column = Column(name="a", type=written)
+        column = FileColumn(name="a", type=written)
         assert str(column.arrow_type) == row["arrow"].replace("(p, s)", "(12, 3)"), written
         assert column.snowflake_type == row["snowflake"].replace("(p,s)", "(12,3)"), written
 

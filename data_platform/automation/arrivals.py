@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from data_platform.environment import settings
-from data_platform.landing.feed import FeedRules
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.resources import WarehouseResource
 from data_platform.warehouse.feed_history import file_names
 
@@ -31,7 +31,7 @@ class Arrivals:
     silent_since: datetime | None
 
 
-def due_slots(rules: FeedRules, first: datetime, now: datetime) -> Iterator[datetime]:
+def due_slots(rules: FileFeedSpec, first: datetime, now: datetime) -> Iterator[datetime]:
     """The UTC starts of the hours or days, from `first` on, whose files are due by `now`.
 
     Hours are counted in UTC, so a day on which clocks change has 23 or 25 of them. A day begins at midnight in the
@@ -54,7 +54,7 @@ def due_slots(rules: FeedRules, first: datetime, now: datetime) -> Iterator[date
         slot = end
 
 
-def arrivals(rules: FeedRules, file_names: Iterable[str], now: datetime) -> Arrivals:
+def arrivals(rules: FileFeedSpec, file_names: Iterable[str], now: datetime) -> Arrivals:
     """Compares the files that arrived with those that were due, over the last LOOK_BACK or since the first file."""
     came = {slot for name in file_names if (slot := rules.slot(name)) is not None and slot >= now - LOOK_BACK}
     if not came:
@@ -73,28 +73,28 @@ def arrivals(rules: FeedRules, file_names: Iterable[str], now: datetime) -> Arri
     return Arrivals(len(due), sum(len(gap) for gap in gaps), spans, last if silent else None)
 
 
-def arrivals_check(feeds: Sequence[FeedRules]) -> dg.AssetChecksDefinition | None:
+def arrivals_check(feeds: Sequence[FileFeedSpec]) -> dg.AssetChecksDefinition | None:
     """One op that checks the arrivals of a partner's feeds; None if no feed declares when its files are expected."""
-    watched = {dg.AssetKey(["raw", rules.partner, rules.name]): rules for rules in feeds if rules.expected is not None}
+    watched = {dg.AssetKey(["raw", rules.source, rules.table]): rules for rules in feeds if rules.expected is not None}
     if not watched:
         return None
     specs = [dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every expected file has arrived.") for key in watched]
 
-    @dg.multi_asset_check(name=f"{feeds[0].partner}_arrivals", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"{feeds[0].source}_arrivals", specs=specs, can_subset=True)
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
         now = datetime.now(UTC)
         with warehouse.open(query_tag=f"dagster run={context.run.run_id} check=arrivals") as connection:
             for key in sorted(selected.asset_key for selected in context.selected_asset_check_keys):
                 rules = watched[key]
                 names = file_names(
-                    connection, settings().snowflake.database, rules.partner, rules.name, since=now - LOOK_BACK
+                    connection, settings().snowflake.database, rules.source, rules.table, since=now - LOOK_BACK
                 )
                 yield _result(key, rules, arrivals(rules, names, now))
 
     return check
 
 
-def _result(key: dg.AssetKey, rules: FeedRules, found: Arrivals) -> dg.AssetCheckResult:
+def _result(key: dg.AssetKey, rules: FileFeedSpec, found: Arrivals) -> dg.AssetCheckResult:
     problems = []
     if found.gaps:
         named = ", ".join(_span(rules, *gap) for gap in found.gaps[:_GAPS_NAMED])
@@ -107,12 +107,12 @@ def _result(key: dg.AssetKey, rules: FeedRules, found: Arrivals) -> dg.AssetChec
         check_name=ARRIVALS,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{rules.feed}: {'; '.join(problems)}. Ask {rules.partner} to send them." if problems else None,
+        description=f"{rules.name}: {'; '.join(problems)}. Ask {rules.source} to send them." if problems else None,
         metadata={"due": found.expected, "missing": found.missing},
     )
 
 
-def _span(rules: FeedRules, first: datetime, last: datetime) -> str:
+def _span(rules: FileFeedSpec, first: datetime, last: datetime) -> str:
     """The hours or days from `first` to `last` as text, in the partner's time zone."""
     hourly = rules.expected is not None and rules.expected.every == "hour"
     form = "%Y-%m-%d %H:%M%z" if hourly else "%Y-%m-%d"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from data_platform.landing.feed import FeedRules
+from data_platform.feeds.files import FileFeedSpec
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -24,9 +24,9 @@ DELIVERIES = "deliveries"
 _ENOUGH_TO_COMPARE = 5
 
 
-def feed_check_specs(rules: FeedRules) -> list[dg.AssetCheckSpec]:
+def feed_check_specs(rules: FileFeedSpec) -> list[dg.AssetCheckSpec]:
     """The specs of a feed's checks."""
-    table = dg.AssetKey(["raw", rules.partner, rules.name])
+    table = dg.AssetKey(["raw", rules.source, rules.table])
     return [
         dg.AssetCheckSpec(
             CONTRACT,
@@ -43,14 +43,14 @@ def feed_check_specs(rules: FeedRules) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def feed_check_keys(rules: FeedRules) -> list[dg.AssetCheckKey]:
+def feed_check_keys(rules: FileFeedSpec) -> list[dg.AssetCheckKey]:
     """The keys of a feed's checks."""
-    table = dg.AssetKey(["raw", rules.partner, rules.name])
+    table = dg.AssetKey(["raw", rules.source, rules.table])
     return [dg.AssetCheckKey(table, CONTRACT), dg.AssetCheckKey(table, DELIVERIES)]
 
 
 def feed_check_results(
-    rules: FeedRules, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
+    rules: FileFeedSpec, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluates a feed's checks after its deliveries were loaded."""
     yield _contract(rules, result, connection, table)
@@ -58,7 +58,7 @@ def feed_check_results(
 
 
 def _contract(
-    rules: FeedRules, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
+    rules: FileFeedSpec, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
 ) -> dg.AssetCheckResult:
     cursor = connection.cursor()
     cursor.execute(rules.contract.violation_counts_sql(result.target.sql))
@@ -71,12 +71,12 @@ def _contract(
         check_name=CONTRACT,
         asset_key=table,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"The table breaks the contract of {rules.feed}: {broken}" if broken else None,
+        description=f"The table breaks the contract of {rules.name}: {broken}" if broken else None,
         metadata={"rows checked": checked, **broken},
     )
 
 
-def _deliveries(rules: FeedRules, result: IntakeResult, table: dg.AssetKey) -> dg.AssetCheckResult:
+def _deliveries(rules: FileFeedSpec, result: IntakeResult, table: dg.AssetKey) -> dg.AssetCheckResult:
     unaccounted = [
         receipt.file_name
         for receipt in result.receipts
@@ -102,7 +102,7 @@ def _deliveries(rules: FeedRules, result: IntakeResult, table: dg.AssetKey) -> d
     )
 
 
-def _small(rules: FeedRules, result: IntakeResult) -> dict[str, tuple[int, float]]:
+def _small(rules: FileFeedSpec, result: IntakeResult) -> dict[str, tuple[int, float]]:
     """Loaded deliveries smaller than `min_volume` times the feed's usual size: {file: (rows, usual rows)}."""
     loaded = [receipt for receipt in result.receipts if receipt.status == "loaded"]
     sizes = [*result.usual_rows, *(receipt.rows_read for receipt in loaded)]

@@ -17,8 +17,8 @@ import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_results
 from data_platform.environment import settings
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import landed_at
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import pending_of
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 from data_platform.runs.usage import usage_metadata
@@ -52,25 +52,25 @@ class LandingConfig(dg.Config):
     reload: bool = False
 
 
-def inbound_key(rules: FeedRules) -> dg.AssetKey:
+def inbound_key(rules: FileFeedSpec) -> dg.AssetKey:
     """The partner's folder, where lineage begins."""
-    return dg.AssetKey(["inbound", rules.partner, rules.name])
+    return dg.AssetKey(["inbound", rules.source, rules.table])
 
 
-def lake_key(rules: FeedRules) -> dg.AssetKey:
+def lake_key(rules: FileFeedSpec) -> dg.AssetKey:
     """The feed's extracts."""
-    return dg.AssetKey(["lake", rules.partner, rules.name])
+    return dg.AssetKey(["lake", rules.source, rules.table])
 
 
-def raw_key(rules: FeedRules) -> dg.AssetKey:
+def raw_key(rules: FileFeedSpec) -> dg.AssetKey:
     """The feed's table."""
-    return dg.AssetKey(["raw", rules.partner, rules.name])
+    return dg.AssetKey(["raw", rules.source, rules.table])
 
 
 def run_landing(
     context: dg.AssetExecutionContext,
     config: LandingConfig,
-    feeds: Sequence[FeedRules],
+    feeds: Sequence[FileFeedSpec],
     *,
     lake: LakeResource,
     landing: LandingResource,
@@ -92,7 +92,7 @@ def run_landing(
         with log_lock:
             context.log.info(message)
 
-    def intake_of(rules: FeedRules) -> Intake:
+    def intake_of(rules: FileFeedSpec) -> Intake:
         return Intake(
             rules,
             bucket=bucket,
@@ -105,22 +105,22 @@ def run_landing(
         )
 
     @contextmanager
-    def failures(rules: FeedRules) -> Iterator[None]:
+    def failures(rules: FileFeedSpec) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            context.log.exception(f"{rules.feed} failed")
-            failed[rules.feed] = error
+            context.log.exception(f"{rules.name} failed")
+            failed[rules.name] = error
 
-    def take_in(rules: FeedRules) -> IntakeResult:
-        return intake_of(rules).reload(partition) if config.reload else intake_of(rules).take_in(work[rules.feed])
+    def take_in(rules: FileFeedSpec) -> IntakeResult:
+        return intake_of(rules).reload(partition) if config.reload else intake_of(rules).take_in(work[rules.name])
 
-    def settle(rules: FeedRules, result: IntakeResult) -> None:
+    def settle(rules: FileFeedSpec, result: IntakeResult) -> None:
         settling[pool.submit(intake_of(rules).settle, result)] = rules
 
-    settling: dict[Future[None], FeedRules] = {}
+    settling: dict[Future[None], FileFeedSpec] = {}
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
-        futures = {pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.feed]}
+        futures = {pool.submit(take_in, rules): rules for rules in selected if config.reload or work[rules.name]}
         try:
             for future in as_completed(futures):
                 rules = futures[future]
@@ -131,7 +131,7 @@ def run_landing(
                     try:
                         yield from _events(context, rules, result, warehouse, partition)
                     except Exception:
-                        if all(asked.give_up for asked in work[rules.feed]):
+                        if all(asked.give_up for asked in work[rules.name]):
                             settle(rules, result)
                         raise
                     settle(rules, result)
@@ -142,7 +142,7 @@ def run_landing(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if not futures:
-        context.log.info("Nothing is pending for " + ", ".join(rules.feed for rules in selected))
+        context.log.info("Nothing is pending for " + ", ".join(rules.name for rules in selected))
     if failed:
         raise dg.Failure(
             description="; ".join(f"{feed}: {error}" for feed, error in failed.items()),
@@ -151,16 +151,16 @@ def run_landing(
 
 
 def _work(
-    config: LandingConfig, selected: Sequence[FeedRules], bucket: Any, partition: str | None
+    config: LandingConfig, selected: Sequence[FileFeedSpec], bucket: Any, partition: str | None
 ) -> Mapping[str, list[Requested]]:
     from data_platform.landing.versions import Requested
 
-    work: dict[str, list[Requested]] = {rules.feed: [] for rules in selected}
+    work: dict[str, list[Requested]] = {rules.name: [] for rules in selected}
     if config.reload:
         return work
     if config.deliveries is None:
         for item in pending_of(bucket, selected, now=datetime.now(UTC), partition=partition):
-            work[item.rules.feed].append(Requested(item.pending.key, item.companion))
+            work[item.rules.name].append(Requested(item.pending.key, item.companion))
         return work
     for delivery in config.deliveries:
         if delivery.feed in work:
@@ -169,13 +169,13 @@ def _work(
     return work
 
 
-def _query_tag(context: dg.AssetExecutionContext, rules: FeedRules) -> str:
-    return f"dagster run={context.run_id} asset=raw/{rules.feed}"
+def _query_tag(context: dg.AssetExecutionContext, rules: FileFeedSpec) -> str:
+    return f"dagster run={context.run_id} asset=raw/{rules.name}"
 
 
 def _events(
     context: dg.AssetExecutionContext,
-    rules: FeedRules,
+    rules: FileFeedSpec,
     result: IntakeResult,
     warehouse: WarehouseResource,
     partition: str | None,
@@ -184,7 +184,7 @@ def _events(
     quarantined, or loaded before), reports an observation of the table instead of a materialization."""
     for receipt in result.receipts:
         if receipt.status != "loaded":
-            context.log.warning(f"{rules.feed}: {receipt.file_name} is {receipt.status}: {receipt.reason}")
+            context.log.warning(f"{rules.name}: {receipt.file_name} is {receipt.status}: {receipt.reason}")
     if lake_key(rules) in context.selected_asset_keys and result.manifests:
         yield dg.MaterializeResult(asset_key=lake_key(rules), metadata=_lake_metadata(result) | usage_metadata())
     table = raw_key(rules)
@@ -197,7 +197,7 @@ def _events(
         try:
             metadata["preview"] = dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
         except Exception as error:
-            context.log.warning(f"{rules.feed}: can't read a preview of the table: {error}")
+            context.log.warning(f"{rules.name}: can't read a preview of the table: {error}")
     if result.manifests:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:

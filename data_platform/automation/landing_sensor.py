@@ -20,8 +20,8 @@ import dagster as dg
 from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
 from data_platform.automation.landing_run import FEED_METADATA, lake_key, raw_key
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import FeedIndex, Ready, Scan, scan
 from data_platform.landing.settle import report_unmatched
 from data_platform.resources import LandingResource
@@ -48,7 +48,7 @@ def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterato
             yield _request(items[start : start + PACKS[failures]], history, now)
 
 
-def _days(rules: FeedRules) -> str:
+def _days(rules: FileFeedSpec) -> str:
     """Identifies a feed's partitions definition: Dagster refuses a run of assets whose partitions definitions
     differ."""
     return f"{rules.partition.start} {rules.time_zone}" if rules.partition else ""
@@ -60,8 +60,8 @@ def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunR
     name = tokens[0] if len(tokens) == 1 else hashlib.sha256("\n".join(tokens).encode()).hexdigest()[:24]
     by_partner: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
-        by_partner[item.rules.partner].append(_delivery(item, history))
-    feeds = list({item.rules.feed: item.rules for item in items}.values())
+        by_partner[item.rules.source].append(_delivery(item, history))
+    feeds = list({item.rules.name: item.rules for item in items}.values())
     return dg.RunRequest(
         # Dagster never launches a second run with the same key, and the history reads recent runs only. A file whose
         # failures it no longer sees would get a key that was used before: the hour prevents that.
@@ -83,7 +83,7 @@ def _delivery(item: Ready, history: History) -> dict[str, Any]:
     failures = history.blamed(item.pending.token)
     given_up = {"give_up": f"{failures} runs failed with it while others succeeded; see their logs"}
     return {
-        "feed": item.rules.feed,
+        "feed": item.rules.name,
         "key": item.pending.key,
         "token": item.pending.token,
         **({"companion": item.companion} if item.companion else {}),
@@ -92,10 +92,10 @@ def _delivery(item: Ready, history: History) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FeedRules]:
+def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FileFeedSpec]:
     """The rules of every file feed, from the metadata of the raw assets. Parsed once per loaded repository."""
     return tuple(
-        FeedRules.model_validate_json(metadata[FEED_METADATA].text)
+        FileFeedSpec.model_validate_json(metadata[FEED_METADATA].text)
         for assets in set(repository.assets_defs_by_key.values())
         for metadata in assets.metadata_by_key.values()
         if FEED_METADATA in metadata
@@ -144,7 +144,7 @@ class Tick:
 
 def tick(
     bucket: LandingBucket,
-    feeds: Sequence[FeedRules],
+    feeds: Sequence[FileFeedSpec],
     history_of: Callable[[], History],
     cursor: Cursor,
     now: datetime,

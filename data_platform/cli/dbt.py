@@ -52,9 +52,11 @@ def dbt_sources(check: bool, project_dir: Path) -> None:
       data-platform dbt-sources
       data-platform dbt-sources --check
     """
-    from data_platform.transform.sources import declared_sources, outdated, write_sources
+    from data_platform.feeds.declared import declared_sources
+    from data_platform.feeds.spec import SourceDeclaration
+    from data_platform.transform.sources import outdated, write_sources
 
-    sources = declared_sources(DEFS / "sources" / "partners")
+    sources = declared_sources(DEFS, SourceDeclaration)
     changed = list(outdated(project_dir, sources)) if check else write_sources(project_dir, sources)
     for file in changed:
         click.echo(f"{'out of date' if check else 'written'}: {file}")

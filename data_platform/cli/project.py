@@ -10,8 +10,8 @@ import data_platform
 from data_platform.environment import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
+    from data_platform.feeds.files import FileFeedSpec
     from data_platform.landing.bucket import LandingBucket
-    from data_platform.landing.feed import FeedRules
 
 PACKAGE = Path(data_platform.__file__).parent
 ROOT = PACKAGE.parent
@@ -50,9 +50,9 @@ def landing_bucket(wanted: Settings) -> LandingBucket:
     return open_landing_bucket(wanted, wanted.landing_bucket)
 
 
-def declared_feeds() -> list[FeedRules]:
-    """Every file feed, read from its folder without loading definitions. Raises pydantic.ValidationError for a feed
-    whose declaration is wrong."""
-    from data_platform.transform.sources import declared_sources
+def declared_file_feeds() -> list[FileFeedSpec]:
+    """Every file feed, read from its folder without loading definitions. Raises DefinitionInvalid."""
+    from data_platform.feeds.declared import declared_feeds
+    from data_platform.feeds.files import FileFeedSpec
 
-    return [feed.rules for source in declared_sources(DEFS / "sources" / "partners") for feed in source.feeds]
+    return [feed for feed in declared_feeds(DEFS) if isinstance(feed, FileFeedSpec)]

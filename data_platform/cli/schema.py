@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from data_platform.cli.errors import DataProblem
+from data_platform.cli.project import DEFS
 from data_platform.environment import settings
 
 if TYPE_CHECKING:
-    from data_platform.landing.feed import FeedRules
+    from data_platform.feeds.spec import FeedSpec
     from data_platform.warehouse.schema import SchemaPlan
 
 
@@ -28,7 +29,7 @@ def schema() -> None:
 def plan(feeds: tuple[str, ...]) -> None:
     """Show what `apply` would run.
 
-    These are the statements that make tables match their contracts. FEEDS are <partner>/<feed>; default: all.
+    These are the statements that make tables match their contracts. FEEDS are <source>/<table>; default: all.
 
     \b
     Examples:
@@ -51,7 +52,7 @@ def plan(feeds: tuple[str, ...]) -> None:
 def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) -> None:
     """Change tables to match their contracts.
 
-    Also creates the platform's schema if it is missing. FEEDS are <partner>/<feed>; default: all.
+    Also creates the platform's schema if it is missing. FEEDS are <source>/<table>; default: all.
 
     \b
     Examples:
@@ -82,26 +83,21 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
 def _plans(names: tuple[str, ...]) -> list[SchemaPlan]:
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.schema import plan_schema
-    from data_platform.warehouse.table import DELIVERY_COLUMNS, raw_table
+    from data_platform.warehouse.table import raw_table
 
     wanted = settings().require_endpoints()
     with connect(wanted, query_tag="data-platform schema plan") as connection:
         return [
-            plan_schema(
-                connection,
-                raw_table(wanted.snowflake.database, rules.partner, rules.name),
-                rules.contract,
-                DELIVERY_COLUMNS,
-            )
-            for rules in _feeds(names)
+            plan_schema(connection, raw_table(wanted.snowflake.database, feed.source, feed.table), feed.table_columns)
+            for feed in _feeds(names)
         ]
 
 
-def _feeds(names: tuple[str, ...]) -> list[FeedRules]:
+def _feeds(names: tuple[str, ...]) -> list[FeedSpec]:
     """The declared feeds of these names. Raises click.BadParameter."""
-    from data_platform.cli.project import declared_feeds
+    from data_platform.feeds.declared import declared_feeds
 
-    declared = {rules.feed: rules for rules in declared_feeds()}
+    declared = {feed.name: feed for feed in declared_feeds(DEFS)}
     unknown = [name for name in names if name not in declared]
     if unknown:
         raise click.BadParameter(f"unknown feed: {', '.join(unknown)}; the feeds are {', '.join(declared)}")

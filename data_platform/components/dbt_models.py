@@ -13,8 +13,8 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
 from data_platform.environment import settings
+from data_platform.feeds.compute import Compute
 from data_platform.resources import WarehouseResource
-from data_platform.runs.sizes import Compute
 
 # Unit tests check the SQL before it is merged; they don't read the data.
 BUILD = ("build", "--exclude-resource-type", "unit_test")

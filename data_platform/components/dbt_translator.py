@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
 from data_platform.automation.conditions import follows_its_tables
-from data_platform.runs.sizes import Compute
+from data_platform.feeds.compute import Compute
 from data_platform.runs.usage import usage_metadata
 
 

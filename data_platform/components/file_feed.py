@@ -5,20 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import dagster as dg
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from data_platform.components.scaffolds import FileFeedScaffolder
-from data_platform.landing.feed import FeedDeclaration, FeedRules
-from data_platform.runs.sizes import Compute
-
-
-class FileFeedAttributes(FeedDeclaration):
-    """The attributes of a FileFeed's `defs.yaml`. `owners` and `compute` default to the partner's."""
-
-    description: str
-    owners: tuple[str, ...] = ()
-    tags: dict[str, str] = Field(default_factory=dict)
-    compute: Compute | None = None
+from data_platform.feeds.files import FileFeedDeclaration
 
 
 @dg.scaffold_with(FileFeedScaffolder)
@@ -49,23 +39,17 @@ class FileFeed(dg.Component):
     ```
     """
 
-    attributes: FileFeedAttributes
+    attributes: FileFeedDeclaration
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """The schema that `dg check yaml` validates a `defs.yaml` against."""
-        return FileFeedAttributes
+        return FileFeedDeclaration
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> FileFeed:
         """Keeps the attributes as they are, without templates: patterns may contain braces."""
-        return cls(FileFeedAttributes.model_validate(attributes))
-
-    def rules(self, partner: str, name: str, time_zone: str) -> FeedRules:
-        """The feed's rules for the engine."""
-        declared = {field: getattr(self.attributes, field) for field in FeedDeclaration.model_fields}
-        # Already validated: validating again would double the time.
-        return FeedRules.model_construct(partner=partner, name=name, time_zone=time_zone, **declared)
+        return cls(FileFeedDeclaration.model_validate(attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """A feed has no definitions of its own: its partner builds one step for all its feeds."""

@@ -4,8 +4,7 @@ Each partner has one step, of which a run can make a part. `automation.landing_r
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +20,10 @@ from data_platform.automation.landing_run import (
     raw_key,
     run_landing,
 )
-from data_platform.contract import DELIVERY_ID, EXTRACT_ID, EXTRACTED_AT, RECORD_NUMBER, Contract
 from data_platform.environment import settings
-from data_platform.landing.feed import FeedRules
+from data_platform.feeds.compute import Compute
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
-
-_METADATA_COLUMNS = [
-    dg.TableColumn(DELIVERY_ID, "VARCHAR", "The delivery that brought the row"),
-    dg.TableColumn(RECORD_NUMBER, "NUMBER(19,0)", "The record's number in its file, from 1"),
-    dg.TableColumn(EXTRACT_ID, "VARCHAR", "The extract that holds the row"),
-    dg.TableColumn(EXTRACTED_AT, "TIMESTAMP_TZ(6)", "When the extract was written"),
-]
-
-
-@dataclass(frozen=True)
-class Feed:
-    """A feed as declared: its rules, and what the UI shows of it."""
-
-    rules: FeedRules
-    description: str
-    owners: Sequence[str]
-    tags: Mapping[str, str]
-    declared_in: Path
-    project_root: Path
-
-    @cached_property
-    def references(self) -> dict[str, Any]:
-        """Links to the YAML that declares the feed, and to the page that explains it."""
-        declared = self.declared_in.relative_to(self.project_root)
-        repository = settings().repository_url
-        if repository is None:
-            code: Any = dg.LocalFileCodeReference(file_path=str(self.declared_in), line_number=1, label=str(declared))
-            docs: Any = dg.MetadataValue.path(str(self.project_root / "docs" / "add-a-feed.md"))
-        else:
-            code = dg.UrlCodeReference(url=f"{repository}/blob/main/{declared}", label=str(declared))
-            docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/add-a-feed.md")
-        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]), "docs": docs}
 
 
 class AsDeclared(dg.Definitions):
@@ -71,17 +38,16 @@ class AsDeclared(dg.Definitions):
         return self
 
 
-def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -> dg.Definitions:
+def landing_definitions(partner: str, description: str, feeds: Sequence[FileFeedSpec]) -> dg.Definitions:
     """One multi-asset for all feeds of a partner."""
     if not feeds:
         return dg.Definitions()
-    rules = [feed.rules for feed in feeds]
 
     @dg.multi_asset(
         name=partner,
         description=description,
         specs=[spec for feed in feeds for spec in (_lake_spec(feed), _raw_spec(feed))],
-        check_specs=[check for feed in feeds for check in feed_check_specs(feed.rules)],
+        check_specs=[check for feed in feeds for check in feed_check_specs(feed)],
         can_subset=True,
     )
     def land(
@@ -91,87 +57,101 @@ def landing_definitions(partner: str, description: str, feeds: Sequence[Feed]) -
         landing: LandingResource,
         warehouse: WarehouseResource,
     ) -> Iterator[Any]:
-        yield from run_landing(context, config, rules, lake=lake, landing=landing, warehouse=warehouse)
+        yield from run_landing(context, config, feeds, lake=lake, landing=landing, warehouse=warehouse)
 
-    arrivals = arrivals_check(rules)
+    arrivals = arrivals_check(feeds)
     return AsDeclared(
         assets=[land, *(_inbound_spec(feed) for feed in feeds)],
         asset_checks=[arrivals] if arrivals else [],
     )
 
 
-def _inbound_spec(feed: Feed) -> dg.AssetSpec:
+def _inbound_spec(feed: FileFeedSpec) -> dg.AssetSpec:
     """The partner's inbound folder, where lineage begins. The platform doesn't make it."""
     return dg.AssetSpec(
-        inbound_key(feed.rules),
-        description=f"Files that {feed.rules.partner} drops over SFTP: `{feed.rules.pattern}`",
+        inbound_key(feed),
+        description=f"Files that {feed.source} drops over SFTP: `{feed.pattern}`",
         kinds={"sftp", "s3"},
-        partitions_def=_partitions(feed.rules),
+        partitions_def=_partitions(feed),
         **_common(feed),
     )
 
 
-def _lake_spec(feed: Feed) -> dg.AssetSpec:
+def _lake_spec(feed: FileFeedSpec) -> dg.AssetSpec:
     return dg.AssetSpec(
-        lake_key(feed.rules),
-        deps=[inbound_key(feed.rules)],
+        lake_key(feed),
+        deps=[inbound_key(feed)],
         description=f"{feed.description}\n\nParquet extracts, one per delivery, with the rejects beside them.",
         kinds={"s3", "parquet"},
         skippable=True,
-        code_version=feed.rules.contract.hash,
-        partitions_def=_partitions(feed.rules),
+        code_version=feed.contract.hash,
+        partitions_def=_partitions(feed),
         **_common(feed),
     )
 
 
-def _raw_spec(feed: Feed) -> dg.AssetSpec:
-    rules = feed.rules
-    table = f"{settings().snowflake.database}.RAW_{rules.partner}.{rules.name}".upper()
+def _raw_spec(feed: FileFeedSpec) -> dg.AssetSpec:
+    table = f"{settings().snowflake.database}.RAW_{feed.source}.{feed.table}".upper()
     return dg.AssetSpec(
-        raw_key(rules),
-        deps=[lake_key(rules)],
+        raw_key(feed),
+        deps=[lake_key(feed)],
         description=feed.description,
         kinds={"snowflake"},
         skippable=True,
-        code_version=rules.contract.hash,
-        partitions_def=_partitions(rules),
+        code_version=feed.contract.hash,
+        partitions_def=_partitions(feed),
         **_common(
             feed,
             {
-                "dagster/column_schema": _column_schema(rules.contract),
+                "dagster/column_schema": _column_schema(feed),
                 "dagster/table_name": table,
                 # As text: for JSON, Dagster's check encodes it again, which takes as long as the rest of the spec.
-                FEED_METADATA: dg.MetadataValue.text(rules.model_dump_json()),
+                FEED_METADATA: dg.MetadataValue.text(feed.model_dump_json()),
             },
         ),
     )
 
 
-def _common(feed: Feed, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _common(feed: FileFeedSpec, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {
-        "group_name": feed.rules.partner,
+        "group_name": feed.source,
         "owners": feed.owners,
-        "tags": {**feed.tags, "source": feed.rules.partner},
-        "metadata": {**feed.references, **(metadata or {})},
+        "tags": {**feed.tags, **(feed.compute or Compute()).tags(), "source": feed.source},
+        "metadata": {**_references(feed.declared_in), **(metadata or {})},
     }
 
 
-def _column_schema(contract: Contract) -> dg.TableSchema:
+@cache
+def _references(declared_in: Path) -> dict[str, Any]:
+    """Links to the YAML that declares a feed, and to the page that explains it."""
+    root = next((folder.parent.parent for folder in declared_in.parents if folder.name == "defs"), declared_in.parent)
+    declared = declared_in.relative_to(root)
+    repository = settings().repository_url
+    if repository is None:
+        code: Any = dg.LocalFileCodeReference(file_path=str(declared_in), line_number=1, label=str(declared))
+        docs: Any = dg.MetadataValue.path(str(root / "docs" / "add-a-feed.md"))
+    else:
+        code = dg.UrlCodeReference(url=f"{repository}/blob/main/{declared}", label=str(declared))
+        docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/add-a-feed.md")
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]), "docs": docs}
+
+
+def _column_schema(feed: FileFeedSpec) -> dg.TableSchema:
+    key = feed.contract.key
     columns = [
         dg.TableColumn(
             column.name,
             column.snowflake_type,
             column.description or None,
-            dg.TableColumnConstraints(nullable=column.nullable, unique=contract.key == (column.name,), other=[]),
+            dg.TableColumnConstraints(nullable=column.nullable, unique=key == (column.name,), other=[]),
         )
-        for column in contract.columns
+        for column in feed.table_columns
     ]
-    key = [f"key {', '.join(contract.key)}"] if contract.key else []
-    return dg.TableSchema([*columns, *_METADATA_COLUMNS], dg.TableConstraints(other=key))
+    return dg.TableSchema(columns, dg.TableConstraints(other=[f"key {', '.join(key)}"] if key else []))
 
 
-def _partitions(rules: FeedRules) -> dg.PartitionsDefinition[str] | None:
-    return _days(rules.partition.start.isoformat(), rules.time_zone) if rules.partition else None
+def _partitions(feed: FileFeedSpec) -> dg.PartitionsDefinition[str] | None:
+    return _days(feed.partition.start.isoformat(), feed.time_zone) if feed.partition else None
 
 
 @cache

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from data_platform.components.defs_yaml import DefinitionInvalid, load_attributes
-from data_platform.components.file_feed import FileFeed, FileFeedAttributes
-from data_platform.components.landing_assets import Feed, landing_definitions
+from data_platform.components.landing_assets import landing_definitions
 from data_platform.components.scaffolds import SftpPartnerScaffolder
-from data_platform.contract import TimeZone
 from data_platform.environment import settings
-from data_platform.runs.sizes import Compute
+from data_platform.feeds.documents import DefinitionInvalid
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.partners import PartnerDeclaration
 
 _log = logging.getLogger(__name__)
-
-
-class SftpPartnerAttributes(BaseModel):
-    """The attributes of an SftpPartner's `defs.yaml`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    description: str
-    time_zone: TimeZone
-    owners: tuple[str, ...]
-    public_keys: tuple[str, ...] = ()
-    contacts: tuple[str, ...] = ()
-    compute: Compute = Compute()
 
 
 @dg.scaffold_with(SftpPartnerScaffolder)
@@ -56,45 +41,33 @@ class SftpPartner(dg.Component):
     ```
     """
 
-    attributes: SftpPartnerAttributes
+    attributes: PartnerDeclaration
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """The schema that `dg check yaml` validates a `defs.yaml` against."""
-        return SftpPartnerAttributes
+        return PartnerDeclaration
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> SftpPartner:
         """Keeps the attributes as they are, without templates."""
-        return cls(SftpPartnerAttributes.model_validate(attributes))
+        return cls(PartnerDeclaration.model_validate(attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """One step for all the partner's feeds. In `local`, a feed with wrong YAML fails the load. Elsewhere an asset
         with the error as its description replaces the feed, and the other feeds load."""
         partner = context.path.name
-        feeds: list[Feed] = []
+        feeds: list[FileFeedSpec] = []
         broken: list[dg.AssetSpec] = []
-        for path in sorted(context.path.glob("*/defs.yaml")):
+        for path, read in self.attributes.feeds(context.path / "defs.yaml"):
             try:
-                feeds.append(self._feed(partner, path, context.project_root))
+                feeds.append(read())
             except DefinitionInvalid as error:
                 if settings().environment == "local":
                     raise
                 broken.append(broken_definition(["raw", partner, path.parent.name], error))
         definitions = landing_definitions(partner, self.attributes.description, feeds)
         return dg.Definitions.merge(definitions, dg.Definitions(assets=broken)) if broken else definitions
-
-    def _feed(self, partner: str, path: Path, project_root: Path) -> Feed:
-        attributes = load_attributes(path, FileFeedAttributes)
-        rules = FileFeed(attributes).rules(partner, path.parent.name, self.attributes.time_zone)
-        return Feed(
-            rules=rules,
-            description=attributes.description,
-            owners=attributes.owners or self.attributes.owners,
-            tags={**attributes.tags, **(attributes.compute or self.attributes.compute).tags()},
-            declared_in=path,
-            project_root=project_root,
-        )
 
 
 def broken_definition(key: list[str], error: BaseException) -> dg.AssetSpec:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from data_platform.contract import DELIVERY_ID, Contract
+from data_platform.feeds.files import DELIVERY_ID, FileContract, FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import ContractViolation, Delivery, LandingError
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.read import DeliveryReader
 
 _REJECTS_KEPT = 100_000
@@ -32,7 +31,7 @@ class Accepted:
     quarantined; None where there is nothing to keep, or where the content is loaded already (`repeated`)."""
 
     delivery: Delivery
-    contract: Contract
+    contract: FileContract
     manifest: Manifest | None
     sha256: str | None
     rows_read: int
@@ -43,7 +42,7 @@ class Accepted:
 
 def accept(
     delivery: Delivery,
-    rules: FeedRules,
+    rules: FileFeedSpec,
     partition: str | None,
     *,
     bucket: LandingBucket,
@@ -54,7 +53,7 @@ def accept(
 ) -> Accepted:
     """Reads a delivery into an extract. `seen` says whether content with that SHA-256 is loaded already. A delivery
     that can't be accepted is returned with its reason. Raises DeliveryGone, and errors of the network or storage."""
-    key = ExtractKey(rules.partner, rules.name, extract_id(delivery, rules.contract), partition)
+    key = ExtractKey(rules.source, rules.table, extract_id(delivery, rules.contract), partition)
     committed = lake.read_manifest(key)
     if committed is not None:
         return _from_manifest(delivery, rules.contract, committed)
@@ -69,7 +68,7 @@ def accept(
         return Accepted(delivery, rules.contract, None, reader.content_sha256, 0, 0, reason=str(error))
 
 
-def extract_id(delivery: Delivery, contract: Contract) -> str:
+def extract_id(delivery: Delivery, contract: FileContract) -> str:
     """32 hex digits, the same for the same delivery read under the same contract."""
     return hashlib.sha256(f"{delivery.id}\0{contract.hash}".encode()).hexdigest()[:32]
 
@@ -77,7 +76,7 @@ def extract_id(delivery: Delivery, contract: Contract) -> str:
 def _read(
     reader: DeliveryReader,
     delivery: Delivery,
-    rules: FeedRules,
+    rules: FileFeedSpec,
     key: ExtractKey,
     bucket: LandingBucket,
     lake: Lake,
@@ -118,7 +117,7 @@ def _read(
         reader.content_sha256,
         reader.rows_read,
         reader.rows_rejected,
-        reason=problem and f"{rules.feed}: {delivery.file_name}: {problem}",
+        reason=problem and f"{rules.name}: {delivery.file_name}: {problem}",
         repeated=repeated,
     )
 
@@ -135,7 +134,7 @@ def _position(delivery: Delivery, reader: DeliveryReader, problem: str | None) -
     }
 
 
-def _from_manifest(delivery: Delivery, contract: Contract, manifest: Manifest) -> Accepted:
+def _from_manifest(delivery: Delivery, contract: FileContract, manifest: Manifest) -> Accepted:
     """The outcome of an earlier try, from the manifest that it committed."""
     position = manifest.position_to
     return Accepted(
@@ -149,7 +148,7 @@ def _from_manifest(delivery: Delivery, contract: Contract, manifest: Manifest) -
     )
 
 
-def evolved_contract(contract: Contract, manifest: Manifest) -> Contract:
+def evolved_contract(contract: FileContract, manifest: Manifest) -> FileContract:
     """The contract with the columns that drift added to an extract (drift policy `evolve`)."""
     known = {column.name for column in contract.columns}
     added = tuple(

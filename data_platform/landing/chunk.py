@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_platform.contract import RECORD_NUMBER, Contract
+from data_platform.feeds.files import RECORD_NUMBER, FileContract
 
 # pyarrow-stubs type arrays by their value type, which only the contract knows here.
 Array: TypeAlias = Any
@@ -71,7 +71,7 @@ class Converted:
     bad: Mapping[int, str]
 
 
-def batch_schema(contract: Contract) -> pa.Schema:
+def batch_schema(contract: FileContract) -> pa.Schema:
     """The schema of a chunk's `batch`."""
     return contract.arrow_schema.append(pa.field(RECORD_NUMBER, pa.int64(), nullable=False))
 
@@ -91,7 +91,7 @@ def reject_batch(rejects: Iterable[Reject]) -> pa.RecordBatch:
 
 
 def assemble(
-    contract: Contract,
+    contract: FileContract,
     columns: Sequence[Converted],
     record_numbers: np.ndarray[tuple[int], np.dtype[np.int64]],
     raw_text: Callable[[int], str],

@@ -13,8 +13,8 @@ import zipfile
 import zlib
 from typing import IO, BinaryIO, cast
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import DeliveryUnreadable
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.text import Readable
 
 # Text compresses 5 to 30 times; a large file with a higher ratio than this is a bomb.
@@ -55,7 +55,7 @@ class Delivered:
 class _Limited:
     """Stops a stream that grows beyond what the feed allows."""
 
-    def __init__(self, inner: Readable, delivered: Delivered, rules: FeedRules, subject: str) -> None:
+    def __init__(self, inner: Readable, delivered: Delivered, rules: FileFeedSpec, subject: str) -> None:
         self._inner, self._delivered, self._subject = inner, delivered, subject
         self._most, self._size = rules.max_decoded_bytes, 0
 
@@ -102,7 +102,7 @@ class _Gunzip:
         return DeliveryUnreadable(f"{self._subject}: the gzip file {what}; ask the partner to send it again")
 
 
-def decoded(delivered: Delivered, rules: FeedRules, subject: str) -> Readable:
+def decoded(delivered: Delivered, rules: FileFeedSpec, subject: str) -> Readable:
     """The content, unpacked as the feed's `compression` says. Raises DeliveryUnreadable, here or when read."""
     inner: Readable = delivered
     if rules.compression == "gzip":
@@ -140,7 +140,7 @@ class _Member:
             ) from None
 
 
-def _unzipped(delivered: Delivered, rules: FeedRules, subject: str) -> Readable:
+def _unzipped(delivered: Delivered, rules: FileFeedSpec, subject: str) -> Readable:
     spool = spooled(_Limited(delivered, delivered, rules, subject))
     try:
         archive = zipfile.ZipFile(spool)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_platform.contract import Contract
+from data_platform.feeds.files import FileContract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 
 _MOST_FOUND = 10_000
@@ -22,12 +22,12 @@ class Header:
     """`contract` includes columns added by drift; `positions` has, for each of its columns, the index of the
     file's column (from 0), or None where the file doesn't have it; `width` is the file's number of columns."""
 
-    contract: Contract
+    contract: FileContract
     positions: tuple[int | None, ...]
     width: int
 
 
-def match_header(found: Sequence[str], contract: Contract, subject: str) -> Header:
+def match_header(found: Sequence[str], contract: FileContract, subject: str) -> Header:
     """Matches the file's column names with the contract's: exactly, then without regard to case.
 
     `subject` names feed and file in errors. Raises ContractViolation for missing, repeated and, where the drift
@@ -55,7 +55,7 @@ def match_header(found: Sequence[str], contract: Contract, subject: str) -> Head
     return Header(contract, tuple(matched.get(column.name) for column in contract.columns), len(names))
 
 
-def evolved(contract: Contract, headers: Sequence[str], subject: str) -> Contract:
+def evolved(contract: FileContract, headers: Sequence[str], subject: str) -> FileContract:
     """The contract with text columns of these headers. Raises ContractViolation where a header can't be a
     column's name, or where there are so many that they must be data."""
     if len(headers) > _MOST_ADDED:
@@ -69,7 +69,7 @@ def evolved(contract: Contract, headers: Sequence[str], subject: str) -> Contrac
         raise ContractViolation(f"{subject}: the new columns can't be added: {error}") from None
 
 
-def _matched(names: Sequence[str], contract: Contract) -> dict[str, int]:
+def _matched(names: Sequence[str], contract: FileContract) -> dict[str, int]:
     matched = {column.name: names.index(column.header) for column in contract.columns if column.header in names}
     for column in contract.columns:
         if column.name in matched:
@@ -87,7 +87,7 @@ def _refuse_repeated(names: Sequence[str], subject: str) -> None:
         raise ContractViolation(f"{subject}: the header names {_shown(repeated)} more than once: {_shown(names)}")
 
 
-def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Contract, subject: str) -> None:
+def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: FileContract, subject: str) -> None:
     missing = [
         column
         for column in contract.columns
@@ -112,5 +112,5 @@ def _shown(names: Sequence[str]) -> str:
     return f"{told} and {len(names) - _NAMED} more" if len(names) > _NAMED else told
 
 
-def _listed(contract: Contract) -> str:
+def _listed(contract: FileContract) -> str:
     return ", ".join(repr(column.header) for column in contract.columns)

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from data_platform.feeds.files import FileFeedSpec, Readiness
 from data_platform.landing.bucket import LandingBucket, Pending
-from data_platform.landing.feed import FeedRules, Readiness
 
 # SFTP clients upload under such a name and rename the file at the end.
 _IN_TRANSFER = re.compile(r".*\.(part|partial|filepart|tmp)$|(.*/)?\.[^/]*$", re.IGNORECASE)
@@ -26,7 +26,7 @@ class Ready:
     """A pending file that may be read now. `companion`: the key of its manifest or trigger."""
 
     pending: Pending
-    rules: FeedRules
+    rules: FileFeedSpec
     partition: str | None
     companion: str | None
 
@@ -60,20 +60,20 @@ class FeedIndex:
     """Finds the feed of a file. It tries only the feeds of the file's partner whose pattern begins like the name, so
     the cost doesn't grow with the number of feeds."""
 
-    def __init__(self, feeds: Iterable[FeedRules]) -> None:
+    def __init__(self, feeds: Iterable[FileFeedSpec]) -> None:
         # partner -> length of beginning -> beginning -> feeds
-        self._by_partner: dict[str, dict[int, dict[str, list[FeedRules]]]] = {}
+        self._by_partner: dict[str, dict[int, dict[str, list[FileFeedSpec]]]] = {}
         self._companions: dict[str, list[re.Pattern[str]]] = {}
         for rules in feeds:
             beginning = _beginning(rules.pattern)
-            by_length = self._by_partner.setdefault(rules.partner, {})
+            by_length = self._by_partner.setdefault(rules.source, {})
             by_length.setdefault(len(beginning), {}).setdefault(beginning, []).append(rules)
             template = rules.readiness.manifest or rules.readiness.trigger
             if template:
                 expression = re.escape(template).replace(r"\{name\}", r".+").replace(r"\{stem\}", r"[^.]+")
-                self._companions.setdefault(rules.partner, []).append(re.compile(expression))
+                self._companions.setdefault(rules.source, []).append(re.compile(expression))
 
-    def match(self, partner: str, file_name: str) -> list[FeedRules]:
+    def match(self, partner: str, file_name: str) -> list[FileFeedSpec]:
         """The partner's feeds whose pattern matches the name. More than one is a mistake in the feeds' YAML."""
         return [
             rules
@@ -161,7 +161,7 @@ class _Sorting:
             elif not self._skip(pending):
                 self._of_no_feed(pending, candidates, partner, file_name)
 
-    def _of_feed(self, pending: Pending, rules: FeedRules, file_name: str, present: Set[str]) -> None:
+    def _of_feed(self, pending: Pending, rules: FileFeedSpec, file_name: str, present: Set[str]) -> None:
         try:
             partition = rules.partition_key(file_name)
         except ValueError as error:
@@ -173,15 +173,15 @@ class _Sorting:
             self._found.unmatched.append((pending, reason))
             return
         companion = rules.readiness.companion(file_name)
-        companion_key = f"inbound/{rules.partner}/{companion}" if companion else None
+        companion_key = f"inbound/{rules.source}/{companion}" if companion else None
         if companion_key is not None and companion_key not in present and not self._bucket.exists(companion_key):
             self._found.waiting.append(Waiting(pending, f"{companion} has not come"))
             return
         self._found.ready.append(Ready(pending, rules, partition, companion_key))
 
-    def _of_no_feed(self, pending: Pending, candidates: Sequence[FeedRules], partner: str, file_name: str) -> None:
+    def _of_no_feed(self, pending: Pending, candidates: Sequence[FileFeedSpec], partner: str, file_name: str) -> None:
         if candidates:
-            names = ", ".join(rules.feed for rules in candidates)
+            names = ", ".join(rules.name for rules in candidates)
             self._found.unmatched.append((pending, f"more than one feed's pattern matches it: {names}"))
         elif self._feeds.is_companion(partner, file_name):
             self._found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
@@ -208,12 +208,12 @@ class _Sorting:
 
 
 def pending_of(
-    bucket: LandingBucket, feeds: Sequence[FeedRules], *, now: datetime, partition: str | None = None
+    bucket: LandingBucket, feeds: Sequence[FileFeedSpec], *, now: datetime, partition: str | None = None
 ) -> list[Ready]:
     """The files that are ready for these feeds now, or those of one partition: what a run reads that names no files."""
     index = FeedIndex(feeds)
     ready: list[Ready] = []
-    for partner in sorted({rules.partner for rules in feeds}):
+    for partner in sorted({rules.source for rules in feeds}):
         found = Scan()
         sorting = _Sorting(found, bucket, index, now, lambda pending: False)
         for page in bucket.pages(prefix=f"inbound/{partner}/"):

@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from data_platform.contract import Contract
+from data_platform.feeds.files import FileContract, FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.landing.accept import Accepted, accept, evolved_contract
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import Delivery, DeliveryGone
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.result import IntakeResult
 from data_platform.landing.settle import archive
 from data_platform.landing.versions import Requested, Work, versions
@@ -28,7 +27,7 @@ from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
 from data_platform.warehouse.settlement import DeliveryRow, LedgerChanged, Settlement
-from data_platform.warehouse.table import DELIVERY_COLUMNS, raw_table
+from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -45,7 +44,7 @@ class Intake:
 
     def __init__(
         self,
-        rules: FeedRules,
+        rules: FileFeedSpec,
         *,
         bucket: LandingBucket,
         lake: Lake,
@@ -56,7 +55,7 @@ class Intake:
         progress: Callable[[str], None] = lambda message: None,
     ) -> None:
         self.rules = rules
-        self.target = raw_table(database, rules.partner, rules.name)
+        self.target = raw_table(database, rules.source, rules.table)
         self._database = database
         self._bucket = bucket
         self._lake = lake
@@ -72,7 +71,7 @@ class Intake:
         result = IntakeResult(self.target)
         with self._connect() as connection:
             result.usual_rows = feed_history.latest_row_counts(
-                connection, self._database, self.rules.partner, self.rules.name, limit=_USUAL
+                connection, self._database, self.rules.source, self.rules.table, limit=_USUAL
             )
             for start in range(0, len(requested), DELIVERIES_A_LOAD):
                 self._take_in(connection, requested[start : start + DELIVERIES_A_LOAD], result)
@@ -90,7 +89,7 @@ class Intake:
         for one in done:
             one.result()
         if done:
-            self._progress(f"{self.rules.feed}: settled {len(done)} files")
+            self._progress(f"{self.rules.name}: settled {len(done)} files")
 
     def reload(self, partition: str | None) -> IntakeResult:
         """Loads again the committed extracts of a partition (None: of the whole feed) that the ledger has as loaded.
@@ -99,7 +98,7 @@ class Intake:
         result = IntakeResult(self.target)
         extracts = {
             manifest.extract_id: manifest
-            for manifest in self._lake.list_manifests(self.rules.partner, self.rules.name, partition)
+            for manifest in self._lake.list_manifests(self.rules.source, self.rules.table, partition)
         }
         with self._connect() as connection:
             rows = ledger.settled_deliveries(
@@ -129,7 +128,7 @@ class Intake:
         if not accepted:
             return
         self._progress(
-            f"{self.rules.feed}: read {len(accepted)} files, {sum(one.rows_read for one in accepted)} rows,"
+            f"{self.rules.name}: read {len(accepted)} files, {sum(one.rows_read for one in accepted)} rows,"
             f" {sum(one.rows_rejected for one in accepted)} rejects"
         )
         load = self._load_accepted(connection, accepted)
@@ -139,13 +138,13 @@ class Intake:
         result.manifests += [one.manifest for one in accepted if one.manifest and one.manifest.extract_id in in_table]
         result.receipts += outcomes
         result.companions |= {item.delivery.id: item.companion for item in work}
-        self._progress(f"{self.rules.feed}: loaded {load.rows_loaded} rows of {len(load.loaded)} files")
+        self._progress(f"{self.rules.name}: loaded {load.rows_loaded} rows of {len(load.loaded)} files")
 
     def _accept_all(self, connection: SnowflakeConnection, work: Sequence[Work]) -> list[Accepted | None]:
         """Each delivery as it was read; None for one that another run has settled meanwhile."""
         partitions = {item.delivery.id: self.rules.partition_key(item.delivery.file_name) for item in work}
         loaded = feed_history.loaded_contents(
-            connection, self._database, self.rules.partner, self.rules.name, set(partitions.values())
+            connection, self._database, self.rules.source, self.rules.table, set(partitions.values())
         )
 
         def one(item: Work) -> Accepted | None:
@@ -165,7 +164,7 @@ class Intake:
                     seen=lambda sha256: loaded.get((partition, sha256), delivery.id) != delivery.id,
                 )
             except DeliveryGone as gone:
-                self._progress(f"{self.rules.feed}: {gone}: settled by another run")
+                self._progress(f"{self.rules.name}: {gone}: settled by another run")
                 return None
 
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
@@ -190,13 +189,13 @@ class Intake:
     def _load(
         self,
         connection: SnowflakeConnection,
-        contract: Contract,
+        contract: FileContract,
         manifests: Sequence[Manifest],
         settlements: Sequence[Settlement],
         *,
         reload: bool = False,
     ) -> LoadResult:
-        plan = plan_schema(connection, self.target, contract, DELIVERY_COLUMNS)
+        plan = plan_schema(connection, self.target, self.rules.with_contract(contract).table_columns)
         apply_schema(connection, plan)
         return load_extracts(
             connection,
@@ -210,7 +209,7 @@ class Intake:
             reload=reload,
         )
 
-    def _contract(self, contracts: Iterable[Contract]) -> Contract:
+    def _contract(self, contracts: Iterable[FileContract]) -> FileContract:
         """The feed's contract with every column that any of the files added."""
         known = {column.name for column in self.rules.contract.columns}
         added = {column.name: None for one in contracts for column in one.columns if column.name not in known}
@@ -221,8 +220,8 @@ class Intake:
         status: Any = "quarantined" if one.reason else "duplicate" if one.repeated else "loaded"
         return Settlement(
             delivery_id=delivery.id,
-            partner=self.rules.partner,
-            feed=self.rules.name,
+            partner=self.rules.source,
+            feed=self.rules.table,
             file_name=delivery.file_name,
             object_key=delivery.key,
             version_id=delivery.version_id,

@@ -3,7 +3,7 @@
 The stream is read once and forward; limits, manifests and outcomes are the caller's (`accept.py`).
 
     >>> import io
-    >>> rules = FeedRules.of({"partner": "harbor_water", "name": "meters", "pattern": ".*", "contract":
+    >>> rules = FileFeedSpec.of({"source": "harbor_water", "table": "meters", "pattern": ".*", "contract":
     ...     {"columns": [{"name": "meter_id", "type": "string"}, {"name": "flow", "type": "int32"}]}})
     >>> reader = DeliveryReader(io.BytesIO(b"meter_id,flow\\nA,1\\nB,x\\n"), rules, file_name="m.csv")
     >>> [(chunk.batch.num_rows, chunk.rejects["reason"].to_pylist()) for chunk in reader]
@@ -19,10 +19,9 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from data_platform.contract import Contract
+from data_platform.feeds.files import CsvFormat, FileContract, FileFeedSpec, JsonLinesFormat, ParquetFormat
 from data_platform.landing.chunk import Chunk, batch_schema
 from data_platform.landing.decode import Delivered, decoded
-from data_platform.landing.feed import CsvFormat, FeedRules, JsonLinesFormat, ParquetFormat
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.readers.excel import ExcelReader
 from data_platform.landing.readers.json_lines import JsonLinesReader
@@ -31,7 +30,7 @@ from data_platform.landing.readers.parquet import ParquetReader
 
 class _FormatReader(Protocol):
     @property
-    def contract(self) -> Contract: ...
+    def contract(self) -> FileContract: ...
 
     def chunks(self) -> Iterator[Chunk]: ...
 
@@ -47,14 +46,14 @@ class DeliveryReader:
     (columns missing, unknown or repeated). A caller may stop early; `drain` then completes count and hash.
     """
 
-    def __init__(self, stream: BinaryIO, rules: FeedRules, *, file_name: str) -> None:
+    def __init__(self, stream: BinaryIO, rules: FileFeedSpec, *, file_name: str) -> None:
         self._delivered = Delivered(stream)
-        self._format = _open(self._delivered, rules, f"{rules.feed}: {file_name}")
+        self._format = _open(self._delivered, rules, f"{rules.name}: {file_name}")
         self.rows_read = 0
         self.rows_rejected = 0
 
     @property
-    def contract(self) -> Contract:
+    def contract(self) -> FileContract:
         """The feed's contract, with the columns that drift added."""
         return self._format.contract
 
@@ -85,7 +84,7 @@ class DeliveryReader:
         self._delivered.drain()
 
 
-def _open(delivered: Delivered, rules: FeedRules, subject: str) -> _FormatReader:
+def _open(delivered: Delivered, rules: FileFeedSpec, subject: str) -> _FormatReader:
     content = decoded(delivered, rules, subject)
     if isinstance(rules.format, CsvFormat):
         return CsvReader(content, rules, rules.format, subject)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import Delivery
-from data_platform.landing.feed import FeedRules
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Work:
 
 
 def versions(
-    bucket: LandingBucket, rules: FeedRules, requested: Iterable[Requested], progress: Callable[[str], None]
+    bucket: LandingBucket, rules: FileFeedSpec, requested: Iterable[Requested], progress: Callable[[str], None]
 ) -> Iterator[Work]:
     """The requested deliveries. Each version of a file that was overwritten before it was taken in is a delivery, the
     oldest first; the companion belongs to the newest. Leaves out a file that is gone, or whose manifest is, and
@@ -42,10 +42,10 @@ def versions(
         companion = bucket.current(asked.companion) if asked.companion else None
         current = bucket.current(asked.key)
         if current is None:
-            progress(f"{rules.feed}: {asked.key} is gone: settled by another run")
+            progress(f"{rules.name}: {asked.key} is gone: settled by another run")
             continue
         if asked.companion and companion is None and rules.readiness.manifest and not asked.give_up:
-            progress(f"{rules.feed}: {asked.key} waits: {asked.companion} is gone")
+            progress(f"{rules.name}: {asked.key} waits: {asked.companion} is gone")
             continue
         until = asked.given_up_until
         for version in (*bucket.older_versions(current), current):

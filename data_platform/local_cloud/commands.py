@@ -14,7 +14,7 @@ from rich.table import Table
 
 import data_platform
 from data_platform.environment import RunsOn, SettingsError, settings
-from data_platform.landing.partners import PartnerDeclarationError
+from data_platform.feeds.documents import DefinitionInvalid
 from data_platform.local_cloud.ecs.plan import CLUSTER
 from data_platform.local_cloud.spec import CloudSpec
 from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
@@ -64,7 +64,7 @@ def up(state_dir: Path | None, ecs: bool | None) -> None:
     cloud = declared_cloud(state_dir, None if ecs is None else "ecs" if ecs else "process")
     try:
         environment = cloud.up(click.echo)
-    except (LocalCloudError, PartnerDeclarationError) as error:
+    except (LocalCloudError, DefinitionInvalid) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"S3, SSM, Secrets Manager  {environment['AWS_ENDPOINT_URL']}")
     click.echo(f"SFTP for partners         {environment['SFTP_HOST']}:{environment['SFTP_PORT']}")

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from data_platform.landing.partners import PartnerAccess
 from data_platform.local_cloud import aws, keys
 from data_platform.local_cloud.ecs.plan import LOGS_BUCKET, EcsPlan
 from data_platform.local_cloud.layout import Layout
@@ -66,6 +65,14 @@ class SnowflakeAccess:
     role: str
     warehouse: str
     database: str
+
+
+@dataclass(frozen=True)
+class PartnerAccess:
+    """A partner's name, which is its SFTP user name, and its OpenSSH public key lines."""
+
+    name: str
+    public_keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)

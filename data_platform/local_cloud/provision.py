@@ -18,9 +18,9 @@ import snowflake.connector
 from botocore.config import Config
 from psycopg2 import sql
 
-from data_platform.landing.partners import PartnerAccess, home_directory_mappings, session_policy
+from data_platform.landing.partners import home_directory_mappings, session_policy
 from data_platform.local_cloud.ecs import provision as ecs_provision
-from data_platform.local_cloud.plan import Bucket, Plan, PostgresDatabase, SnowflakeAccess
+from data_platform.local_cloud.plan import Bucket, PartnerAccess, Plan, PostgresDatabase, SnowflakeAccess
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

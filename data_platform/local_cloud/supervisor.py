@@ -18,12 +18,13 @@ from dotenv import dotenv_values
 from filelock import FileLock, Timeout
 
 from data_platform.environment import RunsOn, Settings
-from data_platform.landing.partners import PartnerAccess, partner_declarations
+from data_platform.feeds.declared import declared_sources
+from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.local_cloud import aws, postgres, provisioning, warehouse
 from data_platform.local_cloud.ecs import images
 from data_platform.local_cloud.ecs.plan import IMAGE, checkout_image, ecs_environment, ecs_plan
 from data_platform.local_cloud.layout import Layout, write_atomically
-from data_platform.local_cloud.plan import cloud_plan
+from data_platform.local_cloud.plan import PartnerAccess, cloud_plan
 from data_platform.local_cloud.ports import accepts, choose, is_free
 from data_platform.local_cloud.processes import (
     Part,
@@ -66,7 +67,10 @@ class LocalCloud:
         Raises LocalCloudError, with the end of the part's log, if a part does not start.
         """
         began = time.monotonic()
-        partners = partner_declarations(self.spec.defs_dir)
+        partners = tuple(
+            PartnerAccess(source.name, source.declaration.public_keys)
+            for source in declared_sources(self.spec.defs_dir, PartnerDeclaration)
+        )
         with self._locked(report):
             self.layout.make()
             runs_on = self.spec.runs_on or self.runs_on

@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from data_platform.runs.sizes import Compute, fit, fit_storage, largest, next_size
+from data_platform.feeds.compute import Compute, fit
+from data_platform.runs.sizes import fit_storage, largest, next_size
 
 IMAGE_TAG = "dagster/image"
 COMMIT_TAG = "data_platform/commit"

@@ -7,68 +7,30 @@ write models and their descriptions, so these don't belong here.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from data_platform.contract import DELIVERY_ID, EXTRACT_ID, EXTRACTED_AT, RECORD_NUMBER
-from data_platform.landing.feed import Expected, FeedRules
+from data_platform.contract import EXTRACTED_AT
+from data_platform.feeds.declared import Source
+from data_platform.feeds.spec import Expected, FeedSpec
 
 HEADER = (
     "# Written from the contracts in data_platform/defs/sources by `data-platform dbt-sources`; edit those instead.\n"
 )
 _MINUTES = {"hour": 60, "day": 24 * 60}
-_ADDED_COLUMNS = (
-    (EXTRACT_ID, "varchar", "The extract that brought the row"),
-    (EXTRACTED_AT, "timestamp_tz(6)", "When the extract was made"),
-    (DELIVERY_ID, "varchar", "The delivery that brought the row"),
-    (RECORD_NUMBER, "number(19,0)", "The row's record in the delivered file, from 1"),
-)
 
 
-@dataclass(frozen=True)
-class DeclaredFeed:
-    """A feed, as declared in its folder's `defs.yaml`."""
-
-    rules: FeedRules
-    description: str
-
-
-@dataclass(frozen=True)
-class DeclaredSource:
-    """A partner and its feeds, sorted by name."""
-
-    name: str
-    description: str
-    feeds: tuple[DeclaredFeed, ...]
-
-
-def declared_sources(partners: Path) -> list[DeclaredSource]:
-    """The sources declared below `partners` (`<partner>/<feed>/defs.yaml`). Raises pydantic.ValidationError for an
-    invalid feed."""
-    return [
-        DeclaredSource(
-            name=file.parent.name,
-            description=_attributes(file)["description"],
-            feeds=tuple(
-                _feed(feed, _attributes(file)["time_zone"]) for feed in sorted(file.parent.glob("*/defs.yaml"))
-            ),
-        )
-        for file in sorted(partners.glob("*/defs.yaml"))
-    ]
-
-
-def sources_yaml(source: DeclaredSource) -> str:
+def sources_yaml(source: Source[Any]) -> str:
     """The text of a source's `_sources.yml`."""
     properties = {
         "sources": [
             {
                 "name": source.name,
-                "description": source.description,
+                "description": source.declaration.description,
                 "schema": f"raw_{source.name}".upper(),
-                "tables": [_table(feed) for feed in source.feeds],
+                "tables": [_table(feed) for feed in source.feeds()],
             }
         ]
     }
@@ -80,7 +42,7 @@ def sources_file(project_dir: Path, source: str) -> Path:
     return project_dir / "models" / "staging" / source / "_sources.yml"
 
 
-def outdated(project_dir: Path, sources: Iterable[DeclaredSource]) -> dict[Path, str]:
+def outdated(project_dir: Path, sources: Iterable[Source[Any]]) -> dict[Path, str]:
     """{file: the text it should have} of the files that differ from the contracts; "" if the source is no longer
     declared."""
     wanted = {sources_file(project_dir, source.name): sources_yaml(source) for source in sources}
@@ -91,7 +53,7 @@ def outdated(project_dir: Path, sources: Iterable[DeclaredSource]) -> dict[Path,
     return changed | {file: "" for file in present if file not in wanted}
 
 
-def write_sources(project_dir: Path, sources: Iterable[DeclaredSource]) -> list[Path]:
+def write_sources(project_dir: Path, sources: Iterable[Source[Any]]) -> list[Path]:
     """Writes and removes files to match the contracts. Returns the changed files."""
     changed = outdated(project_dir, sources)
     for file, text in changed.items():
@@ -103,40 +65,20 @@ def write_sources(project_dir: Path, sources: Iterable[DeclaredSource]) -> list[
     return list(changed)
 
 
-def _attributes(file: Path) -> dict[str, Any]:
-    declaration: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return dict(declaration["attributes"])
-
-
-def _feed(file: Path, time_zone: str) -> DeclaredFeed:
-    attributes = _attributes(file)
-    rules = {name: value for name, value in attributes.items() if name in FeedRules.model_fields}
-    return DeclaredFeed(
-        rules=FeedRules.of(
-            {**rules, "partner": file.parent.parent.name, "name": file.parent.name, "time_zone": time_zone}
-        ),
-        description=attributes["description"],
-    )
-
-
-def _table(feed: DeclaredFeed) -> dict[str, Any]:
-    rules = feed.rules
+def _table(feed: FeedSpec) -> dict[str, Any]:
     return {
-        "name": rules.name,
-        "identifier": rules.name.upper(),
+        "name": feed.table,
+        "identifier": feed.table.upper(),
         "description": feed.description,
         "config": {
             "loaded_at_field": EXTRACTED_AT,
-            "freshness": _freshness(rules.expected),
-            "meta": {"dagster": {"asset_key": ["raw", rules.partner, rules.name]}},
+            "freshness": _freshness(feed.expected),
+            "meta": {"dagster": {"asset_key": ["raw", feed.source, feed.table]}},
         },
+        # Without dbt tests: the check `contract` on the raw asset already counts nulls and repeated keys.
         "columns": [
-            # Without dbt tests: the check `contract` on the raw asset already counts nulls and repeated keys.
-            *(
-                {key: column[key] for key in ("name", "data_type", "description")}
-                for column in rules.contract.dbt_columns()
-            ),
-            *({"name": name, "data_type": kind, "description": text} for name, kind, text in _ADDED_COLUMNS),
+            {"name": column.name, "data_type": column.snowflake_type.lower(), "description": column.description}
+            for column in feed.table_columns
         ],
     }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from data_platform.contract import DELIVERY_ID, Column, Contract
+from data_platform.contract import EXTRACT_COLUMNS, Column, Contract
+from data_platform.feeds.files import DELIVERY_ID
 from data_platform.lake.manifest import Manifest
 from data_platform.warehouse.settlement import Settlement
-from data_platform.warehouse.table import DELIVERY_COLUMNS, EXTRACT_COLUMNS, TableRef
+from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef
 
 
 class LoadRefused(Exception):

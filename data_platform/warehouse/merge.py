@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from data_platform.contract import EXTRACT_ID, RECORD_NUMBER, Column, quoted
+from data_platform.contract import EXTRACT_ID, Column, quoted
+from data_platform.feeds.files import RECORD_NUMBER
 from data_platform.warehouse.copy import Execute
 from data_platform.warehouse.platform import deliveries
 from data_platform.warehouse.table import TableRef, literal

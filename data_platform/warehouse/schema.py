@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from data_platform.contract import Column, Contract, quoted
-from data_platform.warehouse.table import EXTRACT_COLUMNS, TableRef, literal
+from data_platform.contract import Column, quoted
+from data_platform.warehouse.table import TableRef, literal
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -46,12 +46,9 @@ class TableColumn(NamedTuple):
     comment: str
 
 
-def plan_schema(
-    connection: SnowflakeConnection, table: TableRef, contract: Contract, metadata: Sequence[Column] = ()
-) -> SchemaPlan:
-    """Compares a table with its contract. `metadata` are further columns after the contract's: DELIVERY_COLUMNS for a
-    file feed. EXTRACT_COLUMNS end every table."""
-    return plan_changes(table, read_columns(connection, table), (*contract.columns, *metadata, *EXTRACT_COLUMNS))
+def plan_schema(connection: SnowflakeConnection, table: TableRef, columns: Sequence[Column]) -> SchemaPlan:
+    """Compares a table with the columns that it should have (`FeedSpec.table_columns`)."""
+    return plan_changes(table, read_columns(connection, table), columns)
 
 
 def apply_schema(connection: SnowflakeConnection, plan: SchemaPlan) -> None:

@@ -5,28 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from data_platform.contract import DELIVERY_ID, EXTRACT_ID, EXTRACTED_AT, RECORD_NUMBER, Column, quoted
+from data_platform.contract import quoted
+from data_platform.feeds.files import FileFeedSpec
 
 PLATFORM = "PLATFORM"
 
-EXTRACT_COLUMNS = (
-    Column(name="x", type="string").model_copy(
-        update={"name": EXTRACT_ID, "nullable": False, "description": "The extract that brought this row."}
-    ),
-    Column(name="x", type="timestamp").model_copy(
-        update={"name": EXTRACTED_AT, "nullable": False, "description": "When that extract was made."}
-    ),
-)
-"""The last columns of every raw table. Names that begin with `_` are the platform's: a contract can't use them."""
-
-DELIVERY_COLUMNS = (
-    Column(name="x", type="string").model_copy(
-        update={"name": DELIVERY_ID, "nullable": False, "description": "The partner's delivery it came in."}
-    ),
-    Column(name="x", type="int64").model_copy(
-        update={"name": RECORD_NUMBER, "nullable": False, "description": "Its record in that file, from 1."}
-    ),
-)
+DELIVERY_COLUMNS = FileFeedSpec.metadata_columns
 """The columns before EXTRACT_COLUMNS in a file feed's raw table."""
 
 

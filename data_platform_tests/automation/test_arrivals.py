@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_platform.automation.arrivals import LOOK_BACK, arrivals, due_slots
-from data_platform.landing.feed import FeedRules
-from data_platform_tests.landing.test_feed import rules
+from data_platform.feeds.files import FileFeedSpec
+from data_platform_tests.feeds.test_files import rules
 
 HOURLY = rules()
 DAILY = rules(expected={"every": "day", "within_minutes": 60})
 
 
-def name_of(slot: datetime, feed: FeedRules = HOURLY) -> str:
+def name_of(slot: datetime, feed: FileFeedSpec = HOURLY) -> str:
     return f"r_{slot.astimezone(ZoneInfo(feed.time_zone)):%Y%m%dT%H%z}.csv"
 
 

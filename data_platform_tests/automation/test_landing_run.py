@@ -12,14 +12,14 @@ import pytest
 
 from data_platform.automation import landing_run
 from data_platform.automation.landing_run import LandingConfig, RequestedDelivery, lake_key, raw_key, run_landing
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing import intake
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.result import IntakeResult
 from data_platform.warehouse.load import LoadResult
 from data_platform.warehouse.table import TableRef
 
-RULES = FeedRules.of(
-    {"partner": "p", "name": "f", "pattern": "f", "contract": {"columns": [{"name": "id", "type": "string"}]}}
+RULES = FileFeedSpec.of(
+    {"source": "p", "table": "f", "pattern": "f", "contract": {"columns": [{"name": "id", "type": "string"}]}}
 )
 GIVEN_UP = "4 runs failed with it while others succeeded; see their logs"
 
@@ -59,7 +59,7 @@ def run(done: list[str], give_up: str | None = None) -> None:
         log=log,
         log_event=lambda _: done.append("told of the table"),
     )
-    config = LandingConfig(deliveries=[RequestedDelivery(feed=RULES.feed, key="k", give_up=give_up)])
+    config = LandingConfig(deliveries=[RequestedDelivery(feed=RULES.name, key="k", give_up=give_up)])
     resources: Any = {
         "lake": SimpleNamespace(lake=lambda: None),
         "landing": SimpleNamespace(bucket=lambda: None),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ import pytest
 
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
-from data_platform.components.landing_assets import Feed, landing_definitions
+from data_platform.components.landing_assets import landing_definitions
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import Ready
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
@@ -80,7 +79,7 @@ def test_days_that_dagster_tells_apart_go_in_runs_of_their_own() -> None:
 def test_the_sensor_asks_for_runs_of_feeds_whose_partitions_differ() -> None:
     feeds = [feed(), feed("g", partition={"start": "2026-02-01"}, time_zone="Asia/Tokyo")]
     defs = dg.Definitions.merge(
-        landing_definitions("p", "", [Feed(rules, "", (), {}, Path("/p/defs.yaml"), Path("/p")) for rules in feeds]),
+        landing_definitions("p", "", feeds),
         dg.Definitions(sensors=[landing], resources={"lake": None, "warehouse": None, "landing": None}),
     )
     bucket = Bucket({"inbound/p/f_20260306.csv": 99, "inbound/p/g_20260306.csv": 99, "inbound/p/f_29990101.csv": 99})

@@ -78,22 +78,22 @@ def _spoil(row: list[str], how: int) -> None:
 
 
 def _contract() -> Any:
-    from data_platform.contract import Contract
+    from data_platform.feeds.files import FileContract
 
     columns = [{"name": name, "type": kinds[0], "nullable": name != "meter_id"} for name, kinds in COLUMNS.items()]
-    return Contract.model_validate({"columns": columns})
+    return FileContract.model_validate({"columns": columns})
 
 
 def _ours(options: dict[str, Any]) -> dict[str, Any]:
     begun = time.perf_counter()
     from obstore.store import LocalStore
 
+    from data_platform.feeds.files import FileFeedSpec
     from data_platform.lake.extracts import Lake
     from data_platform.lake.manifest import ExtractKey
-    from data_platform.landing.feed import FeedRules
     from data_platform.landing.read import DeliveryReader
 
-    rules = FeedRules(partner="harbor_water", name="meters", pattern=".*", contract=_contract())
+    rules = FileFeedSpec(source="harbor_water", table="meters", pattern=".*", contract=_contract())
     lake = Lake(LocalStore(Path(options["folder"]) / "ours", mkdir=True))
     with Path(options["file"]).open("rb") as stream:
         reader = DeliveryReader(stream, rules, file_name="meters.csv")

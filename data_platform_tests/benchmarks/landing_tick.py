@@ -88,14 +88,14 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 
     from data_platform.automation.landing_history import read_history
     from data_platform.automation.landing_sensor import Cursor, tick
-    from data_platform.landing.feed import FeedRules
+    from data_platform.feeds.files import FileFeedSpec
     from data_platform.resources import LandingResource
 
     columns = [{"name": "id", "type": "string"}]
     feeds = [
-        FeedRules.of({
-            "partner": f"partner_{partner:02}",
-            "name": f"feed_{feed:03}",
+        FileFeedSpec.of({
+            "source": f"partner_{partner:02}",
+            "table": f"feed_{feed:03}",
             "pattern": rf"feed_{feed:03}_(?P<day>\d{{8}})T\d{{4}}\.csv",
             "partition": {"start": "2026-01-01"},
             "contract": {"columns": columns},

@@ -14,8 +14,8 @@ from typing import Any
 
 from data_platform.automation.landing_history import History
 from data_platform.automation.landing_sensor import TICK_SECONDS, requests
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import Pending
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import Ready
 from data_platform_tests.benchmarks.runner import result
 
@@ -54,10 +54,10 @@ def a_task_a_file(ready: Sequence[Ready], history: History, now: datetime) -> li
 
 def simulated(ask: Ask, seconds: float) -> dict[str, Any]:
     """The number of tasks, and how long files wait until they are settled, in seconds: median and 95th percentile."""
-    rules = FeedRules.of(
+    rules = FileFeedSpec.of(
         {
-            "partner": "p",
-            "name": "f",
+            "source": "p",
+            "table": "f",
             "pattern": r"f_(?P<day>\d{8})_\d+\.csv",
             "contract": {"key": ["a"], "columns": [{"name": "a", "type": "string", "nullable": False}]},
             "partition": {"start": "2026-01-01"},

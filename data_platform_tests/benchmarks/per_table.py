@@ -35,7 +35,7 @@ class _Done:
         from data_platform.warehouse.table import raw_table
 
         self.rules, self.run_id = rules, run_id
-        self.target = raw_table(database, rules.partner, rules.name)
+        self.target = raw_table(database, rules.source, rules.table)
 
     def take_in(self, requested: Any) -> Any:
         from data_platform.lake.manifest import FileEntry, Manifest
@@ -44,7 +44,7 @@ class _Done:
 
         extract, now = "0" * 32, datetime(2026, 3, 8, tzinfo=UTC)
         manifest = Manifest(
-            extract_id=extract, source=self.rules.partner, table=self.rules.name, partition=DAY, contract_hash="0",
+            extract_id=extract, source=self.rules.source, table=self.rules.table, partition=DAY, contract_hash="0",
             columns=(), files=(FileEntry("part", 10, 1000, "0"),), rows=10, rejects=0, rejects_file=None,
             position_from=None, position_to={"file_name": "f"}, started_at=now, committed_at=now, run_id=self.run_id,
         )  # fmt: skip

@@ -31,10 +31,10 @@ def _per_file(work: Callable[[int], Any], files: int) -> dict[str, Any]:
 
 def _ours(options: dict[str, Any]) -> dict[str, Any]:
     from data_platform.environment import Settings
+    from data_platform.feeds.files import FileFeedSpec
     from data_platform.lake.extracts import Lake
     from data_platform.lake.store import open_bucket
     from data_platform.landing.client import open_landing_bucket
-    from data_platform.landing.feed import FeedRules
     from data_platform.landing.intake import Intake
     from data_platform.landing.versions import Requested
     from data_platform.warehouse.connection import connect
@@ -44,7 +44,7 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
     with connect(settings) as connection:
         ensure_platform(connection, settings.snowflake.database, settings.lake_bucket)
     contract: Any = {"columns": _COLUMNS}
-    rules = FeedRules.of({"partner": "small", "name": "f", "pattern": r".*\.csv", "contract": contract})
+    rules = FileFeedSpec.of({"source": "small", "table": "f", "pattern": r".*\.csv", "contract": contract})
     bucket = open_landing_bucket(settings, settings.landing_bucket)
     intake = Intake(
         rules,

@@ -7,13 +7,9 @@ from pathlib import Path
 import pytest
 
 import data_platform
-from data_platform.components.defs_yaml import (
-    DefinitionInvalid,
-    check_files,
-    component_files,
-    load_attributes,
-)
-from data_platform.components.file_feed import FileFeedAttributes
+from data_platform.components.defs_yaml import check_files, component_files
+from data_platform.feeds.documents import DefinitionInvalid, Document
+from data_platform.feeds.files import FileFeedDeclaration
 
 GOOD = """\
 type: data_platform.components.FileFeed
@@ -39,7 +35,7 @@ def test_a_right_file_is_right(tmp_path: Path) -> None:
     path = tmp_path / "defs.yaml"
     path.write_text(GOOD)
     assert list(check_files([path])) == [(path, None)]
-    assert load_attributes(path, FileFeedAttributes).description == "Readings."
+    assert Document.read(path).attributes(FileFeedDeclaration).description == "Readings."
 
 
 @pytest.mark.parametrize(
@@ -96,4 +92,4 @@ def test_a_broken_feed_raises_with_the_message(tmp_path: Path) -> None:
     path = tmp_path / "defs.yaml"
     path.write_text("attributes: {}")
     with pytest.raises(DefinitionInvalid, match="'pattern' is missing"):
-        load_attributes(path, FileFeedAttributes)
+        Document.read(path).attributes(FileFeedDeclaration)

@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 from snowflake.connector import SnowflakeConnection
 
 import data_platform
-from data_platform.transform.sources import DeclaredFeed, declared_sources
+from data_platform.feeds.declared import declared_feeds
+from data_platform.feeds.spec import FeedSpec
 
-PARTNERS = Path(data_platform.__file__).parent / "defs" / "sources" / "partners"
+DEFS = Path(data_platform.__file__).parent / "defs"
 CITY = ZoneInfo("America/New_York")
 # The days around both changes of clocks.
 DAYS = [date(2026, 3, 7), date(2026, 3, 8), date(2026, 3, 9), date(2026, 10, 31), date(2026, 11, 1), date(2026, 11, 2)]
@@ -25,15 +26,9 @@ Row = dict[str, Any]
 
 def create_raw_tables(connection: SnowflakeConnection) -> None:
     """Every raw table that the demo's feeds declare, empty."""
-    for feed in _feeds():
-        columns = [f"{column.snowflake_name} {column.snowflake_type}" for column in feed.rules.contract.columns]
-        columns += [
-            '"_EXTRACT_ID" VARCHAR',
-            '"_EXTRACTED_AT" TIMESTAMP_TZ(6)',
-            '"_DELIVERY_ID" VARCHAR',
-            '"_RECORD_NUMBER" NUMBER(19,0)',
-        ]
-        connection.cursor().execute(f"CREATE SCHEMA IF NOT EXISTS RAW_{feed.rules.partner.upper()}")
+    for feed in declared_feeds(DEFS):
+        columns = [f"{column.snowflake_name} {column.snowflake_type}" for column in feed.table_columns]
+        connection.cursor().execute(f"CREATE SCHEMA IF NOT EXISTS RAW_{feed.source.upper()}")
         connection.cursor().execute(f"CREATE OR REPLACE TABLE {table(feed)} ({', '.join(columns)})")
 
 
@@ -134,14 +129,9 @@ def fetch(connection: SnowflakeConnection, query: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in cursor.fetchall()]
 
 
-def table(feed: DeclaredFeed) -> str:
+def table(feed: FeedSpec) -> str:
     """A feed's table."""
-    return f"RAW_{feed.rules.partner}.{feed.rules.name}".upper()
-
-
-def _feeds() -> Iterator[DeclaredFeed]:
-    for source in declared_sources(PARTNERS):
-        yield from source.feeds
+    return f"RAW_{feed.source}.{feed.table}".upper()
 
 
 def _literal(value: Any) -> str:

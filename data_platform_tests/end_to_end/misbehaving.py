@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from data_platform.runs.sizes import Compute
+from data_platform.feeds.compute import Compute
 
 SMALLEST = Compute(cpu=256, memory=512).tags()
 SPOT = Compute(cpu=256, memory=512, spot=True).tags()

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from data_platform.contract import Column, Contract
+from data_platform.feeds.files import FileColumn, FileContract
 
 
 class Bad(Exception):
@@ -33,7 +33,7 @@ class Reading:
     rejects: list[tuple[int, str | None, str]] = field(default_factory=list)
 
 
-def read(data: bytes, contract: Contract, delimiter: str = ",") -> Reading:
+def read(data: bytes, contract: FileContract, delimiter: str = ",") -> Reading:
     """Reads UTF-8 CSV whose header has the contract's columns in its order."""
     records = split(data.decode("utf-8", "surrogateescape"), delimiter)[1:]
     reading = Reading()
@@ -100,7 +100,7 @@ def split(text: str, delimiter: str) -> list[Record]:
     return records
 
 
-def of(value: str, is_quoted: bool, column: Column) -> Any:
+def of(value: str, is_quoted: bool, column: FileColumn) -> Any:
     """The value a field means. Raises Bad."""
     kind = column.logical.name
     if kind == "string":
@@ -113,7 +113,7 @@ def of(value: str, is_quoted: bool, column: Column) -> Any:
     return found
 
 
-def parse(value: str, column: Column) -> Any:
+def parse(value: str, column: FileColumn) -> Any:
     kind, args = column.logical.name, column.logical.args
     if kind.startswith("int"):
         if not re.fullmatch("[+-]?[0-9]+", value):
@@ -181,7 +181,7 @@ def _time(hour: str, minute: str | None, second: str | None, fraction: str | Non
         raise Bad from None
 
 
-def _formatted(value: str, column: Column) -> datetime:
+def _formatted(value: str, column: FileColumn) -> datetime:
     for pattern in column.formats:
         try:
             return datetime.strptime(value, pattern)
@@ -190,7 +190,7 @@ def _formatted(value: str, column: Column) -> datetime:
     raise Bad
 
 
-def _moment(value: str, column: Column, pattern: str) -> datetime:
+def _moment(value: str, column: FileColumn, pattern: str) -> datetime:
     if column.formats:
         moment = _formatted(value, column)
         if moment.time() != time(0):
@@ -205,7 +205,7 @@ def _moment(value: str, column: Column, pattern: str) -> datetime:
     raise Bad
 
 
-def _instant(value: str, column: Column) -> datetime:
+def _instant(value: str, column: FileColumn) -> datetime:
     if column.formats:
         moment = _formatted(value, column)
         offset = moment.utcoffset()

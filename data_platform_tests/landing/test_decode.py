@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing import decode
 from data_platform.landing.delivery import DeliveryUnreadable
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.read import DeliveryReader
 
 CSV = b"meter_id,flow\nA,1\nB,2\n"
 
 
-def rules(**change: Any) -> FeedRules:
+def rules(**change: Any) -> FileFeedSpec:
     columns = [{"name": "meter_id", "type": "string"}, {"name": "flow", "type": "int32"}]
-    return FeedRules.of(
-        {"partner": "harbor_water", "name": "meters", "pattern": ".*", "contract": {"columns": columns}} | change
+    return FileFeedSpec.of(
+        {"source": "harbor_water", "table": "meters", "pattern": ".*", "contract": {"columns": columns}} | change
     )
 
 

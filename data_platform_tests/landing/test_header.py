@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.contract import Contract
+from data_platform.feeds.files import FileContract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
 
 
-def contract(drift: str = "reject") -> Contract:
-    return Contract.model_validate(
+def contract(drift: str = "reject") -> FileContract:
+    return FileContract.model_validate(
         {
             "columns": [
                 {"name": "meter_id", "type": "string", "nullable": False, "source_name": "Meter ID"},

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket, Pending
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import FeedIndex, Scan, pending_of, scan
-from data_platform_tests.landing.test_feed import CONTRACT
+from data_platform_tests.feeds.test_files import CONTRACT
 
 NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
 
@@ -36,12 +36,12 @@ class Objects:
         return any(o.key == key for o in self.objects)
 
 
-def feed(name: str = "f", **changes: Any) -> FeedRules:
-    base = {"partner": "p", "name": name, "pattern": rf"{name}_(?P<day>\d{{8}})\.csv", "contract": CONTRACT}
-    return FeedRules.of({**base, "partition": {"start": "2026-01-01"}, **changes})
+def feed(name: str = "f", **changes: Any) -> FileFeedSpec:
+    base = {"source": "p", "table": name, "pattern": rf"{name}_(?P<day>\d{{8}})\.csv", "contract": CONTRACT}
+    return FileFeedSpec.of({**base, "partition": {"start": "2026-01-01"}, **changes})
 
 
-def look(objects: Objects, *feeds: FeedRules, **options: Any) -> Scan:
+def look(objects: Objects, *feeds: FileFeedSpec, **options: Any) -> Scan:
     return scan(cast(LandingBucket, objects), FeedIndex(feeds or (feed(),)), now=NOW, **options)
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from data_platform.environment import Settings
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.client import s3_client
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.intake import Intake, IntakeResult
 from data_platform.landing.versions import Requested
 from data_platform.warehouse.connection import connect
@@ -33,11 +33,11 @@ class Partner:
 
     settings: Settings
     bucket: LandingBucket
-    rules: FeedRules
+    rules: FileFeedSpec
 
     @property
     def key(self) -> str:
-        return f"inbound/{self.rules.partner}/f.csv"
+        return f"inbound/{self.rules.source}/f.csv"
 
     def drop(self, *ids: str) -> None:
         body = "\n".join(("id", *ids)).encode()
@@ -63,7 +63,7 @@ class Partner:
         return result
 
     def pending(self) -> list[str]:
-        pages = self.bucket.pages(prefix=f"inbound/{self.rules.partner}/")
+        pages = self.bucket.pages(prefix=f"inbound/{self.rules.source}/")
         return [pending.file_name for page in pages for pending in page]
 
 
@@ -73,10 +73,10 @@ def partner(local_cloud: Mapping[str, str]) -> Partner:
     with connect(settings) as connection:
         ensure_platform(connection, settings.snowflake.database, settings.lake_bucket)
     name = settings.landing_bucket
-    rules = FeedRules.of(
+    rules = FileFeedSpec.of(
         {
-            "partner": f"p{uuid.uuid4().hex[:12]}",
-            "name": "f",
+            "source": f"p{uuid.uuid4().hex[:12]}",
+            "table": "f",
             "pattern": r"f\.csv",
             "contract": CONTRACT,
             "readiness": {"manifest": "{name}.json"},

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from data_platform.contract import Column, Contract
-from data_platform.landing.feed import CsvFormat, FeedRules
+from data_platform.feeds.files import CsvFormat, FileColumn, FileContract, FileFeedSpec
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.values.convert import converter_for
 from data_platform_tests.landing import oracle
@@ -97,8 +96,8 @@ def columns_of_values(draw: st.DrawFn) -> tuple[list[str], bytes]:
 
 
 def check(names: list[str], data: bytes, block_bytes: int) -> None:
-    contract = Contract(columns=[{"name": name, **COLUMNS[name]} for name in names])
-    rules = FeedRules(partner="p", name="f", pattern=".*", contract=contract)
+    contract = FileContract(columns=[{"name": name, **COLUMNS[name]} for name in names])
+    rules = FileFeedSpec(source="p", table="f", pattern=".*", contract=contract)
     reader = CsvReader(io.BytesIO(data), rules, CsvFormat(), "p/f: file", block_bytes)
     rows: list[dict[str, Any]] = []
     rejects: list[tuple[int, str | None, str]] = []
@@ -177,7 +176,7 @@ _EDGES = st.sampled_from(["", " ", '""', " 1.50 ", "0x1.F", "1.F0", "1.005", "-.
 @given(st.sampled_from(list(_WIDTHS)), st.lists(st.one_of(_PLACES, _NINES, _EDGES), min_size=1, max_size=12))
 def test_decimals_keep_their_places_and_digits_whatever_stands_beside_them(name: str, texts: list[str]) -> None:
     usual = "12" if name.endswith("_0") else "0." + "1" * int(name.split("_")[1])
-    column = Column.model_validate({"name": name, **_WIDTHS[name]})
+    column = FileColumn.model_validate({"name": name, **_WIDTHS[name]})
     values = [usual, *texts, usual]
     for taken in (values, values[1:]):  # whole, and a slice whose bytes begin behind others'
         array = pa.array([*values[: len(values) - len(taken)], *taken]).slice(len(values) - len(taken))
@@ -198,11 +197,11 @@ _REPEATED = {
 @given(data=st.data())
 def test_a_text_that_occurs_again_and_again_means_the_same_each_time(name: str, data: st.DataObject) -> None:
     few = data.draw(st.lists(st.sampled_from([None, *_REPEATED[name]]), min_size=1, max_size=6))
-    column = Column.model_validate({"name": name, **COLUMNS[name], "null_words": ["NULL"]})
+    column = FileColumn.model_validate({"name": name, **COLUMNS[name], "null_words": ["NULL"]})
     _agrees(pa.array((few * 20_000)[:20_001], pa.string()).slice(data.draw(st.integers(0, 3))), column)
 
 
-def _agrees(texts: Any, column: Column) -> None:
+def _agrees(texts: Any, column: FileColumn) -> None:
     """Holds a converted column against the oracle, value by value."""
     converted = converter_for(column)(texts)
     expected = {text: _expected(text, column) for text in set(texts.to_pylist())}
@@ -214,7 +213,7 @@ def _agrees(texts: Any, column: Column) -> None:
             assert (row in converted.bad, found[row]) == (False, expected[text]), (row, text)
 
 
-def _expected(text: str | None, column: Column) -> Any:
+def _expected(text: str | None, column: FileColumn) -> Any:
     try:
         return None if text is None else oracle.of(text, False, column)
     except oracle.Bad:

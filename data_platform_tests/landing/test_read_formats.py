@@ -16,8 +16,8 @@ import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.read import DeliveryReader
 
 COLUMNS: list[dict[str, Any]] = [
@@ -30,8 +30,8 @@ COLUMNS: list[dict[str, Any]] = [
 def read(data: bytes, form: str, columns: list[dict[str, Any]] | None = None, **change: Any) -> Any:
     """The rows, the rejects as (number, column, reason), and the reader."""
     contract = {"columns": columns or COLUMNS, "drift": change.pop("drift", "reject")}
-    rules = FeedRules.of(
-        {"partner": "p", "name": "f", "pattern": ".*", "contract": contract, "format": {"type": form}} | change
+    rules = FileFeedSpec.of(
+        {"source": "p", "table": "f", "pattern": ".*", "contract": contract, "format": {"type": form}} | change
     )
     reader = DeliveryReader(io.BytesIO(data), rules, file_name="file")
     chunks = list(reader)

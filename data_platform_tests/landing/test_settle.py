@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 from obstore.store import MemoryStore
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.intake import Intake
 from data_platform.landing.result import IntakeResult
 from data_platform.landing.settle import report_unmatched
@@ -91,7 +91,7 @@ def _row(at: int) -> DeliveryRow:
 def test_settling_that_is_broken_off_anywhere_loses_nothing_and_is_finished_by_the_next(at: int) -> None:
     rows = [_row(number) for number in range(3)]
     bucket = Versions("inbound/p/other.csv", *(row.object_key for row in rows))
-    rules = FeedRules.of({"partner": "p", "name": "f", "pattern": ".*", "contract": {"columns": [
+    rules = FileFeedSpec.of({"source": "p", "table": "f", "pattern": ".*", "contract": {"columns": [
         {"name": "id", "type": "string"}]}})  # fmt: skip
 
     def unused() -> None:

@@ -12,13 +12,13 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.values.convert import converter_for
 
 
 def converted(text: str, **hints: Any) -> Any:
     """The value, or the reason as a string in a list."""
-    found = converter_for(Column.model_validate({"name": "x", **hints}))(pa.array([text]))
+    found = converter_for(FileColumn.model_validate({"name": "x", **hints}))(pa.array([text]))
     return [found.bad[0]] if found.bad else found.array[0].as_py()
 
 

@@ -15,9 +15,9 @@ import dagster as dg
 import pytest
 import yaml
 
+from data_platform.feeds.compute import Compute
 from data_platform.runs import queue
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, tags_of
-from data_platform.runs.sizes import Compute
 from data_platform_tests.dagster_internals import LAUNCHER, Launcher, dequeue, job_in, workspace_of
 
 SMALL, LARGE, SILENT = Compute(cpu=512, memory=4096, spot=True), Compute(memory=16384, ephemeral_storage=50), Compute()

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data_platform.runs.sizes import DEFAULT, SIZES, Compute, fit, largest, next_size
+from data_platform.feeds.compute import SIZES, Compute, fit
+from data_platform.runs.sizes import DEFAULT, largest, next_size
 
 PAIRS = [(cpu, memory) for cpu, memories in SIZES.items() for memory in memories]
 LARGEST = PAIRS[-1]

@@ -11,25 +11,27 @@ from click.testing import CliRunner
 
 import data_platform
 from data_platform.cli.dbt import dbt_sources
-from data_platform.transform.sources import declared_sources, outdated, sources_file, sources_yaml, write_sources
+from data_platform.feeds.declared import declared_sources
+from data_platform.feeds.spec import SourceDeclaration
+from data_platform.transform.sources import outdated, sources_file, sources_yaml, write_sources
 
 PACKAGE = Path(data_platform.__file__).parent
-PARTNERS = PACKAGE / "defs" / "sources" / "partners"
+DEFS = PACKAGE / "defs"
 PROJECT = PACKAGE.parent / "dbt_project"
 
 
 @pytest.fixture
-def partners(tmp_path: Path) -> Path:
-    """A copy of the declared partners, to change."""
-    return Path(shutil.copytree(PARTNERS, tmp_path / "partners"))
+def defs(tmp_path: Path) -> Path:
+    """A copy of the declared sources, to change."""
+    return Path(shutil.copytree(DEFS / "sources", tmp_path / "defs" / "sources")).parent
 
 
 def test_the_projects_sources_are_what_the_contracts_say() -> None:
-    assert outdated(PROJECT, declared_sources(PARTNERS)) == {}
+    assert outdated(PROJECT, declared_sources(DEFS, SourceDeclaration)) == {}
 
 
 def test_a_table_is_tied_to_its_raw_asset_and_tells_its_columns() -> None:
-    [water] = [source for source in declared_sources(PARTNERS) if source.name == "harbor_water"]
+    [water] = [source for source in declared_sources(DEFS, SourceDeclaration) if source.name == "harbor_water"]
     [source] = yaml.safe_load(sources_yaml(water))["sources"]
     [table] = source["tables"]
     assert source["schema"] == "RAW_HARBOR_WATER"
@@ -57,17 +59,18 @@ def test_a_feed_that_nothing_is_expected_of_is_never_late() -> None:
     assert _freshness("clear_air", "stations") is None
 
 
-def test_a_changed_contract_and_a_source_that_is_gone_are_found_and_written(partners: Path, tmp_path: Path) -> None:
+def test_a_changed_contract_and_a_source_that_is_gone_are_found_and_written(defs: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(PROJECT / "models", tmp_path / "project" / "models")).parent
+    partners = defs / "sources" / "partners"
     feed = partners / "clear_air" / "stations" / "defs.yaml"
     feed.write_text(feed.read_text(encoding="utf-8").replace("What people call it", "Its name"), encoding="utf-8")
     shutil.rmtree(partners / "harbor_water")
-    changed = set(outdated(project, declared_sources(partners)))
+    changed = set(outdated(project, declared_sources(defs, SourceDeclaration)))
     assert changed == {sources_file(project, "clear_air"), sources_file(project, "harbor_water")}
-    assert set(write_sources(project, declared_sources(partners))) == changed
+    assert set(write_sources(project, declared_sources(defs, SourceDeclaration))) == changed
     assert "Its name" in sources_file(project, "clear_air").read_text(encoding="utf-8")
     assert not sources_file(project, "harbor_water").exists()
-    assert write_sources(project, declared_sources(partners)) == []
+    assert write_sources(project, declared_sources(defs, SourceDeclaration)) == []
 
 
 def test_check_names_the_file_that_is_not_as_the_contracts_say_and_what_to_do(tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ def test_check_names_the_file_that_is_not_as_the_contracts_say_and_what_to_do(tm
 
 
 def _freshness(source: str, table: str) -> object:
-    [declared] = [each for each in declared_sources(PARTNERS) if each.name == source]
+    [declared] = [each for each in declared_sources(DEFS, SourceDeclaration) if each.name == source]
     [written] = yaml.safe_load(sources_yaml(declared))["sources"]
     [found] = [each for each in written["tables"] if each["name"] == table]
     return found["config"]["freshness"]

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 from snowflake.connector import SnowflakeConnection
 
-from data_platform.contract import DELIVERY_ID, RECORD_NUMBER, Contract
+from data_platform.contract import EXTRACT_COLUMNS, Contract
+from data_platform.feeds.files import DELIVERY_ID, RECORD_NUMBER
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse.load import LoadResult, load_extracts
@@ -121,7 +122,8 @@ class Feed:
         )
 
     def prepare(self) -> None:
-        apply_schema(self.connection, plan_schema(self.connection, self.table, self.contract, DELIVERY_COLUMNS))
+        columns = (*self.contract.columns, *DELIVERY_COLUMNS, *EXTRACT_COLUMNS)
+        apply_schema(self.connection, plan_schema(self.connection, self.table, columns))
 
     def load(
         self,

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from snowflake.connector import SnowflakeConnection
 
-from data_platform.contract import Contract
+from data_platform.contract import EXTRACT_COLUMNS, Contract
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey
 from data_platform.warehouse.load import load_extracts
@@ -98,7 +98,7 @@ class Trip:
         self.contract = Contract.model_validate({"columns": columns})
         self.source = f"trip_{uuid.uuid4().hex[:12]}"
         self.table = raw_table(DATABASE, self.source, "one_type")
-        apply_schema(connection, plan_schema(connection, self.table, self.contract))
+        apply_schema(connection, plan_schema(connection, self.table, (*self.contract.columns, *EXTRACT_COLUMNS)))
 
     def values_after(self, values: list[Any]) -> list[Any]:
         schema = self.contract.arrow_schema

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from snowflake.connector import SnowflakeConnection
 
-from data_platform.contract import Column, Contract
+from data_platform.contract import EXTRACT_COLUMNS, Column, Contract
 from data_platform.warehouse.schema import (
     SchemaPlan,
     SchemaRefused,
@@ -109,10 +109,11 @@ def test_a_table_made_from_a_contract_needs_no_change_after_that(
         for number, kind in enumerate(TYPES.split())
     ]
     contract = Contract.model_validate({"columns": columns})
-    made = plan_schema(connection, table, contract, DELIVERY_COLUMNS)
+    columns = (*contract.columns, *DELIVERY_COLUMNS, *EXTRACT_COLUMNS)
+    made = plan_schema(connection, table, columns)
     apply_schema(connection, made)
     apply_schema(connection, made)
-    assert plan_schema(connection, table, contract, DELIVERY_COLUMNS) == SchemaPlan(table, ())
+    assert plan_schema(connection, table, columns) == SchemaPlan(table, ())
     found = {column.name: column for column in read_columns(connection, table)}
     assert list(found)[-4:] == ["_DELIVERY_ID", "_RECORD_NUMBER", "_EXTRACT_ID", "_EXTRACTED_AT"]
     assert found["C5"] == TableColumn("C5", "NUMBER(38,10)", False, "it's \\ decimal(38,10) ü")
@@ -121,9 +122,9 @@ def test_a_table_made_from_a_contract_needs_no_change_after_that(
 def test_a_table_follows_its_contract_from_version_to_version(connection: SnowflakeConnection, table: TableRef) -> None:
     def follow(*columns: dict[str, object]) -> list[str]:
         contract = Contract.model_validate({"columns": columns})
-        wanted = plan_schema(connection, table, contract)
+        wanted = plan_schema(connection, table, (*contract.columns, *EXTRACT_COLUMNS))
         apply_schema(connection, wanted)
-        assert plan_schema(connection, table, contract).changes == ()
+        assert plan_schema(connection, table, (*contract.columns, *EXTRACT_COLUMNS)).changes == ()
         return [change.reason for change in wanted.changes]
 
     follow({"name": "id", "type": "int8", "nullable": False})

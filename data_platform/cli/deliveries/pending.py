@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from data_platform.automation.landing_history import History, read_history
-from data_platform.cli.project import declared_feeds, landing_bucket
+from data_platform.cli.project import declared_file_feeds, landing_bucket
 from data_platform.cli.run.inbound import look
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Ready, Scan
@@ -28,7 +28,7 @@ class PendingFile:
 
 def pending_files(settings: Settings) -> list[PendingFile]:
     """Every file in inbound, by key. The settings must have been adopted."""
-    found = look(landing_bucket(settings), declared_feeds())
+    found = look(landing_bucket(settings), declared_file_feeds())
     with dg.DagsterInstance.get() as instance:
         history = read_history(instance, datetime.now(UTC))
     return sorted(_described(found, history, datetime.now(UTC)), key=lambda file: file.key)
@@ -60,4 +60,4 @@ def _state(ready: Ready, history: History, now: datetime) -> tuple[str, str]:
         return "backing off", f"{failures} {'run' if failures == 1 else 'runs'} failed with it; see the logs in the UI"
     if failures:
         return "ready", f"the next tick retries it, after {failures} failed {'run' if failures == 1 else 'runs'}"
-    return "ready", f"the next tick loads it into {ready.rules.feed}"
+    return "ready", f"the next tick loads it into {ready.rules.name}"

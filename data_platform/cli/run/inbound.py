@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from data_platform.cli.run.outcome import RunOutcome
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import FeedIndex, Scan, scan
 
 _ALL = 1_000_000
@@ -46,7 +46,7 @@ class Drained:
         return [run for run in self.runs if not run.success]
 
 
-def look(bucket: LandingBucket, feeds: Sequence[FeedRules]) -> Scan:
+def look(bucket: LandingBucket, feeds: Sequence[FileFeedSpec]) -> Scan:
     """Every file in inbound now."""
     return scan(bucket, FeedIndex(feeds), now=datetime.now(UTC), limit=_ALL, seconds=600)
 
@@ -59,7 +59,7 @@ def unsettled(found: Scan) -> int:
 def drain(
     runs: TakesIn,
     bucket: LandingBucket,
-    feeds: Sequence[FeedRules],
+    feeds: Sequence[FileFeedSpec],
     *,
     on_wait: Callable[[int], None],
     on_run: Callable[[int, RunOutcome], None],

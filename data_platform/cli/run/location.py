@@ -12,7 +12,7 @@ import dagster as dg
 
 from data_platform.automation.landing_sensor import feeds_of
 from data_platform.environment import settings
-from data_platform.landing.feed import FeedRules
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.runs.run_lock import folder_in
 
 _BARE_KEY = re.compile(r"(\+*)([\w*.-]+(?:/[\w*.-]+)+)(\+*)")
@@ -33,7 +33,7 @@ class CodeLocation:
         return self.definitions.get_repository_def()
 
     @cached_property
-    def feeds(self) -> Sequence[FeedRules]:
+    def feeds(self) -> Sequence[FileFeedSpec]:
         """Every file feed."""
         return feeds_of(self.repository)
 

@@ -11,8 +11,8 @@ import dagster as dg
 
 from data_platform.automation.landing_run import lake_key, raw_key
 from data_platform.cli.run.location import CodeLocation
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.inbox import FeedIndex, pending_of, scan
 
 
@@ -52,10 +52,10 @@ def requested_runs(
     others = sorted(keys - of_feeds)
     if others:
         runs.append(Wanted(others, None, landing=False))
-    return runs, {rules.feed for rules in feeds}
+    return runs, {rules.name for rules in feeds}
 
 
-def _let_settle(feeds: list[FeedRules], bucket: LandingBucket) -> None:
+def _let_settle(feeds: list[FileFeedSpec], bucket: LandingBucket) -> None:
     """Waits until every file that is here now may be read, so that a file that has only just come is loaded too."""
     now = datetime.now(UTC)
     found = scan(bucket, FeedIndex(feeds), now=now) if feeds else None
@@ -64,7 +64,7 @@ def _let_settle(feeds: list[FeedRules], bucket: LandingBucket) -> None:
         time.sleep((max(until) - now).total_seconds() + 0.1)
 
 
-def _days(feeds: list[FeedRules], bucket: LandingBucket, partition: str | None) -> list[str | None]:
+def _days(feeds: list[FileFeedSpec], bucket: LandingBucket, partition: str | None) -> list[str | None]:
     _let_settle(feeds, bucket)
     if partition is None:
         ready = pending_of(bucket, feeds, now=datetime.now(UTC))
@@ -76,6 +76,6 @@ def _days(feeds: list[FeedRules], bucket: LandingBucket, partition: str | None) 
     for rules in feeds:
         if rules.partition is not None and day < rules.partition.start:
             raise click.BadParameter(
-                f"{day} is before the first day of {rules.feed}, {rules.partition.start}", param_hint="--partition"
+                f"{day} is before the first day of {rules.name}, {rules.partition.start}", param_hint="--partition"
             )
     return [day.isoformat()]

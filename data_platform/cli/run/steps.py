@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 
-from data_platform.cli.project import bring_up, declared_feeds, landing_bucket
+from data_platform.cli.project import bring_up, declared_file_feeds, landing_bucket
 from data_platform.cli.run import unchanged
 from data_platform.cli.run.daemon import RunsByDaemon, daemon_at_work
 from data_platform.cli.run.here import RunsHere
@@ -121,7 +121,7 @@ class Steps:
         record = unchanged.last_daily(instance, wanted, now)
         if record is None:
             return None
-        feeds = declared_feeds()
+        feeds = declared_file_feeds()
         left = look(bucket, feeds)
         if unsettled(left) or not unchanged.arrivals_are_as_at(record, now, wanted, feeds):
             return None

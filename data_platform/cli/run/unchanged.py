@@ -13,7 +13,7 @@ import dagster as dg
 from data_platform.automation.arrivals import LOOK_BACK, arrivals
 from data_platform.cli.project import DBT_PROJECT, PACKAGE
 from data_platform.environment import Settings, each_setting
-from data_platform.landing.feed import FeedRules
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.transform.manifest import fingerprint
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.feed_history import file_names
@@ -55,13 +55,13 @@ def last_daily(instance: dg.DagsterInstance, given: Settings, now: datetime) -> 
     return record if run.tags.get(INPUTS_TAG) == inputs(instance, given) else None
 
 
-def arrivals_are_as_at(record: dg.RunRecord, now: datetime, given: Settings, feeds: Sequence[FeedRules]) -> bool:
+def arrivals_are_as_at(record: dg.RunRecord, now: datetime, given: Settings, feeds: Sequence[FileFeedSpec]) -> bool:
     """Whether the `arrivals` checks would find the same gaps and silence now as when that run began."""
     expecting = [rules for rules in feeds if rules.expected is not None]
     began = datetime.fromtimestamp(record.start_time or 0.0, UTC)
     with connect(given) as connection:
         for rules in expecting:
-            names = file_names(connection, given.snowflake.database, rules.partner, rules.name, since=began - LOOK_BACK)
+            names = file_names(connection, given.snowflake.database, rules.source, rules.table, since=began - LOOK_BACK)
             then, today = (arrivals(rules, names, moment) for moment in (began, now))
             if (then.gaps, then.silent_since) != (today.gaps, today.silent_since):
                 return False

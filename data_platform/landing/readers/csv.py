@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from data_platform.feeds.files import CsvFormat, FileFeedSpec
 from data_platform.landing.chunk import Chunk
 from data_platform.landing.delivery import DeliveryUnreadable
-from data_platform.landing.feed import CsvFormat, FeedRules
 from data_platform.landing.header import match_header
 from data_platform.landing.readers.csv_block import Layout, read_block
 from data_platform.landing.readers.csv_records import (
@@ -35,7 +35,7 @@ class CsvReader:
     def __init__(
         self,
         stream: Readable,
-        rules: FeedRules,
+        rules: FileFeedSpec,
         format: CsvFormat,
         subject: str,
         block_bytes: int = BLOCK_BYTES,

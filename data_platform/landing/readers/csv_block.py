@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
+from data_platform.feeds.files import CsvFormat
 from data_platform.landing.chunk import Array, Chunk, Converted, Reject, assemble, bounded
-from data_platform.landing.feed import CsvFormat
 from data_platform.landing.header import Header
 from data_platform.landing.readers.csv_records import Block, Positions
 from data_platform.landing.text import fault, fault_positions, visible

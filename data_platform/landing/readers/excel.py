@@ -15,10 +15,10 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 import python_calamine as calamine
 
+from data_platform.feeds.files import ExcelFormat, FileFeedSpec
 from data_platform.landing.chunk import Chunk, Converted, assemble
 from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, spooled
 from data_platform.landing.delivery import DeliveryUnreadable
-from data_platform.landing.feed import ExcelFormat, FeedRules
 from data_platform.landing.header import match_header
 from data_platform.landing.readers.xlsx import CellError, error_cells
 from data_platform.landing.text import Readable
@@ -30,7 +30,7 @@ _ROWS = 16_384
 class ExcelReader:
     """Reads a decoded stream by way of a temporary file. A workbook's sheet is held in memory as a whole."""
 
-    def __init__(self, stream: Readable, rules: FeedRules, format: ExcelFormat, subject: str) -> None:
+    def __init__(self, stream: Readable, rules: FileFeedSpec, format: ExcelFormat, subject: str) -> None:
         self._subject = subject
         with spooled(stream) as spool:
             _refuse_bomb(spool, rules.max_decoded_bytes, subject)

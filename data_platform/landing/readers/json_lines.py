@@ -12,11 +12,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from data_platform.contract import Contract
+from data_platform.feeds.files import FileContract, FileFeedSpec, JsonLinesFormat
 from data_platform.landing.chunk import Chunk, Converted, Reject, assemble, bounded
 from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
-from data_platform.landing.feed import FeedRules, JsonLinesFormat
 from data_platform.landing.header import evolved
 from data_platform.landing.text import Readable, Text, fault, visible
 from data_platform.landing.values.rule import BadValue, shown
@@ -31,7 +30,7 @@ class JsonLinesReader:
     """Reads a decoded stream. Where drift may add columns the file is read twice, through a temporary file: only
     its end shows which members its objects have."""
 
-    def __init__(self, stream: Readable, rules: FeedRules, format: JsonLinesFormat, subject: str) -> None:
+    def __init__(self, stream: Readable, rules: FileFeedSpec, format: JsonLinesFormat, subject: str) -> None:
         self._subject, self._encoding = subject, format.encoding
         self._text: Readable = Text(stream, format.encoding, subject)
         self.contract = rules.contract
@@ -155,7 +154,7 @@ def _lines(data: bytes) -> list[bytes]:
     return [line for line in (line.strip(b" \t\r") for line in data.split(b"\n")) if line]
 
 
-def _members(contract: Contract) -> dict[str, int]:
+def _members(contract: FileContract) -> dict[str, int]:
     """Which column a member is, by its name and by its name in lower case."""
     headers = [column.header for column in contract.columns]
     return {header.lower(): at for at, header in enumerate(headers)} | {header: at for at, header in enumerate(headers)}

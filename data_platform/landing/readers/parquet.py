@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.chunk import Array, Chunk, Converted, assemble
 from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.header import match_header
 from data_platform.landing.text import Readable
 from data_platform.landing.values.typed import Convert, typed_converter_for
@@ -24,7 +24,7 @@ _ROWS = 65_536
 class ParquetReader:
     """Reads a decoded stream by way of a temporary file, as Parquet's footer is at its end."""
 
-    def __init__(self, stream: Readable, rules: FeedRules, subject: str) -> None:
+    def __init__(self, stream: Readable, rules: FileFeedSpec, subject: str) -> None:
         self._subject = subject
         self._spool: IO[bytes] = spooled(stream)
         try:

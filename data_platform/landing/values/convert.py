@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.chunk import Array, Converted
 from data_platform.landing.values import moment_columns, moments, numbers, shapes, words
 from data_platform.landing.values.kernels import Mask, has_byte, mask, pc
 from data_platform.landing.values.rule import BadValue, Rule
 
-_RULES: dict[str, Callable[[Column], Rule]] = {
+_RULES: dict[str, Callable[[FileColumn], Rule]] = {
     **dict.fromkeys(numbers.INTEGER_BITS, numbers.integer_rule),
     "decimal": numbers.decimal_rule,
     "float": numbers.float_rule,
@@ -26,7 +26,7 @@ _RULES: dict[str, Callable[[Column], Rule]] = {
     "time": moments.time_rule,
 }
 # Types without an entry go to their rule value by value.
-_ATTEMPTS: dict[str, Callable[[Array, Column], tuple[Array, Mask]]] = {
+_ATTEMPTS: dict[str, Callable[[Array, FileColumn], tuple[Array, Mask]]] = {
     **dict.fromkeys(numbers.INTEGER_BITS, numbers.integers),
     "decimal": numbers.decimals,
     "float": numbers.floats,
@@ -40,12 +40,12 @@ _COSTLY = frozenset(("date", "time", "timestamp"))
 _SAMPLE = 10_000
 
 
-def rule_for(column: Column) -> Rule:
+def rule_for(column: FileColumn) -> Rule:
     """The rule of a column that isn't a string: text -> Python value of its Arrow type, or BadValue."""
     return _RULES[column.logical.name](column)
 
 
-def converter_for(column: Column) -> Callable[[Array], Converted]:
+def converter_for(column: FileColumn) -> Callable[[Array], Converted]:
     """What converts a column's text (an Arrow string array, its nulls kept). Build it once a delivery."""
     if column.logical.name == "string":
         return lambda texts: Converted(_with_nulls(texts, column), {})
@@ -84,11 +84,11 @@ def _by_distinct_text(texts: Array, convert: Callable[[Array], Converted]) -> Co
     return Converted(array, {row: found.bad[at] for row, at in zip(rows.tolist(), which[rows].tolist(), strict=True)})
 
 
-def _nothing(texts: Array, column: Column) -> tuple[Array, Mask]:
+def _nothing(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     return pa.array([None] * len(texts), column.arrow_type), np.ones(len(texts), dtype=bool)
 
 
-def _with_nulls(texts: Array, column: Column) -> Array:
+def _with_nulls(texts: Array, column: FileColumn) -> Array:
     """Null words made null; and, but for strings, blanks around values taken off and empty values made null."""
     if column.logical.name != "string":
         if has_byte(texts, b" \t"):
@@ -101,7 +101,7 @@ def _with_nulls(texts: Array, column: Column) -> Array:
     return texts
 
 
-def _by_rule(texts: Array, array: Array, suspects: Mask, rule: Rule, column: Column) -> Converted:
+def _by_rule(texts: Array, array: Array, suspects: Mask, rule: Rule, column: FileColumn) -> Converted:
     """Asks the rule about each suspect; `array` holds anything at those rows."""
     rows = np.flatnonzero(suspects & mask(texts.is_valid()))
     if not len(rows):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.chunk import Array
 from data_platform.landing.values.kernels import Mask, attempt, cast, mask, pc, union
 
@@ -32,7 +32,7 @@ _DIRECTIVES = {
 }
 
 
-def _as_iso(texts: Array, column: Column) -> tuple[Array, Mask | None]:
+def _as_iso(texts: Array, column: FileColumn) -> tuple[Array, Mask | None]:
     """The texts as ISO 8601, and the rows that aren't in the first format's fixed-width spelling."""
     if not column.formats:
         return texts, None
@@ -71,13 +71,13 @@ def iso_translation(pattern: str) -> tuple[str, str] | None:
     return f"^{regex}$", iso + at.get("z", "")
 
 
-def dates(texts: Array, column: Column) -> tuple[Array, Mask]:
+def dates(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     iso, suspects = _as_iso(texts, column)
     array, found = attempt(iso, cast(pa.date32()), suspects)
     return array, found | outside_calendar(array)
 
 
-def times(texts: Array, column: Column) -> tuple[Array, Mask]:
+def times(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     # Arrow has no cast from text to time; the clock of any day has the same rule.
     iso, suspects = _as_iso(texts, column)
     suspects = union(suspects, mask(pc.less(pc.binary_length(iso), len("HH:MM"))))
@@ -85,7 +85,7 @@ def times(texts: Array, column: Column) -> tuple[Array, Mask]:
     return array.cast(pa.time64("us")), found
 
 
-def timestamps(texts: Array, column: Column) -> tuple[Array, Mask]:
+def timestamps(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     iso, suspects = _as_iso(texts, column)
     if column.time_zone is None:
         array, found = attempt(iso, cast(_UTC), suspects)

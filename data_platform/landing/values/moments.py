@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.values.rule import BadValue, Rule, shown
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -44,7 +44,7 @@ def _by_formats(text: str, formats: tuple[str, ...]) -> datetime:
     raise BadValue(f"{shown(text)} doesn't follow {' or '.join(formats)}")
 
 
-def date_rule(column: Column) -> Rule:
+def date_rule(column: FileColumn) -> Rule:
     def parse(text: str) -> date:
         if not column.formats:
             return _iso_date(text)
@@ -56,7 +56,7 @@ def date_rule(column: Column) -> Rule:
     return parse
 
 
-def time_rule(column: Column) -> Rule:
+def time_rule(column: FileColumn) -> Rule:
     def parse(text: str) -> time:
         if column.formats:
             return _by_formats(text, column.formats).time()
@@ -68,7 +68,7 @@ def time_rule(column: Column) -> Rule:
     return parse
 
 
-def timestamp_rule(column: Column) -> Rule:
+def timestamp_rule(column: FileColumn) -> Rule:
     zone = ZoneInfo(column.time_zone) if column.time_zone else None
 
     def parse(text: str) -> datetime:
@@ -106,7 +106,7 @@ def _iso_timestamp(text: str) -> datetime:
         raise BadValue(f"{shown(text)} is outside the years 1..9999 in UTC") from None
 
 
-def _localized(moment: datetime, zone: ZoneInfo, column: Column, text: str) -> datetime:
+def _localized(moment: datetime, zone: ZoneInfo, column: FileColumn, text: str) -> datetime:
     """The instant, in UTC, of a wall time. Raises BadValue when clocks skip it, or when it occurs twice and the
     column says `ambiguous: reject`; OverflowError outside the years 1..9999."""
     first, second = moment.replace(tzinfo=zone), moment.replace(tzinfo=zone, fold=1)

@@ -9,7 +9,7 @@ from decimal import Context, Decimal, InvalidOperation
 import numpy as np
 import pyarrow as pa
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.chunk import Array
 from data_platform.landing.values.kernels import (
     Mask,
@@ -34,7 +34,7 @@ _DIGITS = 38  # of a decimal of 128 bits
 _EXACT = Context(prec=400, Emin=-2_000_000_000, Emax=2_000_000_000)
 
 
-def integer_rule(column: Column) -> Rule:
+def integer_rule(column: FileColumn) -> Rule:
     bits = INTEGER_BITS[column.logical.name]
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
@@ -50,7 +50,7 @@ def integer_rule(column: Column) -> Rule:
     return parse
 
 
-def _pointed(text: str, column: Column) -> str:
+def _pointed(text: str, column: FileColumn) -> str:
     """The number with a decimal point, whatever mark the column uses."""
     if column.decimal_mark == ".":
         return text
@@ -59,7 +59,7 @@ def _pointed(text: str, column: Column) -> str:
     return text.replace(",", ".")
 
 
-def decimal_rule(column: Column) -> Rule:
+def decimal_rule(column: FileColumn) -> Rule:
     precision, scale = column.logical.args
     limit = Decimal(10) ** (precision - scale)
     step = Decimal(1).scaleb(-scale)
@@ -85,7 +85,7 @@ def decimal_rule(column: Column) -> Rule:
     return parse
 
 
-def float_rule(column: Column) -> Rule:
+def float_rule(column: FileColumn) -> Rule:
     return lambda text: _float(_pointed(text, column))
 
 
@@ -100,11 +100,11 @@ def _float(text: str) -> float:
     return value
 
 
-def integers(texts: Array, column: Column) -> tuple[Array, Mask]:
+def integers(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     return attempt(texts, cast(column.arrow_type), with_other_than_digits(texts, b"+-"))
 
 
-def _marked(texts: Array, column: Column) -> tuple[Array, Mask | None]:
+def _marked(texts: Array, column: FileColumn) -> tuple[Array, Mask | None]:
     """Numbers with a decimal point, and the rows that mix the marks."""
     if column.decimal_mark == ".":
         return texts, None
@@ -112,7 +112,7 @@ def _marked(texts: Array, column: Column) -> tuple[Array, Mask | None]:
     return pc.replace_substring(texts, ",", "."), pointed
 
 
-def decimals(texts: Array, column: Column) -> tuple[Array, Mask]:
+def decimals(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     plain, suspects = _marked(texts, column)
     suspects = union(suspects, with_other_than_digits(plain, b".+-"))
     suspects = union(suspects, _of_another_size(plain, column.logical.args[1]))
@@ -141,7 +141,7 @@ def _of_another_size(texts: Array, scale: int) -> Mask | None:
     return found
 
 
-def floats(texts: Array, column: Column) -> tuple[Array, Mask]:
+def floats(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     plain, suspects = _marked(texts, column)
     # Arrow takes nan(1), and reads 1e400 as infinity.
     suspects = union(suspects, with_other_than_digits(plain, b"+-.eE"))

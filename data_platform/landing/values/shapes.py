@@ -7,13 +7,13 @@ from typing import Any
 
 import shapely
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.values.rule import SHOWN, BadValue, Rule, shown
 
 _EWKT = re.compile(r"SRID=(?P<srid>[0-9]{1,9});(?P<wkt>.*)", re.DOTALL | re.IGNORECASE)
 
 
-def geometry_rule(column: Column) -> Rule:
+def geometry_rule(column: FileColumn) -> Rule:
     return lambda text: geometry_from_text(text, column.logical.args[0])
 
 

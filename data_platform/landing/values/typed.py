@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.chunk import Array, Converted
 from data_platform.landing.values.convert import converter_for
 from data_platform.landing.values.kernels import pc
@@ -30,7 +30,7 @@ Convert = Callable[[Array], Converted]
 _EXACT_FLOAT = 2**53
 
 
-def plain(column: Column) -> Column:
+def plain(column: FileColumn) -> FileColumn:
     """The column as it reads canonical text: ISO 8601, decimal points, no null words."""
     return column.model_copy(
         update={
@@ -64,7 +64,7 @@ def spelled(value: Any) -> str | None:
     return str(value)
 
 
-def mixed_converter_for(column: Column) -> Callable[[Sequence[Any]], Converted]:
+def mixed_converter_for(column: FileColumn) -> Callable[[Sequence[Any]], Converted]:
     """What converts Python values of mixed types; text among them goes by the column's own spelling."""
     by_text, by_type = converter_for(column), converter_for(plain(column))
 
@@ -79,14 +79,14 @@ def mixed_converter_for(column: Column) -> Callable[[Sequence[Any]], Converted]:
     return convert
 
 
-def _of_day(column: Column, value: Any) -> str | None:
+def _of_day(column: FileColumn, value: Any) -> str | None:
     """Spelled; a midnight is a date where the column has dates, as workbooks don't tell the two apart."""
     if column.logical.name == "date" and isinstance(value, datetime) and value.time() == time(0):
         value = value.date()
     return spelled(value)
 
 
-def typed_converter_for(column: Column, source: pa.DataType) -> Convert | None:
+def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | None:
     """What converts arrays of the Arrow type `source`, or None where no value of that type can be one of the
     column's."""
     if pa.types.is_dictionary(source):
@@ -172,7 +172,7 @@ def _spelled_array(array: Array) -> Array:
     return array.cast(pa.string())
 
 
-def _bytes_converter(column: Column) -> Convert | None:
+def _bytes_converter(column: FileColumn) -> Convert | None:
     if column.logical.name == "binary":
         return lambda array: Converted(array.cast(pa.binary()), {})
     if column.logical.name != "geometry":

@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_platform.contract import Column
+from data_platform.feeds.files import FileColumn
 from data_platform.landing.chunk import Array
 from data_platform.landing.values.kernels import Mask, mask, pc
 from data_platform.landing.values.rule import BadValue, Rule, shown
 
 
-def boolean_rule(column: Column) -> Rule:
+def boolean_rule(column: FileColumn) -> Rule:
     words = {word.lower(): False for word in column.false_words} | {w.lower(): True for w in column.true_words}
     expected = ", ".join((*column.true_words, *column.false_words))
 
@@ -29,7 +29,7 @@ def boolean_rule(column: Column) -> Rule:
     return parse
 
 
-def booleans(texts: Array, column: Column) -> tuple[Array, Mask]:
+def booleans(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
     spelled: dict[str, bool] = {}
     for words, value in ((column.true_words, True), (column.false_words, False)):
         for word in words:
@@ -39,7 +39,7 @@ def booleans(texts: Array, column: Column) -> tuple[Array, Mask]:
     return array, mask(array.is_null()) & mask(texts.is_valid())
 
 
-def binary_rule(column: Column) -> Rule:
+def binary_rule(column: FileColumn) -> Rule:
     return _hex if column.binary_encoding == "hex" else _base64
 
 
@@ -57,7 +57,7 @@ def _base64(text: str) -> bytes:
         raise BadValue(f"{shown(text)} is not base64") from None
 
 
-def json_rule(column: Column) -> Rule:
+def json_rule(column: FileColumn) -> Rule:
     return _json
 
 

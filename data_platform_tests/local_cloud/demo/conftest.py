@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 import data_platform
-from data_platform.landing.feed import FeedRules
+from data_platform.feeds.declared import declared_feeds
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.local_cloud.demo.generate import generate
 from data_platform.local_cloud.demo.key import AnswerKey
 
-PARTNERS = Path(data_platform.__file__).parent / "defs" / "sources" / "partners"
+DEFS = Path(data_platform.__file__).parent / "defs"
 DEMO = ("harbor_water", "meridian_parking", "clear_air")
 
 
@@ -23,20 +23,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AnswerKey]:
 
 
 @pytest.fixture(scope="session")
-def feeds() -> dict[str, FeedRules]:
+def feeds() -> dict[str, FileFeedSpec]:
     """The demo's feeds by `<partner>/<feed>`."""
-    found: dict[str, FeedRules] = {}
-    for partner in DEMO:
-        declared = yaml.safe_load((PARTNERS / partner / "defs.yaml").read_text())["attributes"]
-        for path in sorted((PARTNERS / partner).glob("*/defs.yaml")):
-            attributes = yaml.safe_load(path.read_text())["attributes"]
-            rules = FeedRules.of(
-                {
-                    **{name: value for name, value in attributes.items() if name in FeedRules.model_fields},
-                    "partner": partner,
-                    "name": path.parent.name,
-                    "time_zone": declared["time_zone"],
-                }
-            )
-            found[rules.feed] = rules
-    return found
+    return {feed.name: feed for feed in declared_feeds(DEFS) if isinstance(feed, FileFeedSpec) and feed.source in DEMO}

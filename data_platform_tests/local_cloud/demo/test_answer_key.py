@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import LandingError
-from data_platform.landing.feed import FeedRules
 from data_platform.landing.read import DeliveryReader
 from data_platform.local_cloud.demo.key import AnswerKey, Drop
 
@@ -43,7 +43,7 @@ class Read:
     refused: str | None = None
 
 
-def read(drop: Drop, folder: Path, rules: FeedRules) -> Read:
+def read(drop: Drop, folder: Path, rules: FileFeedSpec) -> Read:
     try:
         with (folder / drop.path).open("rb") as stream:
             reader = DeliveryReader(stream, rules, file_name=drop.file_name)
@@ -65,7 +65,7 @@ def read(drop: Drop, folder: Path, rules: FeedRules) -> Read:
 
 
 @pytest.fixture(scope="module")
-def everything(demo: Demo, feeds: dict[str, FeedRules]) -> list[tuple[Drop, Read]]:
+def everything(demo: Demo, feeds: dict[str, FileFeedSpec]) -> list[tuple[Drop, Read]]:
     folder, key = demo
     return [(drop, read(drop, folder, feeds[drop.feed])) for drop in key.drops if drop.feed is not None]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
-from data_platform.landing.feed import FeedRules
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.local_cloud.demo.drop import PART
 from data_platform.local_cloud.demo.key import AnswerKey
-from data_platform_tests.local_cloud.demo.conftest import DEMO, PARTNERS
 
 
-def test_every_feed_is_valid(feeds: dict[str, FeedRules]) -> None:
+def test_every_feed_is_valid(feeds: dict[str, FileFeedSpec]) -> None:
     assert sorted(feeds) == [
         "clear_air/air_quality",
         "clear_air/stations",
@@ -22,26 +20,19 @@ def test_every_feed_is_valid(feeds: dict[str, FeedRules]) -> None:
     ]
 
 
-@pytest.mark.parametrize("partner", DEMO)
-def test_a_declaration_says_nothing_that_nobody_reads(partner: str) -> None:
-    known = {*FeedRules.model_fields, "description", "owners", "tags"} - {"partner", "name", "time_zone"}
-    for path in (PARTNERS / partner).glob("*/defs.yaml"):
-        assert set(yaml.safe_load(path.read_text())["attributes"]) <= known, path
-
-
-def test_every_column_and_feed_is_described(feeds: dict[str, FeedRules]) -> None:
+def test_every_column_and_feed_is_described(feeds: dict[str, FileFeedSpec]) -> None:
     for rules in feeds.values():
-        assert all(column.description for column in rules.contract.columns), rules.feed
+        assert all(column.description for column in rules.contract.columns), rules.name
 
 
 def test_a_file_belongs_to_the_feed_and_day_that_the_key_says(
-    feeds: dict[str, FeedRules], demo: tuple[Path, AnswerKey]
+    feeds: dict[str, FileFeedSpec], demo: tuple[Path, AnswerKey]
 ) -> None:
     for drop in demo[1].drops:
-        own = [rules for rules in feeds.values() if rules.partner == drop.partner]
+        own = [rules for rules in feeds.values() if rules.source == drop.partner]
         matching = [rules for rules in own if rules.matches(drop.file_name)]
         if drop.feed is not None:
-            assert [rules.feed for rules in matching] == [drop.feed], drop.file_name
+            assert [rules.name for rules in matching] == [drop.feed], drop.file_name
             assert matching[0].partition_key(drop.file_name) == drop.partition
         for rules in matching if drop.feed is None else ():
             with pytest.raises(ValueError):
@@ -49,7 +40,7 @@ def test_a_file_belongs_to_the_feed_and_day_that_the_key_says(
 
 
 def test_no_feed_takes_a_file_that_is_still_being_sent_or_a_manifest(
-    feeds: dict[str, FeedRules], demo: tuple[Path, AnswerKey]
+    feeds: dict[str, FileFeedSpec], demo: tuple[Path, AnswerKey]
 ) -> None:
     for drop in demo[1].drops:
         names = [drop.file_name + PART, *([Path(drop.companion).name] if drop.companion else [])]
@@ -57,7 +48,7 @@ def test_no_feed_takes_a_file_that_is_still_being_sent_or_a_manifest(
 
 
 def test_a_manifest_is_the_companion_that_its_feed_waits_for(
-    feeds: dict[str, FeedRules], demo: tuple[Path, AnswerKey]
+    feeds: dict[str, FileFeedSpec], demo: tuple[Path, AnswerKey]
 ) -> None:
     for drop in demo[1].drops:
         if drop.feed is not None and drop.planted != "pending":

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from data_platform.landing.feed import FeedRules, Readiness, RejectLimit
+from data_platform.feeds.files import FileFeedSpec, Readiness, RejectLimit
 
 CONTRACT = {"columns": [{"name": "id", "type": "string", "nullable": False}], "key": ["id"]}
 
 
-def rules(**changes: Any) -> FeedRules:
+def rules(**changes: Any) -> FileFeedSpec:
     base = {
-        "partner": "p",
-        "name": "f",
+        "source": "p",
+        "table": "f",
         "pattern": r"r_(?P<hour>(?P<day>\d{8})T\d{2}([+-]\d{4})?)\.csv",
         "contract": CONTRACT,
         "partition": {"start": "2026-01-01"},
         "expected": {"every": "hour", "group": "hour", "format": "%Y%m%dT%H%z"},
         "time_zone": "America/New_York",
     }
-    return FeedRules.of({**base, **changes})
+    return FileFeedSpec.of({**base, **changes})
 
 
 def test_a_name_must_match_as_a_whole() -> None:

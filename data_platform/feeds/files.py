@@ -1,6 +1,6 @@
-"""The rules of a file feed, as its `defs.yaml` declares them: which files, how to read them, when they are ready.
+"""File feeds, as their `defs.yaml` declares them: which files, how to read them, when they are ready.
 
-Declarations only: `read.py` reads files, `inbox.py` lists them, `settle.py` settles them.
+Declarations only: the package `landing` lists, reads and settles files.
 """
 
 from __future__ import annotations
@@ -8,18 +8,69 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from data_platform.contract import Contract
+from data_platform.contract import Column, Contract, platform_column
+from data_platform.feeds import spec
+from data_platform.feeds.spec import Declared
 
-LoadMode = Literal["append", "merge", "replace"]
+DELIVERY_ID = "_delivery_id"
+RECORD_NUMBER = "_record_number"
+# strptime's directives that mean the same everywhere. Not %Z, which reads a zone's name and ignores it, nor %c and %x,
+# which depend on the locale.
+_DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
 
 
-class _Rules(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class FileColumn(Column):
+    """A column, and how a file spells its values.
+
+    `source_name`: the column's name in the file, if it differs. `formats`: strptime patterns for a date, timestamp or
+    time, tried in turn; default: ISO 8601. `null_words`: values that are read as null. An empty CSV field is always
+    null, a quoted empty one is an empty string.
+    """
+
+    hashed: ClassVar[tuple[str, ...]] = (
+        *("name", "type", "nullable", "source_name", "formats", "time_zone", "ambiguous", "decimal_mark"),
+        *("true_words", "false_words", "null_words", "binary_encoding"),
+    )
+
+    formats: tuple[str, ...] = ()
+    decimal_mark: Literal[".", ","] = "."
+    true_words: tuple[str, ...] = ("true", "1")
+    false_words: tuple[str, ...] = ("false", "0")
+    null_words: tuple[str, ...] = ()
+    binary_encoding: Literal["hex", "base64"] = "hex"
+
+    @model_validator(mode="after")
+    def _hints_agree(self) -> Self:
+        both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
+        if both:
+            raise ValueError(f"column {self.name}: both in true_words and false_words: {', '.join(sorted(both))}")
+        if self.formats and self.logical.name not in _DIRECTIVES:
+            raise ValueError(f"column {self.name}: only a date, timestamp or time takes formats, not {self.type}")
+        for pattern in self.formats:
+            directives = set(re.findall(r"%(.)", pattern)) - {"%"}
+            strange = directives - set(_DIRECTIVES[self.logical.name])
+            dated = self.logical.name == "time" or (
+                directives & {*"Yy"} and ("j" in directives or ("d" in directives and directives & {*"mbB"}))
+            )
+            if strange or not directives or not dated:
+                raise ValueError(
+                    f"column {self.name}: format {pattern!r} doesn't give a whole {self.logical.name}; allowed:"
+                    f" {' '.join('%' + directive for directive in _DIRECTIVES[self.logical.name])}"
+                )
+        return self
+
+
+class FileContract(Contract):
+    """A contract whose columns say how a file spells their values."""
+
+    column_class: ClassVar[type[Column]] = FileColumn
+
+    columns: tuple[FileColumn, ...] = Field(min_length=1)
 
 
 def _pattern(text: str) -> str:
@@ -38,7 +89,7 @@ def _encoding(text: str) -> str:
     return text
 
 
-class CsvFormat(_Rules):
+class CsvFormat(Declared):
     """Delimited text with a header row (RFC 4180 quoting, `""` for a quote within quotes)."""
 
     type: Literal["csv"] = "csv"
@@ -56,20 +107,20 @@ class CsvFormat(_Rules):
         return self
 
 
-class JsonLinesFormat(_Rules):
+class JsonLinesFormat(Declared):
     """One JSON object a line; column names are the objects' keys."""
 
     type: Literal["json_lines"]
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
 
 
-class ParquetFormat(_Rules):
+class ParquetFormat(Declared):
     """A Parquet file; its types are cast to the contract's where that loses nothing."""
 
     type: Literal["parquet"]
 
 
-class ExcelFormat(_Rules):
+class ExcelFormat(Declared):
     """A sheet of an .xlsx/.xls/.ods workbook (the first, unless named); `header_row` counts from 1."""
 
     type: Literal["excel"]
@@ -80,7 +131,7 @@ class ExcelFormat(_Rules):
 FileFormat = CsvFormat | JsonLinesFormat | ParquetFormat | ExcelFormat
 
 
-class RejectLimit(_Rules):
+class RejectLimit(Declared):
     """How many rows of a delivery may break the contract; past either limit the whole delivery is quarantined.
 
     `rows`: a number of rows. `share`: of the rows read, 0 to 1. Unset: that limit doesn't apply.
@@ -98,7 +149,7 @@ class RejectLimit(_Rules):
         return None
 
 
-class Readiness(_Rules):
+class Readiness(Declared):
     """When a file may be read. `settle_seconds`: its size has been stable that long. `manifest` or `trigger`: the
     file of that name has arrived; `{name}` is the data file's name, `{stem}` the same without extensions. A manifest is
     JSON with any of `rows`, `bytes` and `sha256`, which must match the file: `rows` counts its records, `bytes` and
@@ -128,35 +179,29 @@ class Readiness(_Rules):
         return template.replace("{name}", file_name).replace("{stem}", file_name.split(".")[0])
 
 
-class DayPartition(_Rules):
-    """The day a file belongs to, read from a named group of the pattern; days are the partner's time zone's."""
+class DayPartition(spec.DayPartition):
+    """The day that a file is of, read from a named group of the pattern."""
 
-    by: Literal["day"] = "day"
     group: str = "day"
     format: str = "%Y%m%d"
-    start: date
 
 
-class Expected(_Rules):
-    """When a file is expected: every hour or day of the partner's local time, at the latest `within_minutes` after
-    that hour or day has ended. A named group of the pattern says which hour or day a file covers (by default the
+class Expected(spec.Expected):
+    """When a file is expected. A named group of the pattern says which hour or day a file is of (by default the
     partition's group). A `format` without an offset (%z) is local time."""
 
-    every: Literal["hour", "day"]
-    within_minutes: int = Field(60, ge=0)
     group: str | None = None
     format: str | None = None
 
 
-class FeedDeclaration(_Rules):
-    """What a feed's YAML states about its files. `min_volume`: a delivery with fewer rows than that share of the
-    median of the feed's latest ones is flagged. `max_decoded_bytes`: more than that is taken for a bomb."""
+class FileFeedDeclaration(spec.FeedDeclaration):
+    """What a file feed's YAML states. `min_volume`: a delivery with fewer rows than that share of the median of the
+    feed's latest ones is flagged. `max_decoded_bytes`: more than that is taken for a bomb."""
 
     pattern: Annotated[str, AfterValidator(_pattern)]
     format: FileFormat = Field(CsvFormat(), discriminator="type")
     compression: Literal["none", "gzip", "zip"] = "none"
-    contract: Contract
-    load_mode: LoadMode = "append"
+    contract: FileContract
     reject_limit: RejectLimit = RejectLimit()
     readiness: Readiness = Readiness()
     partition: DayPartition | None = None
@@ -165,7 +210,7 @@ class FeedDeclaration(_Rules):
     max_decoded_bytes: int = Field(20 * 2**30, gt=0)
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _groups_are_named(self) -> Self:
         groups = self.regex.groupindex
         if self.partition and self.partition.group not in groups:
             raise ValueError(
@@ -177,8 +222,6 @@ class FeedDeclaration(_Rules):
                 f"expected.group {self.slot_group!r} is not a named group of the pattern; write"
                 f" (?P<{self.slot_group}>...) in it"
             )
-        if self.load_mode == "merge" and not self.contract.key:
-            raise ValueError("load_mode merge needs contract.key: the columns that identify a row")
         return self
 
     @cached_property
@@ -192,17 +235,16 @@ class FeedDeclaration(_Rules):
         return (self.expected and self.expected.group) or (self.partition and self.partition.group) or "day"
 
 
-class FeedRules(FeedDeclaration):
-    """One file feed of one partner: its declaration, whose it is, and the partner's time zone."""
+class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
+    """One file feed of one partner."""
 
-    partner: str
-    name: str
-    time_zone: str = "UTC"
+    metadata_columns: ClassVar[tuple[Column, ...]] = (
+        platform_column(DELIVERY_ID, "string", "The delivery that brought this row."),
+        platform_column(RECORD_NUMBER, "int64", "The record's number in its file, from 1."),
+    )
+    reject_columns: ClassVar[tuple[str, ...]] = ("delivery_id",)
 
-    @property
-    def feed(self) -> str:
-        """`<partner>/<name>`, as messages name it."""
-        return f"{self.partner}/{self.name}"
+    description: str = ""
 
     def matches(self, file_name: str) -> bool:
         """Whether a file of that name belongs to this feed."""
@@ -215,13 +257,13 @@ class FeedRules(FeedDeclaration):
             return None
         match = self.regex.fullmatch(file_name)
         if match is None:
-            raise ValueError(f"{file_name!r} doesn't match the pattern of {self.feed}: {self.pattern}")
+            raise ValueError(f"{file_name!r} doesn't match the pattern of {self.name}: {self.pattern}")
         text = match[self.partition.group]
         if text is None:  # the group is in a part of the pattern that need not be there
-            raise ValueError(f"{file_name!r} names no day of {self.feed}, in the group {self.partition.group!r}")
+            raise ValueError(f"{file_name!r} names no day of {self.name}, in the group {self.partition.group!r}")
         day = _day(text, self.partition.format)
         if day < self.partition.start:
-            raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.feed} ({self.partition.start})")
+            raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.name} ({self.partition.start})")
         return day.isoformat()
 
     def slot(self, file_name: str) -> datetime | None:
@@ -235,11 +277,6 @@ class FeedRules(FeedDeclaration):
             return (read if read.tzinfo else read.replace(tzinfo=ZoneInfo(self.time_zone))).astimezone(UTC)
         except (ValueError, OverflowError):  # the first and last hours there are have no counterpart in UTC
             return None
-
-    @classmethod
-    def of(cls, attributes: dict[str, Any]) -> FeedRules:
-        """The rules that plain data (YAML) states. Raises pydantic.ValidationError."""
-        return cls.model_validate(attributes)
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,67 @@
+"""The only reader of sources and feeds from `defs/sources/<kind>/<source>/defs.yaml`. A component builds the assets of
+one source; everything else that needs declarations reads them here, without loading definitions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from data_platform.feeds.documents import Document
+from data_platform.feeds.partners import PartnerDeclaration
+from data_platform.feeds.spec import FeedSpec, SourceDeclaration
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{2,62}")
+_DECLARATIONS: dict[str, type[SourceDeclaration]] = {"data_platform.components.SftpPartner": PartnerDeclaration}
+"""The declarations of the platform's own components, which need no import of Dagster."""
+
+Kind = TypeVar("Kind", bound=SourceDeclaration)
+
+
+@dataclass(frozen=True)
+class Source(Generic[Kind]):
+    """A source: its name, which is its folder's, its declaration, and the file that declares it."""
+
+    name: str
+    declaration: Kind
+    declared_in: Path
+
+    def feeds(self) -> tuple[FeedSpec, ...]:
+        """The source's feeds, by name. Raises DefinitionInvalid."""
+        return tuple(read() for _, read in self.declaration.feeds(self.declared_in))
+
+
+def declared_sources(defs: Path, kind: type[Kind]) -> list[Source[Kind]]:
+    """The sources of a kind (SourceDeclaration: of all kinds) that the folder `defs/` declares, by name. Raises
+    DefinitionInvalid."""
+    found: dict[str, Source[Kind]] = {}
+    for document, declaration in _declarations(defs):
+        name = document.path.parent.name
+        if not _NAME.fullmatch(name):
+            raise document.mistake(
+                (),
+                f"the folder's name is the source's name, and {name!r} can't be one; expected 3 to 63 lower-case"
+                " letters, digits and _, a letter first, for example harbor_water",
+            )
+        if name in found:
+            raise document.mistake((), f"{found[name].declared_in} declares a source {name} too; rename one's folder")
+        if issubclass(declaration, kind):
+            found[name] = Source(name, document.attributes(declaration), document.path)
+    return [found[name] for name in sorted(found)]
+
+
+def declared_feeds(defs: Path) -> list[FeedSpec]:
+    """Every feed declared in the folder `defs/`. Raises DefinitionInvalid."""
+    return [feed for source in declared_sources(defs, SourceDeclaration) for feed in source.feeds()]
+
+
+def _declarations(defs: Path) -> Iterator[tuple[Document, type[SourceDeclaration]]]:
+    for path in sorted(defs.glob("sources/*/*/defs.yaml")):
+        document = Document.read(path)
+        declaration: type[BaseModel] = _DECLARATIONS.get(document.component) or document.model()
+        if issubclass(declaration, SourceDeclaration):
+            yield document, declaration
