@@ -82,11 +82,17 @@ def _asset(spec: dg.AssetSpec, node: Any) -> dict[str, Any]:
     }
 
 
-def _text() -> str:
-    """The definitions of `local`, in a process without the caller's settings."""
-    script = (
-        "import json; from data_platform.definitions import defs;"
-        " from data_platform_tests.test_definitions import described; print(json.dumps(described(defs()), indent=1))"
+STEPS = ("import data_platform.components", "import data_platform.definitions", "data_platform.definitions.defs()")
+SLOW = {"boto3", "cryptography", "dagster_dbt", "dagster_snowflake", "dbt", "pandas", "pyarrow", "snowflake.connector"}
+
+
+def _loaded() -> tuple[list[set[str]], str]:
+    """The slow packages imported by the end of each step, and the definitions of `local`. In a process without the
+    caller's settings."""
+    script = "import dagster, json, sys\n" + "\n".join(f"{step}; print(*sys.modules)" for step in STEPS)
+    script += (
+        "\nfrom data_platform_tests.test_definitions import described"
+        "\nprint(json.dumps(described(data_platform.definitions.defs()), indent=1))"
     )
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(
@@ -99,12 +105,23 @@ def _text() -> str:
     )
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
-    return done.stdout[done.stdout.index("{") :]
+    *imported, text = done.stdout.split("\n", len(STEPS))
+    return [SLOW & set(modules.split()) for modules in imported], text
 
 
 @pytest.fixture(scope="module")
-def found() -> str:
-    return _text()
+def loaded() -> tuple[list[set[str]], str]:
+    return _loaded()
+
+
+@pytest.fixture
+def found(loaded: tuple[list[set[str]], str]) -> str:
+    return loaded[1]
+
+
+def test_loading_definitions_imports_only_what_defines_them(loaded: tuple[list[set[str]], str]) -> None:
+    """Every run's process pays for it. dagster-dbt defines the models' assets, and imports dbt."""
+    assert loaded[0] == [set(), set(), {"dagster_dbt", "dbt"}]
 
 
 def test_definitions_are_as_the_snapshot_says(found: str) -> None:
@@ -122,5 +139,5 @@ def test_every_asset_is_described_owned_grouped_and_of_a_kind(found: str) -> Non
 
 
 if __name__ == "__main__":
-    SNAPSHOT.write_text(_text(), encoding="utf-8")
+    SNAPSHOT.write_text(_loaded()[1], encoding="utf-8")
     print(f"written: {SNAPSHOT}")

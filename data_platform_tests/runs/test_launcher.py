@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, repeat
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -58,44 +58,52 @@ class Launches:
         finally:
             self._now -= 1
 
-    def run(self, number: int = 1, **tags: str) -> Context:
-        run_id = f"00000000-0000-0000-0000-{number:012}"
-        run = dg.DagsterRun(job_name="j", run_id=run_id, status=dg.DagsterRunStatus.STARTING, tags=tags)
+    def run(self, **tags: str) -> Context:
+        run = dg.DagsterRun(job_name="j", status=dg.DagsterRunStatus.STARTING, tags=tags)
         self.instance.add_run(run)
         return Context(run)
 
-    def tags(self, context: Context) -> Mapping[str, str]:
+    def seen(self, context: Context) -> dg.DagsterRun:
+        """The run as the instance knows it now."""
         run = self.instance.get_run_by_id(context.dagster_run.run_id)
         assert run is not None
-        return run.tags
+        return run
 
-    def status(self, context: Context) -> dg.DagsterRunStatus:
-        run = self.instance.get_run_by_id(context.dagster_run.run_id)
-        assert run is not None
-        return run.status
+    def fails(self, context: Context) -> str:
+        """Waits until the run has failed. Returns why."""
+        wait_for(lambda: self.seen(context).status == dg.DagsterRunStatus.FAILURE, 60, "it fails", every=0.02)
+        logs = self.instance.all_logs(context.dagster_run.run_id)
+        return "\n".join(entry.message for entry in logs if entry.dagster_event)
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    # Not in memory, where a thread that reads while another writes is refused instead of waiting.
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
 
 
 @pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launches]:
+def launches(monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> Iterator[Launches]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(launching, "_pauses", lambda: repeat(0.02))
     launcher = FargateRunLauncher(run_task_kwargs={"cluster": "c"})
     launcher.ecs = SimpleNamespace(list_tasks=lambda **_: {"taskArns": []})
-    # Not in memory: there, whoever reads while another thread writes is refused instead of waiting.
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        launcher.register_instance(instance)
-        found = Launches(launcher, instance)
-        monkeypatch.setattr(EcsRunLauncher, "launch_run", lambda _, context: found.take(_, context))
-        monkeypatch.setattr(launching, "WATCH_SECONDS", 0.02)
-        yield found
-        for run in instance.get_runs():  # nobody watches a run that has ended
+    launcher.register_instance(instance)
+    found = Launches(launcher, instance)
+    monkeypatch.setattr(EcsRunLauncher, "launch_run", lambda _, context: found.take(_, context))
+    monkeypatch.setattr(launching, "WATCH_SECONDS", 0.02)
+    monkeypatch.setattr(launching, "get_task_logs", lambda *_, **__: [])
+    yield found
+    for run in instance.get_runs():  # the launcher stops watching a run that has ended
+        if not run.is_finished:
             instance.report_run_failed(run)
-        wait_for(
-            lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("start-")],
-            60,
-            "who watches ends",
-            every=0.02,
-        )
+    wait_for(
+        lambda: not any(thread.name.startswith("start-") for thread in threading.enumerate()),
+        60,
+        "the launcher's threads end",
+        every=0.02,
+    )
 
 
 def no_capacity() -> None:
@@ -109,7 +117,7 @@ def test_a_launch_that_waits_for_capacity_returns_and_is_made_when_there_is_some
     assert launches.made == 0
     launches.answer = lambda: None
     wait_for(lambda: launches.made, 60, "it is launched")
-    assert launches.status(waiting) == dg.DagsterRunStatus.STARTING
+    assert launches.seen(waiting).status == dg.DagsterRunStatus.STARTING
 
 
 def test_a_launch_that_waited_in_vain_fails_its_run(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +125,7 @@ def test_a_launch_that_waited_in_vain_fails_its_run(launches: Launches, monkeypa
     launches.answer = no_capacity
     waiting = launches.run()
     launches.launcher.launch_run(waiting)
-    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, 60, "it fails")
+    launches.fails(waiting)
 
 
 def test_what_is_refused_while_a_launch_waits_fails_its_run_at_once(launches: Launches) -> None:
@@ -129,7 +137,7 @@ def test_what_is_refused_while_a_launch_waits_fails_its_run_at_once(launches: La
     launches.answer = refused
     waiting = launches.run()
     launches.launcher.launch_run(waiting)
-    wait_for(lambda: launches.status(waiting) == dg.DagsterRunStatus.FAILURE, 60, "it fails")
+    launches.fails(waiting)
 
 
 def _refuse() -> None:
@@ -168,9 +176,9 @@ def test_a_task_that_was_launched_although_aws_said_something_else_is_found_and_
 
     launches.launcher.ecs = SimpleNamespace(list_tasks=list_tasks)
     launches.answer = unclear
-    run = launches.run(1, **{"data_platform/spot": spot})
+    run = launches.run(**{"data_platform/spot": spot})
     launches.launcher.launch_run(run)
-    wait_for(lambda: launches.tags(run).get("ecs/task_arn") == "arn:launched", 60, "it is found", 0.02)
+    wait_for(lambda: launches.seen(run).tags.get("ecs/task_arn") == "arn:launched", 60, "it is found", 0.02)
     assert launches.launched_unseen == 1
     assert set(looks) == {run.dagster_run.run_id}
 
@@ -213,49 +221,39 @@ PENDING = {"lastStatus": "PENDING"}
 STOPPED = {"lastStatus": "STOPPED", "stopCode": "TaskFailedToStart", "stoppedReason": "no image"}
 
 
-def launched(launches: Launches, ecs: Ecs, monkeypatch: pytest.MonkeyPatch) -> Context:
+def launched(launches: Launches, ecs: Ecs) -> Context:
     """A run whose task is launched."""
     run = launches.run()
     launches.launcher.ecs = ecs
-    monkeypatch.setattr(launches.launcher, "_last_lines", lambda run: [])
     tags = {"ecs/task_arn": "arn:task", "ecs/cluster": "c"}
     launches.answer = lambda: launches.instance.add_run_tags(run.dagster_run.run_id, tags)
     launches.launcher.launch_run(run)
     return run
 
 
-def test_a_run_whose_task_ends_before_it_begins_fails_at_once_with_the_reason(
-    launches: Launches, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_task_ends_before_it_begins_fails_at_once_with_the_reason(launches: Launches) -> None:
     throttled = ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeTasks")
-    run = launched(launches, Ecs(PENDING, throttled, STOPPED), monkeypatch)
-    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, 60, "it fails", 0.02)
-    (failure,) = [entry for entry in launches.instance.all_logs(run.dagster_run.run_id) if entry.dagster_event]
-    assert "The task did not start: no image" in failure.message
+    run = launched(launches, Ecs(PENDING, throttled, STOPPED))
+    assert "The task did not start: no image" in launches.fails(run)
 
 
-def test_a_run_that_has_begun_is_watched_no_more(launches: Launches, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_has_begun_is_watched_no_more(launches: Launches) -> None:
     ecs = Ecs(PENDING)
-    run = launched(launches, ecs, monkeypatch)
+    run = launched(launches, ecs)
     wait_for(lambda: ecs.asked, 60, "it is watched", 0.02)
     launches.instance.report_dagster_event(
         dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "j"), run.dagster_run.run_id
     )
-    assert launches.status(run) == dg.DagsterRunStatus.STARTED
+    assert launches.seen(run).status == dg.DagsterRunStatus.STARTED
     ecs.answers = [STOPPED]
     time.sleep(0.1)
-    assert launches.status(run) == dg.DagsterRunStatus.STARTED
+    assert launches.seen(run).status == dg.DagsterRunStatus.STARTED
 
 
 def test_launches_go_one_at_a_time_as_each_takes_the_latest_task_definition(launches: Launches) -> None:
     launches.answer = lambda: time.sleep(0.02)
-    threads = [
-        threading.Thread(target=launches.launcher.launch_run, args=(launches.run(number),)) for number in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(launches.launcher.launch_run, [launches.run() for _ in range(4)]))
     assert (launches.made, launches.most) == (4, 1)
 
 
@@ -269,14 +267,8 @@ def test_the_reason_of_an_end_is_told_although_the_log_cannot_be_read(
         raise error
 
     monkeypatch.setattr(launching, "get_task_logs", unreadable)
-    launches.launcher.ecs = Ecs(STOPPED)
-    tags = {"ecs/task_arn": "arn:task", "ecs/cluster": "c"}
-    launches.answer = lambda: launches.instance.add_run_tags(run.dagster_run.run_id, tags)
-    run = launches.run()
-    launches.launcher.launch_run(run)
-    wait_for(lambda: launches.status(run) == dg.DagsterRunStatus.FAILURE, 60, "it fails", 0.02)
-    (failure,) = [entry for entry in launches.instance.all_logs(run.dagster_run.run_id) if entry.dagster_event]
-    assert "no image" in failure.message and "can't read the log" in failure.message
+    why = launches.fails(launched(launches, Ecs(STOPPED)))
+    assert "no image" in why and "can't read the log" in why
 
 
 def test_a_retry_goes_on_demand_where_nobody_can_say_what_became_of_its_parent(launches: Launches) -> None:
@@ -285,7 +277,7 @@ def test_a_retry_goes_on_demand_where_nobody_can_say_what_became_of_its_parent(l
 
     launches.launcher.ecs = SimpleNamespace(describe_tasks=describe_tasks)
     tags = {"ecs/task_arn": "arn:parent", "ecs/cluster": "c", "data_platform/spot": "true"}
-    launches.launcher.launch_run(launches.run(1, **tags))
+    launches.launcher.launch_run(launches.run(**tags))
     assert launches.made == 1
     assert launches.spot == [False]
 
@@ -294,7 +286,6 @@ def test_a_retry_goes_on_demand_where_nobody_can_say_what_became_of_its_parent(l
 def test_a_retry_is_not_taken_for_the_task_of_its_parent(launches: Launches, spot: str) -> None:
     launches.launcher.ecs = SimpleNamespace(describe_tasks=lambda tasks, cluster: {"tasks": []})
     tags = {"ecs/task_arn": "arn:parent", "ecs/cluster": "c", "data_platform/spot": spot}
-    retry = launches.run(1, **tags)
+    retry = launches.run(**tags)
     launches.launcher.launch_run(retry)
-    now = launches.instance.get_run_by_id(retry.dagster_run.run_id)
-    assert now is not None and not now.tags["ecs/task_arn"]
+    assert not launches.seen(retry).tags["ecs/task_arn"]

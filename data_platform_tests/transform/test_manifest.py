@@ -14,22 +14,11 @@ import pytest
 import data_platform
 from data_platform.environment import Settings
 from data_platform.transform.manifest import ManifestUnusable, build_manifest, fingerprint, load_manifest
+from data_platform_tests.test_environment import PRODUCTION
 
 PROJECT = Path(data_platform.__file__).parent.parent / "dbt_project"
 LOCAL = Settings.from_environment({"SNOWFLAKE_DATABASE": "LOCAL_DATABASE"})
-PROD = Settings.from_environment(
-    {
-        "DATA_PLATFORM_ENVIRONMENT": "prod",
-        "DATA_PLATFORM_LAKE_BUCKET": "lake",
-        "DATA_PLATFORM_LANDING_BUCKET": "landing",
-        "SNOWFLAKE_ACCOUNT": "org-account",
-        "SNOWFLAKE_USER": "DATA_PLATFORM",
-        "SNOWFLAKE_ROLE": "LOADER",
-        "SNOWFLAKE_WAREHOUSE": "WAREHOUSE",
-        "SNOWFLAKE_DATABASE": "PRODUCTION",
-        "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/key.p8",
-    }
-)
+PROD = Settings.from_environment({**PRODUCTION, "SNOWFLAKE_DATABASE": "PRODUCTION"})
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +59,8 @@ def test_any_change_of_the_project_makes_it_stale_and_what_dbt_writes_does_not(p
 
 
 def test_a_project_that_dbt_cant_parse_says_so_in_dbts_words_and_leaves_no_half_manifest(project: Path) -> None:
-    broken = project / "models" / "marts" / "new.sql"
-    broken.write_text("select * from {{ ref('nowhere') }}")
-    with pytest.raises(ManifestUnusable, match="nowhere"):
+    (project / "dbt_project.yml").write_text("name: [")
+    with pytest.raises(ManifestUnusable, match="Syntax error near line"):
         build_manifest(project, LOCAL)
     assert not list((project / "target").glob(".parse-*"))
     with pytest.raises(ManifestUnusable):
