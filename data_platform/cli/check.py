@@ -44,10 +44,10 @@ def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iter
 
 def _misplaced(files: Iterable[Path]) -> Iterator[str]:
     """Valid files in a folder from which nothing loads them."""
-    import yaml
+    from data_platform.components.documents import parse
 
     for file in files:
-        component = str(yaml.safe_load(file.read_text(encoding="utf-8"))["type"]).rpartition(".")[2]
+        component = str(parse(file.read_text(encoding="utf-8"))["type"]).rpartition(".")[2]
         above = file.parent.parent / "defs.yaml"
         if component == "FileFeed" and not above.exists():
             yield (

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,13 @@ def measured(module: str, side: str, options: Mapping[str, Any], *, times: int =
     `by`: what the side returned, with `cpu` (user and system seconds of the whole process) and `peak_mb`."""
     runs = [_once(module, side, options) for _ in range(times)]
     return min(runs, key=lambda run: float(run[by]))
+
+
+def side_by_side(module: str, sides: Sequence[str], options: Mapping[str, Any], *, times: int) -> dict[str, Any]:
+    """{side: its run with the lowest `cpu`}. The sides take turns, so that a busy minute of the machine costs each of
+    them the same."""
+    rounds = [{side: _once(module, side, options) for side in sides} for _ in range(times)]
+    return {side: min((each[side] for each in rounds), key=lambda run: float(run["cpu"])) for side in sides}
 
 
 def _once(module: str, side: str, options: Mapping[str, Any]) -> dict[str, Any]:
