@@ -109,7 +109,7 @@ def parsed(options: dict[str, Any]) -> None:
     """Dagster imported, and the YAML of our feeds parsed, without validation."""
     import dagster as dg
 
-    from data_platform.components.documents import parse
+    from data_platform.feeds.documents import parse
 
     dg.Definitions().get_repository_def()
     for file in (Path(options["folder"]) / "ours").rglob("defs.yaml"):
