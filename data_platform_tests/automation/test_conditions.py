@@ -99,41 +99,46 @@ def platform() -> Iterator[Platform]:
         yield Platform(instance)
 
 
+@pytest.fixture
+def loaded(platform: Platform) -> Platform:
+    """Both raw tables hold their first day, and nothing follows yet."""
+    platform.load(WATER, FIRST)
+    platform.load(PARKING, FIRST)
+    return platform
+
+
+@pytest.fixture
+def built(loaded: Platform) -> Platform:
+    """All models are built of the first day."""
+    assert loaded.build(loaded.tick())
+    return loaded
+
+
 def test_models_wait_until_what_they_read_has_data(platform: Platform) -> None:
     assert platform.tick() == set()
     platform.load(WATER, FIRST)
     assert platform.tick() == {STAGED, MART}, "the city's mart reads parking too, which has none"
 
 
-def test_one_tick_asks_for_all_that_follows_from_an_update(platform: Platform) -> None:
-    platform.load(WATER, FIRST)
-    platform.load(PARKING, FIRST)
-    assert platform.tick() == {STAGED, STAGED_PARKING, MART, CITY}
+def test_one_tick_asks_for_all_that_follows_from_an_update(loaded: Platform) -> None:
+    assert loaded.tick() == {STAGED, STAGED_PARKING, MART, CITY}
 
 
-def test_what_was_asked_for_and_built_is_not_asked_for_again(platform: Platform) -> None:
-    platform.load(WATER, FIRST)
-    platform.load(PARKING, FIRST)
-    assert platform.build(platform.tick())
-    assert platform.tick() == set()
-    assert platform.tick() == set()
+def test_what_was_asked_for_and_built_is_not_asked_for_again(loaded: Platform) -> None:
+    assert loaded.build(loaded.tick())
+    assert loaded.tick() == set()
+    assert loaded.tick() == set()
 
 
-def test_an_update_of_one_table_builds_only_what_follows_from_it(platform: Platform) -> None:
-    platform.load(WATER, FIRST)
-    platform.load(PARKING, FIRST)
-    platform.build(platform.tick())
-    platform.load(PARKING, SECOND)
-    assert platform.tick() == {STAGED_PARKING, CITY}
+def test_an_update_of_one_table_builds_only_what_follows_from_it(built: Platform) -> None:
+    built.load(PARKING, SECOND)
+    assert built.tick() == {STAGED_PARKING, CITY}
 
 
-def test_several_loads_between_ticks_are_one_wave(platform: Platform) -> None:
-    platform.load(PARKING, FIRST)
-    platform.load(WATER, FIRST)
-    platform.build(platform.tick())
-    platform.load(WATER, FIRST)
-    platform.load(WATER, SECOND)
-    assert platform.tick() == {STAGED, MART, CITY}
+def test_several_loads_between_ticks_are_one_wave(built: Platform) -> None:
+    built.load(WATER, FIRST)
+    built.load(WATER, SECOND)
+    assert built.tick() == {STAGED, MART, CITY}
 
 
 def test_a_table_that_breaks_its_contract_holds_its_models_back_until_it_is_mended(platform: Platform) -> None:
@@ -148,48 +153,38 @@ def test_a_table_that_breaks_its_contract_holds_its_models_back_until_it_is_mend
     assert platform.tick() >= {STAGED, MART}
 
 
-def test_a_run_that_fails_is_not_repeated_on_every_tick_but_at_the_next_update(platform: Platform) -> None:
-    platform.load(WATER, FIRST)
-    platform.load(PARKING, FIRST)
-    platform.broken.add("city")
-    asked = platform.tick()
-    assert not platform.build(asked)
-    assert platform.tick() == set()
-    platform.broken.clear()
-    platform.load(WATER, SECOND)
-    assert platform.tick() == {STAGED, MART, CITY}
+def test_a_run_that_fails_is_not_repeated_on_every_tick_but_at_the_next_update(loaded: Platform) -> None:
+    loaded.broken.add("city")
+    asked = loaded.tick()
+    assert not loaded.build(asked)
+    assert loaded.tick() == set()
+    loaded.broken.clear()
+    loaded.load(WATER, SECOND)
+    assert loaded.tick() == {STAGED, MART, CITY}
 
 
-def test_a_run_that_fails_before_anything_was_built_is_asked_for_again_in_full(platform: Platform) -> None:
-    platform.load(WATER, FIRST)
-    platform.load(PARKING, FIRST)
-    platform.build(platform.tick())
-    platform.load(WATER, SECOND)
-    platform.tick()  # and the run that it asks for never starts
-    assert platform.tick() == set()
-    platform.load(WATER, SECOND)
-    assert platform.tick() == {STAGED, MART, CITY}
+def test_a_run_that_fails_before_anything_was_built_is_asked_for_again_in_full(built: Platform) -> None:
+    built.load(WATER, SECOND)
+    built.tick()  # and the run that it asks for never starts
+    assert built.tick() == set()
+    built.load(WATER, SECOND)
+    assert built.tick() == {STAGED, MART, CITY}
 
 
-def test_a_failed_test_of_a_model_holds_back_what_other_tables_would_build_on_it(platform: Platform) -> None:
-    platform.load(WATER, FIRST)
-    platform.load(PARKING, FIRST)
-    platform.build(platform.tick())
-    platform.broken.add("unique")
-    platform.load(WATER, SECOND)
-    assert not platform.build(platform.tick())
-    platform.load(PARKING, SECOND)
-    assert platform.tick() == {STAGED_PARKING, CITY}, "the city's mart doesn't read the model itself"
-    platform.broken.clear()
-    platform.load(WATER, SECOND)
-    assert platform.tick() >= {STAGED, MART}
+def test_a_failed_test_of_a_model_holds_back_what_other_tables_would_build_on_it(built: Platform) -> None:
+    built.broken.add("unique")
+    built.load(WATER, SECOND)
+    assert not built.build(built.tick())
+    built.load(PARKING, SECOND)
+    assert built.tick() == {STAGED_PARKING, CITY}, "the city's mart doesn't read the model itself"
+    built.broken.clear()
+    built.load(WATER, SECOND)
+    assert built.tick() >= {STAGED, MART}
 
 
-def test_an_update_while_the_models_are_being_built_is_remembered(platform: Platform) -> None:
-    platform.load(WATER, FIRST)
-    platform.load(PARKING, FIRST)
-    asked = platform.tick()
-    platform.load(WATER, SECOND)  # after the wave was asked for, before it is built
-    while_building = platform.tick()
-    platform.build(asked)
-    assert while_building | platform.tick() >= {STAGED, MART, CITY}
+def test_an_update_while_the_models_are_being_built_is_remembered(loaded: Platform) -> None:
+    asked = loaded.tick()
+    loaded.load(WATER, SECOND)  # after the wave was asked for, before it is built
+    while_building = loaded.tick()
+    loaded.build(asked)
+    assert while_building | loaded.tick() >= {STAGED, MART, CITY}

@@ -1,28 +1,34 @@
-"""When a refused commit is tried again."""
+"""When a refused commit is retried."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from data_platform.code import follow
-from data_platform.code.follow import AGAIN_SECONDS, AGAIN_UNSERVED_SECONDS, Followed
+from data_platform.code.follow import Followed
+from data_platform.code.git import Resolved
+from data_platform_tests.end_to_end.platform import wait_for
 
 HEAD, GOOD = "a" * 40, "b" * 40
+PINNED: Any = SimpleNamespace(
+    remote=SimpleNamespace(ref=HEAD, resolve=lambda: Resolved("commit", HEAD)),
+    checkouts=SimpleNamespace(check_out=lambda *_: None),
+)
 
 
-@pytest.mark.parametrize(("served", "pause"), [(None, AGAIN_UNSERVED_SECONDS), (GOOD, AGAIN_SECONDS)])
-def test_what_was_refused_is_tried_again_as_its_surroundings_may_have_been_wrong(
-    served: str | None, pause: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("served", [None, GOOD])
+def test_a_refused_commit_is_retried_once_as_its_surroundings_may_have_been_wrong(
+    served: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr(follow.time, "monotonic", lambda: clock[0])
-    followed = Followed("code", cast(Any, None), lambda _: None, 5.0, served=served, head=HEAD, _due=float("inf"))
-    assert followed.wanted == HEAD
+    for name in ("AGAIN_SECONDS", "AGAIN_UNSERVED_SECONDS"):
+        monkeypatch.setattr(follow, name, 0.2)
+    followed = Followed("code", PINNED, lambda _: None, 5.0, served=served)
+    followed.look()
+    assert (followed.wanted, followed.due) == (HEAD, float("inf")), "a hash pins"
     followed.refuse(HEAD, "the database is down")
-    assert followed.wanted is None
-    assert followed.due == clock[0] + pause, "also where a tag or a hash pins"
-    clock[0] += pause
-    assert followed.wanted == HEAD
-    assert followed.due == float("inf"), "no hurry, whatever comes of it"
+    assert followed.wanted is None and followed.due < float("inf")
+    wait_for(lambda: followed.wanted == HEAD, 60, "it is wanted again", every=0.02)
+    assert followed.due == float("inf")
