@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -44,6 +43,11 @@ def run_of(request: dg.RunRequest, status: dg.DagsterRunStatus, **tags: str) -> 
     return dg.DagsterRun(job_name="j", run_id="r", run_config=request.run_config, status=status, tags=tags)
 
 
+def landing_run(status: dg.DagsterRunStatus, request: dg.RunRequest | None = None) -> dg.DagsterRun:
+    config = request.run_config if request else {}
+    return dg.DagsterRun(job_name="j", run_config=config, status=status, tags={LANDING_TAG: "true"})
+
+
 def history_after(*ends: tuple[dg.RunRequest, dg.DagsterRunStatus, datetime]) -> History:
     history = History()
     for request, status, at in ends:
@@ -53,6 +57,12 @@ def history_after(*ends: tuple[dg.RunRequest, dg.DagsterRunStatus, datetime]) ->
 
 def asked_for(request: dg.RunRequest) -> list[dict[str, Any]]:
     return [delivery for op in request.run_config["ops"].values() for delivery in op["config"]["deliveries"]]
+
+
+def ready(count: int) -> list[Ready]:
+    """So many files of one day."""
+    listed = Objects({f"inbound/p/{number:04}.csv": 99 for number in range(count)}).objects
+    return [Ready(pending=item, rules=feed(), partition="2026-03-01", companion=None) for item in listed]
 
 
 @pytest.fixture
@@ -118,10 +128,7 @@ def test_files_that_come_while_a_run_of_their_day_has_not_started_go_together_in
 def test_a_full_pack_and_a_file_that_has_failed_wait_for_nothing() -> None:
     history = History()
     history.coming_up["2026-03-01"] = NOW
-    items = [
-        Ready(pending=item, rules=feed(), partition="2026-03-01", companion=None)
-        for item in Objects({f"inbound/p/{number:04}.csv": 99 for number in range(PACKS[0])}).objects
-    ]
+    items = ready(PACKS[0])
     assert len(list(requests(items, history, NOW))) == 1
     assert list(requests(items[1:], history, NOW)) == []
     history.failed[items[1].pending.token] = 1
@@ -207,10 +214,7 @@ def test_it_is_given_up_only_where_others_succeed_while_it_fails(
 
 
 def test_what_never_ran_or_was_taken_back_by_spot_is_no_files_fault() -> None:
-    items = [
-        Ready(pending=item, rules=feed(), partition="2026-03-01", companion=None)
-        for item in Objects({f"inbound/p/{number:04}.csv": 99 for number in range(90)}).objects
-    ]
+    items = ready(90)
     history = History(succeeded_between=lambda *_: True)
     for number in range(2 * ATTEMPTS):
         (request,) = requests(items, history, NOW)
@@ -223,10 +227,7 @@ def test_what_never_ran_or_was_taken_back_by_spot_is_no_files_fault() -> None:
 
 
 def test_a_poisonous_file_is_closed_in_on() -> None:
-    items = [
-        Ready(pending=item, rules=feed(), partition="2026-03-01", companion=None)
-        for item in Objects({f"inbound/p/{number:04}.csv": 99 for number in range(1200)}).objects
-    ]
+    items = ready(1200)
     history = History()
     sizes = []
     for _ in range(len(PACKS) + 1):
@@ -274,16 +275,8 @@ def test_the_cursor_survives_being_written_and_any_rubbish() -> None:
 def test_history_is_read_from_the_runs_of_an_instance(one_file: Bucket) -> None:
     (request,) = look(one_file).requests
     with dg.DagsterInstance.ephemeral() as instance:
-        for run_id, status in _runs():
-            instance.add_run(
-                dg.DagsterRun(
-                    job_name="j",
-                    run_id=run_id,
-                    run_config=request.run_config,
-                    status=status,
-                    tags={LANDING_TAG: "true"},
-                )
-            )
+        for status in ("FAILURE", "SUCCESS", "STARTED"):
+            instance.add_run(landing_run(dg.DagsterRunStatus(status), request))
         instance.add_run(dg.DagsterRun(job_name="j", run_id="another", status=dg.DagsterRunStatus.FAILURE))
         now = datetime.now(UTC)
         history = read_history(instance, now)
@@ -297,21 +290,7 @@ def test_history_is_read_from_the_runs_of_an_instance(one_file: Bucket) -> None:
 def test_failures_are_remembered_however_many_runs_succeed(one_file: Bucket) -> None:
     (request,) = look(one_file).requests
     with dg.DagsterInstance.ephemeral() as instance:
-        for number in range(400):
-            failed = number == 0
-            instance.add_run(
-                dg.DagsterRun(
-                    job_name="j",
-                    run_id=f"00000000-0000-0000-0000-{number:012}",
-                    run_config=request.run_config if failed else {},
-                    status=dg.DagsterRunStatus.FAILURE if failed else dg.DagsterRunStatus.SUCCESS,
-                    tags={LANDING_TAG: "true"},
-                )
-            )
+        instance.add_run(landing_run(dg.DagsterRunStatus.FAILURE, request))
+        for _ in range(400):
+            instance.add_run(landing_run(dg.DagsterRunStatus.SUCCESS))
         assert read_history(instance, datetime.now(UTC)).failed[one_file.objects[0].token] == 1
-
-
-def _runs() -> Iterator[tuple[str, dg.DagsterRunStatus]]:
-    yield "00000000-0000-0000-0000-000000000001", dg.DagsterRunStatus.FAILURE
-    yield "00000000-0000-0000-0000-000000000002", dg.DagsterRunStatus.SUCCESS
-    yield "00000000-0000-0000-0000-000000000003", dg.DagsterRunStatus.STARTED

@@ -126,20 +126,20 @@ def test_a_client_that_goes_away_ends_its_call(proxy: Proxy, channel: grpc.Chann
     assert backends[0].reached.wait(120)
     slow.cancel()
     assert backends[0].cancelled.wait(120)
-    until(lambda: backends[0].upstream.calls == 0)
+    wait_for(lambda: backends[0].upstream.calls == 0, 60, "the condition", 0.01)
 
 
 def test_a_call_under_way_ends_where_it_began(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
     old, new = backends
     proxy.use(old.upstream)
     slow = channel.unary_unary("/x/Slow").future(b"", timeout=120)
-    until(lambda: old.upstream.calls == 1)
+    wait_for(lambda: old.upstream.calls == 1, 60, "the condition", 0.01)
     proxy.use(new.upstream)
     assert call(channel, "Name") == b"new"
     assert old.upstream.calls == 1
     old.go.set()
     assert slow.result(120) == b"old"
-    until(lambda: old.upstream.calls == 0)
+    wait_for(lambda: old.upstream.calls == 0, 60, "the condition", 0.01)
 
 
 def test_a_call_on_a_backend_that_is_forgotten_is_answered(
@@ -148,7 +148,7 @@ def test_a_call_on_a_backend_that_is_forgotten_is_answered(
     old, new = backends
     proxy.use(old.upstream)
     slow = channel.unary_unary("/x/Slow").future(b"", timeout=120)
-    until(lambda: old.upstream.calls == 1)
+    wait_for(lambda: old.upstream.calls == 1, 60, "the condition", 0.01)
     proxy.use(new.upstream)
     proxy.forget(old.upstream)
     old.go.set()
@@ -218,14 +218,14 @@ def test_a_killed_backend_costs_a_question_nothing_and_starts_no_run_twice(
             upstream = Upstream(str(first))
             proxy.use(upstream)
             started = channel.unary_unary("/api.DagsterApi/StartRun").future(b"", timeout=300)
-            until(lambda: runs.exists() and second.exists())
+            wait_for(lambda: runs.exists() and second.exists(), 60, "the condition", 0.01)
             if not read:
                 os.kill(dying.pid, signal.SIGSTOP)
             asked = channel.unary_unary("/x/Name").future(b"x" * 100, timeout=300)
             if read:
-                until(questions.exists)
+                wait_for(questions.exists, 60, "the question", 0.01)
             else:
-                until(lambda: upstream.calls == 2)
+                wait_for(lambda: upstream.calls == 2, 60, "the condition", 0.01)
                 time.sleep(0.5)  # it comes to the socket, and stays there
             dying.kill()
             dying.wait()
@@ -300,8 +300,3 @@ def test_a_port_that_is_taken_is_said_to_be(proxy: Proxy) -> None:
     second = Proxy("127.0.0.1", proxy.port)
     with pytest.raises(PortTaken, match="Choose another port with --port"):
         second.start()
-
-
-def until(condition: Any, seconds: float = 60.0) -> None:
-    """Waits for a condition."""
-    wait_for(condition, seconds, "the condition", every=0.01)
