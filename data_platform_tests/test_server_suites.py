@@ -82,32 +82,26 @@ def test_flaky_tests_do_not_fail_a_run_that_tries_twice(
     assert ran(capfd, *arguments, one=text) == expected
 
 
-def test_a_module_that_is_not_collected_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
-    modules = {"one": "def test_passes(): pass", "two": "import nothing"}
-    code, *lines = ran(capfd, "--second-try", suites=(WORKERS,), **modules)
+ENDS_IT = "import os\ndef test_passes(): pass\ndef test_ends_it(): os._exit(0)\ndef test_next(): pass"
+HANGS = "import pytest, time\n@pytest.mark.timeout(0.2, method='thread')\ndef test_hangs(): time.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    ("suite", "text", "line"),
+    [
+        (SUITE, "import nothing", "ERROR not collected: test_one.py"),
+        (SUITE, ENDS_IT, "ERROR 2 did not finish, the first: test_one.py::test_ends_it"),
+        (TIMEOUT, HANGS, "ERROR 1 did not finish, the first: test_one.py::test_hangs"),
+        (WORKERS, ENDS_IT, "FAILED test_one.py::test_ends_it"),
+    ],
+    ids=["not collected", "session ends early", "hangs for good", "ends its worker each time"],
+)
+def test_a_session_that_does_not_finish_all_tests_fails_the_run(
+    capfd: pytest.CaptureFixture[str], suite: Sequence[str], text: str, line: str
+) -> None:
+    code, *lines = ran(capfd, "--second-try", suites=(suite,), one=text)
     assert code == "1"
-    assert "ERROR not collected: test_two.py" in lines
-
-
-def test_a_session_that_ends_early_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
-    text = "import os\ndef test_passes(): pass\ndef test_ends_it(): os._exit(0)\ndef test_next(): pass"
-    code, *lines = ran(capfd, "--second-try", one=text)
-    assert code == "1"
-    assert "ERROR 2 did not finish, the first: test_one.py::test_ends_it" in lines
-
-
-def test_a_test_that_hangs_for_good_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
-    text = "import pytest, time\n@pytest.mark.timeout(0.2, method='thread')\ndef test_hangs(): time.sleep(60)"
-    code, *lines = ran(capfd, "--second-try", suites=(TIMEOUT,), one=text)
-    assert code == "1"
-    assert "ERROR 1 did not finish, the first: test_one.py::test_hangs" in lines
-
-
-def test_a_test_that_ends_its_worker_each_time_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
-    text = "import os\ndef test_passes(): pass\ndef test_ends_it(): os._exit(0)"
-    code, *lines = ran(capfd, "--second-try", suites=(WORKERS,), one=text)
-    assert code == "1"
-    assert "FAILED test_one.py::test_ends_it" in lines
+    assert line in lines
 
 
 def test_a_suite_that_runs_no_test_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,7 @@ def test_a_release_that_comes_while_a_death_is_noticed_gets_the_calls(served: Se
 
     served.told = push
     served.serve(A, Process("dead", exit_code=1))
-    wait_for(lambda: served.backends.served == B, 60, "the condition", 0.01)
+    wait_for(lambda: served.backends.served == B, 60, "it happens", 0.01)
     time.sleep(1.0)  # the old release was being restarted
     assert served.calls.to == "new"
     assert all(process.exit_code is not None for process in served.started)
@@ -117,7 +117,7 @@ def test_a_release_that_comes_while_a_death_is_noticed_gets_the_calls(served: Se
 
 def test_one_that_does_not_answer_is_replaced_and_left_alive(served: Served) -> None:
     hangs = served.serve(A, Process("hangs", answers=False, pid=77))
-    wait_for(lambda: served.calls.to == "again 0", 60, "the condition", 0.01)
+    wait_for(lambda: served.calls.to == "again 0", 60, "it happens", 0.01)
     assert served.backends.served == A
     assert hangs.exit_code is None
     assert 77 in served.backends.processes()
@@ -127,18 +127,18 @@ def test_one_that_does_not_answer_is_replaced_and_left_alive(served: Served) -> 
 
 def test_who_watches_goes_on_after_an_error(served: Served) -> None:
     served.folder.joinpath("x.sock").mkdir()  # a socket that can't be removed
-    wait_for(lambda: any("watching the backends" in line for line in served.lines), 60, "the condition", 0.01)
+    wait_for(lambda: any("watching the backends" in line for line in served.lines), 60, "it happens", 0.01)
     served.serve(A, Process("dead", exit_code=1))
-    wait_for(lambda: served.calls.to == "again 0", 60, "the condition", 0.01)
+    wait_for(lambda: served.calls.to == "again 0", 60, "it happens", 0.01)
 
 
 def test_one_that_was_too_busy_to_be_told_is_told_again_to_end(served: Served) -> None:
     busy = served.serve(A, Process("busy", answers=False))
     draining = threading.Thread(target=served.backends.drain)
     draining.start()
-    wait_for(lambda: busy.told > 1, 60, "the condition", 0.01)
+    wait_for(lambda: busy.told > 1, 60, "it happens", 0.01)
     busy.answers = True
-    wait_for(lambda: busy.asked_to_end, 60, "the condition", 0.01)
+    wait_for(lambda: busy.asked_to_end, 60, "it happens", 0.01)
     assert draining.is_alive(), "its runs have not ended yet"
     busy.exit_code = 0
     draining.join(30)

@@ -126,33 +126,25 @@ def test_a_client_that_goes_away_ends_its_call(proxy: Proxy, channel: grpc.Chann
     assert backends[0].reached.wait(120)
     slow.cancel()
     assert backends[0].cancelled.wait(120)
-    wait_for(lambda: backends[0].upstream.calls == 0, 60, "the condition", 0.01)
+    wait_for(lambda: backends[0].upstream.calls == 0, 60, "the call arrives or ends", 0.01)
 
 
-def test_a_call_under_way_ends_where_it_began(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
-    old, new = backends
-    proxy.use(old.upstream)
-    slow = channel.unary_unary("/x/Slow").future(b"", timeout=120)
-    wait_for(lambda: old.upstream.calls == 1, 60, "the condition", 0.01)
-    proxy.use(new.upstream)
-    assert call(channel, "Name") == b"new"
-    assert old.upstream.calls == 1
-    old.go.set()
-    assert slow.result(120) == b"old"
-    wait_for(lambda: old.upstream.calls == 0, 60, "the condition", 0.01)
-
-
-def test_a_call_on_a_backend_that_is_forgotten_is_answered(
-    proxy: Proxy, channel: grpc.Channel, backends: list[Backend]
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_call_under_way_ends_where_it_began(
+    proxy: Proxy, channel: grpc.Channel, backends: list[Backend], forgotten: bool
 ) -> None:
     old, new = backends
     proxy.use(old.upstream)
     slow = channel.unary_unary("/x/Slow").future(b"", timeout=120)
-    wait_for(lambda: old.upstream.calls == 1, 60, "the condition", 0.01)
+    assert old.reached.wait(120)
     proxy.use(new.upstream)
-    proxy.forget(old.upstream)
+    if forgotten:
+        proxy.forget(old.upstream)
+    assert call(channel, "Name") == b"new"
+    assert old.upstream.calls == 1
     old.go.set()
     assert slow.result(120) == b"old"
+    wait_for(lambda: old.upstream.calls == 0, 60, "the call is counted as ended", 0.01)
 
 
 def test_switching_under_load_loses_no_call(proxy: Proxy, channel: grpc.Channel, backends: list[Backend]) -> None:
@@ -218,14 +210,14 @@ def test_a_killed_backend_costs_a_question_nothing_and_starts_no_run_twice(
             upstream = Upstream(str(first))
             proxy.use(upstream)
             started = channel.unary_unary("/api.DagsterApi/StartRun").future(b"", timeout=300)
-            wait_for(lambda: runs.exists() and second.exists(), 60, "the condition", 0.01)
+            wait_for(lambda: runs.exists() and second.exists(), 60, "the call arrives or ends", 0.01)
             if not read:
                 os.kill(dying.pid, signal.SIGSTOP)
             asked = channel.unary_unary("/x/Name").future(b"x" * 100, timeout=300)
             if read:
                 wait_for(questions.exists, 60, "the question", 0.01)
             else:
-                wait_for(lambda: upstream.calls == 2, 60, "the condition", 0.01)
+                wait_for(lambda: upstream.calls == 2, 60, "the call arrives or ends", 0.01)
                 time.sleep(0.5)  # it comes to the socket, and stays there
             dying.kill()
             dying.wait()

@@ -3,63 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from data_platform.cli.run import inbound
-from data_platform.cli.run.inbound import InboundStalled, drain
+from data_platform.cli.run.inbound import Drained, InboundStalled, drain
 from data_platform.cli.run.outcome import RunOutcome
-from data_platform.landing.inbox import Scan
+from data_platform_tests.landing.test_inbox import Objects, feed
 
 
-class Quiet:
-    """Runs of which none ends for so many ticks."""
+class Runs:
+    """Runs that are under way for some looks, and then have loaded everything. One of them ends after the last look."""
 
-    def __init__(self, ticks: int) -> None:
-        self.ticks = ticks
+    def __init__(self, files: int, looks: int, late: RunOutcome | None = None) -> None:
+        self.bucket: Any = Objects({f"inbound/p/f_20260301.{number}.csv": 99 for number in range(files)})
+        self.looks, self.late = looks, late
 
     @property
     def busy(self) -> bool:
-        return self.ticks > 0
+        return self.looks > 0
 
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
-        self.ticks -= 1
-        return iter(())
+        self.looks -= 1
+        if self.looks == 0:
+            self.bucket.objects.clear()
+        if self.looks < 0 and self.late and not self.bucket.objects:
+            yield 3, self.late
+
+    def drained(self, told: list[Any]) -> Drained:
+        every = [feed(pattern=r"f_(?P<day>\d{8})\.\d+\.csv")]
+        return drain(
+            self, self.bucket, every, on_wait=lambda n: None, on_run=lambda *run: told.append(run), tell=told.append
+        )
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbound, "_LONGEST_WAIT", 0.01)
 
 
 def test_a_long_wait_says_for_what_and_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000, 20))
-    monkeypatch.setattr(
-        inbound, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda seconds: None)
-    )
-    left: Any = Scan(ready=[SimpleNamespace()] * 1200)  # type: ignore[list-item]
-    location: Any = Quiet(4)
-    scans = iter([left] * 4 + [Scan()])
-    monkeypatch.setattr(inbound, "look", lambda bucket, feeds: next(scans))
-    told: list[str] = []
-    drain(location, SimpleNamespace(), [], on_wait=lambda n: None, on_run=lambda n, run: None, tell=told.append)  # type: ignore[arg-type]
-    assert told and all("still waiting for 1,200 files; `data-platform deliveries pending`" in line for line in told)
+    monkeypatch.setattr(inbound, "_TELL_EVERY", 0.0)
+    told: list[Any] = []
+    Runs(1200, looks=3).drained(told)
+    assert told[0].startswith("still waiting for 1,200 files; `data-platform deliveries pending`")
 
 
 def test_files_that_no_run_takes_in_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 100_000, 100))
-    monkeypatch.setattr(
-        inbound, "time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda seconds: None)
-    )
-    left: Any = Scan(ready=[SimpleNamespace()])  # type: ignore[list-item]
-    monkeypatch.setattr(inbound, "look", lambda bucket, feeds: left)
-    idle: Any = Quiet(0)
-    with pytest.raises(InboundStalled, match="No run has ended for 15 min; still waiting for a file"):
-        drain(idle, SimpleNamespace(), [], on_wait=lambda n: None, on_run=lambda n, run: None)  # type: ignore[arg-type]
+    monkeypatch.setattr(inbound, "_GIVE_UP", 0.05)
+    with pytest.raises(InboundStalled, match="No run has ended for 0 min; still waiting for a file"):
+        Runs(1, looks=0).drained([])
 
 
-def test_a_run_that_ends_after_the_last_look_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = RunOutcome("a run", True)
-    taken = iter([[], [(3, ended)]])
-    location: Any = SimpleNamespace(take_in=lambda: iter(next(taken)), busy=False)
-    monkeypatch.setattr(inbound, "look", lambda bucket, feeds: Scan())
-    told: list[tuple[int, RunOutcome]] = []
-    done = drain(location, SimpleNamespace(), [], on_wait=lambda n: None, on_run=lambda *run: told.append(run))  # type: ignore[arg-type]
-    assert (done.runs, told) == ([ended], [(3, ended)])
+def test_a_run_that_ends_after_the_last_look_is_told_too() -> None:
+    ended, told = RunOutcome("a run", True), list[Any]()
+    assert Runs(1, looks=1, late=ended).drained(told).runs == [ended]
+    assert told == [(3, ended)]
