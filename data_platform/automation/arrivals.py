@@ -10,8 +10,8 @@ import dagster as dg
 
 from data_platform.environment import settings
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.landing.history import file_names
 from data_platform.resources import WarehouseResource
-from data_platform.warehouse.feed_history import file_names
 
 ARRIVALS = "arrivals"
 LOOK_BACK = timedelta(days=400)

@@ -59,6 +59,7 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
       data-platform schema apply
       data-platform schema apply clear_air/stations --yes
     """
+    from data_platform.landing.ledger import LEDGERS
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import ensure_platform
     from data_platform.warehouse.schema import apply_schema
@@ -72,7 +73,11 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
         click.confirm(f"Run these {statements} statements in {wanted.snowflake.account}?", abort=True)
     with connect(wanted, query_tag="data-platform schema apply") as connection:
         ensure_platform(
-            connection, wanted.snowflake.database, wanted.lake_bucket, storage_integration=storage_integration
+            connection,
+            wanted.snowflake.database,
+            wanted.lake_bucket,
+            ledgers=LEDGERS,
+            storage_integration=storage_integration,
         )
         for plan in due:
             apply_schema(connection, plan)

@@ -243,6 +243,7 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
         platform_column(RECORD_NUMBER, "int64", "The record's number in its file, from 1."),
     )
     reject_columns: ClassVar[tuple[str, ...]] = ("delivery_id",)
+    order_column: ClassVar[str | None] = RECORD_NUMBER
 
     description: str = ""
 

@@ -65,6 +65,8 @@ class FeedSpec(FeedDeclaration):
     """Columns of the feed's table that its source adds, between the contract's and EXTRACT_COLUMNS."""
     reject_columns: ClassVar[tuple[str, ...]] = ()
     """Further columns of the feed's rejects; the values are those of that name in the extract's `origin`."""
+    order_column: ClassVar[str | None] = None
+    """The column that says which of an extract's rows with the same key is the last; None: any of them."""
 
     description: str = ""
     source: str

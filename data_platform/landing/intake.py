@@ -8,25 +8,26 @@ what is loaded, and only the rest is settled. The caller reports the loaded rows
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from data_platform.feeds.files import FileContract, FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
+from data_platform.landing import history, ledger
 from data_platform.landing.accept import Accepted, accept, evolved_contract
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import Delivery, DeliveryGone
+from data_platform.landing.outcomes import DeliveryRow, LedgerChanged, Settlement
+from data_platform.landing.policy import DeliveryPolicy
 from data_platform.landing.result import IntakeResult
 from data_platform.landing.settle import archive
 from data_platform.landing.versions import Requested, Work, versions
-from data_platform.warehouse import feed_history, ledger
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
-from data_platform.warehouse.settlement import DeliveryRow, LedgerChanged, Settlement
 from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ DELIVERIES_A_LOAD = 200
 READS_AT_ONCE = 2
 SETTLES_AT_ONCE = 8
 _USUAL = 100
+
+_Loaded: TypeAlias = tuple[LoadResult, Mapping[str, DeliveryRow]]
 
 
 class Intake:
@@ -70,7 +73,7 @@ class Intake:
         started = time.monotonic()
         result = IntakeResult(self.target)
         with self._connect() as connection:
-            result.usual_rows = feed_history.latest_row_counts(
+            result.usual_rows = history.latest_row_counts(
                 connection, self._database, self.rules.source, self.rules.table, limit=_USUAL
             )
             for start in range(0, len(requested), DELIVERIES_A_LOAD):
@@ -113,7 +116,8 @@ class Intake:
                 manifests = [extracts[str(row.extract_id)] for row in part]
                 contract = self._contract(evolved_contract(self.rules.contract, one) for one in manifests)
                 wanted = [_settlement_again(row) for row in part]
-                result.loads.append(self._load(connection, contract, manifests, wanted, reload=True))
+                load, _ = self._load(connection, contract, manifests, wanted, reload=True)
+                result.loads.append(load)
                 result.manifests += manifests
             result.table_rows = count_rows(connection, self.target.sql) if again else 0
         result.seconds = time.monotonic() - started
@@ -131,8 +135,8 @@ class Intake:
             f"{self.rules.name}: read {len(accepted)} files, {sum(one.rows_read for one in accepted)} rows,"
             f" {sum(one.rows_rejected for one in accepted)} rejects"
         )
-        load = self._load_accepted(connection, accepted)
-        outcomes = [load.outcomes[one.delivery.id] for one in accepted]
+        load, rows = self._load_accepted(connection, accepted)
+        outcomes = [rows[one.delivery.id] for one in accepted]
         in_table = {row.extract_id for row in outcomes if row.status == "loaded"}
         result.loads.append(load)
         result.manifests += [one.manifest for one in accepted if one.manifest and one.manifest.extract_id in in_table]
@@ -143,7 +147,7 @@ class Intake:
     def _accept_all(self, connection: SnowflakeConnection, work: Sequence[Work]) -> list[Accepted | None]:
         """Each delivery as it was read; None for one that another run has settled meanwhile."""
         partitions = {item.delivery.id: self.rules.partition_key(item.delivery.file_name) for item in work}
-        loaded = feed_history.loaded_contents(
+        loaded = history.loaded_contents(
             connection, self._database, self.rules.source, self.rules.table, set(partitions.values())
         )
 
@@ -170,14 +174,14 @@ class Intake:
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
             return list(pool.map(one, work))
 
-    def _load_accepted(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:
+    def _load_accepted(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> _Loaded:
         try:
             return self._load_as_read(connection, accepted)
         except LedgerChanged:
             # Content that one of them repeats was superseded meanwhile: read that delivery after all.
             return self._load_as_read(connection, [self._reread(one) if one.repeated else one for one in accepted])
 
-    def _load_as_read(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> LoadResult:
+    def _load_as_read(self, connection: SnowflakeConnection, accepted: Sequence[Accepted]) -> _Loaded:
         manifests = [one.manifest for one in accepted if one.manifest is not None]
         contract = self._contract(one.contract for one in accepted)
         return self._load(connection, contract, manifests, [self._settlement(one) for one in accepted])
@@ -194,20 +198,20 @@ class Intake:
         settlements: Sequence[Settlement],
         *,
         reload: bool = False,
-    ) -> LoadResult:
-        plan = plan_schema(connection, self.target, self.rules.with_contract(contract).table_columns)
-        apply_schema(connection, plan)
-        return load_extracts(
+    ) -> _Loaded:
+        feed = self.rules.with_contract(contract)
+        apply_schema(connection, plan_schema(connection, self.target, feed.table_columns))
+        policy = DeliveryPolicy(self._database, feed, manifests, settlements, run_id=self._run_id, reload=reload)
+        load = load_extracts(
             connection,
-            self.target,
-            contract,
-            self.rules.load_mode,
+            self._database,
+            feed,
             manifests,
-            settlements=settlements,
+            policy=policy,
             run_id=self._run_id,
             query_tag=self._query_tag,
-            reload=reload,
         )
+        return load, policy.outcomes
 
     def _contract(self, contracts: Iterable[FileContract]) -> FileContract:
         """The feed's contract with every column that any of the files added."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from data_platform.lake.manifest import Manifest
 from data_platform.landing.delivery import Delivery
+from data_platform.landing.outcomes import DeliveryRow
 from data_platform.warehouse.load import LoadResult
-from data_platform.warehouse.settlement import DeliveryRow
 from data_platform.warehouse.table import TableRef
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
-from data_platform.warehouse.settlement import DeliveryRow
+from data_platform.landing.outcomes import DeliveryRow
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

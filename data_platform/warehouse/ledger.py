@@ -1,25 +1,16 @@
-"""The ledger of deliveries and loads: queries, and the writes within a load's transaction. `settlement.py` decides what
-to write."""
+"""The ledger of loads: what has been loaded, and the writes within a load's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import astuple, fields
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from data_platform.contract import quoted
-from data_platform.warehouse.platform import DELIVERIES_COLUMNS, LOADS_COLUMNS, deliveries, loads
-from data_platform.warehouse.rows import insert_rows, placeholders
-from data_platform.warehouse.settlement import DeliveryRow, Settlement, Status
-from data_platform.warehouse.table import TableRef
+from data_platform.warehouse.platform import LOADS_COLUMNS, loads
+from data_platform.warehouse.rows import delete_rows, insert_rows, placeholders
 
 if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
-
-_DELIVERY = ", ".join(quoted(name) for name in DELIVERIES_COLUMNS)
-_IDS_A_STATEMENT = 5_000
 
 
 class LoadRow(NamedTuple):
@@ -39,131 +30,6 @@ class LoadRow(NamedTuple):
     loaded_at: datetime
 
 
-class Accounting(NamedTuple):
-    """The sums of a feed's deliveries. landed = loaded + duplicate + superseded + quarantined. Rows are those of the
-    loaded deliveries, and rows_read = rows_loaded + rows_rejected."""
-
-    partner: str
-    feed: str
-    landed: int
-    loaded: int
-    duplicate: int
-    superseded: int
-    quarantined: int
-    rows_read: int
-    rows_loaded: int
-    rows_rejected: int
-
-
-def list_deliveries(
-    connection: SnowflakeConnection,
-    database: str,
-    *,
-    partner: str | None = None,
-    feed: str | None = None,
-    status: Status | None = None,
-    file_name: str | None = None,
-    since: datetime | None = None,
-    limit: int = 100,
-    offset: int = 0,
-) -> list[DeliveryRow]:
-    """A page of deliveries, the last settled first: `limit` of them after `offset`. `file_name` is a LIKE pattern."""
-    tests = {
-        "PARTNER = %s": partner,
-        "FEED = %s": feed,
-        "STATUS = %s": status,
-        "FILE_NAME LIKE %s": file_name,
-        "SETTLED_AT >= %s::TIMESTAMP_TZ": None if since is None else since.isoformat(),
-    }
-    used = {test: value for test, value in tests.items() if value is not None}
-    where = " AND ".join(used) or "TRUE"
-    order = f"ORDER BY SETTLED_AT DESC, DELIVERY_ID LIMIT {int(limit)} OFFSET {int(offset)}"
-    with connection.cursor() as cursor:
-        return list(_select(cursor, database, f"{where} {order}", list(used.values())))
-
-
-def delivery(connection: SnowflakeConnection, database: str, delivery_id: str) -> DeliveryRow | None:
-    """The settled delivery whose id is or begins with `delivery_id`; None if no delivery matches, or several do."""
-    with connection.cursor() as cursor:
-        found = list(_select(cursor, database, "STARTSWITH(DELIVERY_ID, %s) LIMIT 2", [delivery_id]))
-    return found[0] if len(found) == 1 else None
-
-
-def settled_deliveries(
-    connection: SnowflakeConnection, database: str, delivery_ids: Sequence[str]
-) -> dict[str, DeliveryRow]:
-    """{delivery id: ledger row} of those deliveries that are settled."""
-    found: dict[str, DeliveryRow] = {}
-    with connection.cursor() as cursor:
-        for start in range(0, len(delivery_ids), _IDS_A_STATEMENT):
-            chunk = delivery_ids[start : start + _IDS_A_STATEMENT]
-            rows = _select(cursor, database, f"DELIVERY_ID IN ({placeholders(chunk)})", chunk)
-            found.update({row.delivery_id: row for row in rows})
-    return found
-
-
-def accounting(connection: SnowflakeConnection, database: str, *, since: timedelta | None = None) -> list[Accounting]:
-    """Each feed's sums over the deliveries settled in the last `since`; None means all deliveries."""
-    counts = ", ".join(
-        f"COUNT_IF(STATUS = '{status}')" for status in ("loaded", "duplicate", "superseded", "quarantined")
-    )
-    sums = ", ".join(
-        f"SUM(IFF(STATUS = 'loaded', {name}, 0))" for name in ("ROWS_READ", "ROWS_LOADED", "ROWS_REJECTED")
-    )
-    begin = datetime.min.replace(tzinfo=UTC) if since is None else datetime.now(UTC) - since
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT PARTNER, FEED, COUNT(*), {counts}, {sums} FROM {deliveries(database).sql}"
-            " WHERE SETTLED_AT >= %s::TIMESTAMP_TZ GROUP BY PARTNER, FEED ORDER BY PARTNER, FEED",
-            [begin.isoformat()],
-        )
-        return [
-            Accounting(partner, feed, *(int(number) for number in numbers))
-            for partner, feed, *numbers in cursor.fetchall()
-        ]
-
-
-def related_deliveries(
-    cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], *, by_partition: bool
-) -> list[DeliveryRow]:
-    """The ledger rows that `decide` needs: those of these deliveries, and of loaded deliveries with the same content or
-    file name (with `by_partition`, also with the same partition)."""
-    first = settlements[0]
-    ids = [each.delivery_id for each in settlements]
-    names = [each.file_name for each in settlements]
-    contents = [each.content_sha256 for each in settlements if each.content_sha256 is not None] or [""]
-    test = f"FILE_NAME IN ({placeholders(names)}) OR CONTENT_SHA256 IN ({placeholders(contents)})"
-    bound: list[Any] = [first.partner, first.feed, *ids, *names, *contents]
-    if by_partition:
-        partitions = sorted({each.partition or "" for each in settlements})
-        test += f" OR COALESCE(PARTITION_KEY, '') IN ({placeholders(partitions)})"
-        bound += partitions
-    where = f"PARTNER = %s AND FEED = %s AND (DELIVERY_ID IN ({placeholders(ids)}) OR (STATUS = 'loaded' AND ({test})))"
-    return list(_select(cursor, database, where, bound))
-
-
-def lands_late(cursor: SnowflakeCursor, database: str, chosen: Sequence[Settlement]) -> bool:
-    """Whether the ledger has loaded deliveries of the feed that landed after the earliest of these. It has none as long
-    as files are loaded in the order in which they landed."""
-    first = min(chosen, key=lambda each: each.landed_at)
-    cursor.execute(
-        f"SELECT COUNT(*) FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s AND STATUS = 'loaded'"
-        " AND LANDED_AT > %s::TIMESTAMP_TZ",
-        [first.partner, first.feed, first.landed_at.isoformat()],
-    )
-    ((later,),) = cursor.fetchall()
-    return bool(later)
-
-
-def write_deliveries(
-    cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow], *, again: Collection[str]
-) -> None:
-    """Records outcomes, in the caller's transaction. Replaces the rows of the delivery ids in `again`."""
-    table = deliveries(database)
-    _delete(cursor, table, "DELIVERY_ID", again)
-    insert_rows(cursor, table, DELIVERIES_COLUMNS, [astuple(row) for row in rows])
-
-
 def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> dict[str, int]:
     """{extract id: number of rows} of those extracts that have been loaded."""
     if not extract_ids:
@@ -178,20 +44,5 @@ def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequenc
 def write_loads(cursor: SnowflakeCursor, database: str, rows: Sequence[LoadRow], *, again: Collection[str]) -> None:
     """Records loads, in the caller's transaction. Replaces the rows of the extract ids in `again`."""
     table = loads(database)
-    _delete(cursor, table, "EXTRACT_ID", again)
+    delete_rows(cursor.execute, table, "EXTRACT_ID", again)
     insert_rows(cursor, table, LOADS_COLUMNS, rows)
-
-
-def _delete(cursor: SnowflakeCursor, table: TableRef, column: str, ids: Collection[str]) -> None:
-    if ids:  # a DELETE makes other loads wait, even if it finds nothing
-        cursor.execute(f"DELETE FROM {table.sql} WHERE {column} IN ({placeholders(list(ids))})", list(ids))
-
-
-def _select(cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[Any]) -> Iterator[DeliveryRow]:
-    cursor.execute(f"SELECT {_DELIVERY} FROM {deliveries(database).sql} WHERE {where}", list(bound))
-    names = [field.name for field in fields(DeliveryRow)]
-    for row in cursor.fetchall():
-        values = dict(zip(names, row, strict=True))
-        for name in ("size_bytes", "rows_read", "rows_loaded", "rows_rejected"):
-            values[name] = int(values[name])
-        yield DeliveryRow(**values)

@@ -5,37 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from data_platform.contract import EXTRACT_COLUMNS, Column, Contract
-from data_platform.feeds.files import DELIVERY_ID
+from data_platform.contract import Column
+from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.manifest import Manifest
-from data_platform.warehouse.settlement import Settlement
-from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef
+from data_platform.warehouse.table import TableRef
 
 
 class LoadRefused(Exception):
     """The extracts break a rule. The message says which extract, why, and what to do."""
 
 
-def columns_of(contract: Contract, manifests: Sequence[Manifest]) -> tuple[Column, ...]:
-    """The table's columns that these extracts fill: the contract's, then the platform's."""
-    of_files = any(column.name == DELIVERY_ID for manifest in manifests for column in manifest.columns)
-    return (*contract.columns, *(DELIVERY_COLUMNS if of_files else ()), *EXTRACT_COLUMNS)
-
-
-def one_feed(table: TableRef, manifests: Sequence[Manifest], settlements: Sequence[Settlement]) -> tuple[str, str]:
-    """The (source, table) to which all of them belong. Raises LoadRefused if there are several, if an extract is given
-    twice, or if a delivery's extract has no manifest."""
+def of_one_feed(feed: FeedSpec, manifests: Sequence[Manifest]) -> None:
+    """Raises LoadRefused if an extract isn't the feed's, or is given twice."""
     ids = [manifest.extract_id for manifest in manifests]
     if len(set(ids)) < len(ids):
-        raise LoadRefused(f"{table}: an extract is given twice; give each manifest once")
-    feeds = {(manifest.source, manifest.table) for manifest in manifests}
-    feeds |= {(settlement.partner, settlement.feed) for settlement in settlements}
-    if len(feeds) > 1:
-        raise LoadRefused(f"{table}: extracts of several feeds, {sorted(feeds)}; load each feed by itself")
-    missing = {each.extract_id for each in settlements if each.extract_id is not None} - set(ids)
-    if missing:
-        raise LoadRefused(f"{table}: no manifest of {sorted(missing)}; give each loaded delivery's manifest")
-    return feeds.pop()
+        raise LoadRefused(f"{feed.name}: an extract is given twice; give each manifest once")
+    others = {f"{each.source}/{each.table}" for each in manifests} - {feed.name}
+    if others:
+        raise LoadRefused(f"{feed.name}: extracts of {', '.join(sorted(others))}; load each feed by itself")
 
 
 def same_types(table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> None:

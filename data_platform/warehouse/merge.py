@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, Column, quoted
-from data_platform.feeds.files import RECORD_NUMBER
+from data_platform.feeds.spec import FeedSpec
 from data_platform.warehouse.copy import Execute
-from data_platform.warehouse.platform import deliveries
+from data_platform.warehouse.policy import Later
 from data_platform.warehouse.table import TableRef, literal
 
 if TYPE_CHECKING:
@@ -30,41 +29,36 @@ def merge_rows(
     execute: Execute,
     table: TableRef,
     staging: TableRef,
-    columns: Sequence[Column],
-    key: Sequence[str],
+    feed: FeedSpec,
     extract_ids: Sequence[str],
-    landed: Mapping[str, datetime],
+    later: Later | None,
 ) -> None:
     """Merges the staged rows, in the open transaction. Of several rows with the same key, the one of the last extract
     in `extract_ids` wins, and within it the last record: MERGE would refuse two
     (https://docs.snowflake.com/en/sql-reference/sql/merge#duplicate-join-behavior).
 
-    Keeps a row in the table whose delivery landed after the new row's, so that a retry or reload of an old file doesn't
-    bring back values that a later file replaced. `landed` says when the new extracts' deliveries landed; it is empty if
-    the ledger has no later ones."""
-    if not extract_ids:
-        return
-    names = [column.snowflake_name for column in columns]
-    keys = [quoted(name) for name in key]
+    Rows in the table of `later` extracts stay, so that a retry or reload of an old extract doesn't bring back values
+    that a later one replaced."""
+    names = [column.snowflake_name for column in feed.table_columns]
+    keys = [quoted(name) for name in feed.contract.key]
     ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(extract_ids))
     order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
-    if quoted(RECORD_NUMBER) in names:
-        order.append(f"{quoted(RECORD_NUMBER)} DESC")
+    if feed.order_column is not None:
+        order.append(f"{quoted(feed.order_column)} DESC")
     source = (
         f"SELECT {', '.join(names)} FROM {staging.sql}"
         f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
     )
-    if landed:
+    if later is not None:
         times = " ".join(
-            f"WHEN {literal(each)} THEN {literal(at.isoformat())}::TIMESTAMP_TZ" for each, at in landed.items()
+            f"WHEN {literal(each)} THEN {literal(at.isoformat())}::TIMESTAMP_TZ" for each, at in later.effective.items()
         )
         source = (
             f"SELECT {', '.join(f'STAGED.{name}' for name in names)} FROM ({source}) AS STAGED"
-            f" LEFT JOIN (SELECT {', '.join(f'OLD.{name}' for name in keys)}, LEDGER.LANDED_AT FROM {table.sql} AS OLD"
-            f" JOIN {deliveries(table.database).sql} AS LEDGER ON LEDGER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}"
-            f" WHERE LEDGER.STATUS = 'loaded' AND LEDGER.LANDED_AT > {literal(min(landed.values()).isoformat())}"
-            f"::TIMESTAMP_TZ) AS THERE ON {' AND '.join(f'STAGED.{name} = THERE.{name}' for name in keys)}"
-            f" WHERE THERE.LANDED_AT IS NULL OR THERE.LANDED_AT <= CASE STAGED.{quoted(EXTRACT_ID)} {times} END"
+            f" LEFT JOIN (SELECT {', '.join(f'OLD.{name}' for name in keys)}, LATER.EFFECTIVE_AT FROM {table.sql} AS"
+            f" OLD JOIN ({later.select}) AS LATER ON LATER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}) AS THERE"
+            f" ON {' AND '.join(f'STAGED.{name} = THERE.{name}' for name in keys)} WHERE THERE.EFFECTIVE_AT IS NULL"
+            f" OR THERE.EFFECTIVE_AT <= CASE STAGED.{quoted(EXTRACT_ID)} {times} END"
         )
     execute(
         f"MERGE INTO {table.sql} AS TARGET USING ({source}) AS NEW"

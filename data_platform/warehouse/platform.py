@@ -8,8 +8,10 @@ eight lock tables, so that loads of different feeds rarely wait for each other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from data_platform.contract import quoted
 from data_platform.warehouse.table import PLATFORM, TableRef, literal
@@ -19,28 +21,6 @@ if TYPE_CHECKING:
 
 LOCKS = 8
 
-DELIVERIES_COLUMNS = {
-    "DELIVERY_ID": "VARCHAR",
-    "PARTNER": "VARCHAR",
-    "FEED": "VARCHAR",
-    "FILE_NAME": "VARCHAR",
-    "OBJECT_KEY": "VARCHAR",
-    "VERSION_ID": "VARCHAR",
-    "ETAG": "VARCHAR",
-    "SIZE_BYTES": "NUMBER(19,0)",
-    "CONTENT_SHA256": "VARCHAR",
-    "LANDED_AT": "TIMESTAMP_TZ(6)",
-    "PARTITION_KEY": "VARCHAR",
-    "STATUS": "VARCHAR",
-    "REASON": "VARCHAR",
-    "ROWS_READ": "NUMBER(19,0)",
-    "ROWS_LOADED": "NUMBER(19,0)",
-    "ROWS_REJECTED": "NUMBER(19,0)",
-    "EXTRACT_ID": "VARCHAR",
-    "SUPERSEDED_BY": "VARCHAR",
-    "RUN_ID": "VARCHAR",
-    "SETTLED_AT": "TIMESTAMP_TZ(6)",
-}
 LOADS_COLUMNS = {
     "EXTRACT_ID": "VARCHAR",
     "SOURCE": "VARCHAR",
@@ -65,16 +45,19 @@ REJECTS_COLUMNS = {
     "REASON": "VARCHAR",
     "RAW_TEXT": "VARCHAR",
 }
+
+
+class Ledger(NamedTuple):
+    """A table of the PLATFORM schema: {column: type}, and a comment."""
+
+    columns: Mapping[str, str]
+    comment: str
+
+
 _TABLES = {
-    "DELIVERIES": (DELIVERIES_COLUMNS, "Each file that a partner dropped, and what became of it."),
-    "LOADS": (LOADS_COLUMNS, "Each extract whose rows have been loaded, with its position in its source."),
-    "REJECTS": (REJECTS_COLUMNS, "Each record that broke its contract."),
+    "LOADS": Ledger(LOADS_COLUMNS, "Each extract whose rows have been loaded, with its position in its source."),
+    "REJECTS": Ledger(REJECTS_COLUMNS, "Each record that broke its contract."),
 }
-
-
-def deliveries(database: str) -> TableRef:
-    """PLATFORM.DELIVERIES."""
-    return TableRef(database, PLATFORM, "DELIVERIES")
 
 
 def loads(database: str) -> TableRef:
@@ -108,9 +91,11 @@ def ensure_platform(
     database: str,
     lake_bucket: str,
     *,
+    ledgers: Mapping[str, Ledger] = MappingProxyType({}),
     storage_integration: str | None = None,
 ) -> None:
-    """Creates the schema, its tables, the stage and the file format if they are missing.
+    """Creates the schema, its tables, the stage and the file format if they are missing. `ledgers`: the tables in which
+    sources keep their own accounts, by name.
 
     May run at any time and any number of times, but not within a transaction (DDL commits). `storage_integration`
     names the integration by which Snowflake signs in to S3; None if the bucket needs no sign-in (local cloud).
@@ -124,7 +109,7 @@ def ensure_platform(
             [PLATFORM],
         )
         there = {name for (name,) in cursor.fetchall()}
-        for statement in (sql for name, sql in _tables(database).items() if name not in there):
+        for statement in (sql for name, sql in _tables(database, ledgers).items() if name not in there):
             cursor.execute(statement)
         # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: otherwise Snowflake reads Parquet's times as
         # numbers. NULL_IF empty: by default Snowflake reads the text `\N` as NULL
@@ -137,10 +122,10 @@ def ensure_platform(
         cursor.execute(f"CREATE STAGE IF NOT EXISTS {stage(database).sql} URL = {url}{integration}")
 
 
-def _tables(database: str) -> dict[str, str]:
+def _tables(database: str, ledgers: Mapping[str, Ledger]) -> dict[str, str]:
     """{table name: the statement that creates it}."""
     made = {}
-    for name, (columns, comment) in _TABLES.items():
+    for name, (columns, comment) in (_TABLES | dict(ledgers)).items():
         body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
         table = TableRef(database, PLATFORM, name).sql
         made[name] = f"CREATE TABLE IF NOT EXISTS {table} ({body}) COMMENT = {literal(comment)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,14 @@ def insert_rows(
             f"INSERT INTO {table.sql} ({names}) SELECT {values} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(%s)))",
             [chunk],
         )
+
+
+def delete_rows(
+    execute: Callable[[str, list[str]], object], table: TableRef, column: str, values: Collection[str]
+) -> None:
+    """Deletes the rows with these values in the column."""
+    if values:  # a DELETE makes other loads wait, even if it finds nothing
+        execute(f"DELETE FROM {table.sql} WHERE {column} IN ({placeholders(list(values))})", list(values))
 
 
 def _value(place: int, kind: str) -> str:

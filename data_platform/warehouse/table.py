@@ -6,12 +6,8 @@ import re
 from dataclasses import dataclass
 
 from data_platform.contract import quoted
-from data_platform.feeds.files import FileFeedSpec
 
 PLATFORM = "PLATFORM"
-
-DELIVERY_COLUMNS = FileFeedSpec.metadata_columns
-"""The columns before EXTRACT_COLUMNS in a file feed's raw table."""
 
 
 @dataclass(frozen=True, slots=True)

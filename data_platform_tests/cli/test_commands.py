@@ -60,7 +60,7 @@ def test_reading_the_ledger_needs_neither_dagster_nor_data_frames() -> None:
         "import sys\n"
         "from data_platform.cli.connector import import_connector\n"
         "import_connector()\n"
-        "import data_platform.cli.deliveries.command, data_platform.warehouse.ledger\n"
+        "import data_platform.cli.deliveries.command, data_platform.landing.ledger\n"
         "from data_platform.warehouse.arrow_once import read_one_arrow_result\n"
         "read_one_arrow_result()\n"
         "assert 'snowflake.connector' in sys.modules\n"

@@ -14,9 +14,9 @@ from data_platform.lake.extracts import Lake
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.intake import Intake
+from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.result import IntakeResult
 from data_platform.landing.settle import report_unmatched
-from data_platform.warehouse.settlement import DeliveryRow
 
 NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
 

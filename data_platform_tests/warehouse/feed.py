@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 from snowflake.connector import SnowflakeConnection
 
-from data_platform.contract import EXTRACT_COLUMNS, Contract
-from data_platform.feeds.files import DELIVERY_ID, RECORD_NUMBER
+from data_platform.feeds.files import DELIVERY_ID, RECORD_NUMBER, FileContract, FileFeedSpec
+from data_platform.feeds.spec import LoadMode
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
+from data_platform.landing.outcomes import DeliveryRow, Settlement
+from data_platform.landing.policy import DeliveryPolicy
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.schema import apply_schema, plan_schema
-from data_platform.warehouse.settlement import LoadMode, Settlement
-from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef, raw_table
+from data_platform.warehouse.table import TableRef, raw_table
 
 DATABASE = "DATA_PLATFORM"
 NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
-CONTRACT = Contract.model_validate(
+CONTRACT = FileContract.model_validate(
     {
         "columns": [
             {"name": "meter_id", "type": "string", "nullable": False},
@@ -43,13 +44,42 @@ class Delivered:
     manifest: Manifest
 
 
+@dataclass(frozen=True)
+class Loaded(LoadResult):
+    """What a load did, and the outcomes of its deliveries."""
+
+    outcomes: Mapping[str, DeliveryRow] = field(default_factory=dict)
+
+
+def spec_of(partner: str, contract: FileContract, mode: LoadMode) -> FileFeedSpec:
+    return FileFeedSpec(source=partner, table="meter_readings", pattern=".*", contract=contract, load_mode=mode)
+
+
+def load(
+    connection: SnowflakeConnection,
+    spec: FileFeedSpec,
+    deliveries: Sequence[Delivered],
+    *,
+    also: Sequence[Settlement] = (),
+    reload: bool = False,
+) -> Loaded:
+    """Loads deliveries, and records those that have no extract."""
+    manifests = [each.manifest for each in deliveries]
+    settlements = [*(each.settlement for each in deliveries), *also]
+    policy = DeliveryPolicy(DATABASE, spec, manifests, settlements, run_id="run", reload=reload)
+    result = load_extracts(
+        connection, DATABASE, spec, manifests, policy=policy, run_id="run", query_tag="test", reload=reload
+    )
+    return Loaded(**{each.name: getattr(result, each.name) for each in fields(result)}, outcomes=policy.outcomes)
+
+
 @dataclass
 class Feed:
     """Each test's own table. Readings are {meter: litres}."""
 
     lake: Lake
     connection: SnowflakeConnection
-    contract: Contract = CONTRACT
+    contract: FileContract = CONTRACT
     mode: LoadMode = "append"
     partner: str = field(default_factory=lambda: f"p{uuid.uuid4().hex[:12]}")
     landed: int = 0
@@ -121,9 +151,12 @@ class Feed:
             origin={"delivery_id": delivery_id},
         )
 
+    @property
+    def spec(self) -> FileFeedSpec:
+        return spec_of(self.partner, self.contract, self.mode)
+
     def prepare(self) -> None:
-        columns = (*self.contract.columns, *DELIVERY_COLUMNS, *EXTRACT_COLUMNS)
-        apply_schema(self.connection, plan_schema(self.connection, self.table, columns))
+        apply_schema(self.connection, plan_schema(self.connection, self.table, self.spec.table_columns))
 
     def load(
         self,
@@ -131,18 +164,8 @@ class Feed:
         also: Sequence[Settlement] = (),
         connection: SnowflakeConnection | None = None,
         reload: bool = False,
-    ) -> LoadResult:
-        return load_extracts(
-            connection or self.connection,
-            self.table,
-            self.contract,
-            self.mode,
-            [each.manifest for each in deliveries],
-            settlements=[*(each.settlement for each in deliveries), *also],
-            run_id="run",
-            query_tag="test",
-            reload=reload,
-        )
+    ) -> Loaded:
+        return load(connection or self.connection, self.spec, deliveries, also=also, reload=reload)
 
     def rows(self) -> dict[str, Any]:
         """{meter: litres} of the table; fails on a doubled meter."""

@@ -7,39 +7,26 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
-from data_platform.contract import Contract
 from data_platform.environment import Settings
+from data_platform.feeds.spec import LoadMode
 from data_platform.warehouse.connection import connect
-from data_platform.warehouse.load import load_extracts
-from data_platform.warehouse.settlement import LoadMode
-from data_platform_tests.warehouse.feed import CONTRACT, DATABASE, Delivered, Feed
+from data_platform_tests.warehouse.feed import CONTRACT, Delivered, Feed, load, spec_of
 
 LOADERS = 3
 
 
-def load(environment: Mapping[str, str], partner: str, mode: LoadMode, deliveries: Sequence[Delivered]) -> list[str]:
+def load_each(
+    environment: Mapping[str, str], partner: str, mode: LoadMode, deliveries: Sequence[Delivered]
+) -> list[str]:
     """Loads each delivery by itself, in this process; returns the outcomes."""
-    from data_platform.warehouse.table import raw_table
-
-    contract: Contract = CONTRACT
-    outcomes = []
     with connect(Settings.from_environment(environment)) as connection:
-        for each in deliveries:
-            result = load_extracts(
-                connection,
-                raw_table(DATABASE, partner, "meter_readings"),
-                contract,
-                mode,
-                [each.manifest],
-                settlements=[each.settlement],
-            )
-            outcomes.append(result.outcomes[each.settlement.delivery_id].status)
-    return outcomes
+        results = [load(connection, spec_of(partner, CONTRACT, mode), [each]) for each in deliveries]
+    return [row.status for result in results for row in result.outcomes.values()]
 
 
 def load_at_once(environment: Mapping[str, str], feed: Feed, shares: Sequence[Sequence[Delivered]]) -> list[list[str]]:
     with ProcessPoolExecutor(LOADERS, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(load, environment, feed.partner, feed.mode, share) for share in shares]
+        futures = [pool.submit(load_each, environment, feed.partner, feed.mode, share) for share in shares]
         return [future.result(timeout=600) for future in futures]
 
 

@@ -11,8 +11,8 @@ from snowflake.connector import SnowflakeConnection
 from snowflake.connector.cursor import SnowflakeCursor
 
 from data_platform.environment import Settings
+from data_platform.feeds.spec import LoadMode
 from data_platform.warehouse.connection import connect
-from data_platform.warehouse.settlement import LoadMode
 from data_platform_tests.warehouse.feed import Delivered, Feed
 
 

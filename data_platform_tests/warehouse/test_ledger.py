@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.environment import Settings
-from data_platform.warehouse import ledger
+from data_platform.landing import ledger
 from data_platform.warehouse.platform import ensure_platform, load_lock
 from data_platform_tests.warehouse.feed import DATABASE, Feed
 
@@ -16,7 +16,7 @@ def test_the_platform_can_be_ensured_any_number_of_times(
 ) -> None:
     feed.prepare()
     feed.load(feed.deliver("a.csv", {"m1": 1}))
-    ensure_platform(connection, DATABASE, cloud.lake_bucket)
+    ensure_platform(connection, DATABASE, cloud.lake_bucket, ledgers=ledger.LEDGERS)
     assert feed.outcomes() == {"loaded": 1}
     assert feed.query(f"SELECT COUNT(*) FROM {load_lock(DATABASE, 'a', 'b').sql}") == [(1,)]
 

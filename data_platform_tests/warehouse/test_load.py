@@ -7,9 +7,10 @@ import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import ProgrammingError
 
-from data_platform.contract import Contract
+from data_platform.feeds.files import FileContract
 from data_platform.lake.manifest import FileEntry
-from data_platform.warehouse import copy, ledger
+from data_platform.landing import ledger
+from data_platform.warehouse import copy
 from data_platform.warehouse.copy import RowCountMismatch
 from data_platform.warehouse.load import load_extracts
 from data_platform.warehouse.load_rules import LoadRefused
@@ -177,7 +178,7 @@ def test_extracts_of_a_source_are_loaded_once_without_deliveries(feed: Feed) -> 
     first, second = feed.extract("e1" + feed.partner, {"m1": 1}), feed.extract("e2" + feed.partner, {"m2": 2})
 
     def load(*manifests: Any) -> int:
-        return load_extracts(feed.connection, feed.table, feed.contract, feed.mode, manifests).rows_loaded
+        return load_extracts(feed.connection, DATABASE, feed.spec, manifests).rows_loaded
 
     assert (load(first), load(first, second), load(first, second)) == (1, 1, 0)
     assert feed.rows() == {"m1": 1, "m2": 2}
@@ -190,7 +191,7 @@ def test_extracts_of_a_source_are_loaded_once_without_deliveries(feed: Feed) -> 
 def test_an_extract_from_before_a_column_was_added_still_loads(feed: Feed) -> None:
     early = feed.deliver("a.csv", {"m1": 1})
     columns = [*feed.contract.model_dump()["columns"], {"name": "note", "type": "string"}]
-    feed.contract = Contract.model_validate({"columns": columns, "key": ["meter_id"]})
+    feed.contract = FileContract.model_validate({"columns": columns, "key": ["meter_id"]})
     feed.prepare()
     feed.load(early)
     assert feed.query(f"SELECT METER_ID, LITRES, NOTE FROM {feed.table.sql}") == [("m1", 1, None)]
@@ -200,7 +201,7 @@ def test_an_extract_of_other_types_is_refused(feed: Feed) -> None:
     feed.prepare()
     early = feed.deliver("a.csv", {"m1": 1})
     columns = [{"name": "meter_id", "type": "string", "nullable": False}, {"name": "litres", "type": "int8"}]
-    feed.contract = Contract.model_validate({"columns": columns, "key": ["meter_id"]})
+    feed.contract = FileContract.model_validate({"columns": columns, "key": ["meter_id"]})
     with pytest.raises(LoadRefused, match=r"litres as decimal128\(12, 3\).*extract it again"):
         feed.load(early)
 
@@ -209,7 +210,7 @@ def test_an_extract_of_narrower_types_still_loads(feed: Feed) -> None:
     early = feed.deliver("a.csv", {"m1": 1})
     columns = [{"name": "meter_id", "type": "string", "nullable": False}]
     columns += [{"name": "litres", "type": "decimal(38,3)"}]
-    feed.contract = Contract.model_validate({"columns": columns, "key": ["meter_id"]})
+    feed.contract = FileContract.model_validate({"columns": columns, "key": ["meter_id"]})
     feed.prepare()
     feed.load(early)
     assert feed.rows() == {"m1": 1}

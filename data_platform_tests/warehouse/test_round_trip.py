@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from snowflake.connector import SnowflakeConnection
 
-from data_platform.contract import EXTRACT_COLUMNS, Contract
+from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey
 from data_platform.warehouse.load import load_extracts
@@ -95,19 +95,25 @@ class Trip:
         self.lake = lake
         self.connection = connection
         columns = [{"name": "place", "type": "int64", "nullable": False}, {"name": "value", "type": kind}]
-        self.contract = Contract.model_validate({"columns": columns})
-        self.source = f"trip_{uuid.uuid4().hex[:12]}"
-        self.table = raw_table(DATABASE, self.source, "one_type")
-        apply_schema(connection, plan_schema(connection, self.table, (*self.contract.columns, *EXTRACT_COLUMNS)))
+        self.feed = FeedSpec.of(
+            {
+                "source": f"trip_{uuid.uuid4().hex[:12]}",
+                "table": "one_type",
+                "contract": {"columns": columns},
+                "load_mode": "replace",
+            }
+        )
+        self.table = raw_table(DATABASE, self.feed.source, self.feed.table)
+        apply_schema(connection, plan_schema(connection, self.table, self.feed.table_columns))
 
     def values_after(self, values: list[Any]) -> list[Any]:
-        schema = self.contract.arrow_schema
+        schema = self.feed.contract.arrow_schema
         batch = pa.RecordBatch.from_arrays(
             [pa.array(range(len(values)), pa.int64()), pa.array(values, schema.field("value").type)], schema=schema
         )
-        key = ExtractKey(self.source, "one_type", uuid.uuid4().hex)
-        manifest = self.lake.write_extract(key, schema, [batch], contract_hash=self.contract.hash)
-        result = load_extracts(self.connection, self.table, self.contract, "replace", [manifest])
+        key = ExtractKey(self.feed.source, self.feed.table, uuid.uuid4().hex)
+        manifest = self.lake.write_extract(key, schema, [batch], contract_hash=self.feed.contract.hash)
+        result = load_extracts(self.connection, DATABASE, self.feed, [manifest])
         assert result.rows_loaded == len(values)
         value = "ST_ASWKB(VALUE)" if self.kind.startswith("geometry") else "VALUE"
         with self.connection.cursor() as cursor:

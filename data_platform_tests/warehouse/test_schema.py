@@ -6,6 +6,7 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.contract import EXTRACT_COLUMNS, Column, Contract
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.warehouse.schema import (
     SchemaPlan,
     SchemaRefused,
@@ -15,7 +16,7 @@ from data_platform.warehouse.schema import (
     plan_schema,
     read_columns,
 )
-from data_platform.warehouse.table import DELIVERY_COLUMNS, TableRef, raw_table
+from data_platform.warehouse.table import TableRef, raw_table
 
 TABLE = TableRef("DB", "RAW_CITY", "PERMITS")
 ALTER = 'ALTER TABLE "DB"."RAW_CITY"."PERMITS" ALTER COLUMN "FEE"'
@@ -109,7 +110,7 @@ def test_a_table_made_from_a_contract_needs_no_change_after_that(
         for number, kind in enumerate(TYPES.split())
     ]
     contract = Contract.model_validate({"columns": columns})
-    columns = (*contract.columns, *DELIVERY_COLUMNS, *EXTRACT_COLUMNS)
+    columns = (*contract.columns, *FileFeedSpec.metadata_columns, *EXTRACT_COLUMNS)
     made = plan_schema(connection, table, columns)
     apply_schema(connection, made)
     apply_schema(connection, made)

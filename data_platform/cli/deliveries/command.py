@@ -18,7 +18,7 @@ from data_platform.environment import Settings, settings
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-    from data_platform.warehouse.settlement import DeliveryRow
+    from data_platform.landing.outcomes import DeliveryRow
 
 STATUSES = ("loaded", "duplicate", "superseded", "quarantined")
 _COLORS = {"loaded": "green", "quarantined": "red", "duplicate": "yellow", "superseded": "yellow"}
@@ -75,7 +75,7 @@ def list_(
     """
     if feed is not None and "/" in feed:
         partner, feed = feed.split("/", 1)
-    from data_platform.warehouse.ledger import list_deliveries
+    from data_platform.landing.ledger import list_deliveries
 
     with _ledger() as (wanted, connection):
         rows = list_deliveries(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_platform.environment import Settings
+from data_platform.landing.ledger import delivery, list_deliveries
+from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.settle import settled_key
-from data_platform.warehouse.ledger import delivery, list_deliveries
-from data_platform.warehouse.settlement import DeliveryRow
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection

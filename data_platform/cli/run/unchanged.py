@@ -14,9 +14,9 @@ from data_platform.automation.arrivals import LOOK_BACK, arrivals
 from data_platform.cli.project import DBT_PROJECT, PACKAGE
 from data_platform.environment import Settings, each_setting
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.landing.history import file_names
 from data_platform.transform.manifest import fingerprint
 from data_platform.warehouse.connection import connect
-from data_platform.warehouse.feed_history import file_names
 
 DAILY = "daily"
 INPUTS_TAG = "data_platform/inputs"

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from data_platform.warehouse.platform import deliveries
+from data_platform.landing.ledger import deliveries
 from data_platform.warehouse.rows import placeholders
 
 if TYPE_CHECKING:

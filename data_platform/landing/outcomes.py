@@ -1,6 +1,6 @@
 """Decides the outcomes of deliveries that are loaded together (loaded, duplicate, superseded) and which rows to delete.
 
-Rules only: `load.py` reads the ledger inside its transaction, calls `decide`, and writes the decision.
+Rules only: `policy.py` reads the ledger inside the load's transaction, calls `decide`, and writes the outcomes.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from data_platform.feeds.spec import LoadMode
+
 Status = Literal["loaded", "duplicate", "superseded", "quarantined"]
-LoadMode = Literal["append", "merge", "replace"]
 
 
 class LedgerChanged(Exception):
@@ -80,7 +81,7 @@ class DeliveryRow:
 
 
 @dataclass(slots=True)
-class Decision:
+class Settling:
     """What a load does: it loads the extract ids `load`, deletes the rows of the extract ids `remove`, and writes the
     new or changed ledger rows `write`. `outcomes` are the ledger rows of all deliveries. Ledger rows are by delivery
     id."""
@@ -99,7 +100,7 @@ def decide(
     run_id: str | None,
     now: datetime,
     reload: bool = False,
-) -> Decision:
+) -> Settling:
     """Decides on one feed's deliveries, in the order in which they landed.
 
     `ledger` must have the rows of these deliveries, and of those with the same content, file name or (mode `replace`)
@@ -111,7 +112,7 @@ def decide(
       others are `superseded` and lose their rows, in whatever order they are loaded.
     """
     state = {row.delivery_id: row for row in ledger}
-    decision = Decision()
+    settling = Settling()
     for wanted in sorted(settlements, key=lambda each: each.landed_at):
         old = state.get(wanted.delivery_id)
         if old is not None and _settled(old, wanted, reload):
@@ -122,27 +123,27 @@ def decide(
                     f"{wanted.partner}/{wanted.feed}: {wanted.file_name} was skipped as a duplicate, but the delivery"
                     " with the same content is no longer loaded; ingest the file again"
                 )
-            _put(decision, state, _row(wanted, wanted.status, wanted.reason, 0, None, run_id, now))
+            _put(settling, state, _row(wanted, wanted.status, wanted.reason, 0, None, run_id, now))
             continue
         if old is not None and old.status == "loaded":
-            _take_out(decision, old.extract_id)
+            _take_out(settling, old.extract_id)
         twin = _twin(wanted, state)
         if twin is not None and old is not None and old.status == "duplicate":
             continue
         if twin is not None:
             reason = f"same content as {twin.file_name} (delivery {twin.delivery_id})"
-            _put(decision, state, _row(wanted, "duplicate", reason, 0, None, run_id, now))
+            _put(settling, state, _row(wanted, "duplicate", reason, 0, None, run_id, now))
             continue
         rivals = [row for row in _loaded_others(wanted, state) if _competes(wanted, row, mode)]
         later = [row for row in rivals if row.landed_at > wanted.landed_at]
         if later:
             winner = max(later, key=lambda row: row.landed_at)
             reason = f"{winner.file_name}, which landed later, has been loaded"
-            _put(decision, state, _row(wanted, "superseded", reason, 0, winner.delivery_id, run_id, now))
+            _put(settling, state, _row(wanted, "superseded", reason, 0, winner.delivery_id, run_id, now))
             continue
         for row in rivals:
-            in_this_load = row.extract_id in decision.load
-            _take_out(decision, row.extract_id)
+            in_this_load = row.extract_id in settling.load
+            _take_out(settling, row.extract_id)
             superseded = replace(
                 row,
                 status="superseded",
@@ -151,12 +152,12 @@ def decide(
                 rows_loaded=0 if in_this_load else row.rows_loaded,
                 settled_at=now,
             )
-            _put(decision, state, superseded)
+            _put(settling, state, superseded)
         rows = wanted.rows_read - wanted.rows_rejected
-        _put(decision, state, _row(wanted, "loaded", wanted.reason, rows, None, run_id, now))
-        decision.load.append(wanted.extract_id)
-    decision.outcomes = {each.delivery_id: state[each.delivery_id] for each in settlements}
-    return decision
+        _put(settling, state, _row(wanted, "loaded", wanted.reason, rows, None, run_id, now))
+        settling.load.append(wanted.extract_id)
+    settling.outcomes = {each.delivery_id: state[each.delivery_id] for each in settlements}
+    return settling
 
 
 def _settled(old: DeliveryRow, wanted: Settlement, reload: bool) -> bool:
@@ -191,15 +192,15 @@ def _competes(wanted: Settlement, row: DeliveryRow, mode: LoadMode) -> bool:
     return row.file_name == wanted.file_name or (mode == "replace" and row.partition == wanted.partition)
 
 
-def _put(decision: Decision, state: dict[str, DeliveryRow], row: DeliveryRow) -> None:
-    state[row.delivery_id] = decision.write[row.delivery_id] = row
+def _put(settling: Settling, state: dict[str, DeliveryRow], row: DeliveryRow) -> None:
+    state[row.delivery_id] = settling.write[row.delivery_id] = row
 
 
-def _take_out(decision: Decision, extract_id: str | None) -> None:
-    if extract_id in decision.load:
-        decision.load.remove(extract_id)
+def _take_out(settling: Settling, extract_id: str | None) -> None:
+    if extract_id in settling.load:
+        settling.load.remove(extract_id)
     elif extract_id is not None:
-        decision.remove.add(extract_id)
+        settling.remove.add(extract_id)
 
 
 def _row(

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.warehouse.settlement import (
-    Decision,
+from data_platform.landing.outcomes import (
     DeliveryRow,
     LedgerChanged,
     LoadMode,
     Settlement,
+    Settling,
     decide,
 )
 
@@ -50,7 +50,7 @@ def wanted(
 
 def settle(
     ledger: dict[str, DeliveryRow], *settlements: Settlement, mode: LoadMode = "append", reload: bool = False
-) -> Decision:
+) -> Settling:
     """Decides, and puts what is decided in the ledger."""
     decision = decide(settlements, ledger.values(), mode=mode, run_id="r", now=NOON, reload=reload)
     ledger.update(decision.write)

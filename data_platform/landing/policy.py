@@ -1,0 +1,83 @@
+"""What a load of deliveries decides and records, within its transaction: outcomes, supersession, duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.lake.manifest import Manifest
+from data_platform.landing import ledger
+from data_platform.landing.outcomes import DeliveryRow, Settlement, Settling, decide
+from data_platform.warehouse.policy import Decision, Later
+from data_platform.warehouse.table import literal
+
+if TYPE_CHECKING:
+    from snowflake.connector.cursor import SnowflakeCursor
+
+
+class DeliveryPolicy:
+    """The policy of one load of a file feed's deliveries. `manifests` are the extracts that are given to the load; that
+    of a quarantined delivery holds only rejects. `outcomes`, filled by the load: ledger rows by delivery id."""
+
+    def __init__(
+        self,
+        database: str,
+        feed: FileFeedSpec,
+        manifests: Sequence[Manifest],
+        settlements: Sequence[Settlement],
+        *,
+        run_id: str | None,
+        reload: bool = False,
+    ) -> None:
+        missing = {each.extract_id for each in settlements if each.extract_id} - {each.extract_id for each in manifests}
+        if missing:
+            raise ValueError(f"{feed.name}: no manifest of {sorted(missing)}; give each loaded delivery's manifest")
+        self.outcomes: Mapping[str, DeliveryRow] = {}
+        self._database = database
+        self._feed = feed
+        self._manifests = manifests
+        self._settlements = settlements
+        self._run_id = run_id
+        self._reload = reload
+        self._settling = Settling()
+        self._recorded: set[str] = set()
+
+    def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
+        """Decides by the ledger's rows. Raises LedgerChanged."""
+        mode = self._feed.load_mode
+        rows = ledger.related_deliveries(cursor, self._database, self._settlements, by_partition=mode == "replace")
+        settling = decide(
+            self._settlements, rows, mode=mode, run_id=self._run_id, now=datetime.now(UTC), reload=self._reload
+        )
+        self._settling, self.outcomes = settling, settling.outcomes
+        self._recorded = {row.delivery_id for row in rows} & settling.write.keys()
+        rejects = [manifest.extract_id for manifest in self._manifests if self._is_quarantined(manifest)]
+        again = {
+            manifest.extract_id
+            for manifest in self._manifests
+            if manifest.extract_id in settling.remove or manifest.origin.get("delivery_id") in self._recorded
+        }
+        return Decision(load=settling.load, remove=settling.remove, rejects=rejects, again=again)
+
+    def later(self, cursor: SnowflakeCursor, load: Sequence[str]) -> Later | None:
+        """Deliveries that landed later. There are none as long as files are loaded in the order in which they
+        landed."""
+        landed = {each.extract_id: each.landed_at for each in self._settlements if each.extract_id in load}
+        effective = {extract_id: at for extract_id, at in landed.items() if extract_id is not None}
+        if not effective or not ledger.lands_late(cursor, self._database, self._feed, min(effective.values())):
+            return None
+        return Later(
+            f"SELECT EXTRACT_ID, LANDED_AT AS EFFECTIVE_AT FROM {ledger.deliveries(self._database).sql}"
+            f" WHERE STATUS = 'loaded' AND LANDED_AT > {literal(min(effective.values()).isoformat())}::TIMESTAMP_TZ",
+            effective,
+        )
+
+    def record(self, cursor: SnowflakeCursor) -> None:
+        """Writes new and changed outcomes."""
+        ledger.write_deliveries(cursor, self._database, list(self._settling.write.values()), again=self._recorded)
+
+    def _is_quarantined(self, manifest: Manifest) -> bool:
+        row = self._settling.write.get(str(manifest.origin.get("delivery_id")))
+        return row is not None and row.status == "quarantined" and not manifest.files
