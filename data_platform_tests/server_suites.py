@@ -1,4 +1,4 @@
-"""Runs the suites that start servers, and says where the time went: `make test-servers`.
+"""Runs the tests that start servers, and says where the time went: `make test-servers`.
 
 With `--second-try`, failed tests run once more, in a session of their own. Those that pass then are flaky: the last
 lines and build/flaky.txt list them, and they don't fail the run. All other arguments are pytest's.
@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-SUITES = (("-m", "server or end_to_end", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25"),)
+SUITE = ("-m", "server or end_to_end", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25")
+"""Three workers for two cores: these tests wait for servers and runs almost half of their time."""
 FLAKY = Path("build/flaky.txt")
 MOST_SECOND_TRIES = 40
 """When more tests fail than that, something is broken, and nothing is tried again."""
@@ -76,42 +77,37 @@ class Session:
                 self.outcomes[test] = outcome
 
 
-def main(arguments: Sequence[str], suites: Sequence[Sequence[str]] = SUITES) -> int:
-    """Run the suites one after another. Returns the exit code."""
+def main(arguments: Sequence[str], suite: Sequence[str] = SUITE) -> int:
+    """Run the suite. Returns the exit code."""
     began = time.monotonic()
-    chosen = [argument for argument in arguments if argument != "--second-try"]
-    sessions = [Session.run([*suite, *chosen]) for suite in suites]
-    errors = [error for session in sessions for error in session.errors()]
-    # Arguments may select tests of one suite only.
-    for ran in [sessions] if chosen else [[session] for session in sessions]:
-        if not any(session.with_outcome("passed") | session.with_outcome("failed") for session in ran):
-            errors.append("no test ran")
-    failed = {test for session in sessions for test in session.with_outcome("failed")}
+    session = Session.run([*suite, *(argument for argument in arguments if argument != "--second-try")])
+    errors = session.errors()
+    failed, passed = session.with_outcome("failed"), session.with_outcome("passed")
+    if not failed | passed:
+        errors.append("no test ran")
     flaky: set[str] = set()
     if failed and "--second-try" in arguments and len(failed) <= MOST_SECOND_TRIES:
         print(f"\nOnce more, alone: {len(failed)} that failed", flush=True)
         again = Session.run(sorted(failed))
         errors += again.errors() if not failed <= again.finished else ()
         flaky = failed & again.finished & again.with_outcome("passed")
-    passed = {test for session in sessions for test in session.with_outcome("passed")} | flaky
-    skipped = {test for session in sessions for test in session.with_outcome("skipped")}
-    _print_seconds(sessions)
+    skipped = session.with_outcome("skipped")
+    _print_seconds(session)
     for word, names in (("ERROR", sorted(errors)), ("FAILED", sorted(failed - flaky)), ("FLAKY", sorted(flaky))):
         for name in names:
             print(word, name)
     FLAKY.parent.mkdir(exist_ok=True)
     FLAKY.write_text("".join(f"{test}\n" for test in sorted(flaky)), encoding="utf-8")
-    counts = {"failed": failed - flaky, "passed": passed, "skipped": skipped, "flaky": flaky, "errors": errors}
+    counts = {"failed": failed - flaky, "passed": passed | flaky, "skipped": skipped, "flaky": flaky, "errors": errors}
     said = ", ".join(f"{len(which)} {word}" for word, which in counts.items() if which) or "no tests ran"
     print(f"=== {said} in {time.monotonic() - began:.2f}s ===", flush=True)
     return 1 if errors or failed - flaky else 0
 
 
-def _print_seconds(sessions: Sequence[Session]) -> None:
+def _print_seconds(session: Session) -> None:
     by_module: Counter[str] = Counter()
-    for session in sessions:
-        for test, seconds in session.seconds.items():
-            by_module[test.partition("::")[0]] += seconds  # type: ignore[assignment]
+    for test, seconds in session.seconds.items():
+        by_module[test.partition("::")[0]] += seconds  # type: ignore[assignment]
     print("\nSeconds by module, set-up included:")
     for module, taken in by_module.most_common():
         print(f"{taken:8.1f} {module}")

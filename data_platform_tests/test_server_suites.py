@@ -1,4 +1,4 @@
-"""`make test-servers`, and its second try, with suites that are made up."""
+"""`make test-servers`, and its second try, with tests that are made up."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # their import takes most of a small session
 
 
-def ran(
-    capfd: pytest.CaptureFixture[str], *arguments: str, suites: Sequence[Sequence[str]] = (SUITE,), **modules: str
-) -> list[str]:
+def ran(capfd: pytest.CaptureFixture[str], *arguments: str, suite: Sequence[str] = SUITE, **modules: str) -> list[str]:
     """The last lines of a run over modules with these texts, behind its exit code."""
     for name, text in modules.items():
         Path(f"test_{name}.py").write_text(FAILS_ONCE + text)
-    code = main(arguments, suites=suites)
+    code = main(arguments, suite=suite)
     *_, out = capfd.readouterr().out.rpartition("Seconds by module")
     lines = [line for line in out.splitlines() if line.startswith(("E", "F", "==="))]
     return [str(code), *lines[:-1], lines[-1].partition(" in ")[0]]
@@ -99,19 +97,16 @@ HANGS = "import pytest, time\n@pytest.mark.timeout(0.2, method='thread')\ndef te
 def test_a_session_that_does_not_finish_all_tests_fails_the_run(
     capfd: pytest.CaptureFixture[str], suite: Sequence[str], text: str, line: str
 ) -> None:
-    code, *lines = ran(capfd, "--second-try", suites=(suite,), one=text)
+    code, *lines = ran(capfd, "--second-try", suite=suite, one=text)
     assert code == "1"
     assert line in lines
 
 
 def test_a_suite_that_runs_no_test_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
     text = "import pytest\ndef test_passes(): pass\ndef test_skips(): pytest.skip()"
-    suites = (("-k", "passes"), ("-k", "skips"))
-    expected = ["1", "ERROR no test ran", "=== 1 passed, 1 skipped, 1 errors"]
-    assert ran(capfd, suites=suites, one=text) == expected
+    assert ran(capfd, suite=("-k", "skips"), one=text) == ["1", "ERROR no test ran", "=== 1 skipped, 1 errors"]
 
 
-def test_arguments_may_select_tests_of_one_suite(capfd: pytest.CaptureFixture[str]) -> None:
-    suites = (("--deselect", "test_one.py::test_other"), ("--deselect", "test_one.py::test_this"))
+def test_arguments_select_tests(capfd: pytest.CaptureFixture[str]) -> None:
     text = "def test_this(): pass\ndef test_other(): pass"
-    assert ran(capfd, "-k", "this", suites=suites, one=text) == ["0", "=== 1 passed"]
+    assert ran(capfd, "-k", "this", one=text) == ["0", "=== 1 passed"]
