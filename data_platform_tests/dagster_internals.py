@@ -23,8 +23,6 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-WITHOUT_QUEUE = {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"}
-"""A dagster.yaml's `run_coordinator` that launches each run as it is submitted."""
 settle_seconds = get_automation_tick_settle_delay_seconds
 """How long Dagster waits before it evaluates automation conditions, by the environment."""
 

@@ -56,7 +56,7 @@ class Fleet:
             folder.mkdir(parents=True)
         instance = yaml.safe_load((Path(self.cloud["DAGSTER_HOME"]) / "dagster.yaml").read_text())
         # What production waits minutes for, tests can't.
-        self.start_seconds = int(patience(90))
+        self.start_seconds = int(patience(60))
         instance["run_monitoring"] |= {"poll_interval_seconds": 2, "start_timeout_seconds": self.start_seconds}
         instance["compute_logs"]["config"]["upload_interval"] = 3
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(instance))
