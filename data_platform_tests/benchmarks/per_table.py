@@ -20,8 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from data_platform_tests.benchmarks.feeds import write_project
-from data_platform_tests.benchmarks.runner import child, measured, result
-from data_platform_tests.servers.local_cloud import private_cloud
+from data_platform_tests.benchmarks.runner import child, cloud_of, measured, result
 
 MODULE = "data_platform_tests.benchmarks.per_table"
 TABLES, MULTIPROCESS_TABLES, MILLISECONDS, FLAT = (50, 100, 400), 4, 50, 1.25
@@ -171,14 +170,10 @@ SIDES = {side.__name__: side for side in (ours, single_assets, multiprocess)}
 
 
 def run(options: dict[str, Any]) -> dict[str, Any]:
-    """Options: `folder` to work in, `quick`."""
-    cloud = private_cloud(Path(options["folder"]) / "cloud")
-    try:
-        variables = cloud.up()
-        names = ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL")
+    """Options: `folder` to work in, `cloud`, `quick`."""
+    names = ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL")
+    with cloud_of(options) as variables:
         return _run({"environment": {name: variables[name] for name in names}}, quick=bool(options.get("quick")))
-    finally:
-        cloud.down()
 
 
 def _run(given: dict[str, Any], *, quick: bool) -> dict[str, Any]:

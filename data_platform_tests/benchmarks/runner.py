@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,21 @@ ROOT = Path(__file__).parents[2]
 
 class SideFailed(Exception):
     """A side's process failed; the message has the end of what it wrote."""
+
+
+@contextmanager
+def cloud_of(options: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """The variables of the local cloud to measure on: those in the option `cloud`, or of one made in `folder`."""
+    from data_platform_tests.servers.local_cloud import private_cloud
+
+    if "cloud" in options:
+        yield options["cloud"]
+        return
+    cloud = private_cloud(Path(options["folder"]) / "cloud")
+    try:
+        yield cloud.up()
+    finally:
+        cloud.down()
 
 
 def measured(module: str, side: str, options: Mapping[str, Any], *, times: int = 1, by: str = "cpu") -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from data_platform_tests.benchmarks import runner
@@ -101,17 +100,12 @@ SIDES = {"ours": _ours, "boto3": _boto3}
 
 
 def run(options: dict[str, Any]) -> dict[str, Any]:
-    """Options: `folder` to work in, `quick`."""
-    from data_platform_tests.servers.local_cloud import private_cloud
-
+    """Options: `folder` to work in, `cloud`, `quick`."""
     files = QUICK_FILES if options.get("quick") else FILES
-    cloud = private_cloud(Path(options["folder"]) / "small-file")
-    try:
-        given = {"environment": dict(cloud.up()), "files": files}
+    with runner.cloud_of(options) as variables:
+        given = {"environment": dict(variables), "files": files}
         own = runner.measured(__name__, "ours", given)
         boto3 = runner.measured(__name__, "boto3", given)
-    finally:
-        cloud.down()
     ours, peer = own["cpu_ms_per_file"], boto3["cpu_ms_per_file"]
     return runner.result(
         NAME,
