@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -112,14 +116,8 @@ def start(folder: Path, url: str | Path, ref: str = "main", poll: float = 0.3, *
     """As `running`, to be stopped by the caller."""
     port, web = own_port(), own_port()
     home = folder / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text(
-        "telemetry: {enabled: false}\n"
-        "run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}\n"
-    )
-    with dg.DagsterInstance.from_config(str(home)) as instance:  # SQLite's tables: two that make them fail each other
-        instance.get_runs_count()
-        assert instance.schedule_storage is not None
+    if not home.exists():
+        shutil.copytree(_home(), home)
     command = [str(Path(sys.executable).with_name("data-platform")), "code-server", "--git", str(url), "--ref", ref]
     command += ["--port", str(port), "--webhook-port", str(web), "--poll", str(poll)]
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -135,3 +133,18 @@ def start(folder: Path, url: str | Path, ref: str = "main", poll: float = 0.3, *
             stderr=subprocess.STDOUT,
         )
     return Running(process, port, web, log)
+
+
+@functools.cache
+def _home() -> Path:
+    """A DAGSTER_HOME with SQLite's tables, to be copied: two processes that make them fail each other."""
+    home = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, home)
+    (home / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\n"
+        "run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}\n"
+    )
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs_count()
+        assert instance.schedule_storage is not None
+    return home
