@@ -23,10 +23,11 @@ from data_platform_tests.end_to_end.platform import Platform, patience, wait_for
 
 pytestmark = pytest.mark.end_to_end
 
-RUNS = """{runsOrError(limit: 200) {... on Runs {results {runId status jobName tags {key value}}}}}"""
+RUNS = """{runsOrError(limit: 200) {... on Runs {results {runId status assetSelection {path} tags {key value}}}}}"""
 RELOAD = """mutation {reloadRepositoryLocation(repositoryLocationName: "data_platform") {__typename}}"""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 CITY = ZoneInfo("America/New_York")
+CLICKED = ["marts", "dim_stations"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     copy = project.copy_project(tmp_path_factory.mktemp("day"))
     state = tmp_path_factory.mktemp("state")
     here = {**project.environment(copy), "DATA_PLATFORM_STATE_DIR": str(state)}
-    machine = Platform({**machine_environment(), **here}, planted=None)  # type: ignore[arg-type]
+    machine = Platform({**machine_environment(), **here})
     up = machine.command("data-platform", "up", "--ecs")
     assert up.returncode == 0, up.stdout + up.stderr
     try:
@@ -120,36 +121,38 @@ def test_what_landed_was_taken_in_by_tasks_that_the_sensor_asked_for(day: Day, r
         assert run["tags"]["ecs/task_arn"] and run["tags"]["data_platform/spot"] == "true"
 
 
-def test_the_schedules_tick_starts_the_day_as_a_task(day: Day, ran: str) -> None:
-    def scheduled() -> list[dict[str, Any]]:
-        return day.with_tag("dagster/schedule_name", "daily")
-
-    before = [run["runId"] for run in scheduled()]  # at half past six, that of the real time
-
-    def ended() -> dict[str, Any] | None:
-        new = (run for run in scheduled() if run["runId"] not in before)
-        return next((run for run in new if run["status"] in ENDED), None)
-
+@pytest.fixture(scope="module")
+def scheduled(day: Day, ran: str) -> list[str]:
+    """The schedule ticks within a minute or two. The runs that it had asked for before: at half past six, one."""
+    before = [run["runId"] for run in day.with_tag("dagster/schedule_name", "daily")]
     day.move_the_schedule()
-    run = wait_for(ended, patience(600), "the schedule's run ends")
-    assert run["status"] == "SUCCESS"
-    assert run["tags"]["ecs/task_arn"] and run["tags"]["ecs/memory"] == "4096"
+    return before
 
 
-def test_a_click_in_the_ui_starts_the_day_as_a_task(day: Day, ran: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("scheduled")  # so that its minute goes by meanwhile
+def test_a_click_in_the_ui_starts_a_task(day: Day, tmp_path: Path) -> None:
     def by_hand() -> set[str]:
-        runs = day.with_tag("data_platform/daily", "true")
-        return {run["runId"] for run in runs if "dagster/schedule_name" not in run["tags"]}
+        return {run["runId"] for run in day.runs().values() if run["assetSelection"] == [{"path": CLICKED}]}
 
     before = by_hand()
     with chromium(tmp_path) as browser:
-        browser.open(f"{day.dev.url}/locations/data_platform/jobs/daily")
-        browser.click("Materialize all")
+        browser.open(f"{day.dev.url}/assets/{'/'.join(CLICKED)}")
+        browser.click("Materialize")
         (run_id,) = wait_for(lambda: by_hand() - before, patience(180), "the UI starts a run")
         browser.open(f"{day.dev.url}/runs/{run_id}")
         browser.see("Success", seconds=400)
-        browser.picture("daily")
+        browser.picture("clicked")
     assert day.runs()[run_id]["tags"]["ecs/task_arn"]
+
+
+def test_the_schedules_tick_starts_the_day_as_a_task(day: Day, scheduled: list[str]) -> None:
+    def ended() -> dict[str, Any] | None:
+        runs = day.with_tag("dagster/schedule_name", "daily")
+        return next((run for run in runs if run["runId"] not in scheduled and run["status"] in ENDED), None)
+
+    run = wait_for(ended, patience(600), "the schedule's run ends")
+    assert run["status"] == "SUCCESS"
+    assert run["tags"]["ecs/task_arn"] and run["tags"]["ecs/memory"] == "4096"
 
 
 def test_every_run_was_a_task_of_its_own_that_ended_well(day: Day, ran: str) -> None:
