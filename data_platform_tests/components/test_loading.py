@@ -10,6 +10,8 @@ import dagster as dg
 import pytest
 
 from data_platform.components.loading import load_components
+from data_platform.definitions import compose
+from data_platform.environment import LOCAL_DEFAULTS, settings
 
 PYTHON = "import dagster as dg\n\n@dg.asset\ndef hand_made() -> None: ...\n"
 
@@ -44,6 +46,24 @@ def test_elsewhere_the_others_load_and_an_asset_in_its_place_gives_the_error(pac
     assert {"raw/partner_01/feed_000", "hand_made"} <= found.keys()
     assert "raw/partner_00/feed_000" not in found
     assert "time_zome" in (found["invalid/sources/partners/partner_00"] or "")
+
+
+def test_in_prod_the_other_feeds_load_beside_a_broken_one(
+    make_project: Callable[[int, int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = make_project(1, 2)
+    file = package / "defs" / "sources" / "partners" / "partner_00" / "feed_000" / "defs.yaml"
+    file.write_text(file.read_text().replace("decimal(12,3)", "decimal(12;3)"))
+    for name, value in {**LOCAL_DEFAULTS, "SNOWFLAKE_ACCOUNT": "a", "DATA_PLATFORM_ENVIRONMENT": "prod"}.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    try:
+        specs = {spec.key.to_user_string(): spec for spec in compose(package).resolve_all_asset_specs()}
+    finally:
+        settings.cache_clear()
+    assert {"raw/partner_00/feed_001", "lake/partner_00/feed_001"} <= specs.keys()
+    assert "is not a column type" in (specs["raw/partner_00/feed_000"].description or "")
+    assert "lake/partner_00/feed_000" not in specs
 
 
 def test_python_that_cannot_be_imported_stops_any_code_location(package: Path) -> None:

@@ -1,6 +1,6 @@
 """A whole platform of a test session's own: its local cloud, its commands as processes, and what its tables hold.
 
-What a test does with it is in the tests; nothing here asserts.
+What a test does with it is in the tests. What is asserted here holds for all: no command prints a secret.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def wait_for(look: Callable[[], Found | None], seconds: float, what: str, every:
 class Planted:
     """Secrets that must come to light nowhere, by what they are."""
 
-    by_name: Mapping[str, str] = field(repr=False)
+    by_name: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def found_in(self, text: str) -> list[str]:
         """Which of them a text gives away."""
@@ -75,7 +75,7 @@ class Platform:
     """One platform: the variables that reach it, and the secrets among them."""
 
     environment: Mapping[str, str] = field(repr=False)
-    planted: Planted
+    planted: Planted = Planted()
 
     @classmethod
     def on(cls, cloud: Mapping[str, str]) -> Platform:
@@ -104,15 +104,19 @@ class Platform:
     def command(
         self, *arguments: str, cwd: Path = ROOT, seconds: float = 600, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a program that is installed beside this Python, and waits for its end."""
+        """Runs a program that is installed beside this Python, and waits for its end. Raises AssertionError for one
+        that prints a planted secret."""
         program = BIN / arguments[0]
-        return ended(
+        done = ended(
             [str(program), *arguments[1:]],
             cwd=cwd,
             environment={**self.child_environment, **variables},
             seconds=patience(seconds),
             log=self.state_dir / "logs" / "run.log",
         )
+        told = self.planted.found_in(done.stdout + done.stderr)
+        assert not told, f"{' '.join(arguments)} prints {told}"
+        return done
 
     def python(self, script: str, *arguments: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Runs a script in a process of its own."""
