@@ -57,6 +57,16 @@ def kill(cloud: LocalCloud, part: str) -> None:
     process.wait(60)
 
 
+def provisions(cloud: LocalCloud) -> bool:
+    """Whether the next `up` provisions."""
+    log = cloud.layout.log("provision")
+    log.unlink()
+    cloud.up()
+    provisioned = log.exists()
+    log.touch()
+    return provisioned
+
+
 def saved(layout: Layout, service: str) -> str:
     """What AWS has written down of a service's state, which it does now and then; empty before the first time."""
     path = layout.data("aws") / "state" / f"{service}.json"

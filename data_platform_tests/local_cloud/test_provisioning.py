@@ -9,30 +9,13 @@ import pytest
 
 from data_platform.local_cloud import provisioning
 from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
-from data_platform_tests.local_cloud.clouds import PARTS, client, environment, kill
+from data_platform_tests.local_cloud.clouds import client, environment, kill, provisions
 from data_platform_tests.servers.local_cloud import private_cloud
 
 pytestmark = pytest.mark.server
 
 
-def provisions(cloud: LocalCloud) -> bool:
-    """Whether the next `up` provisions."""
-    log = cloud.layout.log("provision")
-    log.unlink()
-    cloud.up()
-    provisioned = log.exists()
-    log.touch()
-    return provisioned
-
-
 def test_a_cloud_that_runs_as_declared_is_not_provisioned_again(cloud: LocalCloud) -> None:
-    assert not provisions(cloud)
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_a_part_that_was_started_again_is_provisioned(cloud: LocalCloud, part: str) -> None:
-    kill(cloud, part)
-    assert provisions(cloud)
     assert not provisions(cloud)
 
 
@@ -50,33 +33,30 @@ def test_a_folder_removed_under_a_running_part_is_noticed(cloud: LocalCloud) -> 
     assert provisions(cloud)
 
 
-def test_a_change_of_what_is_declared_is_provisioned(tmp_path: Path) -> None:
-    cloud = private_cloud(tmp_path / "state", tmp_path / "defs")
-    declare(tmp_path / "defs", "first")
-    try:
-        cloud.up()
-        declare(tmp_path / "defs", "second")
-        assert provisions(cloud)
-        assert partners(cloud) == ["first", "second"]
-        assert not provisions(cloud)
-    finally:
-        cloud.down()
-
-
-def test_a_half_provisioned_cloud_is_provisioned_even_for_the_plan_it_had_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_of_what_is_declared_is_provisioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = private_cloud(tmp_path / "state", tmp_path / "defs")
     declare(tmp_path / "defs", "staying")
+    leaving = declare(tmp_path / "defs", "leaving")
     try:
         cloud.up()
+        before = partners(cloud)
+        shutil.rmtree(leaving)
         undone = declare(tmp_path / "defs", "undone")
+        assert provisions(cloud)
+        after = partners(cloud)
+        assert after.keys() == {"staying", "undone"}
+        assert after["staying"] == before["staying"], "a partner's key stays"
+        assert not provisions(cloud)
+
+        # Left half done, it is finished even for a plan that was done before.
+        late = declare(tmp_path / "defs", "late")
         with monkeypatch.context() as patched, pytest.raises(LocalCloudError, match="not done within"):
             patched.setattr(provisioning, "SECONDS", 0.0)
             cloud.up()
+        shutil.rmtree(late)
         shutil.rmtree(undone)
         assert provisions(cloud)
-        assert partners(cloud) == ["staying"]
+        assert partners(cloud).keys() == {"staying"}
     finally:
         cloud.down()
 
@@ -88,7 +68,10 @@ def declare(defs: Path, partner: str) -> Path:
     return folder
 
 
-def partners(cloud: LocalCloud) -> list[str]:
+def partners(cloud: LocalCloud) -> dict[str, list[str]]:
+    """Who may sign in, with which keys."""
     transfer = client(cloud, "transfer")
     server = transfer.list_servers()["Servers"][0]["ServerId"]
-    return sorted(user["UserName"] for user in transfer.list_users(ServerId=server)["Users"])
+    users = [user["UserName"] for user in transfer.list_users(ServerId=server)["Users"]]
+    described = {user: transfer.describe_user(ServerId=server, UserName=user)["User"] for user in users}
+    return {user: [key["SshPublicKeyBody"] for key in one["SshPublicKeys"]] for user, one in described.items()}

@@ -74,7 +74,7 @@ def test_everything_listens_on_loopback_only(cloud: LocalCloud) -> None:
     assert {address.ip for _, address in listening} <= {"127.0.0.1", "::1"}, listening
 
 
-def test_down_frees_the_ports_and_leaves_no_process(cloud: LocalCloud) -> None:
+def test_down_frees_the_ports_and_leaves_no_process_and_a_second_does_nothing(cloud: LocalCloud) -> None:
     ports = {port for part in cloud.status() for port in part.ports.values()}
     processes = family(cloud)
     cloud.down()
@@ -84,10 +84,6 @@ def test_down_frees_the_ports_and_leaves_no_process(cloud: LocalCloud) -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
-
-
-def test_down_when_nothing_runs_does_nothing(cloud: LocalCloud) -> None:
-    cloud.down()
     lines: list[str] = []
     cloud.down(lines.append)
     assert lines == []
@@ -184,26 +180,6 @@ def test_status_of_a_cloud_that_never_was_makes_nothing(tmp_path: Path) -> None:
     done = command(tmp_path / "nowhere", "status")
     assert done.returncode == 3
     assert not (tmp_path / "nowhere").exists()
-
-
-def test_a_partner_removed_from_the_declarations_signs_in_no_more(tmp_path: Path) -> None:
-    for partner in ("staying", "leaving"):
-        folder = tmp_path / "defs" / "sources" / "partners" / partner
-        folder.mkdir(parents=True)
-        (folder / "defs.yaml").write_text("type: data_platform.components.SftpPartner\nattributes: {}\n")
-    cloud = private_cloud(tmp_path / "state", tmp_path / "defs")
-    try:
-        cloud.up()
-        transfer = client(cloud, "transfer")
-        server = transfer.list_servers()["Servers"][0]["ServerId"]
-        before = transfer.describe_user(ServerId=server, UserName="staying")
-        (tmp_path / "defs" / "sources" / "partners" / "leaving" / "defs.yaml").unlink()
-        cloud.up()
-        assert [user["UserName"] for user in transfer.list_users(ServerId=server)["Users"]] == ["staying"]
-        after = transfer.describe_user(ServerId=server, UserName="staying")
-        assert after["User"]["SshPublicKeys"] == before["User"]["SshPublicKeys"]
-    finally:
-        cloud.down()
 
 
 def test_a_log_that_has_grown_long_is_put_aside_at_the_next_start(cloud: LocalCloud) -> None:

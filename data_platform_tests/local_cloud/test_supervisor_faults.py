@@ -30,6 +30,7 @@ from data_platform_tests.local_cloud.clouds import (
     family,
     gone,
     kill,
+    provisions,
     run_sql,
     saved,
     snowflake_session,
@@ -48,7 +49,7 @@ def test_a_killed_part_is_seen_and_only_that_part_is_started_again(cloud: LocalC
     assert {name: found.state for name, found in by_name(cloud).items()} == {
         name: "dead" if name == part else "up" for name in PARTS
     }
-    cloud.up()
+    assert provisions(cloud)
     after = by_name(cloud)
     assert {found.state for found in after.values()} == {"up"}
     assert {name for name in PARTS if after[name].pid != before[name].pid} == {part}
@@ -130,16 +131,15 @@ def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_non
         assert found["ETag"].strip('"') == hashlib.md5(body).hexdigest()
 
 
-def test_lost_keys_are_explained_at_once(tmp_path: Path) -> None:
-    cloud = private_cloud(tmp_path)
+def test_lost_keys_are_explained_at_once(cloud: LocalCloud) -> None:
+    cloud.down()
+    key = cloud.layout.keys / "postgres.postgres"
+    lost = key.rename(key.with_suffix(".lost"))
     try:
-        cloud.up()
-        cloud.down()
-        (cloud.layout.keys / "postgres.postgres").unlink()
         with pytest.raises(LocalCloudError, match="made with another password"):
             cloud.up()
     finally:
-        cloud.down()
+        lost.replace(key)
 
 
 def test_data_is_kept_from_one_start_to_the_next_and_through_kills(cloud: LocalCloud) -> None:
