@@ -7,7 +7,8 @@ then the step fails and names the failed feeds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 FEED_METADATA = "data_platform/feed"
 FEEDS_AT_ONCE = 4
+FEEDS_A_STEP = 50
+"""Dagster's work for each output of a step grows with the square of the step's outputs (seen in 1.13.27)."""
 _PREVIEW_ROWS = 5
 
 
@@ -65,6 +68,19 @@ def lake_key(rules: FileFeedSpec) -> dg.AssetKey:
 def raw_key(rules: FileFeedSpec) -> dg.AssetKey:
     """The feed's table."""
     return dg.AssetKey(["raw", rules.source, rules.table])
+
+
+def step_names(feeds: Iterable[FileFeedSpec]) -> dict[str, str]:
+    """The step of each feed, by `<source>/<table>`. A source's feeds, by name, fill steps of FEEDS_A_STEP feeds:
+    `<source>`, `<source>__2` and so on. `feeds` must be all feeds of their sources."""
+    by_source: dict[str, list[str]] = defaultdict(list)
+    for rules in feeds:
+        by_source[rules.source].append(rules.name)
+    return {
+        feed: source if place < FEEDS_A_STEP else f"{source}__{place // FEEDS_A_STEP + 1}"
+        for source, names in by_source.items()
+        for place, feed in enumerate(sorted(names))
+    }
 
 
 def run_landing(

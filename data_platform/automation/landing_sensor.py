@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -19,7 +19,7 @@ import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
-from data_platform.automation.landing_run import FEED_METADATA, lake_key, raw_key
+from data_platform.automation.landing_run import FEED_METADATA, lake_key, raw_key, step_names
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, Ready, Scan, scan
@@ -33,10 +33,12 @@ PACKS = (500, 64, 8, 1)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterator[dg.RunRequest]:
+def requests(
+    ready: Sequence[Ready], history: History, now: datetime, steps: Mapping[str, str]
+) -> Iterator[dg.RunRequest]:
     """Packs ready files into one run per day (partition), across feeds whose partitions definitions are equal. The
     more often a file has failed, the smaller its run. New files wait while an earlier run of their day has not started,
-    so that all files that arrive during a cold start go into one run."""
+    so that all files that arrive during a cold start go into one run. `steps`: the `step_names` of all feeds."""
     packs: dict[tuple[str, str, int], list[Ready]] = defaultdict(list)
     for item in ready:
         failures = min(history.blamed(item.pending.token), len(PACKS) - 1)
@@ -45,7 +47,7 @@ def requests(ready: Sequence[Ready], history: History, now: datetime) -> Iterato
         if failures == 0 and len(items) < PACKS[0] and history.packing(partition, now):
             continue
         for start in range(0, len(items), PACKS[failures]):
-            yield _request(items[start : start + PACKS[failures]], history, now)
+            yield _request(items[start : start + PACKS[failures]], history, now, steps)
 
 
 def _days(rules: FileFeedSpec) -> str:
@@ -54,13 +56,13 @@ def _days(rules: FileFeedSpec) -> str:
     return f"{rules.partition.start} {rules.time_zone}" if rules.partition else ""
 
 
-def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunRequest:
+def _request(items: Sequence[Ready], history: History, now: datetime, steps: Mapping[str, str]) -> dg.RunRequest:
     attempts = max(history.ended[item.pending.token] for item in items) + 1
     tokens = sorted(item.pending.token for item in items)
     name = tokens[0] if len(tokens) == 1 else hashlib.sha256("\n".join(tokens).encode()).hexdigest()[:24]
-    by_partner: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_step: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
-        by_partner[item.rules.source].append(_delivery(item, history))
+        by_step[steps[item.rules.name]].append(_delivery(item, history))
     feeds = list({item.rules.name: item.rules for item in items}.values())
     return dg.RunRequest(
         # Dagster never launches a second run with the same key, and the history reads recent runs only. A file whose
@@ -69,7 +71,7 @@ def _request(items: Sequence[Ready], history: History, now: datetime) -> dg.RunR
         partition_key=items[0].partition,
         asset_selection=[key for rules in feeds for key in (lake_key(rules), raw_key(rules))],
         asset_check_keys=[key for rules in feeds for key in feed_check_keys(rules)],
-        run_config={"ops": {partner: {"config": {"deliveries": asked}} for partner, asked in by_partner.items()}},
+        run_config={"ops": {step: {"config": {"deliveries": asked}} for step, asked in by_step.items()}},
         tags={
             LANDING_TAG: "true",
             "data_platform/deliveries": str(len(items)),
@@ -165,7 +167,7 @@ def tick(
         if pending.modified >= cursor.reported and report_unmatched(bucket, pending, reason)
     ]
     return Tick(
-        requests=list(requests(found.ready, history(), now)) if found.ready else [],
+        requests=list(requests(found.ready, history(), now, step_names(feeds))) if found.ready else [],
         cursor=cursor.following(found),
         unmatched=reported,
         summary=f"{found.listed} listed, {len(found.ready)} ready, {len(found.waiting)} waiting",

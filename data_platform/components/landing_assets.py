@@ -1,8 +1,10 @@
 """The assets of a partner's feeds: its inbound folder, the lake's extracts, the raw tables, and their checks.
 
-Each partner has one step, of which a run can make a part. `automation.landing_run` has the body of the step.
+Each partner has one step, or several if it has many feeds (`step_names`). A run can make a part of a step.
+`automation.landing_run` has the body of a step.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,7 @@ from data_platform.automation.landing_run import (
     lake_key,
     raw_key,
     run_landing,
+    step_names,
 )
 from data_platform.environment import settings
 from data_platform.feeds.compute import Compute
@@ -38,13 +41,28 @@ class AsDeclared(dg.Definitions):
         return self
 
 
-def landing_definitions(partner: str, description: str, feeds: Sequence[FileFeedSpec]) -> dg.Definitions:
-    """One multi-asset for all feeds of a partner."""
+def landing_definitions(description: str, feeds: Sequence[FileFeedSpec]) -> dg.Definitions:
+    """The assets and checks of a partner's feeds."""
     if not feeds:
         return dg.Definitions()
+    steps, by_step = step_names(feeds), defaultdict(list)
+    for feed in feeds:
+        by_step[steps[feed.name]].append(feed)
+    arrivals = arrivals_check(feeds)
+    return AsDeclared(
+        assets=[
+            *(_step(name, description, part) for name, part in by_step.items()),
+            *(_inbound_spec(feed) for feed in feeds),
+        ],
+        asset_checks=[arrivals] if arrivals else [],
+    )
+
+
+def _step(name: str, description: str, feeds: Sequence[FileFeedSpec]) -> dg.AssetsDefinition:
+    """One multi-asset for these feeds."""
 
     @dg.multi_asset(
-        name=partner,
+        name=name,
         description=description,
         specs=[spec for feed in feeds for spec in (_lake_spec(feed), _raw_spec(feed))],
         check_specs=[check for feed in feeds for check in feed_check_specs(feed)],
@@ -59,11 +77,7 @@ def landing_definitions(partner: str, description: str, feeds: Sequence[FileFeed
     ) -> Iterator[Any]:
         yield from run_landing(context, config, feeds, lake=lake, landing=landing, warehouse=warehouse)
 
-    arrivals = arrivals_check(feeds)
-    return AsDeclared(
-        assets=[land, *(_inbound_spec(feed) for feed in feeds)],
-        asset_checks=[arrivals] if arrivals else [],
-    )
+    return land
 
 
 def _inbound_spec(feed: FileFeedSpec) -> dg.AssetSpec:

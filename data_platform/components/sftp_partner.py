@@ -66,7 +66,7 @@ class SftpPartner(dg.Component):
                 if settings().environment == "local":
                     raise
                 broken.append(broken_definition(["raw", partner, path.parent.name], error))
-        definitions = landing_definitions(partner, self.attributes.description, feeds)
+        definitions = landing_definitions(self.attributes.description, feeds)
         return dg.Definitions.merge(definitions, dg.Definitions(assets=broken)) if broken else definitions
 
 

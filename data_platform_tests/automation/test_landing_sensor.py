@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
+from data_platform.automation.landing_run import FEEDS_A_STEP, step_names
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
 from data_platform.components.landing_assets import landing_definitions
 from data_platform.landing.bucket import LandingBucket
@@ -18,6 +19,7 @@ from data_platform.landing.inbox import Ready
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform_tests.landing.test_inbox import NOW, Objects, feed
 
+STEPS = step_names([feed()])
 WEEK = [f"inbound/p/f_202603{day:02}.csv" for day in range(1, 8)]
 
 
@@ -89,7 +91,7 @@ def test_days_that_dagster_tells_apart_go_in_runs_of_their_own() -> None:
 def test_the_sensor_asks_for_runs_of_feeds_whose_partitions_differ() -> None:
     feeds = [feed(), feed("g", partition={"start": "2026-02-01"}, time_zone="Asia/Tokyo")]
     defs = dg.Definitions.merge(
-        landing_definitions("p", "", feeds),
+        landing_definitions("", feeds),
         dg.Definitions(sensors=[landing], resources={"lake": None, "warehouse": None, "landing": None}),
     )
     bucket = Bucket({"inbound/p/f_20260306.csv": 99, "inbound/p/g_20260306.csv": 99, "inbound/p/f_29990101.csv": 99})
@@ -101,6 +103,26 @@ def test_the_sensor_asks_for_runs_of_feeds_whose_partitions_differ() -> None:
         )
         asked = landing.evaluate_tick(context).run_requests or []
     assert [request.partition_key for request in asked] == ["2026-03-06", "2026-03-06"]
+
+
+def test_a_partners_many_feeds_are_taken_in_by_several_steps_of_one_run() -> None:
+    feeds = [feed(f"f{number:03}") for number in range(FEEDS_A_STEP + 1)]
+    definitions = landing_definitions("", feeds)
+    makes = {
+        key.path[-1]: assets.op.name
+        for assets in cast(list[Any], definitions.assets)
+        if isinstance(assets, dg.AssetsDefinition)
+        for key in assets.keys
+    }
+    bucket = Bucket({f"inbound/p/{each.table}_20260306.csv": 99 for each in reversed(feeds)})
+    (request,) = tick(cast(LandingBucket, bucket), feeds, History, Cursor(), NOW).requests
+    asked = {
+        delivery["feed"].removeprefix("p/"): step
+        for step, op in request.run_config["ops"].items()
+        for delivery in op["config"]["deliveries"]
+    }
+    assert asked == makes
+    assert sorted(set(asked.values())) == ["p", "p__2"]
 
 
 def test_what_a_run_has_is_not_asked_for_again(one_file: Bucket) -> None:
@@ -129,10 +151,10 @@ def test_a_full_pack_and_a_file_that_has_failed_wait_for_nothing() -> None:
     history = History()
     history.coming_up["2026-03-01"] = NOW
     items = ready(PACKS[0])
-    assert len(list(requests(items, history, NOW))) == 1
-    assert list(requests(items[1:], history, NOW)) == []
+    assert len(list(requests(items, history, NOW, STEPS))) == 1
+    assert list(requests(items[1:], history, NOW, STEPS)) == []
     history.failed[items[1].pending.token] = 1
-    (alone,) = requests(items[1:], history, NOW)
+    (alone,) = requests(items[1:], history, NOW, STEPS)
     assert len(asked_for(alone)) == 1
 
 
@@ -217,7 +239,7 @@ def test_what_never_ran_or_was_taken_back_by_spot_is_no_files_fault() -> None:
     items = ready(90)
     history = History(succeeded_between=lambda *_: True)
     for number in range(2 * ATTEMPTS):
-        (request,) = requests(items, history, NOW)
+        (request,) = requests(items, history, NOW, STEPS)
         assert not any("give_up" in asked for asked in asked_for(request))
         if number % 2:
             history.add(run_of(request, dg.DagsterRunStatus.FAILURE, **{INTERRUPTED_TAG: "true"}), NOW)
@@ -231,7 +253,7 @@ def test_a_poisonous_file_is_closed_in_on() -> None:
     history = History()
     sizes = []
     for _ in range(len(PACKS) + 1):
-        asked = list(requests(items, history, NOW))
+        asked = list(requests(items, history, NOW, STEPS))
         sizes.append(max(len(asked_for(request)) for request in asked))
         for request in asked:
             history.add(run_of(request, dg.DagsterRunStatus.FAILURE), NOW)

@@ -38,7 +38,7 @@ def arrivals(seconds: float) -> list[float]:
 
 def packed(ready: Sequence[Ready], history: History, now: datetime) -> list[list[str]]:
     """The sensor's own requests."""
-    asked = [request.run_config["ops"].values() for request in requests(ready, history, now)]
+    asked = [request.run_config["ops"].values() for request in requests(ready, history, now, {"p/f": "p"})]
     return [[delivery["token"] for op in ops for delivery in op["config"]["deliveries"]] for ops in asked]
 
 

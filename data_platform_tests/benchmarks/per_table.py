@@ -1,6 +1,6 @@
 """The cost of orchestration per table within a run: materializations with all their metadata, checks, logs.
 
-Ours is a partner's landing step as in production, but its intake finds everything done: it reads no file and sends no
+Ours are a partner's landing steps as in production, but its intake finds everything done: it reads no file and sends no
 statement. The peers are one `@asset` per table that does nothing: in one process, and with a process per step, as with
 Dagster's default executor. On all sides events go to PostgreSQL, as in the local cloud and in production; Dagster's
 SQLite takes several times as long.
@@ -75,16 +75,21 @@ class _Session:
 
 
 def ours(options: dict[str, Any]) -> dict[str, Any]:
-    """The landing step of one partner, with all its feeds."""
+    """The landing steps of one partner, with all its feeds."""
 
     package = write_project(Path.cwd() / "project", 1, options["tables"])
     sys.path.insert(0, str(package.parent))
+    from data_platform.automation.landing_run import step_names
+    from data_platform.automation.landing_sensor import feeds_of
     from data_platform.definitions import compose
     from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 
     repository = compose(package).get_repository_def()
     instance = _instance(options)
-    asked = [{"feed": f"partner_00/feed_{feed:03}", "key": "inbound/x"} for feed in range(options["tables"])]
+    asked: dict[str, dict[str, Any]] = {}
+    for feed, step in step_names(feeds_of(repository)).items():
+        deliveries = asked.setdefault(step, {"config": {"deliveries": []}})["config"]["deliveries"]
+        deliveries.append({"feed": feed, "key": "inbound/x"})
     with (
         patch("data_platform.landing.intake.Intake", _Done),
         patch.object(WarehouseResource, "open", lambda *_, **__: _Session()),
@@ -96,7 +101,7 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
             instance=instance,
             asset_selection=[key for key in repository.assets_defs_by_key if key.path[0] in ("lake", "raw")],
             partition_key=DAY,
-            run_config={"ops": {"partner_00": {"config": {"deliveries": asked}}}},
+            run_config={"ops": asked},
         )
         took = _took(began, cpu, options)
     assert len(done.get_asset_check_evaluations()) == 2 * options["tables"]
