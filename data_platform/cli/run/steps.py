@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from data_platform.cli.run.location import CodeLocation
     from data_platform.landing.bucket import LandingBucket
     from data_platform.local_cloud.demo.day import Demo
-    from data_platform.local_cloud.demo.key import Drop
 
 
 class Steps:
@@ -142,22 +141,23 @@ class Steps:
         return location
 
     def _demo(self, wanted: Settings, size: str) -> Demo:
-        from data_platform.local_cloud.demo.day import Demo, DemoRefused, scale_of
+        from data_platform.local_cloud.demo.day import Demo, DemoRefused
 
         try:
-            demo = Demo(scale_of(size), wanted)
+            demo = Demo(size, wanted)
             demo.check_alone()
         except DemoRefused as error:
             raise click.UsageError(str(error)) from None
-        with self._step("demo files"):
-            demo.make()
         return demo
 
-    def _drop(self, demo: Demo, wave: list[Drop], again: bool) -> None:
+    def _drop(self, demo: Demo, wave: int, again: bool) -> None:
         task = self._counter("files dropped")
-        self.progress.update(task, total=self._completed(task) + len(wave))
-        demo.drop(wave, again=again, on_progress=lambda _: self.progress.advance(task))
-        self.progress.update(task, total=self._completed(task))
+        before = self._completed(task)
+        numbers = demo.drop(wave, again=again)
+        files = next(numbers, 0)
+        self.progress.update(task, total=before + files)
+        for left in numbers:
+            self.progress.update(task, completed=before + files - left)
 
     def _load_while_dropping(
         self, wanted: Settings, instance: dg.DagsterInstance, demo: Demo | None, again: bool
@@ -166,7 +166,7 @@ class Steps:
         if demo is None:
             return self._location(wanted, instance)
         with ThreadPoolExecutor(1, thread_name_prefix="drop") as pool:
-            dropped = pool.submit(self._drop, demo, demo.key.waves[0], again)
+            dropped = pool.submit(self._drop, demo, 0, again)
             location = self._location(wanted, instance)
             dropped.result()
         return location
@@ -192,8 +192,8 @@ class Steps:
             self.progress.update(settled, total=self._completed(settled) + files)
 
         outcomes: list[RunOutcome] = []
-        for number, wave in enumerate(demo.key.waves if demo is not None else [[]]):
-            if demo is not None and number > 0:
+        for wave in range(len(demo.key.waves) if demo is not None else 1):
+            if demo is not None and wave > 0:
                 self._drop(demo, wave, again)
             drained = drain(runs, bucket, location.feeds, on_wait=on_wait, on_run=on_run, tell=self._tell)
             outcomes += drained.runs

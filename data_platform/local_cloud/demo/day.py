@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Protocol
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Scan
 from data_platform.local_cloud.demo import generate as generate_module
-from data_platform.local_cloud.demo.drop import DropLog, drop_wave
+from data_platform.local_cloud.demo.drop_log import DropLog
 from data_platform.local_cloud.demo.generate import SCALES, SEED, Scale, generate
 from data_platform.local_cloud.demo.key import KEY_FILE, AnswerKey, Drop, FeedTotals
 from data_platform.local_cloud.layout import Layout, write_atomically
@@ -28,6 +30,10 @@ _SESSIONS_A_METER = 4 / 3
 
 class DemoRefused(Exception):
     """The demo can't be dropped here, or not with this size; the message says what to do."""
+
+
+class DropFailed(Exception):
+    """The demo's files could not be dropped. The process that drops them has written why to stderr."""
 
 
 class Account(Protocol):
@@ -58,11 +64,14 @@ def scale_of(text: str) -> Scale:
 
 @dataclass
 class Demo:
-    """The demo at one scale, on one local cloud."""
+    """The demo at one size (see `scale_of`), on one local cloud. Raises DemoRefused for a size that isn't one."""
 
-    scale: Scale
+    size: str
     settings: Settings
     headline = HEADLINE
+
+    def __post_init__(self) -> None:
+        self.scale = scale_of(self.size)
 
     @property
     def _name(self) -> str:
@@ -114,17 +123,40 @@ class Demo:
 
     def all_dropped(self) -> bool:
         """Whether every file of every wave has been dropped."""
-        return not any(self._log.undropped(wave) for wave in self.key.waves)
+        return (self.folder / KEY_FILE).exists() and not any(self._log.undropped(wave) for wave in self.key.waves)
 
     @property
     def _log(self) -> DropLog:
         return DropLog(self._state / f"{self._name}.dropped")
 
-    def drop(self, wave: list[Drop], *, again: bool, on_progress: Callable[[Drop], None]) -> int:
-        """Drops a wave's files that haven't been dropped yet (`again`: all), each as its partner. Returns how many."""
-        sftp = self.settings.sftp
-        return drop_wave(
-            wave,
+    def drop(self, wave: int, *, again: bool) -> Iterator[int]:
+        """Generates the files, unless an earlier run has, and drops those of a wave (from 0) that haven't been dropped
+        yet (`again`: all), each as its partner. Yields how many are left to drop: at first, and after each.
+
+        Another process does it, because this one has definitions to load meanwhile. Raises DropFailed."""
+        command = [sys.executable, "-m", "data_platform.local_cloud.demo", self.size, str(wave)]
+        command += ["--again"] if again else []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dropping:
+            yield from map(int, dropping.stdout or ())
+        if dropping.returncode:
+            raise DropFailed(f"`{' '.join(command)}` failed: its messages are in the log of the run")
+
+    def drop_here(self, wave: int, *, again: bool, tell: Callable[[int], None]) -> None:
+        """Does in this process what `drop` does. `tell` gets the numbers."""
+        from data_platform.local_cloud.demo.drop import drop_wave  # imports an SFTP client
+
+        self.make()
+        drops, sftp = self.key.waves[wave], self.settings.sftp
+        left = len(drops if again else self._log.undropped(drops))
+        tell(left)
+
+        def on_progress(_: Drop) -> None:
+            nonlocal left
+            left -= 1
+            tell(left)
+
+        drop_wave(
+            drops,
             self.folder,
             host=str(sftp.host),
             port=sftp.port,

@@ -1,19 +1,18 @@
 """Drops files as a partner does, with a real SFTP client and the partner's key.
 
-It sends a file as `<name>.part` and then renames it, so nobody reads half a file. A log records the dropped files, so
-that a second run of the demo drops nothing twice.
+It sends a file as `<name>.part` and then renames it, so nobody reads half a file.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 import asyncssh
 
+from data_platform.local_cloud.demo.drop_log import DropLog
 from data_platform.local_cloud.demo.key import Drop
 
 PART = ".part"
@@ -24,29 +23,6 @@ Files = Sequence[Path]
 
 class UnknownHost(Exception):
     """The SFTP server's host key is unknown, so the server could be anyone's."""
-
-
-class DropLog:
-    """The files that have been dropped, one JSON line each, with path and content hash."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def undropped(self, drops: Iterable[Drop]) -> list[Drop]:
-        """The drops whose current content has not been dropped yet."""
-        noted = set(self._path.read_text(encoding="utf-8").splitlines()) if self._path.exists() else set()
-        return [drop for drop in drops if self._line(drop) not in noted]
-
-    def note(self, drop: Drop) -> None:
-        """Records a drop."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as log:
-            # Begin a new line: a killed process may have left half of one.
-            log.write(f"\n{self._line(drop)}\n")
-
-    @staticmethod
-    def _line(drop: Drop) -> str:
-        return json.dumps([drop.path, drop.sha256])
 
 
 def drop_wave(

@@ -12,7 +12,8 @@ import asyncssh
 import boto3
 import pytest
 
-from data_platform.local_cloud.demo.drop import DropLog, UnknownHost, drop, drop_wave
+from data_platform.local_cloud.demo.drop import UnknownHost, drop, drop_wave
+from data_platform.local_cloud.demo.drop_log import DropLog
 from data_platform.local_cloud.demo.key import AnswerKey, Drop
 
 pytestmark = pytest.mark.server
