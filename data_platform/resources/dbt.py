@@ -20,6 +20,7 @@ from dagster_dbt.dagster_dbt_translator import DagsterDbtTranslator
 from packaging.version import Version
 
 from data_platform.environment import settings
+from data_platform.transform.ahead import take
 from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment, prune_artifacts, reuse_parse
 
 
@@ -49,7 +50,7 @@ class DbtCli(DbtCliResource):
         )
         # For a very large selection, dagster-dbt copies the project and writes a selector into the copy.
         project_dir = Path(getattr(invocation.dbt_project, "project_dir", self.project_dir)).absolute()
-        target = target_path or self._artifacts(context)
+        target = target_path or self._artifacts(context, project_dir)
         env = dbt_environment(settings().require_endpoints(), project_dir, target)
         env |= {"DBT_LOG_FORMAT": "json", "DAGSTER_DBT_CLI": "true"}
         # Runs a test of several models only if each of them is selected or upstream of a selected one. dbt's default
@@ -57,26 +58,27 @@ class DbtCli(DbtCliResource):
         env["DBT_INDIRECT_SELECTION"] = invocation.indirect_selection or "buildable"
         if context is not None:
             env["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id  # the query comment shows it
-        return DbtCliInvocation.run(
-            args=dbt_command(*self.global_config_flags, *own_args, *invocation.selection_args),
-            env=env,
-            manifest=invocation.manifest,
-            dagster_dbt_translator=invocation.dagster_dbt_translator,
-            project_dir=project_dir,
-            target_path=target,
-            raise_on_error=raise_on_error,
-            context=context,
-            adapter=None,  # `automation/dbt_events.py` reads columns and counts rows
-            cli_version=Version(version("dbt-core")),
-            dbt_project=invocation.dbt_project,
-        )
+        arguments = [*self.global_config_flags, *own_args, *invocation.selection_args]
+        common: dict[str, Any] = {
+            "manifest": invocation.manifest,
+            "dagster_dbt_translator": invocation.dagster_dbt_translator,
+            "project_dir": project_dir,
+            "target_path": target,
+            "raise_on_error": raise_on_error,
+            "context": context,
+            "adapter": None,  # `automation/dbt_events.py` reads columns and counts rows
+            "cli_version": Version(version("dbt-core")),
+        }
+        if process := take(project_dir, arguments, env):
+            return DbtCliInvocation(process=process, project=invocation.dbt_project, **common)
+        return DbtCliInvocation.run(args=dbt_command(*arguments), env=env, dbt_project=invocation.dbt_project, **common)
 
-    def _artifacts(self, context: dg.OpExecutionContext | dg.AssetExecutionContext | None) -> Path:
+    def _artifacts(self, context: dg.OpExecutionContext | dg.AssetExecutionContext | None, project_dir: Path) -> Path:
         folder = artifacts_dir(settings())
         prune_artifacts(folder)
         name = f"{context.op_execution_context.op.name}-{context.run_id[:8]}" if context else "dbt"
         target = folder / f"{name}-{uuid.uuid4().hex[:8]}"
-        reuse_parse(folder, target)
+        reuse_parse(folder, target, project_dir)
         return target
 
 

@@ -7,6 +7,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from data_platform.transform.process import AHEAD
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
 
 def prepare() -> None:
     """Applies both protections. Call it before dbt opens sessions. The connector has a single limit for a statement and
@@ -24,9 +34,29 @@ def prepare() -> None:
 def main() -> None:
     """Runs dbt's command line. Exits with dbt's exit code."""
     prepare()
+    arguments, parsed = sys.argv[1:], None
+    if arguments == [AHEAD]:
+        parsed, arguments = _parse_and_wait()
     from dbt.cli.main import cli
 
-    cli(prog_name="dbt")
+    cli(arguments, prog_name="dbt", obj={"manifest": parsed})
+
+
+def _parse_and_wait() -> tuple[Manifest | None, list[str]]:
+    """Parses the project, and waits for the command that comes on stdin (see `transform.ahead`). If the project can't
+    be parsed, the command parses it again and reports why."""
+    from dbt.cli.main import dbtRunner
+    from dbt_common.events.functions import reset_metadata_vars
+
+    parsed: Any = dbtRunner().invoke(["--quiet", "parse"])
+    text = sys.stdin.read()
+    if not text:  # the process that started this one has ended
+        sys.exit()
+    asked = json.loads(text)
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    reset_metadata_vars()
+    return parsed.result if parsed.success else None, asked["arguments"]
 
 
 if __name__ == "__main__":

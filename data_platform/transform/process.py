@@ -15,6 +15,8 @@ from data_platform.environment import Settings
 from data_platform.environment.machine import machine_environment
 
 KEEP_DAYS = 7
+AHEAD = "--ahead"
+"""The argument of a dbt process that gets its command later: see `transform.ahead`."""
 _FOR_DBT = ("SNOWFLAKE_", "DATA_PLATFORM_ENVIRONMENT", "DATA_PLATFORM_TIME_ZONE")
 
 
@@ -62,10 +64,11 @@ def artifacts_dir(settings: Settings) -> Path:
     return (settings.state_dir / "dbt").absolute()
 
 
-def reuse_parse(folder: Path, target: Path) -> None:
-    """Copies the latest run's parse for a new run. For the first run, dagster-dbt copies the parse beside the manifest,
-    but dbt reuses a parse only for the same connection, so it can't reuse that of an image's build."""
-    parsed = sorted(folder.glob("*/partial_parse.msgpack"), key=_modified)
+def reuse_parse(folder: Path, target: Path, project_dir: Path) -> None:
+    """Copies the latest parse for a new run: another run's below `folder`, or the one beside the manifest. dbt reuses a
+    parse only for the same connection, so it can't reuse that of an image's build."""
+    parsed = [*folder.glob("*/partial_parse.msgpack"), *project_dir.glob("target/partial_parse.msgpack")]
+    parsed.sort(key=_modified)
     if parsed:
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(parsed[-1], target / parsed[-1].name)

@@ -8,7 +8,7 @@ IN_DBTS_PLACE = """
 import types
 from data_platform.transform.dbt import main
 
-def cli(prog_name):
+def cli(*_, **__):
     read_together()
 
 sys.modules["dbt.cli.main"] = types.ModuleType("dbt.cli.main")

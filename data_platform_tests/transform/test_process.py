@@ -58,12 +58,12 @@ def test_runs_that_begin_at_once_remove_the_same_artifacts(tmp_path: Path, monke
 
 
 def test_a_run_begins_with_what_the_latest_one_parsed(tmp_path: Path) -> None:
-    reuse_parse(tmp_path, tmp_path / "first")
+    reuse_parse(tmp_path, tmp_path / "first", tmp_path)
     assert not (tmp_path / "first").exists(), "there is nothing yet"
     for age, name in ((100, "earlier"), (0, "latest")):
         parsed = tmp_path / name / "partial_parse.msgpack"
         parsed.parent.mkdir()
         parsed.write_text(name)
         os.utime(parsed, (time.time() - age, time.time() - age))
-    reuse_parse(tmp_path, tmp_path / "next")
+    reuse_parse(tmp_path, tmp_path / "next", tmp_path)
     assert (tmp_path / "next" / "partial_parse.msgpack").read_text() == "latest"

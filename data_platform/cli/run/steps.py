@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 
-from data_platform.cli.project import bring_up, declared_file_feeds, landing_bucket
+from data_platform.cli.project import DBT_PROJECT, bring_up, declared_file_feeds, landing_bucket
 from data_platform.cli.run import unchanged
 from data_platform.cli.run.daemon import RunsByDaemon, daemon_at_work
 from data_platform.cli.run.here import RunsHere
@@ -24,6 +24,7 @@ from data_platform.environment import Settings
 from data_platform.landing.settle import report_unmatched
 from data_platform.runs.abandoned import report_abandoned
 from data_platform.runs.run_lock import folder_in
+from data_platform.transform.ahead import started_ahead
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -50,7 +51,7 @@ class Steps:
             if demo is not None and again:
                 demo.begin_again()
             location = self._load_while_dropping(wanted, instance, demo, again)
-            with self._runs(location, wanted) as runs:
+            with self._runs(location, wanted) as runs, self._dbt_ahead(runs, wanted):
                 outcomes, failed = self._take_in(runs, location, bucket, demo, again=again)
                 if not failed:
                     if daemon_at_work(instance, wanted) and not isinstance(runs, RunsByDaemon):
@@ -109,6 +110,16 @@ class Steps:
             yield by_daemon
         finally:
             by_daemon.close()
+
+    @contextmanager
+    def _dbt_ahead(self, runs: RunsHere | RunsByDaemon, wanted: Settings) -> Iterator[None]:
+        """Lets dbt start and parse while files are loaded, if this process is going to execute the build."""
+        project = wanted.dbt_code.project_dir or DBT_PROJECT
+        if isinstance(runs, RunsByDaemon) or not project.exists():
+            yield
+            return
+        with started_ahead(wanted, project):
+            yield
 
     def _nothing_new(
         self, wanted: Settings, instance: dg.DagsterInstance, bucket: LandingBucket, demo: Demo | None
