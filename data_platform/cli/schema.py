@@ -59,7 +59,7 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
       data-platform schema apply
       data-platform schema apply clear_air/stations --yes
     """
-    from data_platform.landing.ledger import LEDGERS
+    from data_platform.landing.ledger import MIGRATIONS
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import ensure_platform
     from data_platform.warehouse.schema import apply_schema
@@ -76,7 +76,7 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
             connection,
             wanted.snowflake.database,
             wanted.lake_bucket,
-            ledgers=LEDGERS,
+            migrations=MIGRATIONS,
             storage_integration=storage_integration,
         )
         for plan in due:

@@ -1,4 +1,4 @@
-"""A delivery, and the errors of one that can't be accepted. Plain data; no I/O. Outcomes: `warehouse.settlement`.
+"""A delivery, and the errors of one that can't be accepted. Plain data; no I/O. Outcomes: `outcomes.py`.
 
 A delivery is one version of one file that a partner dropped, identified by (key, version id, etag).
 """

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_platform.contract import quoted
-from data_platform.feeds.spec import FeedSpec
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Status
-from data_platform.warehouse.platform import Ledger
+from data_platform.warehouse.migrations import Migration
+from data_platform.warehouse.platform import create_table, loads
 from data_platform.warehouse.rows import delete_rows, insert_rows, placeholders
 from data_platform.warehouse.table import PLATFORM, TableRef
 
@@ -41,8 +41,6 @@ _COLUMNS = {
     "RUN_ID": "VARCHAR",
     "SETTLED_AT": "TIMESTAMP_TZ(6)",
 }
-LEDGERS = {"DELIVERIES": Ledger(_COLUMNS, "Each file that a partner dropped, and what became of it.")}
-"""The tables of PLATFORM that landing keeps."""
 _DELIVERY = ", ".join(quoted(name) for name in _COLUMNS)
 _IDS_A_STATEMENT = 5_000
 
@@ -155,17 +153,6 @@ def related_deliveries(
     return list(_select(cursor, database, where, bound))
 
 
-def lands_late(cursor: SnowflakeCursor, database: str, feed: FeedSpec, landed_at: datetime) -> bool:
-    """Whether the ledger has loaded deliveries of the feed that landed after that."""
-    cursor.execute(
-        f"SELECT COUNT(*) FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s AND STATUS = 'loaded'"
-        " AND LANDED_AT > %s::TIMESTAMP_TZ",
-        [feed.source, feed.table, landed_at.isoformat()],
-    )
-    ((later,),) = cursor.fetchall()
-    return bool(later)
-
-
 def write_deliveries(
     cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow], *, again: Collection[str]
 ) -> None:
@@ -183,3 +170,24 @@ def _select(cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[
         for name in ("size_bytes", "rows_read", "rows_loaded", "rows_rejected"):
             values[name] = int(values[name])
         yield DeliveryRow(**values)
+
+
+def _table(database: str) -> Iterator[str]:
+    yield create_table(database, "DELIVERIES", _COLUMNS, "Each file that a partner dropped, and what became of it.")
+
+
+def _loads_since_landing(database: str) -> Iterator[str]:
+    """The loads of deliveries that an earlier release recorded: their data was true when the file landed."""
+    table = loads(database).sql
+    yield f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS EFFECTIVE_AT TIMESTAMP_TZ(6)"
+    yield (
+        f"UPDATE {table} SET EFFECTIVE_AT = LANDED.LANDED_AT FROM {deliveries(database).sql} AS LANDED"
+        f" WHERE {table}.EXTRACT_ID = LANDED.EXTRACT_ID AND {table}.EFFECTIVE_AT IS NULL"
+    )
+
+
+MIGRATIONS = (
+    Migration(2, "deliveries", _table),
+    Migration(3, "loads of deliveries are ordered by when the file landed", _loads_since_landing),
+)
+"""Landing's migrations of the PLATFORM schema."""

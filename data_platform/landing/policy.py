@@ -10,8 +10,7 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.manifest import Manifest
 from data_platform.landing import ledger
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Settling, decide
-from data_platform.warehouse.policy import Decision, Later
-from data_platform.warehouse.table import literal
+from data_platform.warehouse.policy import Decision
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -59,20 +58,8 @@ class DeliveryPolicy:
             for manifest in self._manifests
             if manifest.extract_id in settling.remove or manifest.origin.get("delivery_id") in self._recorded
         }
-        return Decision(load=settling.load, remove=settling.remove, rejects=rejects, again=again)
-
-    def later(self, cursor: SnowflakeCursor, load: Sequence[str]) -> Later | None:
-        """Deliveries that landed later. There are none as long as files are loaded in the order in which they
-        landed."""
-        landed = {each.extract_id: each.landed_at for each in self._settlements if each.extract_id in load}
-        effective = {extract_id: at for extract_id, at in landed.items() if extract_id is not None}
-        if not effective or not ledger.lands_late(cursor, self._database, self._feed, min(effective.values())):
-            return None
-        return Later(
-            f"SELECT EXTRACT_ID, LANDED_AT AS EFFECTIVE_AT FROM {ledger.deliveries(self._database).sql}"
-            f" WHERE STATUS = 'loaded' AND LANDED_AT > {literal(min(effective.values()).isoformat())}::TIMESTAMP_TZ",
-            effective,
-        )
+        landed = {each.extract_id: each.landed_at for each in self._settlements if each.extract_id is not None}
+        return Decision(settling.load, settling.remove, rejects, again, effective_at=landed)
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes new and changed outcomes."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from data_platform.feeds.spec import FeedSpec
 from data_platform.warehouse.platform import LOADS_COLUMNS, loads
 from data_platform.warehouse.rows import delete_rows, insert_rows, placeholders
 
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class LoadRow(NamedTuple):
-    """A row of PLATFORM.LOADS. `position` is a JSON value."""
+    """A row of PLATFORM.LOADS. `position` is a JSON value. `sequence` orders a feed's loads; a reload keeps it.
+    `effective_at`: when the data was true in its source."""
 
     extract_id: str
     source: str
@@ -28,17 +31,42 @@ class LoadRow(NamedTuple):
     contract_hash: str
     run_id: str | None
     loaded_at: datetime
+    sequence: int
+    effective_at: datetime
+    snapshot_id: str | None = None
 
 
 def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> dict[str, int]:
-    """{extract id: number of rows} of those extracts that have been loaded."""
+    """{extract id: sequence} of those extracts that have been loaded."""
     if not extract_ids:
         return {}
     cursor.execute(
-        f"SELECT EXTRACT_ID, ROWS_LOADED FROM {loads(database).sql} WHERE EXTRACT_ID IN ({placeholders(extract_ids)})",
+        f"SELECT EXTRACT_ID, SEQUENCE FROM {loads(database).sql} WHERE EXTRACT_ID IN ({placeholders(extract_ids)})",
         list(extract_ids),
     )
-    return {extract_id: int(rows) for extract_id, rows in cursor.fetchall()}
+    return {extract_id: int(sequence) for extract_id, sequence in cursor.fetchall()}
+
+
+def last_load(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> tuple[int, datetime | None]:
+    """(the last sequence, the latest effective time) of a feed's loads; (0, None) if it has none."""
+    cursor.execute(
+        f"SELECT COALESCE(MAX(SEQUENCE), 0), MAX(EFFECTIVE_AT) FROM {loads(database).sql}"
+        " WHERE SOURCE = %s AND TABLE_NAME = %s",
+        [feed.source, feed.table],
+    )
+    ((sequence, effective_at),) = cursor.fetchall()
+    return int(sequence), effective_at
+
+
+def last_position(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> Any:
+    """The position of a feed's last load: where in its source the next extract begins. None if it has none."""
+    cursor.execute(
+        f"SELECT POSITION FROM {loads(database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s"
+        " ORDER BY SEQUENCE DESC LIMIT 1",
+        [feed.source, feed.table],
+    )
+    found = cursor.fetchall()
+    return json.loads(found[0][0]) if found and found[0][0] is not None else None
 
 
 def write_loads(cursor: SnowflakeCursor, database: str, rows: Sequence[LoadRow], *, again: Collection[str]) -> None:

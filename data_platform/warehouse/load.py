@@ -86,7 +86,7 @@ def load_extracts(
     after their rows were deleted. Call it with no manifests only if the policy has something to record.
 
     `replace` deletes the rows of the manifests' partitions (all rows, if the feed has no partitions). `merge` keeps one
-    row per key: that of the last extract, and within it of the last record.
+    row per key: that of the latest extract, in whatever order they are loaded, and within it of the last record.
 
     Raises LoadRefused, RowCountMismatch, what the policy raises, and the connector's errors, and changes nothing then.
     """
@@ -108,15 +108,20 @@ def load_extracts(
         deleted = _take_out(run, table, mode, chosen, decision.remove)
         files = [file for manifest in chosen for file in manifest.files]
         rows = copy_rows(run.execute, staging or table, feed.table_columns, files)
+        effective_at = {each.extract_id: decision.effective_at.get(each.extract_id, each.started_at) for each in chosen}
+        last, latest = ledger.last_load(cursor, table.database, feed) if chosen else (0, None)
         if staging is not None and chosen:
-            later = policy.later(cursor, decision.load)
-            merge_rows(run.execute, table, staging, feed, decision.load, later)
+            late = latest is not None and latest > min(effective_at.values())
+            merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
         rejected = _load_rejects(run, table, [*chosen, *(by_id[each] for each in decision.rejects)], decision.again)
         now = datetime.now(UTC)
         ledger.write_loads(
             cursor,
             table.database,
-            [_load_row(manifest, mode, run_id, now) for manifest in chosen],
+            [
+                _load_row(each, mode, run_id, now, known.get(each.extract_id, place), effective_at[each.extract_id])
+                for place, each in enumerate(chosen, start=last + 1)
+            ],
             again=known.keys() & set(decision.load),
         )
         policy.record(cursor)
@@ -178,7 +183,9 @@ def _load_rejects(run: _Transaction, table: TableRef, extracts: Sequence[Manifes
     return copy_rejects(run.execute, rejects, files)
 
 
-def _load_row(manifest: Manifest, mode: LoadMode, run_id: str | None, now: datetime) -> ledger.LoadRow:
+def _load_row(
+    manifest: Manifest, mode: LoadMode, run_id: str | None, now: datetime, sequence: int, effective_at: datetime
+) -> ledger.LoadRow:
     return ledger.LoadRow(
         extract_id=manifest.extract_id,
         source=manifest.source,
@@ -192,4 +199,6 @@ def _load_row(manifest: Manifest, mode: LoadMode, run_id: str | None, now: datet
         contract_hash=manifest.contract_hash,
         run_id=run_id,
         loaded_at=now,
+        sequence=sequence,
+        effective_at=effective_at,
     )

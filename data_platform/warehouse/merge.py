@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, Column, quoted
 from data_platform.feeds.spec import FeedSpec
 from data_platform.warehouse.copy import Execute
-from data_platform.warehouse.policy import Later
+from data_platform.warehouse.platform import loads
 from data_platform.warehouse.table import TableRef, literal
 
 if TYPE_CHECKING:
@@ -30,18 +31,20 @@ def merge_rows(
     table: TableRef,
     staging: TableRef,
     feed: FeedSpec,
-    extract_ids: Sequence[str],
-    later: Later | None,
+    effective_at: Mapping[str, datetime],
+    *,
+    beside_later: bool,
 ) -> None:
-    """Merges the staged rows, in the open transaction. Of several rows with the same key, the one of the last extract
-    in `extract_ids` wins, and within it the last record: MERGE would refuse two
+    """Merges the staged rows, in the open transaction. `effective_at`: {id: time} of their extracts. Of several rows
+    with the same key, that of the latest extract wins, and within it the last record: MERGE would refuse two
     (https://docs.snowflake.com/en/sql-reference/sql/merge#duplicate-join-behavior).
 
-    Rows in the table of `later` extracts stay, so that a retry or reload of an old extract doesn't bring back values
-    that a later one replaced."""
+    `beside_later`: the table may have rows of later extracts. They stay, so that a retry or reload of an old extract
+    doesn't bring back values that a later one replaced."""
     names = [column.snowflake_name for column in feed.table_columns]
     keys = [quoted(name) for name in feed.contract.key]
-    ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(extract_ids))
+    in_order = sorted(effective_at, key=lambda each: effective_at[each])
+    ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(in_order))
     order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
     if feed.order_column is not None:
         order.append(f"{quoted(feed.order_column)} DESC")
@@ -49,14 +52,15 @@ def merge_rows(
         f"SELECT {', '.join(names)} FROM {staging.sql}"
         f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
     )
-    if later is not None:
+    if beside_later:
         times = " ".join(
-            f"WHEN {literal(each)} THEN {literal(at.isoformat())}::TIMESTAMP_TZ" for each, at in later.effective.items()
+            f"WHEN {literal(each)} THEN {literal(at.isoformat())}::TIMESTAMP_TZ" for each, at in effective_at.items()
         )
         source = (
             f"SELECT {', '.join(f'STAGED.{name}' for name in names)} FROM ({source}) AS STAGED"
-            f" LEFT JOIN (SELECT {', '.join(f'OLD.{name}' for name in keys)}, LATER.EFFECTIVE_AT FROM {table.sql} AS"
-            f" OLD JOIN ({later.select}) AS LATER ON LATER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}) AS THERE"
+            f" LEFT JOIN (SELECT {', '.join(f'OLD.{name}' for name in keys)}, LEDGER.EFFECTIVE_AT FROM {table.sql} AS"
+            f" OLD JOIN {loads(table.database).sql} AS LEDGER ON LEDGER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}"
+            f" WHERE LEDGER.EFFECTIVE_AT > {literal(min(effective_at.values()).isoformat())}::TIMESTAMP_TZ) AS THERE"
             f" ON {' AND '.join(f'STAGED.{name} = THERE.{name}' for name in keys)} WHERE THERE.EFFECTIVE_AT IS NULL"
             f" OR THERE.EFFECTIVE_AT <= CASE STAGED.{quoted(EXTRACT_ID)} {times} END"
         )

@@ -8,12 +8,12 @@ eight lock tables, so that loads of different feeds rarely wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from data_platform.contract import quoted
+from data_platform.warehouse.migrations import Migration, migrate
 from data_platform.warehouse.table import PLATFORM, TableRef, literal
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LOCKS = 8
 
+# The order of a feed's loads; when the data of each was true in its source; and the snapshot that it is a part of.
+_ORDER = {"SEQUENCE": "NUMBER(19,0)", "EFFECTIVE_AT": "TIMESTAMP_TZ(6)", "SNAPSHOT_ID": "VARCHAR"}
 LOADS_COLUMNS = {
     "EXTRACT_ID": "VARCHAR",
     "SOURCE": "VARCHAR",
@@ -34,6 +36,7 @@ LOADS_COLUMNS = {
     "CONTRACT_HASH": "VARCHAR",
     "RUN_ID": "VARCHAR",
     "LOADED_AT": "TIMESTAMP_TZ(6)",
+    **_ORDER,
 }
 REJECTS_COLUMNS = {
     "EXTRACT_ID": "VARCHAR",
@@ -44,19 +47,6 @@ REJECTS_COLUMNS = {
     "COLUMN_NAME": "VARCHAR",
     "REASON": "VARCHAR",
     "RAW_TEXT": "VARCHAR",
-}
-
-
-class Ledger(NamedTuple):
-    """A table of the PLATFORM schema: {column: type}, and a comment."""
-
-    columns: Mapping[str, str]
-    comment: str
-
-
-_TABLES = {
-    "LOADS": Ledger(LOADS_COLUMNS, "Each extract whose rows have been loaded, with its position in its source."),
-    "REJECTS": Ledger(REJECTS_COLUMNS, "Each record that broke its contract."),
 }
 
 
@@ -91,26 +81,18 @@ def ensure_platform(
     database: str,
     lake_bucket: str,
     *,
-    ledgers: Mapping[str, Ledger] = MappingProxyType({}),
+    migrations: Iterable[Migration] = (),
     storage_integration: str | None = None,
-) -> None:
-    """Creates the schema, its tables, the stage and the file format if they are missing. `ledgers`: the tables in which
-    sources keep their own accounts, by name.
+) -> list[Migration]:
+    """Runs the migrations that the PLATFORM schema lacks, and returns them; creates the stage and the file format.
 
-    May run at any time and any number of times, but not within a transaction (DDL commits). `storage_integration`
-    names the integration by which Snowflake signs in to S3; None if the bucket needs no sign-in (local cloud).
+    May run at any time and any number of times, but not within a transaction (DDL commits). `migrations`: those of
+    packages that keep accounts of their own. `storage_integration` names the integration by which Snowflake signs in to
+    S3; None if the bucket needs no sign-in (local cloud). Raises DatabaseNewer.
     """
-    schema = f"{quoted(database)}.{quoted(PLATFORM)}"
     integration = f" STORAGE_INTEGRATION = {quoted(storage_integration)}" if storage_integration else ""
+    due = migrate(connection, database, [*MIGRATIONS, *migrations])
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        cursor.execute(
-            f"SELECT TABLE_NAME FROM {quoted(database)}.INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = %s",
-            [PLATFORM],
-        )
-        there = {name for (name,) in cursor.fetchall()}
-        for statement in (sql for name, sql in _tables(database, ledgers).items() if name not in there):
-            cursor.execute(statement)
         # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: otherwise Snowflake reads Parquet's times as
         # numbers. NULL_IF empty: by default Snowflake reads the text `\N` as NULL
         # (https://docs.snowflake.com/en/sql-reference/sql/create-file-format).
@@ -120,17 +102,39 @@ def ensure_platform(
         )
         url = literal(f"s3://{lake_bucket}/")
         cursor.execute(f"CREATE STAGE IF NOT EXISTS {stage(database).sql} URL = {url}{integration}")
+    return due
 
 
-def _tables(database: str, ledgers: Mapping[str, Ledger]) -> dict[str, str]:
-    """{table name: the statement that creates it}."""
-    made = {}
-    for name, (columns, comment) in (_TABLES | dict(ledgers)).items():
-        body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
-        table = TableRef(database, PLATFORM, name).sql
-        made[name] = f"CREATE TABLE IF NOT EXISTS {table} ({body}) COMMENT = {literal(comment)}"
-    for name in (f"LOAD_LOCK_{number:02}" for number in range(LOCKS)):
+def create_table(database: str, name: str, columns: Mapping[str, str], comment: str) -> str:
+    """The statement that creates a table of PLATFORM if it is missing."""
+    body = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+    return f"CREATE TABLE IF NOT EXISTS {TableRef(database, PLATFORM, name).sql} ({body}) COMMENT = {literal(comment)}"
+
+
+def _first_tables(database: str) -> Iterator[str]:
+    first = {name: kind for name, kind in LOADS_COLUMNS.items() if name not in _ORDER}
+    yield create_table(database, "LOADS", first, "Each extract whose rows have been loaded, with its position.")
+    yield create_table(database, "REJECTS", REJECTS_COLUMNS, "Each record that broke its contract.")
+    for number in range(LOCKS):
         # One statement creates the table and its row: an UPDATE that finds no row might lock nothing.
-        table = TableRef(database, PLATFORM, name).sql
-        made[name] = f"CREATE TABLE IF NOT EXISTS {table} AS SELECT 'nobody'::VARCHAR AS HOLDER"
-    return made
+        table = TableRef(database, PLATFORM, f"LOAD_LOCK_{number:02}").sql
+        yield f"CREATE TABLE IF NOT EXISTS {table} AS SELECT 'nobody'::VARCHAR AS HOLDER"
+
+
+def _loads_in_order(database: str) -> Iterator[str]:
+    table = loads(database).sql
+    for name, kind in _ORDER.items():
+        yield f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}"
+    yield (
+        f"UPDATE {table} SET SEQUENCE = NUMBERED.PLACE, EFFECTIVE_AT = COALESCE({table}.EFFECTIVE_AT,"
+        f" {table}.LOADED_AT) FROM (SELECT EXTRACT_ID, ROW_NUMBER() OVER (PARTITION BY SOURCE, TABLE_NAME"
+        f" ORDER BY LOADED_AT, EXTRACT_ID) AS PLACE FROM {table}) AS NUMBERED"
+        f" WHERE {table}.EXTRACT_ID = NUMBERED.EXTRACT_ID AND {table}.SEQUENCE IS NULL"
+    )
+
+
+MIGRATIONS = (
+    Migration(1, "loads, rejects and locks", _first_tables),
+    Migration(4, "loads have an order", _loads_in_order),
+)
+"""The warehouse's own; `landing.ledger` has those of deliveries."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from data_platform.feeds.spec import LoadMode
 from data_platform.lake.manifest import Manifest
@@ -20,31 +20,22 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Decision:
     """`load`: the extract ids to load, in order. `remove`: those whose rows are deleted. `rejects`: further extracts of
-    which only the rejects are loaded. `again`: those whose rejects may have been loaded before, and are replaced."""
+    which only the rejects are loaded. `again`: those whose rejects may have been loaded before, and are replaced.
+    `effective_at`: when the data of each loaded extract was true in its source; of an extract that isn't named, when it
+    was begun. In load mode `merge`, a later one's rows stay."""
 
     load: list[str] = field(default_factory=list)
     remove: set[str] = field(default_factory=set)
     rejects: list[str] = field(default_factory=list)
     again: set[str] = field(default_factory=set)
-
-
-class Later(NamedTuple):
-    """Extracts in the table whose rows stay when older ones are merged. `select`: a query of their EXTRACT_ID and
-    EFFECTIVE_AT. `effective`: {extract id: time} of the extracts that are being loaded."""
-
-    select: str
-    effective: Mapping[str, datetime]
+    effective_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Policy(Protocol):
-    """One load's decisions. `load.py` calls the methods in this order, after it has locked the feed."""
+    """One load's decisions. `load.py` calls `decide` after it has locked the feed, and `record` before it commits."""
 
     def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
         """The decision. `known`: {extract id: rows} of the given extracts that are loaded already."""
-
-    def later(self, cursor: SnowflakeCursor, load: Sequence[str]) -> Later | None:
-        """For load mode `merge`: the loaded extracts that are later than the earliest of these; None if there are
-        none."""
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes the source's own accounts of the decision."""
@@ -66,9 +57,6 @@ class LoadOnce:
             wanted = list({manifest.partition: manifest for manifest in wanted}.values())
         ids = [manifest.extract_id for manifest in wanted]
         return Decision(load=ids, remove=set(ids) & known.keys(), again=set(ids) & known.keys())
-
-    def later(self, cursor: SnowflakeCursor, load: Sequence[str]) -> Later | None:
-        """None: extracts are given in order."""
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Nothing: LOADS says it all."""

@@ -35,14 +35,14 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
     from data_platform.lake.store import open_bucket
     from data_platform.landing.client import open_landing_bucket
     from data_platform.landing.intake import Intake
-    from data_platform.landing.ledger import LEDGERS
+    from data_platform.landing.ledger import MIGRATIONS
     from data_platform.landing.versions import Requested
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import ensure_platform
 
     settings = Settings.from_environment(options["environment"])
     with connect(settings) as connection:
-        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket, ledgers=LEDGERS)
+        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket, migrations=MIGRATIONS)
     contract: Any = {"columns": _COLUMNS}
     rules = FileFeedSpec.of({"source": "small", "table": "f", "pattern": r".*\.csv", "contract": contract})
     bucket = open_landing_bucket(settings, settings.landing_bucket)

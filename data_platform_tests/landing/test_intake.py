@@ -19,7 +19,7 @@ from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.client import s3_client
 from data_platform.landing.intake import Intake, IntakeResult
-from data_platform.landing.ledger import LEDGERS
+from data_platform.landing.ledger import MIGRATIONS
 from data_platform.landing.versions import Requested
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.platform import ensure_platform
@@ -72,7 +72,7 @@ class Partner:
 def partner(local_cloud: Mapping[str, str]) -> Partner:
     settings = Settings.from_environment(local_cloud)
     with connect(settings) as connection:
-        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket, ledgers=LEDGERS)
+        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket, migrations=MIGRATIONS)
     name = settings.landing_bucket
     rules = FileFeedSpec.of(
         {

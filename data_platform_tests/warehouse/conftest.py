@@ -10,7 +10,7 @@ from snowflake.connector import SnowflakeConnection
 from data_platform.environment import Settings
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
-from data_platform.landing.ledger import LEDGERS
+from data_platform.landing.ledger import MIGRATIONS
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.platform import ensure_platform
 from data_platform_tests.warehouse.feed import Feed
@@ -20,7 +20,7 @@ from data_platform_tests.warehouse.feed import Feed
 def cloud(local_cloud: Mapping[str, str]) -> Settings:
     settings = Settings.from_environment(local_cloud)
     with connect(settings) as connection:
-        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket, ledgers=LEDGERS)
+        ensure_platform(connection, settings.snowflake.database, settings.lake_bucket, migrations=MIGRATIONS)
     return settings
 
 

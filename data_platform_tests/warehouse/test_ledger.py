@@ -16,7 +16,7 @@ def test_the_platform_can_be_ensured_any_number_of_times(
 ) -> None:
     feed.prepare()
     feed.load(feed.deliver("a.csv", {"m1": 1}))
-    ensure_platform(connection, DATABASE, cloud.lake_bucket, ledgers=ledger.LEDGERS)
+    ensure_platform(connection, DATABASE, cloud.lake_bucket, migrations=ledger.MIGRATIONS)
     assert feed.outcomes() == {"loaded": 1}
     assert feed.query(f"SELECT COUNT(*) FROM {load_lock(DATABASE, 'a', 'b').sql}") == [(1,)]
 

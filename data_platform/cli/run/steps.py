@@ -240,9 +240,9 @@ class Steps:
 
 def _ensure_ledger(wanted: Settings) -> None:
     """Makes the platform's schema in the local cloud; elsewhere `schema apply` does."""
-    from data_platform.landing.ledger import LEDGERS
+    from data_platform.landing.ledger import MIGRATIONS
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import ensure_platform
 
     with connect(wanted) as connection:
-        ensure_platform(connection, wanted.snowflake.database, wanted.lake_bucket, ledgers=LEDGERS)
+        ensure_platform(connection, wanted.snowflake.database, wanted.lake_bucket, migrations=MIGRATIONS)

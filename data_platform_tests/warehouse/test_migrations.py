@@ -1,0 +1,89 @@
+"""An older PLATFORM schema becomes this release's with every row kept, and a newer one is refused."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.feeds.spec import FeedSpec
+from data_platform.landing import ledger as landing
+from data_platform.warehouse import ledger
+from data_platform.warehouse.migrations import DatabaseNewer, migrate
+from data_platform.warehouse.platform import MIGRATIONS
+
+_FIRST = {  # the schema of the first release, commit ef6a24c
+    "DELIVERIES": '"DELIVERY_ID" VARCHAR, "PARTNER" VARCHAR, "FEED" VARCHAR, "FILE_NAME" VARCHAR, "OBJECT_KEY" VARCHAR,'
+    ' "VERSION_ID" VARCHAR, "ETAG" VARCHAR, "SIZE_BYTES" NUMBER(19,0), "CONTENT_SHA256" VARCHAR,'
+    ' "LANDED_AT" TIMESTAMP_TZ(6), "PARTITION_KEY" VARCHAR, "STATUS" VARCHAR, "REASON" VARCHAR,'
+    ' "ROWS_READ" NUMBER(19,0), "ROWS_LOADED" NUMBER(19,0), "ROWS_REJECTED" NUMBER(19,0), "EXTRACT_ID" VARCHAR,'
+    ' "SUPERSEDED_BY" VARCHAR, "RUN_ID" VARCHAR, "SETTLED_AT" TIMESTAMP_TZ(6)',
+    "LOADS": '"EXTRACT_ID" VARCHAR, "SOURCE" VARCHAR, "TABLE_NAME" VARCHAR, "PARTITION_KEY" VARCHAR,'
+    ' "LOAD_MODE" VARCHAR, "ROWS_LOADED" NUMBER(19,0), "FILES" NUMBER(10,0), "BYTES" NUMBER(19,0), "POSITION" VARIANT,'
+    ' "CONTRACT_HASH" VARCHAR, "RUN_ID" VARCHAR, "LOADED_AT" TIMESTAMP_TZ(6)',
+    "REJECTS": '"EXTRACT_ID" VARCHAR, "DELIVERY_ID" VARCHAR, "SOURCE" VARCHAR, "TABLE_NAME" VARCHAR,'
+    ' "RECORD_NUMBER" NUMBER(19,0), "COLUMN_NAME" VARCHAR, "REASON" VARCHAR, "RAW_TEXT" VARCHAR',
+}
+EVERY = [*MIGRATIONS, *landing.MIGRATIONS]
+FEED = FeedSpec.of({"source": "p", "table": "f", "contract": {"columns": [{"name": "id", "type": "string"}]}})
+
+
+@pytest.fixture
+def database(connection: SnowflakeConnection) -> str:
+    """A database of its own for each test."""
+    name = f"OLD_{uuid.uuid4().hex[:8]}".upper()
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    return name
+
+
+def first_release(connection: SnowflakeConnection, database: str) -> None:
+    """Its schema, with two loads: of a delivery, and of another source."""
+    cursor = connection.cursor()
+    cursor.execute(f"CREATE SCHEMA {database}.PLATFORM")
+    for name, columns in _FIRST.items():
+        cursor.execute(f"CREATE TABLE {database}.PLATFORM.{name} ({columns})")
+    cursor.execute(f"CREATE TABLE {database}.PLATFORM.LOAD_LOCK_00 AS SELECT 'nobody'::VARCHAR AS HOLDER")
+    cursor.execute(
+        f"INSERT INTO {database}.PLATFORM.DELIVERIES (DELIVERY_ID, EXTRACT_ID, STATUS, LANDED_AT)"
+        " VALUES ('d', 'b', 'loaded', '2026-03-08 12:00:00 +0000'::TIMESTAMP_TZ)"
+    )
+    cursor.execute(
+        f"INSERT INTO {database}.PLATFORM.LOADS (EXTRACT_ID, SOURCE, TABLE_NAME, POSITION, LOADED_AT)"
+        " SELECT 'b', 'p', 'f', PARSE_JSON('{\"at\": 2}'), '2026-03-09 00:00:00 +0000'::TIMESTAMP_TZ"
+        " UNION ALL SELECT 'a', 'p', 'f', PARSE_JSON('{\"at\": 1}'), '2026-03-07 00:00:00 +0000'::TIMESTAMP_TZ"
+    )
+
+
+def loads(connection: SnowflakeConnection, database: str) -> list[tuple[str, int, str]]:
+    cursor = connection.cursor()
+    cursor.execute(f"SELECT EXTRACT_ID, SEQUENCE, EFFECTIVE_AT FROM {database}.PLATFORM.LOADS ORDER BY SEQUENCE")
+    return [(extract, int(sequence), f"{at:%d %H}") for extract, sequence, at in cursor.fetchall()]
+
+
+def test_the_first_releases_rows_are_kept_and_ordered(connection: SnowflakeConnection, database: str) -> None:
+    first_release(connection, database)
+    assert migrate(connection, database, EVERY) == sorted(EVERY)
+    assert loads(connection, database) == [("a", 1, "07 00"), ("b", 2, "08 12")]
+    with connection.cursor() as cursor:
+        assert ledger.last_position(cursor, database, FEED) == {"at": 2}
+    assert migrate(connection, database, EVERY) == []
+
+
+def test_migrations_that_were_cut_off_anywhere_end_in_the_same(connection: SnowflakeConnection, database: str) -> None:
+    first_release(connection, database)
+    for migration in sorted(EVERY):
+        for statement in migration.statements(database):
+            connection.cursor().execute(statement)
+    migrate(connection, database, EVERY)
+    assert loads(connection, database) == [("a", 1, "07 00"), ("b", 2, "08 12")]
+
+
+def test_an_older_release_refuses_a_newer_database(connection: SnowflakeConnection, database: str) -> None:
+    migrate(connection, database, EVERY)
+    with pytest.raises(DatabaseNewer, match=r"4 \(loads have an order\).*deploy that release or a later one"):
+        migrate(connection, database, sorted(EVERY)[:-1])
+
+
+def test_the_numbers_of_all_migrations_are_one_series() -> None:
+    assert [migration.number for migration in sorted(EVERY)] == list(range(1, len(EVERY) + 1))
