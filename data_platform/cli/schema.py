@@ -52,7 +52,8 @@ def plan(feeds: tuple[str, ...]) -> None:
 def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) -> None:
     """Change tables to match their contracts.
 
-    Also creates the platform's schema if it is missing. FEEDS are <source>/<table>; default: all.
+    Also creates the platform's own schema, or brings it to this release by its migrations: run this after each deploy.
+    FEEDS are <source>/<table>; default: all.
 
     \b
     Examples:
@@ -72,13 +73,15 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
         statements = sum(len(plan.changes) for plan in due)
         click.confirm(f"Run these {statements} statements in {wanted.snowflake.account}?", abort=True)
     with connect(wanted, query_tag="data-platform schema apply") as connection:
-        ensure_platform(
+        ran = ensure_platform(
             connection,
             wanted.snowflake.database,
             wanted.lake_bucket,
             migrations=MIGRATIONS,
             storage_integration=storage_integration,
         )
+        for migration in ran:
+            click.echo(f"{wanted.snowflake.database}.PLATFORM: ran migration {migration.number}, {migration.name}")
         for plan in due:
             apply_schema(connection, plan)
             click.echo(f"{plan.table} matches its contract")

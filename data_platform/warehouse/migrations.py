@@ -7,7 +7,7 @@ again, because a migration that was cut off runs again from its beginning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_platform.contract import quoted
@@ -15,6 +15,10 @@ from data_platform.warehouse.table import PLATFORM, TableRef
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
+
+
+_TABLE = "MIGRATIONS"
+_current: set[str] = set()
 
 
 class DatabaseNewer(Exception):
@@ -29,26 +33,22 @@ class Migration(NamedTuple):
     statements: Callable[[str], Iterable[str]]
 
 
+class DatabaseOlder(Exception):
+    """The PLATFORM schema lacks migrations of this release. The message says how to run them."""
+
+
 def migrate(connection: SnowflakeConnection, database: str, migrations: Iterable[Migration]) -> list[Migration]:
     """Runs the migrations that the database lacks, in order, and returns them. Not within a transaction: DDL commits.
     Raises DatabaseNewer, and changes nothing then."""
-    ordered = sorted(migrations)
-    table = TableRef(database, PLATFORM, "MIGRATIONS")
+    table = TableRef(database, PLATFORM, _TABLE)
+    due = missing(connection, database, migrations)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT COUNT(*) FROM {quoted(database)}.INFORMATION_SCHEMA.TABLES"
-            " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
-            [PLATFORM, table.table],
-        )
-        if cursor.fetchall() == [(0,)]:
+        if due:
             cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database)}.{quoted(PLATFORM)}")
             cursor.execute(
                 f"CREATE TABLE IF NOT EXISTS {table.sql} (NUMBER NUMBER(10,0), NAME VARCHAR,"
                 " APPLIED_AT TIMESTAMP_TZ(6)) COMMENT = 'Each migration of this schema that has run.'"
             )
-        cursor.execute(f"SELECT NUMBER, NAME FROM {table.sql}")
-        applied = _applied(cursor.fetchall(), ordered, database)
-        due = [migration for migration in ordered if migration.number not in applied]
         for migration in due:
             for statement in migration.statements(database):
                 cursor.execute(statement)
@@ -58,13 +58,37 @@ def migrate(connection: SnowflakeConnection, database: str, migrations: Iterable
     return due
 
 
-def _applied(recorded: Sequence[tuple[int, str]], ordered: Sequence[Migration], database: str) -> set[int]:
-    known = {migration.number for migration in ordered}
-    newer = sorted((int(number), name) for number, name in recorded if int(number) not in known)
-    if newer:
-        named = ", ".join(f"{number} ({name})" for number, name in newer)
-        raise DatabaseNewer(
-            f"{database}.{PLATFORM} has migrations that this release doesn't know: {named}. A newer release has"
-            " changed it; deploy that release or a later one"
+def missing(connection: SnowflakeConnection, database: str, migrations: Iterable[Migration]) -> list[Migration]:
+    """The migrations that the database lacks, in order. Raises DatabaseNewer."""
+    table = TableRef(database, PLATFORM, _TABLE)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT COUNT(*) FROM {quoted(database)}.INFORMATION_SCHEMA.TABLES"
+            " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+            [PLATFORM, _TABLE],
         )
-    return {int(number) for number, _ in recorded}
+        if cursor.fetchall() == [(0,)]:
+            return sorted(migrations)
+        cursor.execute(f"SELECT NUMBER, NAME FROM {table.sql}")
+        recorded = {int(number): str(name) for number, name in cursor.fetchall()}
+    known = {migration.number: migration for migration in migrations}
+    newer = [f"{number} ({name})" for number, name in sorted(recorded.items()) if number not in known]
+    if newer:
+        raise DatabaseNewer(
+            f"{database}.{PLATFORM} has migrations that this release doesn't know: {', '.join(newer)}. A newer release"
+            " has changed it; deploy that release or a later one"
+        )
+    return [known[number] for number in sorted(known.keys() - recorded.keys())]
+
+
+def require_current(connection: SnowflakeConnection, database: str, migrations: Iterable[Migration]) -> None:
+    """Raises DatabaseOlder or DatabaseNewer unless the PLATFORM schema is this release's. Looks once per process."""
+    if database in _current:
+        return
+    due = missing(connection, database, migrations)
+    if due:
+        raise DatabaseOlder(
+            f"{database}.{PLATFORM} lacks {len(due)} migrations of this release, {due[0].name!r} first; run"
+            " `data-platform schema apply`"
+        )
+    _current.add(database)

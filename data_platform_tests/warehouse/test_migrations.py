@@ -10,7 +10,7 @@ from snowflake.connector import SnowflakeConnection
 from data_platform.feeds.spec import FeedSpec
 from data_platform.landing import ledger as landing
 from data_platform.warehouse import ledger
-from data_platform.warehouse.migrations import DatabaseNewer, migrate
+from data_platform.warehouse.migrations import DatabaseNewer, DatabaseOlder, migrate, require_current
 from data_platform.warehouse.platform import MIGRATIONS
 
 _FIRST = {  # the schema of the first release, commit ef6a24c
@@ -83,6 +83,15 @@ def test_an_older_release_refuses_a_newer_database(connection: SnowflakeConnecti
     migrate(connection, database, EVERY)
     with pytest.raises(DatabaseNewer, match=r"4 \(loads have an order\).*deploy that release or a later one"):
         migrate(connection, database, sorted(EVERY)[:-1])
+
+
+def test_a_load_into_a_database_that_lacks_a_migration_says_what_to_run(
+    connection: SnowflakeConnection, database: str
+) -> None:
+    with pytest.raises(DatabaseOlder, match=r"lacks 4 migrations.*data-platform schema apply"):
+        require_current(connection, database, EVERY)
+    migrate(connection, database, EVERY)
+    require_current(connection, database, EVERY)
 
 
 def test_the_numbers_of_all_migrations_are_one_series() -> None:
