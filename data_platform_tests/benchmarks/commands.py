@@ -40,7 +40,8 @@ with tempfile.TemporaryDirectory() as folder:
     (package / "definitions.py").write_text("import dagster as dg, dagster_dbt\\ndefs = dg.Definitions()\\n")
     sys.path.insert(0, folder)
     os.chdir(folder)
-    main(["check", "defs"])
+    sys.argv = ["dg", "check", "defs"]
+    main()
 """
 SELECT = """
 from data_platform.cli.connector import import_connector
