@@ -60,6 +60,9 @@ _SNOWFLAKE: dict[str, str] = {
     "binary": "BINARY",
     "geometry": "GEOMETRY",
 }
+# The longest value, in bytes, that Snowflake stores in a column without a declared length; for a VARIANT, of its JSON
+# text (docs.snowflake.com/en/sql-reference/data-types-text, data-types-semistructured, data-types-geospatial).
+_LONGEST = {"string": 2**24, "json": 2**24, "binary": 2**23, "geometry": 2**23}
 TYPES_HELP = (
     "string, int8, int16, int32, int64, decimal(p,s) with p up to 38, float, boolean, date, timestamp, time, json,"
     " binary, geometry(srid)"
@@ -176,6 +179,11 @@ class Column(BaseModel):
         if self.logical.name == "decimal":
             return "NUMBER({},{})".format(*self.logical.args)
         return _SNOWFLAKE[self.logical.name]
+
+    @property
+    def longest(self) -> int | None:
+        """The longest value that Snowflake stores in the column, in bytes; None where every value of the type fits."""
+        return _LONGEST.get(self.logical.name)
 
     @property
     def snowflake_name(self) -> str:

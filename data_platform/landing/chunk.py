@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_platform.contract import Column
 from data_platform.feeds.files import RECORD_NUMBER, FileContract
 
 # pyarrow-stubs type arrays by their value type, which only the contract knows here.
@@ -105,6 +106,7 @@ def assemble(
         if not column.nullable and converted.array.null_count:
             nulls = np.flatnonzero(converted.array.is_null().to_numpy(zero_copy_only=False))
             bad = {int(row): "is null, which the contract doesn't allow" for row in nulls} | bad
+        bad |= _too_long(column, converted.array)
         for row, reason in bad.items():
             faults.setdefault(row, []).append((column.name, reason))
     batch = pa.record_batch(
@@ -124,3 +126,13 @@ def assemble(
         for row, found in faults.items()
     ]
     return Chunk(batch, reject_batch([*rejects, *broken]))
+
+
+def _too_long(column: Column, array: Array) -> dict[int, str]:
+    """The rows whose value Snowflake couldn't store; one of them would fail the load of every file beside it."""
+    if column.longest is None or array.nbytes <= column.longest:
+        return {}
+    lengths: Array = pc.binary_length(array)
+    sizes = lengths.fill_null(0).to_numpy()
+    most = f"Snowflake stores at most {column.longest:,} in a {column.snowflake_type}"
+    return {int(row): f"has {sizes[row]:,} bytes; {most}" for row in np.flatnonzero(sizes > column.longest)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import zipfile
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -263,3 +265,25 @@ def test_a_workbook_whose_xml_declares_entities_is_refused() -> None:
             spoiled.writestr(name, content)
     with pytest.raises(DeliveryUnreadable, match=r"not a workbook that can be read \(it declares a document type\)"):
         read(file.getvalue(), "excel")
+
+
+@pytest.mark.parametrize("form", ["csv", "json_lines", "parquet"])
+def test_a_value_that_snowflake_cannot_store_is_a_reject_and_the_others_go_on(form: str) -> None:
+    columns = [{"name": "id", "type": "string"}, {"name": "photo", "type": "binary", "binary_encoding": "base64"}]
+    photos = {"a": b"\x01", "b": b"\x00" * (2**23 + 1), "c": b"\x00" * 2**23}
+    spelled = [{"id": name, "photo": base64.b64encode(photo).decode()} for name, photo in photos.items()]
+    files = {
+        "csv": lambda: "\n".join(["id,photo", *(",".join(row.values()) for row in spelled)]).encode(),
+        "json_lines": lambda: "\n".join(json.dumps(row) for row in spelled).encode(),
+        "parquet": lambda: parquet(id=list(photos), photo=list(photos.values())),
+    }
+    rows, rejects, _ = read(files[form](), form, columns)
+    assert [row["id"] for row in rows] == ["a", "c"]
+    assert [(row["record_number"], row["column"], row["reason"]) for row in rejects] == [
+        (2, "photo", "photo: has 8,388,609 bytes; Snowflake stores at most 8,388,608 in a BINARY")
+    ]
+
+
+def test_a_text_that_snowflake_cannot_store_is_a_reject() -> None:
+    rows, rejects, _ = read(parquet(id=["x" * (2**24 + 1), "y" * 2**24]), "parquet", [{"name": "id", "type": "string"}])
+    assert (len(rows), [row["column"] for row in rejects]) == (1, ["id"])

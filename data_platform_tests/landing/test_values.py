@@ -50,6 +50,7 @@ def test_the_widest_decimals_are_exact(scale: int, sign: str) -> None:
         ("NaN", {"type": "json"}, "NaN is not JSON"),
         ("POINT (1", {"type": "geometry(4326)"}, "is not well-known text (WKT)"),
         ("SRID=3857;POINT (1 2)", {"type": "geometry(4326)"}, "is in SRID 3857; the column's is 4326"),
+        ("POINT Z (1 2 3)", {"type": "geometry(4326)"}, "has more than two coordinates a point"),
         ("POLYGON ((0 0, 1 1, 0 1, 1 0, 0 0))", {"type": "geometry(4326)"}, "is not a valid shape: Self-inter"),
         ("x" * 1000, {"type": "int32"}, "'" + "x" * 100 + "…' is not a whole number"),
     ],

@@ -43,6 +43,8 @@ def geometry_from_binary(value: bytes, srid: int) -> bytes:
 
 
 def _valid(shape: Any, spelled: str) -> bytes:
+    if shapely.has_z(shape) or shapely.has_m(shape):
+        raise BadValue(f"{shown(spelled)} has more than two coordinates a point; Snowflake stores two")
     if not shapely.is_valid(shape):
         raise BadValue(f"{shown(spelled)} is not a valid shape: {shapely.is_valid_reason(shape)}")
     return bytes(shapely.to_wkb(shape, byte_order=1, include_srid=False))
