@@ -138,9 +138,14 @@ def first_run(options: dict[str, Any]) -> dict[str, Any]:
     """The first `data-platform run`. The peer is `dbt build` on the tables that it loads."""
     made = day()
     (dbt,) = made.costs((CLI, "dbt", "build"), times=1)
-    return _result(
+    found = _result(
         "first_run", "data-platform run, the demo's first day", made.first_run, "dbt build alone", dbt, 40, 30
     )
+    serial = (
+        " Before it come twelve landing runs, one after the other: one per day of data and wave. The second wave"
+        " comes when the first is settled, and its files must be stable for 2 s."
+    )
+    return {**found, "floor": found["floor"] + serial}
 
 
 def nothing_new(options: dict[str, Any]) -> dict[str, Any]:
