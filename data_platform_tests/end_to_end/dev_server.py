@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,9 @@ class DevServer:
         """A query's data. Raises AssertionError with the errors."""
         return graphql.ask(self.url, query, **variables)
 
-    def launch_job(self, job: str) -> str:
-        """Launches a whole job, as the UI does. Returns the run's id."""
-        return graphql.launch(self.url, "data_platform", job)
+    def launch(self, *assets: Sequence[str]) -> str:
+        """Launches a run of these assets, as the UI does. Returns its id."""
+        return graphql.launch(self.url, "data_platform", graphql.ASSET_JOB, assets)
 
     def wait_until_ready(self) -> None:
         """Waits until the code location is loaded and the daemon reports."""
