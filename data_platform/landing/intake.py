@@ -25,7 +25,6 @@ from data_platform.landing.policy import DeliveryPolicy
 from data_platform.landing.result import IntakeResult
 from data_platform.landing.settle import archive
 from data_platform.landing.versions import Requested, Work, versions
-from data_platform.warehouse import platform
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.migrations import require_current
@@ -75,7 +74,7 @@ class Intake:
         started = time.monotonic()
         result = IntakeResult(self.target)
         with self._connect() as connection:
-            require_current(connection, self._database, [*platform.MIGRATIONS, *ledger.MIGRATIONS])
+            require_current(connection, self._database, ledger.MIGRATIONS)
             result.usual_rows = history.latest_row_counts(
                 connection, self._database, self.rules.source, self.rules.table, limit=_USUAL
             )

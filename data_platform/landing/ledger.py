@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_platform.contract import quoted
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Status
+from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
 from data_platform.warehouse.platform import create_table, loads
 from data_platform.warehouse.rows import delete_rows, insert_rows, placeholders
@@ -187,7 +188,8 @@ def _loads_since_landing(database: str) -> Iterator[str]:
 
 
 MIGRATIONS = (
+    *platform.MIGRATIONS,
     Migration(2, "deliveries", _table),
     Migration(3, "loads of deliveries are ordered by when the file landed", _loads_since_landing),
 )
-"""Landing's migrations of the PLATFORM schema."""
+"""Every migration of the PLATFORM schema: the warehouse's own, and landing's."""

@@ -81,17 +81,17 @@ def ensure_platform(
     database: str,
     lake_bucket: str,
     *,
-    migrations: Iterable[Migration] = (),
+    migrations: Iterable[Migration],
     storage_integration: str | None = None,
 ) -> list[Migration]:
     """Runs the migrations that the PLATFORM schema lacks, and returns them; creates the stage and the file format.
 
-    May run at any time and any number of times, but not within a transaction (DDL commits). `migrations`: those of
-    packages that keep accounts of their own. `storage_integration` names the integration by which Snowflake signs in to
-    S3; None if the bucket needs no sign-in (local cloud). Raises DatabaseNewer.
+    May run at any time and any number of times, but not within a transaction (DDL commits). `migrations`: MIGRATIONS,
+    and those of packages that keep accounts of their own. `storage_integration` names the integration by which
+    Snowflake signs in to S3; None if the bucket needs no sign-in (local cloud). Raises DatabaseNewer.
     """
     integration = f" STORAGE_INTEGRATION = {quoted(storage_integration)}" if storage_integration else ""
-    due = migrate(connection, database, [*MIGRATIONS, *migrations])
+    due = migrate(connection, database, migrations)
     with connection.cursor() as cursor:
         # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: otherwise Snowflake reads Parquet's times as
         # numbers. NULL_IF empty: by default Snowflake reads the text `\N` as NULL

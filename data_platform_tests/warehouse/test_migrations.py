@@ -8,10 +8,9 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.feeds.spec import FeedSpec
-from data_platform.landing import ledger as landing
+from data_platform.landing.ledger import MIGRATIONS
 from data_platform.warehouse import ledger
 from data_platform.warehouse.migrations import DatabaseNewer, DatabaseOlder, migrate, require_current
-from data_platform.warehouse.platform import MIGRATIONS
 
 _FIRST = {  # the schema of the first release, commit ef6a24c
     "DELIVERIES": '"DELIVERY_ID" VARCHAR, "PARTNER" VARCHAR, "FEED" VARCHAR, "FILE_NAME" VARCHAR, "OBJECT_KEY" VARCHAR,'
@@ -25,7 +24,7 @@ _FIRST = {  # the schema of the first release, commit ef6a24c
     "REJECTS": '"EXTRACT_ID" VARCHAR, "DELIVERY_ID" VARCHAR, "SOURCE" VARCHAR, "TABLE_NAME" VARCHAR,'
     ' "RECORD_NUMBER" NUMBER(19,0), "COLUMN_NAME" VARCHAR, "REASON" VARCHAR, "RAW_TEXT" VARCHAR',
 }
-EVERY = [*MIGRATIONS, *landing.MIGRATIONS]
+EVERY = MIGRATIONS
 FEED = FeedSpec.of({"source": "p", "table": "f", "contract": {"columns": [{"name": "id", "type": "string"}]}})
 
 

@@ -63,7 +63,7 @@ def landing(settings: Settings) -> Iterator[Finding]:
 
 def snowflake(settings: Settings) -> Iterator[Finding]:
     """Signing in as runs do, and the platform's stage."""
-    yield from _session("Snowflake", settings, _stage)
+    yield from _session("Snowflake", settings, _platform_schema)
 
 
 def dbt(settings: Settings) -> Iterator[Finding]:
@@ -110,15 +110,28 @@ def _session(
             yield from also(settings, cursor)
 
 
-def _stage(settings: Settings, cursor: SnowflakeCursor) -> Iterator[Finding]:
+def _platform_schema(settings: Settings, cursor: SnowflakeCursor) -> Iterator[Finding]:
+    from data_platform.landing.ledger import MIGRATIONS
+    from data_platform.warehouse.migrations import DatabaseNewer, missing
     from data_platform.warehouse.platform import stage
 
+    schema = f"{settings.snowflake.database}.PLATFORM"
+    unmade: State = "warning" if settings.environment == "local" else "failed"  # `run` makes it in local
+    try:
+        lacks = missing(cursor.connection, settings.snowflake.database, MIGRATIONS)
+    except DatabaseNewer as error:
+        yield Finding("Snowflake schema", "failed", str(error), "deploy that release")
+    else:
+        if lacks:
+            found = f"{schema} lacks {len(lacks)} migrations of this release, {lacks[0].name!r} first"
+            yield Finding("Snowflake schema", unmade, found, "data-platform schema apply")
+        else:
+            yield Finding("Snowflake schema", "ok", f"{schema} is at migration {max(MIGRATIONS).number}")
     lake_stage = stage(settings.snowflake.database)
     cursor.execute(f"SHOW STAGES LIKE '{lake_stage.table}' IN SCHEMA {lake_stage.database}.{lake_stage.schema}")
     if not cursor.fetchall():
         fix = "data-platform schema apply (with --storage-integration on AWS)"
-        state: State = "warning" if settings.environment == "local" else "failed"  # `run` makes it in local
-        yield Finding("Snowflake stage", state, f"{lake_stage} doesn't exist, or is not granted", fix)
+        yield Finding("Snowflake stage", unmade, f"{lake_stage} doesn't exist, or is not granted", fix)
         return
     if settings.environment != "local":  # the stand-in can't list a folder of a stage
         cursor.execute(f"LIST @{lake_stage.sql}/_doctor/")  # fails where the integration is not allowed to read
