@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_platform.code.git import GitFailed, RefMissing, Remote, Resolved, scrub
@@ -82,6 +82,7 @@ def test_a_protocol_that_runs_a_program_is_not_spoken(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@settings(max_examples=40)
 @given(token=tokens, before=st.text(max_size=30), after=st.text(max_size=30))
 def test_no_form_of_a_token_survives(token: str, before: str, after: str) -> None:
     header = base64.b64encode(f"x-access-token:{token}".encode()).decode()

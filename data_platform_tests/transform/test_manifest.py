@@ -23,26 +23,19 @@ PROD = Settings.from_environment({**PRODUCTION, "SNOWFLAKE_DATABASE": "PRODUCTIO
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project without a manifest."""
+    """A copy of the project with its manifest."""
+    load_manifest(PROJECT, LOCAL)  # builds it, unless somebody has
     folder = tmp_path_factory.mktemp("manifest") / "dbt_project"
-    return Path(shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("target", "logs")))
+    return Path(shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("logs", ".*")))
 
 
-def test_without_a_manifest_production_says_how_to_make_one(project: Path) -> None:
-    with pytest.raises(ManifestUnusable, match="data-platform dbt-manifest"):
-        load_manifest(project, PROD)
-
-
-def test_local_builds_it_on_first_need_and_production_reads_it_for_its_own_database(project: Path) -> None:
-    local = load_manifest(project, LOCAL)
-    relation = "LOCAL_DATABASE.MARTS.city_daily"
-    assert local["nodes"]["model.data_platform.city_daily"]["relation_name"] == relation
-
+def test_a_built_manifest_is_read_with_the_relations_in_the_settings_database(project: Path) -> None:
     built = (project / "target" / "manifest.json").stat().st_mtime_ns
-    prod = load_manifest(project, PROD)
-    assert (project / "target" / "manifest.json").stat().st_mtime_ns == built
-    assert prod["nodes"]["model.data_platform.city_daily"]["relation_name"] == "PRODUCTION.MARTS.city_daily"
-    assert prod["sources"]["source.data_platform.clear_air.stations"]["database"] == "PRODUCTION"
+    for settings, database in ((LOCAL, "LOCAL_DATABASE"), (PROD, "PRODUCTION")):
+        manifest = load_manifest(project, settings)
+        relation = manifest["nodes"]["model.data_platform.city_daily"]["relation_name"]
+        assert relation == f"{database}.MARTS.city_daily"
+        assert manifest["sources"]["source.data_platform.clear_air.stations"]["database"] == database
     assert build_manifest(project, LOCAL) == fingerprint(project)
     assert (project / "target" / "manifest.json").stat().st_mtime_ns == built, "nothing changed, nothing to do"
 
@@ -58,12 +51,13 @@ def test_any_change_of_the_project_makes_it_stale_and_what_dbt_writes_does_not(p
         load_manifest(project, PROD)
 
 
-def test_a_project_that_dbt_cant_parse_says_so_in_dbts_words_and_leaves_no_half_manifest(project: Path) -> None:
+def test_local_builds_a_missing_one_and_says_in_dbts_words_why_it_cant_while_production_says_how(project: Path) -> None:
+    shutil.rmtree(project / "target")
     (project / "dbt_project.yml").write_text("name: [")
     with pytest.raises(ManifestUnusable, match="Syntax error near line"):
-        build_manifest(project, LOCAL)
-    assert not list((project / "target").glob(".parse-*"))
-    with pytest.raises(ManifestUnusable):
+        load_manifest(project, LOCAL)
+    assert not list((project / "target").glob(".parse-*")), "no half manifest"
+    with pytest.raises(ManifestUnusable, match="data-platform dbt-manifest"):
         load_manifest(project, PROD)
 
 
