@@ -209,6 +209,7 @@ class Intake:
             self._database,
             feed,
             manifests,
+            lake=self._lake,
             policy=policy,
             run_id=self._run_id,
             query_tag=self._query_tag,

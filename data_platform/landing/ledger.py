@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_platform.contract import quoted
+from data_platform.feeds.spec import LoadMode
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Status
 from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
@@ -136,20 +137,28 @@ def accounting(connection: SnowflakeConnection, database: str, *, since: timedel
 
 
 def related_deliveries(
-    cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], *, by_partition: bool
+    cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], mode: LoadMode
 ) -> list[DeliveryRow]:
     """The ledger rows that `decide` needs: those of these deliveries, and of loaded deliveries with the same content or
-    file name (with `by_partition`, also with the same partition)."""
+    file name. For `replace`, also with the same partition; for `merge`, also those that landed after the first with the
+    same content."""
     first = settlements[0]
     ids = [each.delivery_id for each in settlements]
     names = [each.file_name for each in settlements]
     contents = [each.content_sha256 for each in settlements if each.content_sha256 is not None] or [""]
-    test = f"FILE_NAME IN ({placeholders(names)}) OR CONTENT_SHA256 IN ({placeholders(contents)})"
+    same_content = f"CONTENT_SHA256 IN ({placeholders(contents)})"
+    test = f"FILE_NAME IN ({placeholders(names)}) OR {same_content}"
     bound: list[Any] = [first.partner, first.feed, *ids, *names, *contents]
-    if by_partition:
+    if mode == "replace":
         partitions = sorted({each.partition or "" for each in settlements})
         test += f" OR COALESCE(PARTITION_KEY, '') IN ({placeholders(partitions)})"
         bound += partitions
+    elif mode == "merge":
+        test += (
+            f" OR LANDED_AT > (SELECT MIN(LANDED_AT) FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s"
+            f" AND STATUS = 'loaded' AND {same_content})"
+        )
+        bound += [first.partner, first.feed, *contents]
     where = f"PARTNER = %s AND FEED = %s AND (DELIVERY_ID IN ({placeholders(ids)}) OR (STATUS = 'loaded' AND ({test})))"
     return list(_select(cursor, database, where, bound))
 
@@ -187,9 +196,19 @@ def _loads_since_landing(database: str) -> Iterator[str]:
     )
 
 
+def _superseded_loads(database: str) -> Iterator[str]:
+    table = loads(database).sql
+    yield (
+        f"UPDATE {table} SET REMOVED_AT = SETTLED.SETTLED_AT FROM {deliveries(database).sql} AS SETTLED"
+        f" WHERE {table}.EXTRACT_ID = SETTLED.EXTRACT_ID AND SETTLED.STATUS = 'superseded'"
+        f" AND {table}.REMOVED_AT IS NULL"
+    )
+
+
 MIGRATIONS = (
     *platform.MIGRATIONS,
     Migration(2, "deliveries", _table),
     Migration(3, "loads of deliveries are ordered by when the file landed", _loads_since_landing),
+    Migration(6, "loads of superseded deliveries were taken out", _superseded_loads),
 )
 """Every migration of the PLATFORM schema: the warehouse's own, and landing's."""

@@ -104,10 +104,11 @@ def decide(
     """Decides on one feed's deliveries, in the order in which they landed.
 
     `ledger` must have the rows of these deliveries, and of those with the same content, file name or (mode `replace`)
-    partition.
+    partition; for mode `merge`, also of those that were loaded since the first with the same content landed.
 
     - The outcome of an earlier attempt stays, unless the rows come in another extract or `reload` is set.
-    - A delivery with the same partition and content as a loaded one is a `duplicate`.
+    - A delivery with the same partition and content as a loaded one is a `duplicate`; under `merge`, only if none was
+      loaded that landed between the two.
     - Of deliveries with the same file name (mode `replace`: or the same partition), the one that landed last stays. The
       others are `superseded` and lose their rows, in whatever order they are loaded.
     """
@@ -118,7 +119,7 @@ def decide(
         if old is not None and _settled(old, wanted, reload):
             continue
         if wanted.status != "loaded" or wanted.extract_id is None:
-            if wanted.status == "duplicate" and _twin(wanted, state) is None:
+            if wanted.status == "duplicate" and _twin(wanted, state, mode) is None:
                 raise LedgerChanged(
                     f"{wanted.partner}/{wanted.feed}: {wanted.file_name} was skipped as a duplicate, but the delivery"
                     " with the same content is no longer loaded; ingest the file again"
@@ -127,7 +128,7 @@ def decide(
             continue
         if old is not None and old.status == "loaded":
             _take_out(settling, old.extract_id)
-        twin = _twin(wanted, state)
+        twin = _twin(wanted, state, mode)
         if twin is not None and old is not None and old.status == "duplicate":
             continue
         if twin is not None:
@@ -180,11 +181,16 @@ def _loaded_others(wanted: Settlement, state: dict[str, DeliveryRow]) -> list[De
     ]
 
 
-def _twin(wanted: Settlement, state: dict[str, DeliveryRow]) -> DeliveryRow | None:
-    for row in _loaded_others(wanted, state):
+def _twin(wanted: Settlement, state: dict[str, DeliveryRow], mode: LoadMode) -> DeliveryRow | None:
+    """The loaded delivery that makes this one a duplicate. Under `merge`, a delivery that landed between the two may
+    have overwritten the twin's rows: then this one's content isn't in the table."""
+    others = _loaded_others(wanted, state)
+    for row in others:
         same_content = wanted.content_sha256 is not None and row.content_sha256 == wanted.content_sha256
         if same_content and row.partition == wanted.partition:
-            return row
+            first, last = sorted((row.landed_at, wanted.landed_at))
+            if mode != "merge" or not any(first < other.landed_at < last for other in others):
+                return row
     return None
 
 

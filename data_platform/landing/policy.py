@@ -46,7 +46,7 @@ class DeliveryPolicy:
     def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
         """Decides by the ledger's rows. Raises LedgerChanged."""
         mode = self._feed.load_mode
-        rows = ledger.related_deliveries(cursor, self._database, self._settlements, by_partition=mode == "replace")
+        rows = ledger.related_deliveries(cursor, self._database, self._settlements, mode)
         settling = decide(
             self._settlements, rows, mode=mode, run_id=self._run_id, now=datetime.now(UTC), reload=self._reload
         )

@@ -34,6 +34,7 @@ class LoadRow(NamedTuple):
     sequence: int
     effective_at: datetime
     snapshot_id: str | None = None
+    removed_at: datetime | None = None
 
 
 def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> dict[str, int]:
@@ -56,6 +57,27 @@ def last_load(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> tuple[i
     )
     ((sequence, effective_at),) = cursor.fetchall()
     return int(sequence), effective_at
+
+
+def mark_removed(cursor: SnowflakeCursor, database: str, extract_ids: Collection[str], now: datetime) -> None:
+    """Records that the rows of these extracts were taken out of their table, in the caller's transaction."""
+    if extract_ids:  # an UPDATE makes other loads wait, even if it finds nothing
+        cursor.execute(
+            f"UPDATE {loads(database).sql} SET REMOVED_AT = %s::TIMESTAMP_TZ"
+            f" WHERE EXTRACT_ID IN ({placeholders(list(extract_ids))})",
+            [now.isoformat(), *extract_ids],
+        )
+
+
+def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> dict[str, tuple[str | None, datetime]]:
+    """{extract id: (partition, effective time)} of a feed's extracts whose rows are in its table, unless later ones
+    have overwritten them."""
+    cursor.execute(
+        f"SELECT EXTRACT_ID, PARTITION_KEY, EFFECTIVE_AT FROM {loads(database).sql}"
+        " WHERE SOURCE = %s AND TABLE_NAME = %s AND REMOVED_AT IS NULL",
+        [feed.source, feed.table],
+    )
+    return {extract_id: (partition, at) for extract_id, partition, at in cursor.fetchall()}
 
 
 def last_position(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> Any:

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, quoted
 from data_platform.feeds.spec import FeedSpec, LoadMode
-from data_platform.lake.manifest import Manifest
+from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger, load_rules, platform
 from data_platform.warehouse.copy import copy_rejects, copy_rows
-from data_platform.warehouse.merge import loading_table, merge_rows
+from data_platform.warehouse.merge import loading_table, merge_rows, overwrite_rows_of
 from data_platform.warehouse.policy import LoadOnce, Policy
 from data_platform.warehouse.rows import delete_rows, placeholders
 from data_platform.warehouse.table import TableRef, raw_table
@@ -74,6 +75,7 @@ def load_extracts(
     feed: FeedSpec,
     manifests: Sequence[Manifest],
     *,
+    lake: Lake,
     policy: Policy | None = None,
     run_id: str | None = None,
     query_tag: str | None = None,
@@ -86,7 +88,8 @@ def load_extracts(
     after their rows were deleted. Call it with no manifests only if the policy has something to record.
 
     `replace` deletes the rows of the manifests' partitions (all rows, if the feed has no partitions). `merge` keeps one
-    row per key: that of the latest extract, in whatever order they are loaded, and within it of the last record.
+    row per key: that of the latest extract, in whatever order they are loaded, and within it of the last record. Where
+    it takes out an extract, rows that the extract had overwritten come back, from the feed's other extracts in `lake`.
 
     Raises LoadRefused, RowCountMismatch, what the policy raises, and the connector's errors, and changes nothing then.
     """
@@ -105,7 +108,10 @@ def load_extracts(
         known = ledger.loaded_extracts(cursor, table.database, list(by_id))
         decision = policy.decide(cursor, known)
         chosen = [by_id[extract_id] for extract_id in decision.load]
-        deleted = _take_out(run, table, mode, chosen, decision.remove)
+        gone = decision.remove - set(decision.load)
+        now = datetime.now(UTC)
+        ledger.mark_removed(cursor, table.database, gone, now)
+        deleted = _take_out(run, table, mode, chosen, decision.remove - gone if mode == "merge" else decision.remove)
         files = [file for manifest in chosen for file in manifest.files]
         rows = copy_rows(run.execute, staging or table, feed.table_columns, files)
         effective_at = {each.extract_id: decision.effective_at.get(each.extract_id, each.started_at) for each in chosen}
@@ -113,8 +119,9 @@ def load_extracts(
         if staging is not None and chosen:
             late = latest is not None and latest > min(effective_at.values())
             merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
+        if staging is not None and gone:
+            deleted += _put_back(run, cursor, lake, table, staging, feed, gone, set(decision.load))
         rejected = _load_rejects(run, table, [*chosen, *(by_id[each] for each in decision.rejects)], decision.again)
-        now = datetime.now(UTC)
         ledger.write_loads(
             cursor,
             table.database,
@@ -173,6 +180,46 @@ def _take_out(run: _Transaction, table: TableRef, mode: LoadMode, chosen: Sequen
             or 0
         )
     return deleted
+
+
+def _put_back(
+    run: _Transaction,
+    cursor: SnowflakeCursor,
+    lake: Lake,
+    table: TableRef,
+    staging: TableRef,
+    feed: FeedSpec,
+    gone: set[str],
+    merged: set[str],
+) -> int:
+    """Takes the rows of the extracts `gone` out of a merged table, and puts back those that they had overwritten.
+    Returns how many rows of theirs the merge had left."""
+    ids = sorted(gone)
+    theirs = f"{quoted(EXTRACT_ID)} IN ({placeholders(ids)})"
+    ((left,),) = run.execute(f"SELECT COUNT(*) FROM {table.sql} WHERE {theirs}", ids).fetchall()
+    if left:
+        others = ledger.extracts_in_table(cursor, table.database, feed)
+        manifests = [
+            _manifest(lake, ExtractKey(feed.source, feed.table, each, partition))
+            for each, (partition, _) in others.items()
+            if each not in merged
+        ]
+        if manifests:
+            run.execute(f"DELETE FROM {staging.sql}")
+            copy_rows(run.execute, staging, feed.table_columns, [file for each in manifests for file in each.files])
+            overwrite_rows_of(run.execute, table, staging, feed, ids, {each: at for each, (_, at) in others.items()})
+        run.execute(f"DELETE FROM {table.sql} WHERE {theirs}", ids)
+    return int(left)
+
+
+def _manifest(lake: Lake, key: ExtractKey) -> Manifest:
+    manifest = lake.read_manifest(key)
+    if manifest is None:
+        raise load_rules.LoadRefused(
+            f"{key.source}/{key.table}: the lake no longer has extract {key.extract_id}, whose rows have to be put"
+            " back; deliver its data again"
+        )
+    return manifest
 
 
 def _load_rejects(run: _Transaction, table: TableRef, extracts: Sequence[Manifest], again: set[str]) -> int:

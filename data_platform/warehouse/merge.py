@@ -41,17 +41,8 @@ def merge_rows(
 
     `beside_later`: the table may have rows of later extracts. They stay, so that a retry or reload of an old extract
     doesn't bring back values that a later one replaced."""
-    names = [column.snowflake_name for column in feed.table_columns]
-    keys = [quoted(name) for name in feed.contract.key]
-    in_order = sorted(effective_at, key=lambda each: effective_at[each])
-    ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(in_order))
-    order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
-    if feed.order_column is not None:
-        order.append(f"{quoted(feed.order_column)} DESC")
-    source = (
-        f"SELECT {', '.join(names)} FROM {staging.sql}"
-        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
-    )
+    names, keys = _names(feed)
+    source = _last_of_each_key(staging, feed, effective_at)
     if beside_later:
         times = " ".join(
             f"WHEN {literal(each)} THEN {literal(at.isoformat())}::TIMESTAMP_TZ" for each, at in effective_at.items()
@@ -60,7 +51,8 @@ def merge_rows(
             f"SELECT {', '.join(f'STAGED.{name}' for name in names)} FROM ({source}) AS STAGED"
             f" LEFT JOIN (SELECT {', '.join(f'OLD.{name}' for name in keys)}, LEDGER.EFFECTIVE_AT FROM {table.sql} AS"
             f" OLD JOIN {loads(table.database).sql} AS LEDGER ON LEDGER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}"
-            f" WHERE LEDGER.EFFECTIVE_AT > {literal(min(effective_at.values()).isoformat())}::TIMESTAMP_TZ) AS THERE"
+            f" WHERE LEDGER.REMOVED_AT IS NULL"
+            f" AND LEDGER.EFFECTIVE_AT > {literal(min(effective_at.values()).isoformat())}::TIMESTAMP_TZ) AS THERE"
             f" ON {' AND '.join(f'STAGED.{name} = THERE.{name}' for name in keys)} WHERE THERE.EFFECTIVE_AT IS NULL"
             f" OR THERE.EFFECTIVE_AT <= CASE STAGED.{quoted(EXTRACT_ID)} {times} END"
         )
@@ -70,4 +62,43 @@ def merge_rows(
         f" WHEN MATCHED THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
         f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
         f" VALUES ({', '.join(f'NEW.{name}' for name in names)})"
+    )
+
+
+def overwrite_rows_of(
+    execute: Execute,
+    table: TableRef,
+    staging: TableRef,
+    feed: FeedSpec,
+    extract_ids: Sequence[str],
+    effective_at: Mapping[str, datetime],
+) -> None:
+    """Overwrites those rows of the table that came in these extracts, where the staged rows have the same key, by the
+    latest of them. `effective_at`: {id: time} of the staged rows' extracts."""
+    names, keys = _names(feed)
+    listed = ", ".join(literal(each) for each in extract_ids)
+    execute(
+        f"MERGE INTO {table.sql} AS TARGET USING ({_last_of_each_key(staging, feed, effective_at)}) AS NEW"
+        f" ON {' AND '.join(f'TARGET.{name} = NEW.{name}' for name in keys)}"
+        f" WHEN MATCHED AND TARGET.{quoted(EXTRACT_ID)} IN ({listed})"
+        f" THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
+    )
+
+
+def _names(feed: FeedSpec) -> tuple[list[str], list[str]]:
+    """All columns and the key's, as SQL."""
+    return [column.snowflake_name for column in feed.table_columns], [quoted(name) for name in feed.contract.key]
+
+
+def _last_of_each_key(staging: TableRef, feed: FeedSpec, effective_at: Mapping[str, datetime]) -> str:
+    """A query of the staged rows: of several with the same key, the last record of the latest extract."""
+    names, keys = _names(feed)
+    in_order = sorted(effective_at, key=lambda each: effective_at[each])
+    ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(in_order))
+    order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
+    if feed.order_column is not None:
+        order.append(f"{quoted(feed.order_column)} DESC")
+    return (
+        f"SELECT {', '.join(names)} FROM {staging.sql}"
+        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
     )

@@ -37,6 +37,7 @@ LOADS_COLUMNS = {
     "RUN_ID": "VARCHAR",
     "LOADED_AT": "TIMESTAMP_TZ(6)",
     **_ORDER,
+    "REMOVED_AT": "TIMESTAMP_TZ(6)",
 }
 REJECTS_COLUMNS = {
     "EXTRACT_ID": "VARCHAR",
@@ -112,7 +113,7 @@ def create_table(database: str, name: str, columns: Mapping[str, str], comment: 
 
 
 def _first_tables(database: str) -> Iterator[str]:
-    first = {name: kind for name, kind in LOADS_COLUMNS.items() if name not in _ORDER}
+    first = {name: kind for name, kind in LOADS_COLUMNS.items() if name not in (*_ORDER, "REMOVED_AT")}
     yield create_table(database, "LOADS", first, "Each extract whose rows have been loaded, with its position.")
     yield create_table(database, "REJECTS", REJECTS_COLUMNS, "Each record that broke its contract.")
     for number in range(LOCKS):
@@ -133,8 +134,13 @@ def _loads_in_order(database: str) -> Iterator[str]:
     )
 
 
+def _loads_taken_out(database: str) -> Iterator[str]:
+    yield f"ALTER TABLE {loads(database).sql} ADD COLUMN IF NOT EXISTS REMOVED_AT TIMESTAMP_TZ(6)"
+
+
 MIGRATIONS = (
     Migration(1, "loads, rejects and locks", _first_tables),
     Migration(4, "loads have an order", _loads_in_order),
+    Migration(5, "loads whose rows were taken out", _loads_taken_out),
 )
 """The warehouse's own; `landing.ledger` has those of deliveries."""

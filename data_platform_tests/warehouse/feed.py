@@ -57,6 +57,7 @@ def spec_of(partner: str, contract: FileContract, mode: LoadMode) -> FileFeedSpe
 
 def load(
     connection: SnowflakeConnection,
+    lake: Lake,
     spec: FileFeedSpec,
     deliveries: Sequence[Delivered],
     *,
@@ -68,7 +69,7 @@ def load(
     settlements = [*(each.settlement for each in deliveries), *also]
     policy = DeliveryPolicy(DATABASE, spec, manifests, settlements, run_id="run", reload=reload)
     result = load_extracts(
-        connection, DATABASE, spec, manifests, policy=policy, run_id="run", query_tag="test", reload=reload
+        connection, DATABASE, spec, manifests, lake=lake, policy=policy, run_id="run", query_tag="test", reload=reload
     )
     return Loaded(**{each.name: getattr(result, each.name) for each in fields(result)}, outcomes=policy.outcomes)
 
@@ -165,7 +166,7 @@ class Feed:
         connection: SnowflakeConnection | None = None,
         reload: bool = False,
     ) -> Loaded:
-        return load(connection or self.connection, self.spec, deliveries, also=also, reload=reload)
+        return load(connection or self.connection, self.lake, self.spec, deliveries, also=also, reload=reload)
 
     def rows(self) -> dict[str, Any]:
         """{meter: litres} of the table; fails on a doubled meter."""

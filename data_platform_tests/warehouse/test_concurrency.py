@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from data_platform.environment import Settings
 from data_platform.feeds.spec import LoadMode
+from data_platform.lake.extracts import Lake
+from data_platform.lake.store import open_bucket
 from data_platform.warehouse.connection import connect
 from data_platform_tests.warehouse.feed import CONTRACT, Delivered, Feed, load, spec_of
 
@@ -19,8 +21,10 @@ def load_each(
     environment: Mapping[str, str], partner: str, mode: LoadMode, deliveries: Sequence[Delivered]
 ) -> list[str]:
     """Loads each delivery by itself, in this process; returns the outcomes."""
-    with connect(Settings.from_environment(environment)) as connection:
-        results = [load(connection, spec_of(partner, CONTRACT, mode), [each]) for each in deliveries]
+    settings = Settings.from_environment(environment)
+    lake = Lake(open_bucket(settings, settings.lake_bucket))
+    with connect(settings) as connection:
+        results = [load(connection, lake, spec_of(partner, CONTRACT, mode), [each]) for each in deliveries]
     return [row.status for result in results for row in result.outcomes.values()]
 
 

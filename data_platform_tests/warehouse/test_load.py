@@ -151,6 +151,31 @@ def test_merge_takes_out_rows_that_a_new_version_no_longer_has(feed: Feed) -> No
     assert feed.rows() == {"m1": 10, "m3": 2}
 
 
+def test_merge_puts_back_rows_that_a_superseded_file_had_overwritten(feed: Feed) -> None:
+    feed.mode = "merge"
+    feed.prepare()
+    feed.load(feed.deliver("mon.csv", {"m1": 1, "m2": 1, "m3": 1}))
+    feed.load(feed.deliver("tue.csv", {"m1": 2, "m2": 2, "m4": 2}))
+    feed.load(feed.deliver("wed.csv", {"m2": 3}))
+    result = feed.load(feed.deliver("tue.csv", {"m5": 4}))
+    assert feed.rows() == {"m1": 1, "m2": 3, "m3": 1, "m5": 4}
+    assert (result.rows_loaded, result.rows_deleted) == (1, 2)
+    feed.load(feed.deliver("mon.csv", {"m3": 5}))
+    assert feed.rows() == {"m2": 3, "m3": 5, "m5": 4}
+    feed.load(feed.deliver("wed.csv", {"m6": 6}))
+    assert feed.rows() == {"m3": 5, "m5": 4, "m6": 6}, "superseded files' rows stay out"
+
+
+def test_merge_loads_again_content_that_another_file_has_overwritten(feed: Feed) -> None:
+    feed.mode = "merge"
+    feed.prepare()
+    feed.load(feed.deliver("mon.csv", {"m1": 1}))
+    feed.load(feed.deliver("tue.csv", {"m1": 2}))
+    feed.load(feed.deliver("wed.csv", {"m1": 1}))
+    assert feed.rows() == {"m1": 1}
+    assert feed.outcomes() == {"loaded": 3}
+
+
 def test_replace_takes_out_its_own_partition_only(feed: Feed) -> None:
     feed.mode = "replace"
     feed.prepare()
@@ -178,7 +203,7 @@ def test_extracts_of_a_source_are_loaded_once_without_deliveries(feed: Feed) -> 
     first, second = feed.extract("e1" + feed.partner, {"m1": 1}), feed.extract("e2" + feed.partner, {"m2": 2})
 
     def load(*manifests: Any) -> int:
-        return load_extracts(feed.connection, DATABASE, feed.spec, manifests).rows_loaded
+        return load_extracts(feed.connection, DATABASE, feed.spec, manifests, lake=feed.lake).rows_loaded
 
     assert (load(first), load(first, second), load(first, second)) == (1, 1, 0)
     assert feed.rows() == {"m1": 1, "m2": 2}

@@ -48,6 +48,10 @@ def first_release(connection: SnowflakeConnection, database: str) -> None:
         " VALUES ('d', 'b', 'loaded', '2026-03-08 12:00:00 +0000'::TIMESTAMP_TZ)"
     )
     cursor.execute(
+        f"INSERT INTO {database}.PLATFORM.DELIVERIES (DELIVERY_ID, EXTRACT_ID, STATUS, LANDED_AT, SETTLED_AT)"
+        " VALUES ('c', 'a', 'superseded', '2026-03-06 00:00:00 +0000'::TIMESTAMP_TZ, CURRENT_TIMESTAMP())"
+    )
+    cursor.execute(
         f"INSERT INTO {database}.PLATFORM.LOADS (EXTRACT_ID, SOURCE, TABLE_NAME, POSITION, LOADED_AT)"
         " SELECT 'b', 'p', 'f', PARSE_JSON('{\"at\": 2}'), '2026-03-09 00:00:00 +0000'::TIMESTAMP_TZ"
         " UNION ALL SELECT 'a', 'p', 'f', PARSE_JSON('{\"at\": 1}'), '2026-03-07 00:00:00 +0000'::TIMESTAMP_TZ"
@@ -63,9 +67,10 @@ def loads(connection: SnowflakeConnection, database: str) -> list[tuple[str, int
 def test_the_first_releases_rows_are_kept_and_ordered(connection: SnowflakeConnection, database: str) -> None:
     first_release(connection, database)
     assert migrate(connection, database, EVERY) == sorted(EVERY)
-    assert loads(connection, database) == [("a", 1, "07 00"), ("b", 2, "08 12")]
+    assert loads(connection, database) == [("a", 1, "06 00"), ("b", 2, "08 12")]
     with connection.cursor() as cursor:
         assert ledger.last_position(cursor, database, FEED) == {"at": 2}
+        assert list(ledger.extracts_in_table(cursor, database, FEED)) == ["b"]
     assert migrate(connection, database, EVERY) == []
 
 
@@ -75,19 +80,21 @@ def test_migrations_that_were_cut_off_anywhere_end_in_the_same(connection: Snowf
         for statement in migration.statements(database):
             connection.cursor().execute(statement)
     migrate(connection, database, EVERY)
-    assert loads(connection, database) == [("a", 1, "07 00"), ("b", 2, "08 12")]
+    assert loads(connection, database) == [("a", 1, "06 00"), ("b", 2, "08 12")]
 
 
 def test_an_older_release_refuses_a_newer_database(connection: SnowflakeConnection, database: str) -> None:
     migrate(connection, database, EVERY)
-    with pytest.raises(DatabaseNewer, match=r"4 \(loads have an order\).*deploy that release or a later one"):
+    with pytest.raises(
+        DatabaseNewer, match=r"6 \(loads of superseded deliveries were taken out\).*deploy that release or a later one"
+    ):
         migrate(connection, database, sorted(EVERY)[:-1])
 
 
 def test_a_load_into_a_database_that_lacks_a_migration_says_what_to_run(
     connection: SnowflakeConnection, database: str
 ) -> None:
-    with pytest.raises(DatabaseOlder, match=r"lacks 4 migrations.*data-platform schema apply"):
+    with pytest.raises(DatabaseOlder, match=r"lacks 6 migrations.*data-platform schema apply"):
         require_current(connection, database, EVERY)
     migrate(connection, database, EVERY)
     require_current(connection, database, EVERY)

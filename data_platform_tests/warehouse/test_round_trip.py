@@ -113,7 +113,7 @@ class Trip:
         )
         key = ExtractKey(self.feed.source, self.feed.table, uuid.uuid4().hex)
         manifest = self.lake.write_extract(key, schema, [batch], contract_hash=self.feed.contract.hash)
-        result = load_extracts(self.connection, DATABASE, self.feed, [manifest])
+        result = load_extracts(self.connection, DATABASE, self.feed, [manifest], lake=self.lake)
         assert result.rows_loaded == len(values)
         value = "ST_ASWKB(VALUE)" if self.kind.startswith("geometry") else "VALUE"
         with self.connection.cursor() as cursor:
