@@ -64,7 +64,8 @@ def test_a_change_of_what_is_declared_is_provisioned(tmp_path: Path, monkeypatch
 def declare(defs: Path, partner: str) -> Path:
     folder = defs / "sources" / "partners" / partner
     folder.mkdir(parents=True)
-    (folder / "defs.yaml").write_text("type: data_platform.components.SftpPartner\nattributes: {}\n")
+    attributes = "{description: Delivers, time_zone: UTC, owners: ['team:data'], contacts: [files@partner.example]}"
+    (folder / "defs.yaml").write_text(f"type: data_platform.components.SftpPartner\nattributes: {attributes}\n")
     return folder
 
 
