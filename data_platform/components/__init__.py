@@ -1,4 +1,8 @@
-"""The vocabulary of the YAML: one component class per file. Wiring only; the engine packages do the work."""
+"""The vocabulary of the YAML: one component class per file. Wiring only; the engine packages do the work.
+
+Fields are declared in `feeds/`, which commands use without Dagster. So a component gives Dagster its model
+(`get_model_cls`) and isn't `Resolvable`, which derives the model from the component.
+"""
 
 from data_platform.components.dbt_models import DbtModels
 from data_platform.components.file_feed import FileFeed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from itertools import chain
@@ -46,12 +46,14 @@ class Lake:
         position_from: Any = None,
         run_id: str | None = None,
         origin: Mapping[str, Any] | None = None,
+        reject_columns: Sequence[str] = (),
     ) -> ExtractWriter:
         """A writer of that extract, for a `with` block; left without `commit()`, its parts are deleted.
 
         `schema` is that of the batches to write; `_extract_id` and `_extracted_at` are added after its columns.
         Where an earlier try has committed the extract, `writer.committed` is its manifest: the source need not be
-        read again, writes are ignored, and `commit()` returns that manifest.
+        read again, writes are ignored, and `commit()` returns that manifest. `reject_columns` names values of `origin`
+        that each reject carries too.
         """
         return ExtractWriter(
             self.store,
@@ -62,6 +64,7 @@ class Lake:
             position_from=position_from,
             run_id=run_id,
             origin=origin or {},
+            reject_columns=reject_columns,
         )
 
     def write_extract(
@@ -76,6 +79,7 @@ class Lake:
         position_to: Any = None,
         run_id: str | None = None,
         origin: Mapping[str, Any] | None = None,
+        reject_columns: Sequence[str] = (),
     ) -> Manifest:
         """Writes and commits one extract, or returns the manifest of an earlier try, reading no batch."""
         with self.extract(
@@ -85,6 +89,7 @@ class Lake:
             position_from=position_from,
             run_id=run_id,
             origin=origin,
+            reject_columns=reject_columns,
         ) as writer:
             if writer.committed is None:
                 for batch in batches:
@@ -120,7 +125,7 @@ class Lake:
         return pa.table({column.name: [] for column in manifest.columns if not columns or column.name in columns})
 
     def read_rejects(self, manifest: Manifest) -> pa.Table | None:
-        """The rows that broke the contract (`writer.REJECTS_FILE_SCHEMA`), or None where there are none."""
+        """The rows that broke the contract (`writer.rejects_file_schema`), or None where there are none."""
         file = manifest.rejects_file
         return None if file is None else self._table(file.path, file.sha256, None)
 

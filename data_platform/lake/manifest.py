@@ -67,8 +67,8 @@ class ColumnEntry:
 class Manifest:
     """The contents of an extract and its position in the source. Times are UTC.
 
-    `position_from` and `position_to` are JSON values. `origin` names the delivery of a file feed's extract
-    (`delivery_id`, `file_name`, …).
+    `position_from` and `position_to` are JSON values. `origin` holds what the source says about
+    itself (of a file: its name and version).
     """
 
     extract_id: str

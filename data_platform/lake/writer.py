@@ -7,7 +7,7 @@ committed part. The first to put the manifest commits the extract; the parts of 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from types import TracebackType
@@ -38,14 +38,13 @@ _REJECTS: list[pa.Field[Any]] = [
 REJECTS_SCHEMA = pa.schema(_REJECTS)
 """The schema of `ExtractWriter.reject`'s batches: one row per record that breaks the contract."""
 
-_OWNER: list[pa.Field[Any]] = [
-    pa.field("extract_id", pa.string(), False),
-    pa.field("delivery_id", pa.string()),
-    pa.field("source", pa.string(), False),
-    pa.field("table_name", pa.string(), False),
-]
-REJECTS_FILE_SCHEMA = pa.schema(_OWNER + _REJECTS)
-"""The schema of an extract's rejects file."""
+
+def rejects_file_schema(further: Sequence[str] = ()) -> pa.Schema:
+    """The schema of an extract's rejects file: whose they are, `further` text columns of the source's own, and
+    REJECTS_SCHEMA."""
+    owner = [pa.field("extract_id", pa.string(), False), *(pa.field(name, pa.string()) for name in further)]
+    owner += [pa.field("source", pa.string(), False), pa.field("table_name", pa.string(), False)]
+    return pa.schema([*owner, *_REJECTS])
 
 
 class ExtractWriter:
@@ -62,6 +61,7 @@ class ExtractWriter:
         position_from: Any,
         run_id: str | None,
         origin: Mapping[str, Any],
+        reject_columns: Sequence[str],
     ) -> None:
         self.key = key
         self.schema = pa.schema([*schema, *METADATA_SCHEMA])
@@ -78,7 +78,9 @@ class ExtractWriter:
         self._offered = False
         self._uploads = Uploads(store)
         self._row_parts = Parts(self._uploads, self._part_path, self.schema, part_bytes=part_bytes)
-        self._reject_parts = Parts(self._uploads, self._rejects_path, REJECTS_FILE_SCHEMA, part_bytes=None)
+        self._further = tuple(reject_columns)
+        self._rejects_schema = rejects_file_schema(self._further)
+        self._reject_parts = Parts(self._uploads, self._rejects_path, self._rejects_schema, part_bytes=None)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Adds rows. Raises ValueError where the batch's columns aren't the extract's."""
@@ -102,10 +104,11 @@ class ExtractWriter:
         if self.committed is not None:
             return
         self.rejects += batch.num_rows
-        constants = (self.key.extract_id, self._origin.get("delivery_id"), self.key.source, self.key.table)
+        further = (self._origin.get(name) for name in self._further)
+        constants = (self.key.extract_id, *further, self.key.source, self.key.table)
         columns: list[pa.Array[Any]] = [pa.repeat(pa.scalar(value, pa.string()), batch.num_rows) for value in constants]
         columns += [batch.column(field.name).cast(field.type) for field in REJECTS_SCHEMA]
-        self._reject_parts.add(pa.RecordBatch.from_arrays(columns, schema=REJECTS_FILE_SCHEMA))
+        self._reject_parts.add(pa.RecordBatch.from_arrays(columns, schema=self._rejects_schema))
 
     def commit(self, *, position_to: Any = None) -> Manifest:
         """Puts the last parts, then the manifest where there is none yet. Returns the manifest that counts:

@@ -13,7 +13,7 @@ from data_platform.feeds.spec import LoadMode
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Status
 from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
-from data_platform.warehouse.platform import create_table, loads
+from data_platform.warehouse.platform import create_table, loads, rejects
 from data_platform.warehouse.rows import delete_rows, insert_rows, placeholders
 from data_platform.warehouse.table import PLATFORM, TableRef
 
@@ -184,6 +184,7 @@ def _select(cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[
 
 def _table(database: str) -> Iterator[str]:
     yield create_table(database, "DELIVERIES", _COLUMNS, "Each file that a partner dropped, and what became of it.")
+    yield f"ALTER TABLE {rejects(database).sql} ADD COLUMN IF NOT EXISTS DELIVERY_ID VARCHAR"
 
 
 def _loads_since_landing(database: str) -> Iterator[str]:

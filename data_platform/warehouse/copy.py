@@ -45,10 +45,12 @@ def copy_rows(execute: Execute, table: TableRef, columns: Sequence[Column], file
     return _copy(execute, table, names, values, files)
 
 
-def copy_rejects(execute: Execute, table: TableRef, files: Sequence[FileEntry]) -> int:
-    """Loads rejects files into PLATFORM.REJECTS, in the open transaction. Raises RowCountMismatch."""
-    names = ", ".join(quoted(name) for name in REJECTS_COLUMNS)
-    values = ", ".join(f'$1:"{name.lower()}"::{kind}' for name, kind in REJECTS_COLUMNS.items())
+def copy_rejects(execute: Execute, table: TableRef, further: Sequence[str], files: Sequence[FileEntry]) -> int:
+    """Loads rejects files, with their `further` columns, into PLATFORM.REJECTS, in the open transaction. Raises
+    RowCountMismatch."""
+    columns = REJECTS_COLUMNS | dict.fromkeys((name.upper() for name in further), "VARCHAR")
+    names = ", ".join(quoted(name) for name in columns)
+    values = ", ".join(f'$1:"{name.lower()}"::{kind}' for name, kind in columns.items())
     return _copy(execute, table, names, values, files)
 
 

@@ -121,7 +121,9 @@ def load_extracts(
             merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
         if staging is not None and gone:
             deleted += _put_back(run, cursor, lake, table, staging, feed, gone, set(decision.load))
-        rejected = _load_rejects(run, table, [*chosen, *(by_id[each] for each in decision.rejects)], decision.again)
+        rejected = _load_rejects(
+            run, table, feed, [*chosen, *(by_id[each] for each in decision.rejects)], decision.again
+        )
         ledger.write_loads(
             cursor,
             table.database,
@@ -222,12 +224,14 @@ def _manifest(lake: Lake, key: ExtractKey) -> Manifest:
     return manifest
 
 
-def _load_rejects(run: _Transaction, table: TableRef, extracts: Sequence[Manifest], again: set[str]) -> int:
+def _load_rejects(
+    run: _Transaction, table: TableRef, feed: FeedSpec, extracts: Sequence[Manifest], again: set[str]
+) -> int:
     """Loads the rejects, replacing those of the extracts in `again`."""
     rejects = platform.rejects(table.database)
     delete_rows(run.execute, rejects, "EXTRACT_ID", [each.extract_id for each in extracts if each.extract_id in again])
     files = [each.rejects_file for each in extracts if each.rejects_file is not None]
-    return copy_rejects(run.execute, rejects, files)
+    return copy_rejects(run.execute, rejects, feed.reject_columns, files)
 
 
 def _load_row(

@@ -104,7 +104,13 @@ def test_an_extract_without_rows_is_an_extract() -> None:
 def test_rejects_are_kept_with_whose_they_are() -> None:
     lake = lake_in_memory()
     manifest = lake.write_extract(
-        KEY, SCHEMA, [batch(1)], rejects=[rejects(2, 3)], contract_hash="h", origin={"delivery_id": "d1"}
+        KEY,
+        SCHEMA,
+        [batch(1)],
+        rejects=[rejects(2, 3)],
+        contract_hash="h",
+        origin={"delivery_id": "d1"},
+        reject_columns=["delivery_id"],
     )
     assert manifest.rejects == 2
     table = lake.read_rejects(manifest)

@@ -150,6 +150,7 @@ class Feed:
             rejects=[bad] if rejects else [],
             contract_hash=self.contract.hash,
             origin={"delivery_id": delivery_id},
+            reject_columns=self.spec.reject_columns,
         )
 
     @property
