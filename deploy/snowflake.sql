@@ -28,10 +28,11 @@ CREATE USER IF NOT EXISTS DATA_PLATFORM
   TYPE = SERVICE DEFAULT_ROLE = DATA_PLATFORM_LOADER DEFAULT_WAREHOUSE = DATA_PLATFORM
   RSA_PUBLIC_KEY = '<public key>';
 -- Limits for sessions that set none themselves, such as dbt's. Snowflake cancels a killed run's statement and releases
--- its locks within minutes instead of two days, and no statement blocks others for longer than an hour.
+-- its locks within minutes instead of two days, and no statement blocks others for longer than an hour. The time zone is
+-- for dbt that people start themselves: the account's default is America/Los_Angeles.
 ALTER USER DATA_PLATFORM SET
   STATEMENT_TIMEOUT_IN_SECONDS = 3600 STATEMENT_QUEUED_TIMEOUT_IN_SECONDS = 1800
-  LOCK_TIMEOUT = 3000 ABORT_DETACHED_QUERY = TRUE;
+  LOCK_TIMEOUT = 3000 ABORT_DETACHED_QUERY = TRUE TIMEZONE = 'UTC';
 USE ROLE SECURITYADMIN;
 GRANT ROLE DATA_PLATFORM_LOADER TO USER DATA_PLATFORM;
 

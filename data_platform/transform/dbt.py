@@ -1,8 +1,10 @@
-"""`python -P -m data_platform.transform.dbt <arguments>`: dbt, protected from two ways to hang forever.
+"""`python -P -m data_platform.transform.dbt <arguments>`: dbt in UTC, protected from two ways to hang.
 
 - dbt begins by listing schemas in several threads, which read their first Arrow results at the same time and can
   deadlock: see `warehouse.arrow_once`.
 - dbt-snowflake sets no time limit, so its sessions retry an unanswered request forever.
+
+A profile has no place for a session's time zone, and a hook reaches the session of one thread only.
 """
 
 from __future__ import annotations
@@ -19,16 +21,17 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
-    """Applies both protections. Call it before dbt opens sessions. The connector has a single limit for a statement and
-    for retrying its requests, so both get a statement's limit."""
+    """Applies both protections and the time zone. Call it before dbt opens sessions. The connector has a single limit
+    for a statement and for retrying its requests, so both get a statement's limit."""
     # Imported here, because the connector and its imports (pyarrow, pandas, boto3) take half a second.
     from snowflake.connector.connection import DEFAULT_CONFIGURATION
 
     from data_platform.warehouse.arrow_once import read_one_arrow_result
-    from data_platform.warehouse.connection import STATEMENT_SECONDS
+    from data_platform.warehouse.connection import SESSION_PARAMETERS, STATEMENT_SECONDS
 
     read_one_arrow_result()
     DEFAULT_CONFIGURATION["network_timeout"] = (STATEMENT_SECONDS, (type(None), int))
+    DEFAULT_CONFIGURATION["timezone"] = (SESSION_PARAMETERS["TIMEZONE"], (type(None), str))
 
 
 def main() -> None:

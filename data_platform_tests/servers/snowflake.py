@@ -111,6 +111,7 @@ class SnowflakeServer:
             "protocol": "http",
             "login_timeout": 60,
             "network_timeout": 120,
+            "timezone": "UTC",  # as the platform's sessions; the account's default is another
         }
 
     def environment(self) -> dict[str, str]:

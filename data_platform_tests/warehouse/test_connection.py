@@ -68,6 +68,12 @@ def test_signing_in_contacts_snowflake_and_nobody_else(server: SnowflakeServer) 
     assert json.loads(done.stdout) == ["127.0.0.1"]
 
 
+def test_a_session_is_in_utc(opening: AbstractContextManager[SnowflakeConnection]) -> None:
+    with opening as session:
+        (row,) = session.cursor().execute("SHOW PARAMETERS LIKE 'TIMEZONE'").fetchall()  # type: ignore[union-attr]
+        assert row[:2] == ("TIMEZONE", "UTC")
+
+
 def holding_a_lock(server: SnowflakeServer) -> Any:
     """A cursor whose transaction holds the lock of a table."""
     cursor = server.connect().cursor()

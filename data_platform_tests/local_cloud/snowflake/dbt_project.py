@@ -85,6 +85,10 @@ FILES = {
         {{ config(materialized='incremental', incremental_strategy='append') }}
         select reading_id from {{ ref('stg_readings') }}
         """,
+    "models/of_no_zone.sql": """
+        {{ config(materialized='table') }}
+        select '2026-01-01 00:00:00'::timestamp_tz as midnight
+        """,
     "snapshots/by_timestamp.yml": """
         snapshots:
           - name: readings_by_timestamp

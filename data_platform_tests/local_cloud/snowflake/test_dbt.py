@@ -1,17 +1,19 @@
-"""dbt-snowflake's own SQL, run by dbt against the stand-in: every materialization twice, with a change between."""
+"""dbt-snowflake's own SQL, run as the platform runs dbt against the stand-in: every materialization twice, with a
+change between."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from snowflake.connector import SnowflakeConnection
 
+from data_platform.transform.process import dbt_command
 from data_platform_tests.local_cloud.snowflake.dbt_project import write_project
 from data_platform_tests.servers.snowflake import SnowflakeServer
 
@@ -59,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, snowflake_server: Snowflak
 
 
 def dbt(project: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "dbt.cli.main", *arguments, "--profiles-dir", str(project)]
+    command = dbt_command(*arguments, "--profiles-dir", str(project))
     environment = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1"}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
@@ -98,6 +100,9 @@ def test_a_build_twice_with_a_change_between_leaves_what_dbt_promises(
         "select reading_id, dbt_valid_to is null from contract_snapshots.readings_by_check order by 1, dbt_valid_from",
     )
     assert history == [(1, True), (2, False), (2, True), (3, False)]
+
+    midnight = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    assert rows(raw_tables, "select midnight from contract.of_no_zone") == [(midnight,)], "dbt's sessions are in UTC"
 
 
 def test_the_catalog_has_types_comments_and_row_counts(project: Path, raw_tables: SnowflakeConnection) -> None:

@@ -31,7 +31,7 @@ def set_parameter(session: Session, name: str, value: str | bool | None) -> None
     else:
         session.context.parameters[name] = value
     if name == "TIMEZONE":
-        session.duck.execute("SET TimeZone = '{}'".format(str(value or "UTC").replace("'", "''")))
+        session.apply_time_zone()
     elif name == "AUTOCOMMIT":
         session.commit_transaction()
         session.autocommits = value is None or str(value).lower() == "true"

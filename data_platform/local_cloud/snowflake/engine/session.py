@@ -25,6 +25,9 @@ from data_platform.local_cloud.snowflake.engine.locks import LockMode, TableKey
 
 T = TypeVar("T")
 
+TIME_ZONE = "America/Los_Angeles"
+"""TIMEZONE's default (https://docs.snowflake.com/en/sql-reference/parameters#timezone)."""
+
 _session_numbers = itertools.count(1)
 
 
@@ -70,6 +73,16 @@ class Session(FakeSnowflakeConnection):
         self.abandoned = False  # rolled back by `abandon`; the client's next statement reports it
         instance.abandon[self.token] = self.abandon
         self._writing = False  # DuckDB's transaction has started
+        self.apply_time_zone()
+
+    @property
+    def time_zone(self) -> str:
+        """The parameter TIMEZONE: the zone of timestamps that name none."""
+        return str(self.context.parameters.get("TIMEZONE", TIME_ZONE))
+
+    def apply_time_zone(self) -> None:
+        """Give DuckDB the parameter TIMEZONE. A TIMESTAMP_TZ stays an instant there and keeps no offset of its own."""
+        self.duck.execute("SET TimeZone = '{}'".format(self.time_zone.replace("'", "''")))
 
     @property
     def duck(self) -> duckdb.DuckDBPyConnection:

@@ -16,7 +16,7 @@ from data_platform.local_cloud.snowflake.dialect.duckdb_sql import INFORMATION_S
 from data_platform.local_cloud.snowflake.dialect.errors import compilation_error
 from data_platform.local_cloud.snowflake.engine.catalog import table_statistics
 from data_platform.local_cloud.snowflake.engine.results import Result, column_info, declared_type
-from data_platform.local_cloud.snowflake.engine.session import Session
+from data_platform.local_cloud.snowflake.engine.session import TIME_ZONE, Session
 from data_platform.local_cloud.snowflake.engine.temporary import physical_name
 
 _DESCRIBED = [
@@ -30,7 +30,7 @@ _PARAMETERS = {
     "QUERY_TAG": "",
     "QUOTED_IDENTIFIERS_IGNORE_CASE": "false",
     "STATEMENT_TIMEOUT_IN_SECONDS": "172800",
-    "TIMEZONE": "Etc/UTC",
+    "TIMEZONE": TIME_ZONE,
 }
 
 

@@ -114,6 +114,7 @@ class Server:
                     {"name": "AUTOCOMMIT", "value": session.autocommits},
                     {"name": "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY", "value": 3600},
                     {"name": "CLIENT_TELEMETRY_ENABLED", "value": False},
+                    {"name": "TIMEZONE", "value": session.time_zone},
                 ],
                 "sessionInfo": {
                     "databaseName": session.database,
@@ -195,7 +196,7 @@ def _answer(session: Session, cursor: Cursor, result: Result) -> dict[str, Any]:
     statement_type = cursor.statement_type
     is_dml = statement_type in DML_TYPE_IDS
     return {
-        "parameters": [{"name": "TIMEZONE", "value": "Etc/UTC"}],
+        "parameters": [{"name": "TIMEZONE", "value": session.time_zone}],
         "rowtype": result.rowtype,
         "total": (result.affected if is_dml and result.affected is not None else result.rows),
         "returned": result.rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from pathlib import Path
 
@@ -120,6 +121,33 @@ def test_the_session_tells_who_it_is(cursor: SnowflakeCursor) -> None:
     cursor.execute("show parameters like 'query_tag' in session")
     assert [row[:2] for row in cursor.fetchall()] == [("QUERY_TAG", "it is me")]
     cursor.execute("alter session unset query_tag")
+
+
+def test_a_session_that_sets_no_time_zone_has_the_accounts(snowflake_server: SnowflakeServer) -> None:
+    """https://docs.snowflake.com/en/sql-reference/parameters#timezone: America/Los_Angeles unless someone sets it."""
+    midnight = "select '2026-01-01 00:00:00'::timestamp_tz"
+    with snowflake_server.connect(timezone=None) as connection:
+        cursor = connection.cursor()
+        assert one(cursor, "show parameters like 'timezone'")[:3] == ("TIMEZONE", *["America/Los_Angeles"] * 2)
+        assert cursor.timezone == "America/Los_Angeles"
+        assert one(cursor, midnight) == dt.datetime(2026, 1, 1, 8, tzinfo=dt.UTC)
+        assert one(cursor, "select current_timestamp()::varchar")[-5:] in ("-0800", "-0700")
+        cursor.execute("alter session set timezone = 'UTC'")
+        assert one(cursor, midnight) == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+        cursor.execute("alter session unset timezone")
+        assert one(cursor, midnight) == dt.datetime(2026, 1, 1, 8, tzinfo=dt.UTC)
+    with snowflake_server.connect(session_parameters={"TIMEZONE": "UTC"}, timezone=None) as connection:
+        assert one(connection.cursor(), midnight) == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def test_a_statement_of_more_than_a_megabyte_is_refused(cursor: SnowflakeCursor) -> None:
+    """https://docs.snowflake.com/en/user-guide/query-size-limits: the text's bytes, literals included."""
+    longest = (1 << 20) - len("select ''")
+    assert one(cursor, f"select '{'x' * longest}'") == "x" * longest
+    for text in ("x" * (longest + 1), "é" * (longest // 2 + 1)):
+        error = refusal(cursor, f"select '{text}'")
+        assert (error.errno, error.sqlstate) == (1003, "42601")
+        assert "exceeds the limit of 1048576 bytes" in str(error)
 
 
 @pytest.mark.parametrize(
