@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from data_platform.landing.versions import Requested
 
 FEED_METADATA = "data_platform/feed"
+KIND_TAG = "data_platform/source_kind"
+"""The tag of a feed's assets that says of which kind its source is."""
 FEEDS_AT_ONCE = 4
 FEEDS_A_STEP = 50
 """Dagster's work for each output of a step grows with the square of the step's outputs (seen in 1.13.27)."""
@@ -57,7 +59,7 @@ class LandingConfig(dg.Config):
 
 def inbound_key(rules: FileFeedSpec) -> dg.AssetKey:
     """The partner's folder, where lineage begins."""
-    return dg.AssetKey(["inbound", rules.source, rules.table])
+    return dg.AssetKey(["inbound", rules.source])
 
 
 def lake_key(rules: FileFeedSpec) -> dg.AssetKey:

@@ -19,7 +19,7 @@ import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
-from data_platform.automation.landing_run import FEED_METADATA, lake_key, raw_key, step_names
+from data_platform.automation.landing_run import FEED_METADATA, KIND_TAG, lake_key, raw_key, step_names
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, Ready, Scan, scan
@@ -177,9 +177,7 @@ def tick(
 @dg.sensor(
     name="landing",
     # Not `target`: Dagster would make one job of all these assets, which fails if feeds' partitions differ.
-    asset_selection=dg.AssetSelection.kind("sftp", include_sources=True)
-    .downstream(depth=2, include_self=False)
-    .materializable(),
+    asset_selection=dg.AssetSelection.tag(KIND_TAG, FileFeedSpec.kind),
     minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Watches every partner's inbound folder, and packs ready deliveries into runs, one per day of data.",

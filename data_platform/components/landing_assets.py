@@ -16,6 +16,7 @@ from data_platform.automation.arrivals import arrivals_check
 from data_platform.automation.feed_checks import feed_check_specs
 from data_platform.automation.landing_run import (
     FEED_METADATA,
+    KIND_TAG,
     LandingConfig,
     inbound_key,
     lake_key,
@@ -52,7 +53,7 @@ def landing_definitions(description: str, feeds: Sequence[FileFeedSpec]) -> dg.D
     return AsDeclared(
         assets=[
             *(_step(name, description, part) for name, part in by_step.items()),
-            *(_inbound_spec(feed) for feed in feeds),
+            _inbound_spec(description, feeds),
         ],
         asset_checks=[arrivals] if arrivals else [],
     )
@@ -80,14 +81,16 @@ def _step(name: str, description: str, feeds: Sequence[FileFeedSpec]) -> dg.Asse
     return land
 
 
-def _inbound_spec(feed: FileFeedSpec) -> dg.AssetSpec:
+def _inbound_spec(description: str, feeds: Sequence[FileFeedSpec]) -> dg.AssetSpec:
     """The partner's inbound folder, where lineage begins. The platform doesn't make it."""
+    source = feeds[0].source
     return dg.AssetSpec(
-        inbound_key(feed),
-        description=f"Files that {feed.source} drops over SFTP: `{feed.pattern}`",
-        kinds={"sftp", "s3"},
-        partitions_def=_partitions(feed),
-        **_common(feed),
+        inbound_key(feeds[0]),
+        description=f"{description}\n\nThe files that {source} drops over SFTP.",
+        group_name=source,
+        kinds={FileFeedSpec.kind, "s3"},
+        owners=sorted({owner for feed in feeds for owner in feed.owners}),
+        tags={"source": source},
     )
 
 
@@ -130,7 +133,7 @@ def _common(feed: FileFeedSpec, metadata: Mapping[str, Any] | None = None) -> di
     return {
         "group_name": feed.source,
         "owners": feed.owners,
-        "tags": {**feed.tags, **(feed.compute or Compute()).tags(), "source": feed.source},
+        "tags": {**feed.tags, **(feed.compute or Compute()).tags(), "source": feed.source, KIND_TAG: feed.kind},
         "metadata": {**_references(feed.declared_in), **(metadata or {})},
     }
 

@@ -238,6 +238,7 @@ class FileFeedDeclaration(spec.FeedDeclaration):
 class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
     """One file feed of one partner."""
 
+    kind: ClassVar[str] = "sftp"
     metadata_columns: ClassVar[tuple[Column, ...]] = (
         platform_column(DELIVERY_ID, "string", "The delivery that brought this row."),
         platform_column(RECORD_NUMBER, "int64", "The record's number in its file, from 1."),

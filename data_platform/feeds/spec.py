@@ -61,6 +61,8 @@ class FeedDeclaration(Declared):
 class FeedSpec(FeedDeclaration):
     """A feed: one table-shaped stream of a source. `declared_in`: the file that declares it."""
 
+    kind: ClassVar[str] = "source"
+    """Of which kind the source is."""
     metadata_columns: ClassVar[tuple[Column, ...]] = ()
     """Columns of the feed's table that its source adds, between the contract's and EXTRACT_COLUMNS."""
     reject_columns: ClassVar[tuple[str, ...]] = ()

@@ -89,9 +89,10 @@ def multi_assets(options: dict[str, Any]) -> dict[str, Any]:
     assets: list[Any] = []
     for partner in range(options["partners"]):
         specs: list[dg.AssetSpec] = []
+        inbound = ["inbound", f"partner_{partner:02}"]
+        assets.append(dg.AssetSpec(inbound))
         for feed in range(options["feeds"]):
-            inbound, lake, raw = ([kind, f"partner_{partner:02}", f"{feed:03}"] for kind in ("inbound", "lake", "raw"))
-            assets.append(dg.AssetSpec(inbound, partitions_def=days))
+            lake, raw = ([kind, f"partner_{partner:02}", f"{feed:03}"] for kind in ("lake", "raw"))
             specs.append(dg.AssetSpec(lake, deps=[inbound], skippable=True, partitions_def=days))
             specs.append(dg.AssetSpec(raw, deps=[lake], skippable=True, partitions_def=days))
         tables = [spec.key for spec in specs if spec.key.path[0] == "raw"]
