@@ -1,7 +1,7 @@
 """Loads extracts into a table in one transaction: rows, rejects and ledger, all or nothing.
 
     BEGIN
-    UPDATE PLATFORM.LOAD_LOCK_nn    from here on, loads of one feed take turns
+    UPDATE PLATFORM.LOAD_LOCK_nn    from here on, loads of one feed take turns (`load_lock.py`)
     SELECT LOADS                    what is loaded already; the policy decides what is left to do
     DELETE FROM the table           replaced partitions, reloaded extracts, what the policy removes
     COPY INTO the table             exactly the manifests' files (mode `merge`: into a temporary table, then MERGE)
@@ -28,6 +28,7 @@ from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger, load_rules, platform
 from data_platform.warehouse.copy import copy_rejects, copy_rows
+from data_platform.warehouse.load_lock import take_lock
 from data_platform.warehouse.merge import loading_table, merge_rows, overwrite_rows_of
 from data_platform.warehouse.policy import LoadOnce, Policy
 from data_platform.warehouse.rows import delete_rows, placeholders
@@ -104,7 +105,7 @@ def load_extracts(
     staging = loading_table(connection, table, feed.table_columns) if mode == "merge" and manifests else None
     with connection.cursor() as cursor, _transaction(cursor, query_tag) as run:
         lock = platform.load_lock(table.database, feed.source, feed.table)
-        run.execute(f"UPDATE {lock.sql} SET HOLDER = %s", [run_id or "no run"])
+        take_lock(run.execute, lock, run_id or "no run")
         known = ledger.loaded_extracts(cursor, table.database, list(by_id))
         decision = policy.decide(cursor, known)
         chosen = [by_id[extract_id] for extract_id in decision.load]

@@ -100,6 +100,7 @@ def snowflake_session(cloud: LocalCloud) -> Any:
         private_key_file=variables["SNOWFLAKE_PRIVATE_KEY_PATH"],
         database=variables["SNOWFLAKE_DATABASE"],
         network_timeout=120,
+        timezone="UTC",
     )
 
 

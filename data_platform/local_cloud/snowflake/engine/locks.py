@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from enum import Enum
 
@@ -18,6 +18,7 @@ from snowflake.connector.errors import ProgrammingError
 
 TableKey = tuple[str, str, str]
 
+MAX_WAITERS = 20
 _LOOK_EVERY_SECONDS = 1.0
 
 
@@ -48,6 +49,19 @@ class LockTimeout(ProgrammingError):
         )
 
 
+class TooManyWaiters(ProgrammingError):
+    """MAX_WAITERS statements wait for the table's lock already."""
+
+    def __init__(self, table: TableKey) -> None:
+        super().__init__(
+            errno=625,
+            sqlstate="57014",
+            msg=f"Another statement has locked table '{'.'.join(table)}' and this lock has not yet been released. Your"
+            " statement was aborted because the number of waiters for this lock exceeds the"
+            f" {MAX_WAITERS} statements limit.",
+        )
+
+
 class TableLocks:
     """The locks of all sessions of one server. A waiting `acquire` calls `free_abandoned` every second for each session
     it waits for; that may roll the session back, which releases its locks."""
@@ -57,22 +71,33 @@ class TableLocks:
         self._free_abandoned = free_abandoned
         self._changed = threading.Condition()
         self._held: dict[TableKey, dict[str, set[LockMode]]] = defaultdict(dict)
+        self._waiting: Counter[TableKey] = Counter()
 
     def acquire(self, owner: str, table: TableKey, mode: LockMode) -> None:
         """Wait until `owner` may use `table` in `mode`, then hold it until `release(owner)`.
 
-        Raises LockTimeout, also where two transactions wait for each other.
+        Raises TooManyWaiters at once, and LockTimeout, also where two transactions wait for each other.
         """
-        deadline = time.monotonic() + self._timeout_seconds
         with self._changed:
-            while blockers := list(self._blockers(owner, table, mode)):
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    raise LockTimeout(table, self._timeout_seconds)
-                self._changed.wait(min(remaining, _LOOK_EVERY_SECONDS))
-                for blocker in blockers:
-                    self._free_abandoned(blocker)
+            if any(self._blockers(owner, table, mode)):
+                if self._waiting[table] >= MAX_WAITERS:
+                    raise TooManyWaiters(table)
+                self._waiting[table] += 1
+                try:
+                    self._wait(owner, table, mode)
+                finally:
+                    self._waiting[table] -= 1
             self._held[table].setdefault(owner, set()).add(mode)
+
+    def _wait(self, owner: str, table: TableKey, mode: LockMode) -> None:
+        deadline = time.monotonic() + self._timeout_seconds
+        while blockers := list(self._blockers(owner, table, mode)):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise LockTimeout(table, self._timeout_seconds)
+            self._changed.wait(min(remaining, _LOOK_EVERY_SECONDS))
+            for blocker in blockers:
+                self._free_abandoned(blocker)
 
     def release(self, owner: str) -> None:
         """Release every lock that `owner` holds."""

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data_platform.local_cloud.snowflake.engine.locks import LockMode, LockTimeout, TableLocks
+from data_platform.local_cloud.snowflake.engine.locks import (
+    MAX_WAITERS,
+    LockMode,
+    LockTimeout,
+    TableLocks,
+    TooManyWaiters,
+)
 
 TABLE = ("DB", "S", "T")
 
@@ -57,3 +65,21 @@ def test_a_waiting_session_has_an_abandoned_one_rolled_back() -> None:
     locks.acquire("killed", TABLE, LockMode.CHANGE)
     locks.acquire("two", TABLE, LockMode.CHANGE)
     assert asked == ["killed"]
+
+
+def test_no_more_than_twenty_statements_wait_for_one_table() -> None:
+    """000625 (57014): the number of waiters for this lock exceeds the 20 statements limit."""
+    locks = TableLocks(2)
+    locks.acquire("holder", TABLE, LockMode.CHANGE)
+
+    def refused(owner: int) -> type[Exception]:
+        with pytest.raises((LockTimeout, TooManyWaiters)) as caught:
+            locks.acquire(str(owner), TABLE, LockMode.CHANGE)
+        assert caught.value.errno == 625
+        return caught.type
+
+    with ThreadPoolExecutor(MAX_WAITERS + 2) as sessions:
+        refusals = Counter(sessions.map(refused, range(MAX_WAITERS + 2)))
+    assert refusals == {LockTimeout: MAX_WAITERS, TooManyWaiters: 2}
+    locks.release("holder")
+    locks.acquire("later", TABLE, LockMode.CHANGE)
