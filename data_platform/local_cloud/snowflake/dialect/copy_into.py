@@ -18,6 +18,7 @@ def prepared_copy(copy: exp.Copy) -> exp.Copy:
     source = copy.args["files"][0]
     if not isinstance(source, exp.Subquery):
         return copy
+    _refuse_what_copy_lacks(source.this)
     for parameter in list(source.find_all(exp.Parameter)):
         path = parameter.find_ancestor(exp.JSONExtract)
         if parameter.name != "1" or path is None or not isinstance(path.expression, exp.JSONPath):
@@ -30,6 +31,18 @@ def prepared_copy(copy: exp.Copy) -> exp.Copy:
             rest = exp.JSONPath(expressions=[exp.JSONPathRoot(), *keys[1:]])
             path.replace(exp.JSONExtract(this=column, expression=rest))
     return copy
+
+
+def _refuse_what_copy_lacks(select: Expr) -> None:
+    """Refuse clauses and functions that a transformation can't have, such as WHERE, aggregates and UDFs. Of the
+    functions that COPY has (https://docs.snowflake.com/en/user-guide/data-load-transform#supported-functions), those
+    that the platform uses are here: casts, PARSE_JSON and TO_GEOMETRY."""
+    if clauses := sorted(k for k, given in select.args.items() if given and k not in ("expressions", "from_", "from")):
+        raise NotImplementedError(f"COPY INTO with a transformation that has {', '.join(clauses)}".upper())
+    for function in select.find_all(exp.Func):
+        name = function.name if isinstance(function, exp.Anonymous) else function.sql_name()
+        if type(function) not in (exp.Cast, exp.JSONExtract, exp.ParseJSON) and name.upper() != "TO_GEOMETRY":
+            raise NotImplementedError(f"the function {name.upper()} in a transformation of COPY INTO")
 
 
 def transformation(select: Expr, file_columns: dict[str, str]) -> list[str]:

@@ -99,9 +99,23 @@ def test_a_rolled_back_copy_leaves_no_rows(cursor: SnowflakeCursor, stage: str, 
         "COPY INTO t FROM @lake/some/ FILES = ('part-0.parquet') FILE_FORMAT = (TYPE = PARQUET) FORCE = TRUE"
         " MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE",
         "COPY INTO t FROM (SELECT $1 FROM @lake/some/) FILES = ('a.csv') FILE_FORMAT = (TYPE = CSV) FORCE = TRUE",
+        *(
+            f"COPY INTO t FROM (SELECT {select}) FILES = ('part-0.parquet') FILE_FORMAT = (TYPE = PARQUET) FORCE = TRUE"
+            for select in (
+                "sum($1:id) FROM @lake/some/",
+                "row_number() over (order by 1) FROM @lake/some/",
+                "dateadd(day, 1, $1:day) FROM @lake/some/",
+                "my_function($1:id) FROM @lake/some/",
+                "DISTINCT $1:id FROM @lake/some/",
+                "$1:id FROM @lake/some/ WHERE $1:id > 1",
+                "$1:id FROM @lake/some/ ORDER BY 1",
+                "$1:id FROM @lake/some/ LIMIT 1",
+            )
+        ),
     ],
 )
 def test_a_form_that_the_platform_does_not_use_is_refused(cursor: SnowflakeCursor, stage: str, statement: str) -> None:
+    """Of a transformation: https://docs.snowflake.com/en/user-guide/data-load-transform"""
     cursor.execute("create table t (id number(19,0))")
     assert refusal(cursor, statement).errno == 2
 
