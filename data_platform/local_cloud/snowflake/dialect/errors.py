@@ -13,6 +13,7 @@ from snowflake.connector.errors import Error, OperationalError, ProgrammingError
 from sqlglot.errors import ParseError
 
 _COLUMN = re.compile(r'(?:Referenced column|Table "[^"]*" does not have a column named|column named?) "([^"]+)"')
+_OURS = re.compile(r"(\d{6}) \((\w{5})\): (.*)", re.S)  # a macro's call of error()
 _MISSING = re.compile(r"(Table|View|Schema|Sequence|Catalog|Type) with name \"?([\w$.]+)\"? does not exist", re.I)
 
 
@@ -69,6 +70,8 @@ def _duckdb_error(exc: duckdb.Error, message: str) -> ProgrammingError:
         if re.search(r"out of range|is too (large|big)|Could not cast value .* to DECIMAL", message):
             return error(100039, "22003", f"Number out of representable range: {message}")
         return error(100038, "22018", message)
+    if isinstance(exc, duckdb.InvalidInputException) and (ours := _OURS.search(message)):
+        return error(int(ours[1]), ours[2], ours[3])
     if isinstance(exc, duckdb.TransactionException):
         return error(625, "57014", message)
     if "Division by zero" in message:

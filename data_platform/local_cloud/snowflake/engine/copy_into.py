@@ -16,9 +16,10 @@ from fakesnow import copy_into as fakesnow_copy
 from sqlglot import exp
 
 from data_platform.local_cloud.snowflake.dialect.copy_into import transformation
-from data_platform.local_cloud.snowflake.dialect.duckdb_sql import literal, quoted
+from data_platform.local_cloud.snowflake.dialect.duckdb_sql import MAIN, literal, quoted
 from data_platform.local_cloud.snowflake.dialect.errors import compilation_error
 from data_platform.local_cloud.snowflake.dialect.geometry import GEOMETRY_TYPE
+from data_platform.local_cloud.snowflake.dialect.limits import FITS
 from data_platform.local_cloud.snowflake.engine.results import Result, column_info
 from data_platform.local_cloud.snowflake.engine.session import Session
 
@@ -117,7 +118,9 @@ def _insert(duck: duckdb.DuckDBPyConnection, copy: exp.Copy, target: CopyTarget,
 
 
 def _cast(value: str, kind: str) -> str:
-    return f"CAST({value} AS {kind})" if kind not in ("JSON", "BLOB", GEOMETRY_TYPE) else value
+    if kind not in ("JSON", "BLOB", GEOMETRY_TYPE):
+        value = f"CAST({value} AS {kind})"
+    return f"{MAIN}.{FITS[kind]}({value})" if kind in FITS else value
 
 
 def _row_counts(duck: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> list[int]:

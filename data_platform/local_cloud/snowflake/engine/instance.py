@@ -16,7 +16,7 @@ from fakesnow import info_schema, macros
 from fakesnow.instance import GLOBAL_DATABASE_NAME, FakeSnow
 from fakesnow.transforms import show
 
-from data_platform.local_cloud.snowflake.dialect import functions, geometry, numbers
+from data_platform.local_cloud.snowflake.dialect import functions, geometry, limits, numbers
 from data_platform.local_cloud.snowflake.engine import catalog
 from data_platform.local_cloud.snowflake.engine.locks import TableLocks
 from data_platform.local_cloud.snowflake.engine.s3 import StageFiles
@@ -69,7 +69,7 @@ class LocalSnowflake(FakeSnow):
         self._attach(GLOBAL_DATABASE_NAME)
         self.duck_conn.execute(info_schema.fs_global_creation_sql())
         self.duck_conn.execute(show.fs_global_creation_sql())
-        for definitions in (geometry.MACROS, functions.MACROS, numbers.MACROS):
+        for definitions in (geometry.MACROS, functions.MACROS, limits.MACROS, numbers.MACROS):
             self.duck_conn.execute(definitions)
         self.duck_conn.execute(catalog.VIEWS)
         for file in sorted(directory.glob("*.db")):

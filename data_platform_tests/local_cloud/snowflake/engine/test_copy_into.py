@@ -135,6 +135,32 @@ def test_what_cannot_be_loaded_is_a_sql_error(cursor: SnowflakeCursor, stage: st
     assert one(cursor, "select count(*) from t") == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "largest", "larger", "number"),
+    [
+        ("s", "x" * 2**24, "x" * (2**24 + 1), 100082),
+        ("s", "é" * 2**23, "é" * 2**23 + "x", 100082),
+        ("j", f'"{"x" * (2**24 - 2)}"', f'"{"x" * (2**24 - 1)}"', 100082),
+        ("raw", b"x" * 2**23, b"x" * (2**23 + 1), 100082),
+        ("g", POINT, struct.pack("<BIddd", 1, 1001, 1.5, 2.5, 3.5), 2),
+        ("g", POINT, struct.pack(">BIddd", 0, 0x40000001, 1.5, 2.5, 3.5), 2),
+    ],
+    ids=["text", "text of two bytes each", "variant", "binary", "Z", "M"],
+)
+def test_a_value_that_snowflake_does_not_store_fails_the_copy(
+    cursor: SnowflakeCursor, stage: str, lake: Lake, name: str, largest: object, larger: object, number: int
+) -> None:
+    """16 MB of VARCHAR or VARIANT, 8 MB of BINARY, and shapes of two dimensions:
+    https://docs.snowflake.com/en/sql-reference/intro-summary-data-types"""
+    cursor.execute(f"create table t (v {COLUMNS[name]})")
+    for part, value in (("largest", largest), ("larger", larger)):
+        lake.put(f"limits/{part}.parquet", pa.Table.from_pylist([{name: value}], pa.schema([SCHEMA.field(name)])))
+    copy = f"COPY INTO t FROM (SELECT {TRANSFORMED[name]} FROM {stage}/limits/) FILES = ('%s.parquet') {OPTIONS}"
+    cursor.execute(copy % "largest")
+    assert refusal(cursor, copy % "larger").errno == number
+    assert one(cursor, "select count(*) from t") == 1
+
+
 def test_two_hundred_small_files_are_one_quick_statement(cursor: SnowflakeCursor, stage: str, lake: Lake) -> None:
     names = [f"part-{i:05}.parquet" for i in range(200)]
     for name in names:
