@@ -13,8 +13,8 @@ from data_platform.local_cloud.snowflake.dialect.duckdb_sql import MAIN, call
 
 GEOMETRY_TYPE = "STRUCT(srid INTEGER, shape GEOMETRY)"
 
-# DuckDB writes a shape with Z or M as a type above 1000, so that the type's second byte isn't 0. Snowflake's pages name no
-# code for the refusal of such a shape.
+# DuckDB writes a shape with Z or M as a type above 1000, so that the type's second byte isn't 0. Snowflake's
+# pages name no code for the refusal of such a shape.
 MACROS = f"""
 CREATE OR REPLACE MACRO {MAIN}._dp_flat(shape) AS CASE WHEN (ST_AsWKB(shape)::BLOB)[3:3] <> '\\x00'::BLOB
     THEN error('000002 (0A000): Unsupported feature ''GEOMETRY of more than two dimensions''.') ELSE shape END;
