@@ -15,6 +15,10 @@ from data_platform.feeds.spec import LoadMode
 Status = Literal["loaded", "duplicate", "superseded", "quarantined"]
 
 
+_LONGEST_REASON = 2_000
+"""Characters. A header's mistake names its columns, which may be thousands."""
+
+
 class LedgerChanged(Exception):
     """The ledger has changed since the caller decided on the delivery's outcome. Ingest the delivery again."""
 
@@ -231,7 +235,7 @@ def _row(
         landed_at=wanted.landed_at,
         partition=wanted.partition,
         status=status,
-        reason=reason,
+        reason=reason if reason is None or len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…",
         rows_read=wanted.rows_read,
         rows_loaded=rows_loaded,
         rows_rejected=wanted.rows_rejected,

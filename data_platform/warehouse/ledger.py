@@ -69,15 +69,15 @@ def mark_removed(cursor: SnowflakeCursor, database: str, extract_ids: Collection
         )
 
 
-def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> dict[str, tuple[str | None, datetime]]:
-    """{extract id: (partition, effective time)} of a feed's extracts whose rows are in its table, unless later ones
-    have overwritten them."""
+def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> dict[str, str | None]:
+    """{extract id: partition} of a feed's extracts whose rows are in its table, unless later ones have overwritten
+    them."""
     cursor.execute(
-        f"SELECT EXTRACT_ID, PARTITION_KEY, EFFECTIVE_AT FROM {loads(database).sql}"
+        f"SELECT EXTRACT_ID, PARTITION_KEY FROM {loads(database).sql}"
         " WHERE SOURCE = %s AND TABLE_NAME = %s AND REMOVED_AT IS NULL",
         [feed.source, feed.table],
     )
-    return {extract_id: (partition, at) for extract_id, partition, at in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def last_position(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> Any:

@@ -204,13 +204,13 @@ def _put_back(
         others = ledger.extracts_in_table(cursor, table.database, feed)
         manifests = [
             _manifest(lake, ExtractKey(feed.source, feed.table, each, partition))
-            for each, (partition, _) in others.items()
+            for each, partition in others.items()
             if each not in merged
         ]
         if manifests:
             run.execute(f"DELETE FROM {staging.sql}")
             copy_rows(run.execute, staging, feed.table_columns, [file for each in manifests for file in each.files])
-            overwrite_rows_of(run.execute, table, staging, feed, ids, {each: at for each, (_, at) in others.items()})
+            overwrite_rows_of(run.execute, table, staging, feed, ids)
         run.execute(f"DELETE FROM {table.sql} WHERE {theirs}", ids)
     return int(left)
 

@@ -42,7 +42,15 @@ def merge_rows(
     `beside_later`: the table may have rows of later extracts. They stay, so that a retry or reload of an old extract
     doesn't bring back values that a later one replaced."""
     names, keys = _names(feed)
-    source = _last_of_each_key(staging, feed, effective_at)
+    in_order = sorted(effective_at, key=lambda each: effective_at[each])
+    ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(in_order))
+    order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
+    if feed.order_column is not None:
+        order.append(f"{quoted(feed.order_column)} DESC")
+    source = (
+        f"SELECT {', '.join(names)} FROM {staging.sql}"
+        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
+    )
     if beside_later:
         times = " ".join(
             f"WHEN {literal(each)} THEN {literal(at.isoformat())}::TIMESTAMP_TZ" for each, at in effective_at.items()
@@ -66,19 +74,22 @@ def merge_rows(
 
 
 def overwrite_rows_of(
-    execute: Execute,
-    table: TableRef,
-    staging: TableRef,
-    feed: FeedSpec,
-    extract_ids: Sequence[str],
-    effective_at: Mapping[str, datetime],
+    execute: Execute, table: TableRef, staging: TableRef, feed: FeedSpec, extract_ids: Sequence[str]
 ) -> None:
     """Overwrites those rows of the table that came in these extracts, where the staged rows have the same key, by the
-    latest of them. `effective_at`: {id: time} of the staged rows' extracts."""
+    latest of them. The staged rows' extracts are in the ledger."""
     names, keys = _names(feed)
     listed = ", ".join(literal(each) for each in extract_ids)
+    order = ["LEDGER.EFFECTIVE_AT DESC", "LEDGER.SEQUENCE DESC"]
+    order += [f"STAGED.{quoted(feed.order_column)} DESC"] if feed.order_column is not None else []
+    source = (
+        f"SELECT {', '.join(f'STAGED.{name}' for name in names)} FROM {staging.sql} AS STAGED"
+        f" JOIN {loads(table.database).sql} AS LEDGER ON LEDGER.EXTRACT_ID = STAGED.{quoted(EXTRACT_ID)}"
+        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(f'STAGED.{name}' for name in keys)}"
+        f" ORDER BY {', '.join(order)}) = 1"
+    )
     execute(
-        f"MERGE INTO {table.sql} AS TARGET USING ({_last_of_each_key(staging, feed, effective_at)}) AS NEW"
+        f"MERGE INTO {table.sql} AS TARGET USING ({source}) AS NEW"
         f" ON {' AND '.join(f'TARGET.{name} = NEW.{name}' for name in keys)}"
         f" WHEN MATCHED AND TARGET.{quoted(EXTRACT_ID)} IN ({listed})"
         f" THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
@@ -88,17 +99,3 @@ def overwrite_rows_of(
 def _names(feed: FeedSpec) -> tuple[list[str], list[str]]:
     """All columns and the key's, as SQL."""
     return [column.snowflake_name for column in feed.table_columns], [quoted(name) for name in feed.contract.key]
-
-
-def _last_of_each_key(staging: TableRef, feed: FeedSpec, effective_at: Mapping[str, datetime]) -> str:
-    """A query of the staged rows: of several with the same key, the last record of the latest extract."""
-    names, keys = _names(feed)
-    in_order = sorted(effective_at, key=lambda each: effective_at[each])
-    ranks = " ".join(f"WHEN {literal(each)} THEN {rank}" for rank, each in enumerate(in_order))
-    order = [f"CASE {quoted(EXTRACT_ID)} {ranks} END DESC"]
-    if feed.order_column is not None:
-        order.append(f"{quoted(feed.order_column)} DESC")
-    return (
-        f"SELECT {', '.join(names)} FROM {staging.sql}"
-        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(keys)} ORDER BY {', '.join(order)}) = 1"
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from data_platform.warehouse.table import TableRef
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
-# A statement's text is limited to 1 MB (https://docs.snowflake.com/en/user-guide/query-size-limits).
-_ROWS_A_STATEMENT = 250
+# A statement's text is limited to 1 MB (https://docs.snowflake.com/en/user-guide/query-size-limits), and escaping may
+# double the rows' text.
+_CHARACTERS_A_STATEMENT = 2**18
 
 
 def insert_rows(
@@ -26,12 +27,26 @@ def insert_rows(
     """
     names = ", ".join(quoted(name) for name in columns)
     values = ", ".join(_value(place, kind) for place, kind in enumerate(columns.values()))
-    for start in range(0, len(rows), _ROWS_A_STATEMENT):
-        chunk = json.dumps(rows[start : start + _ROWS_A_STATEMENT], default=_text)
+    for chunk in _arrays(rows):
         cursor.execute(
             f"INSERT INTO {table.sql} ({names}) SELECT {values} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(%s)))",
             [chunk],
         )
+
+
+def _arrays(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    """The rows as JSON arrays of a statement each."""
+    texts: list[str] = []
+    size = 0
+    for row in rows:
+        text = json.dumps(row, default=_text)
+        if texts and size + len(text) > _CHARACTERS_A_STATEMENT:
+            yield f"[{','.join(texts)}]"
+            texts, size = [], 0
+        texts.append(text)
+        size += len(text)
+    if texts:
+        yield f"[{','.join(texts)}]"
 
 
 def delete_rows(

@@ -108,6 +108,19 @@ def test_a_quarantined_delivery_keeps_its_rejects_once(feed: Feed) -> None:
     assert feed.query("SELECT COUNT(*) FROM PLATFORM.LOADS WHERE SOURCE = %s", feed.partner) == [(0,)]
 
 
+def test_hundreds_of_quarantined_files_with_long_reasons_are_recorded(feed: Feed) -> None:
+    one = feed.deliver("a.csv", {}).settlement
+    columns = ", ".join(f"column {number}" for number in range(20_000))
+    bad = [
+        replace(one, delivery_id=f"{number:032x}", status="quarantined", extract_id=None, reason=f"unknown: {columns}")
+        for number in range(300)
+    ]
+    feed.load(also=bad)
+    assert feed.outcomes() == {"quarantined": 300}
+    [(longest,)] = feed.query("SELECT MAX(LENGTH(REASON)) FROM PLATFORM.DELIVERIES WHERE PARTNER = %s", feed.partner)
+    assert longest == 2001
+
+
 def test_an_outcome_without_rows_needs_no_table(feed: Feed) -> None:
     delivered = feed.deliver("a.csv", {})
     settlement = replace(delivered.settlement, status="quarantined", extract_id=None, reason="not a CSV file")
