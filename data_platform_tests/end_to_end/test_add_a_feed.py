@@ -47,7 +47,7 @@ def test_what_scaffold_writes_loads_as_it_is(platform: Platform, scaffolded: Pat
     )
     done = platform.command("python", "-c", script, cwd=scaffolded, **environment(scaffolded))
     assert f"'raw/{PARTNER}/crossings'" in done.stdout, done.stderr
-    assert f"'inbound/{PARTNER}/crossings'" in done.stdout
+    assert f"'inbound/{PARTNER}'" in done.stdout
 
 
 def test_a_feed_filled_in_from_the_page_loads_a_file(platform: Platform, scaffolded: Path, tmp_path: Path) -> None:
