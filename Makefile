@@ -18,7 +18,7 @@ dev: $(STAMP) ## Dagster's UI on the same data, with sensors and schedules at wo
 	$(BIN)/data-platform dev
 
 test: $(STAMP) ## The tests that need no server.
-	$(BIN)/pytest -m "not server and not end_to_end" -n 2 $(ARGS)
+	$(BIN)/pytest -m "not server and not end_to_end" -n 3 $(ARGS)
 
 test-servers: $(STAMP) ## The tests that start real servers, and those of the whole platform (Chromium, sftp).
 	$(BIN)/python -m data_platform_tests.server_suites $(ARGS)
