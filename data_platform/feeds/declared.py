@@ -38,7 +38,8 @@ class Source(Generic[Kind]):
 def declared_sources(defs: Path, kind: type[Kind]) -> list[Source[Kind]]:
     """The sources of a kind (SourceDeclaration: of all kinds) that the folder `defs/` declares, by name. Raises
     DefinitionInvalid."""
-    found: dict[str, Source[Kind]] = {}
+    declared_in: dict[str, Path] = {}
+    found: list[Source[Kind]] = []
     for document, declaration in _declarations(defs):
         name = document.path.parent.name
         if not _NAME.fullmatch(name):
@@ -47,11 +48,12 @@ def declared_sources(defs: Path, kind: type[Kind]) -> list[Source[Kind]]:
                 f"the folder's name is the source's name, and {name!r} can't be one; expected 3 to 63 lower-case"
                 " letters, digits and _, a letter first, for example harbor_water",
             )
-        if name in found:
-            raise document.mistake((), f"{found[name].declared_in} declares a source {name} too; rename one's folder")
+        if name in declared_in:
+            raise document.mistake((), f"{declared_in[name]} declares a source {name} too; rename one's folder")
+        declared_in[name] = document.path
         if issubclass(declaration, kind):
-            found[name] = Source(name, document.attributes(declaration), document.path)
-    return [found[name] for name in sorted(found)]
+            found.append(Source(name, document.attributes(declaration), document.path))
+    return sorted(found, key=lambda source: source.name)
 
 
 def declared_feeds(defs: Path) -> list[FeedSpec]:

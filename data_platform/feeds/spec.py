@@ -102,7 +102,7 @@ class SourceDeclaration(Declared):
 
     description: str
     owners: tuple[str, ...]
-    time_zone: TimeZone = "UTC"
+    time_zone: TimeZone
     compute: Compute = Compute()
 
     def feeds(self, declared_in: Path) -> Iterator[tuple[Path, Callable[[], FeedSpec]]]:

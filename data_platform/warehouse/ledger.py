@@ -38,11 +38,13 @@ class LoadRow(NamedTuple):
 
 
 def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> dict[str, int]:
-    """{extract id: sequence} of those extracts that have been loaded."""
+    """{extract id: sequence} of those extracts that have been loaded; 0 where a run of a release before migration 4
+    recorded the load after the migration."""
     if not extract_ids:
         return {}
     cursor.execute(
-        f"SELECT EXTRACT_ID, SEQUENCE FROM {loads(database).sql} WHERE EXTRACT_ID IN ({placeholders(extract_ids)})",
+        f"SELECT EXTRACT_ID, COALESCE(SEQUENCE, 0) FROM {loads(database).sql}"
+        f" WHERE EXTRACT_ID IN ({placeholders(extract_ids)})",
         list(extract_ids),
     )
     return {extract_id: int(sequence) for extract_id, sequence in cursor.fetchall()}

@@ -35,7 +35,7 @@ class Policy(Protocol):
     """One load's decisions. `load.py` calls `decide` after it has locked the feed, and `record` before it commits."""
 
     def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
-        """The decision. `known`: {extract id: rows} of the given extracts that are loaded already."""
+        """The decision. `known`: {extract id: sequence} of the given extracts that are loaded already."""
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes the source's own accounts of the decision."""

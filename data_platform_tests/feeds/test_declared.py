@@ -13,6 +13,7 @@ import data_platform
 from data_platform.feeds.declared import Source, declared_sources
 from data_platform.feeds.documents import DefinitionInvalid
 from data_platform.feeds.partners import PartnerDeclaration
+from data_platform.feeds.spec import SourceDeclaration
 
 PRIVATE = ed25519.Ed25519PrivateKey.generate()
 
@@ -25,8 +26,17 @@ def declare(defs: Path, partner: str, attributes: str = "contacts: []", kind: st
     folder = defs / "sources" / "partners" / partner
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "defs.yaml").write_text(
-        f"type: data_platform.components.{kind}\nattributes: {{description: x, owners: [], {attributes}}}\n"
+        f"type: data_platform.components.{kind}\n"
+        f"attributes: {{description: x, time_zone: UTC, owners: [], {attributes}}}\n"
     )
+
+
+class OfAnotherKind:
+    """What a component of a team's own gives to Dagster."""
+
+    @classmethod
+    def get_model_cls(cls) -> type[SourceDeclaration]:
+        return SourceDeclaration
 
 
 def partners(defs: Path) -> list[Source[PartnerDeclaration]]:
@@ -85,7 +95,7 @@ def test_a_private_key_is_refused_and_not_repeated(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     indented = "\n".join(f"        {text}" for text in pem.splitlines())
     (folder / "defs.yaml").write_text(
-        "type: data_platform.components.SftpPartner\nattributes:\n  description: x\n  owners: []\n"
+        "type: data_platform.components.SftpPartner\nattributes:\n  description: x\n  time_zone: UTC\n  owners: []\n"
         f"  public_keys:\n    - |\n{indented}\n"
     )
     with pytest.raises(DefinitionInvalid, match="a PRIVATE key") as raised:
@@ -102,6 +112,24 @@ def test_a_folder_whose_name_cannot_be_a_user_and_a_schema_is_refused(tmp_path: 
 
 def test_two_sources_of_one_name_are_refused_whatever_their_kind(tmp_path: Path) -> None:
     declare(tmp_path, "permits")
-    shutil.copytree(tmp_path / "sources" / "partners" / "permits", tmp_path / "sources" / "databases" / "permits")
-    with pytest.raises(DefinitionInvalid, match="declares a source permits too"):
+    other = tmp_path / "sources" / "databases" / "permits"
+    other.mkdir(parents=True)
+    (other / "defs.yaml").write_text(
+        f"type: {__name__}.OfAnotherKind\nattributes: {{description: x, time_zone: UTC, owners: []}}\n"
+    )
+    for kind in (PartnerDeclaration, SourceDeclaration):
+        with pytest.raises(DefinitionInvalid, match="declares a source permits too"):
+            declared_sources(tmp_path, kind)
+    shutil.rmtree(tmp_path / "sources" / "partners")
+    assert [source.name for source in declared_sources(tmp_path, SourceDeclaration)] == ["permits"]
+    assert partners(tmp_path) == []
+
+
+def test_a_partner_has_to_declare_its_time_zone(tmp_path: Path) -> None:
+    folder = tmp_path / "sources" / "partners" / "partner"
+    folder.mkdir(parents=True)
+    (folder / "defs.yaml").write_text(
+        "type: data_platform.components.SftpPartner\nattributes: {description: x, owners: []}\n"
+    )
+    with pytest.raises(DefinitionInvalid, match="field 'time_zone' is missing"):
         partners(tmp_path)

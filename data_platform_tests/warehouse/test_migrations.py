@@ -83,6 +83,15 @@ def test_migrations_that_were_cut_off_anywhere_end_in_the_same(connection: Snowf
     assert loads(connection, database) == [("a", 1, "06 00"), ("b", 2, "08 12")]
 
 
+def test_a_load_that_a_run_of_the_release_before_still_records_is_known(
+    connection: SnowflakeConnection, database: str
+) -> None:
+    migrate(connection, database, EVERY)
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {database}.PLATFORM.LOADS (EXTRACT_ID, SOURCE, TABLE_NAME) SELECT 'c', 'p', 'f'")
+        assert ledger.loaded_extracts(cursor, database, ["c"]) == {"c": 0}
+
+
 def test_an_older_release_refuses_a_newer_database(connection: SnowflakeConnection, database: str) -> None:
     migrate(connection, database, EVERY)
     with pytest.raises(
