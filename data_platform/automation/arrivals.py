@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from data_platform.automation.feed_keys import raw_key
 from data_platform.environment import settings
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.history import file_names
@@ -75,7 +76,7 @@ def arrivals(rules: FileFeedSpec, file_names: Iterable[str], now: datetime) -> A
 
 def arrivals_check(feeds: Sequence[FileFeedSpec]) -> dg.AssetChecksDefinition | None:
     """One op that checks the arrivals of a partner's feeds; None if no feed declares when its files are expected."""
-    watched = {dg.AssetKey(["raw", rules.source, rules.table]): rules for rules in feeds if rules.expected is not None}
+    watched = {raw_key(rules): rules for rules in feeds if rules.expected is not None}
     if not watched:
         return None
     specs = [dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every expected file has arrived.") for key in watched]

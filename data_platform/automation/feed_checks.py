@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from data_platform.automation.feed_keys import raw_key
 from data_platform.feeds.files import FileFeedSpec
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _ENOUGH_TO_COMPARE = 5
 
 def feed_check_specs(rules: FileFeedSpec) -> list[dg.AssetCheckSpec]:
     """The specs of a feed's checks."""
-    table = dg.AssetKey(["raw", rules.source, rules.table])
+    table = raw_key(rules)
     return [
         dg.AssetCheckSpec(
             CONTRACT,
@@ -45,8 +46,7 @@ def feed_check_specs(rules: FileFeedSpec) -> list[dg.AssetCheckSpec]:
 
 def feed_check_keys(rules: FileFeedSpec) -> list[dg.AssetCheckKey]:
     """The keys of a feed's checks."""
-    table = dg.AssetKey(["raw", rules.source, rules.table])
-    return [dg.AssetCheckKey(table, CONTRACT), dg.AssetCheckKey(table, DELIVERIES)]
+    return [dg.AssetCheckKey(raw_key(rules), CONTRACT), dg.AssetCheckKey(raw_key(rules), DELIVERIES)]
 
 
 def feed_check_results(

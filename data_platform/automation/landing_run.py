@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_results
+from data_platform.automation.feed_keys import lake_key, raw_key
 from data_platform.environment import settings
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import landed_at
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from data_platform.landing.result import IntakeResult
     from data_platform.landing.versions import Requested
 
-FEED_METADATA = "data_platform/feed"
-KIND_TAG = "data_platform/source_kind"
-"""The tag of a feed's assets that says of which kind its source is."""
 FEEDS_AT_ONCE = 4
 FEEDS_A_STEP = 50
 """Dagster's work for each output of a step grows with the square of the step's outputs (seen in 1.13.27)."""
@@ -55,21 +53,6 @@ class LandingConfig(dg.Config):
 
     deliveries: list[RequestedDelivery] | None = None
     reload: bool = False
-
-
-def inbound_key(rules: FileFeedSpec) -> dg.AssetKey:
-    """The partner's folder, where lineage begins."""
-    return dg.AssetKey(["inbound", rules.source])
-
-
-def lake_key(rules: FileFeedSpec) -> dg.AssetKey:
-    """The feed's extracts."""
-    return dg.AssetKey(["lake", rules.source, rules.table])
-
-
-def raw_key(rules: FileFeedSpec) -> dg.AssetKey:
-    """The feed's table."""
-    return dg.AssetKey(["raw", rules.source, rules.table])
 
 
 def step_names(feeds: Iterable[FileFeedSpec]) -> dict[str, str]:

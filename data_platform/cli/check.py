@@ -44,10 +44,10 @@ def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iter
 
 def _misplaced(files: Iterable[Path]) -> Iterator[str]:
     """Valid files in a folder from which nothing loads them."""
-    from data_platform.feeds.documents import parse
+    from data_platform.feeds.documents import Document
 
     for file in files:
-        component = str(parse(file.read_text(encoding="utf-8"))["type"]).rpartition(".")[2]
+        component = Document.read(file).component.rpartition(".")[2]
         above = file.parent.parent / "defs.yaml"
         if component == "FileFeed" and not above.exists():
             yield (

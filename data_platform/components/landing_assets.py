@@ -14,20 +14,15 @@ import dagster as dg
 
 from data_platform.automation.arrivals import arrivals_check
 from data_platform.automation.feed_checks import feed_check_specs
-from data_platform.automation.landing_run import (
-    FEED_METADATA,
-    KIND_TAG,
-    LandingConfig,
-    inbound_key,
-    lake_key,
-    raw_key,
-    run_landing,
-    step_names,
-)
+from data_platform.automation.feed_keys import FEED_METADATA, KIND_TAG, inbound_key, lake_key, raw_key
+from data_platform.automation.landing_run import LandingConfig, run_landing, step_names
 from data_platform.environment import settings
 from data_platform.feeds.compute import Compute
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
+
+_SHOWN = {"description", "owners", "tags", "compute"}
+"""Fields that the asset itself shows: the landing sensor reads the others from its metadata."""
 
 
 class AsDeclared(dg.Definitions):
@@ -123,7 +118,7 @@ def _raw_spec(feed: FileFeedSpec) -> dg.AssetSpec:
                 "dagster/column_schema": _column_schema(feed),
                 "dagster/table_name": table,
                 # As text: for JSON, Dagster's check encodes it again, which takes as long as the rest of the spec.
-                FEED_METADATA: dg.MetadataValue.text(feed.model_dump_json()),
+                FEED_METADATA: dg.MetadataValue.text(feed.model_dump_json(exclude=_SHOWN)),
             },
         ),
     )
@@ -134,16 +129,15 @@ def _common(feed: FileFeedSpec, metadata: Mapping[str, Any] | None = None) -> di
         "group_name": feed.source,
         "owners": feed.owners,
         "tags": {**feed.tags, **(feed.compute or Compute()).tags(), "source": feed.source, KIND_TAG: feed.kind},
-        "metadata": {**_references(feed.declared_in), **(metadata or {})},
+        "metadata": {**_references(feed.declared_in, settings().repository_url), **(metadata or {})},
     }
 
 
 @cache
-def _references(declared_in: Path) -> dict[str, Any]:
+def _references(declared_in: Path, repository: str | None) -> dict[str, Any]:
     """Links to the YAML that declares a feed, and to the page that explains it."""
     root = next((folder.parent.parent for folder in declared_in.parents if folder.name == "defs"), declared_in.parent)
     declared = declared_in.relative_to(root)
-    repository = settings().repository_url
     if repository is None:
         code: Any = dg.LocalFileCodeReference(file_path=str(declared_in), line_number=1, label=str(declared))
         docs: Any = dg.MetadataValue.path(str(root / "docs" / "add-a-feed.md"))

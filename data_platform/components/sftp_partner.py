@@ -54,7 +54,7 @@ class SftpPartner(dg.Component):
         return cls(PartnerDeclaration.model_validate(attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """One step for all the partner's feeds. In `local`, a feed with wrong YAML fails the load. Elsewhere an asset
+        """The assets of all the partner's feeds. In `local`, a feed with wrong YAML fails the load. Elsewhere an asset
         with the error as its description replaces the feed, and the other feeds load."""
         partner = context.path.name
         feeds: list[FileFeedSpec] = []

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import pyarrow as pa
 
@@ -88,15 +88,18 @@ def _read(
     contract = reader.contract  # the header is read: columns that a drifting file adds are known
     origin = {"delivery_id": delivery.id, "file_name": delivery.file_name, "version_id": delivery.version_id}
     schema = reader.schema.append(pa.field(DELIVERY_ID, pa.string(), False))
-    about: Any = {
-        "contract_hash": contract.hash,
-        "run_id": run_id,
-        "origin": origin,
-        "reject_columns": rules.reject_columns,
-    }
+    extract = partial(
+        lake.extract,
+        key,
+        schema,
+        contract_hash=contract.hash,
+        run_id=run_id,
+        origin=origin,
+        reject_columns=rules.reject_columns,
+    )
     kept: list[pa.RecordBatch] = []
     kept_rows = kept_bytes = 0
-    with lake.extract(key, schema, **about) as writer:
+    with extract() as writer:
         for chunk in reader:
             if chunk.batch.num_rows:
                 writer.write(_stamped(chunk.batch, schema, delivery))
@@ -113,7 +116,7 @@ def _read(
         position = _position(delivery, reader, problem)
         manifest = None if problem or repeated else writer.commit(position_to=position)
     if problem and kept:
-        with lake.extract(key, schema, **about) as writer:
+        with extract() as writer:
             for rejects in kept:
                 writer.reject(rejects)
             manifest = writer.commit(position_to=position)

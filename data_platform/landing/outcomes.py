@@ -6,15 +6,13 @@ Rules only: `policy.py` reads the ledger inside the load's transaction, calls `d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Literal
 
 from data_platform.feeds.spec import LoadMode
 
 Status = Literal["loaded", "duplicate", "superseded", "quarantined"]
-
-
 _LONGEST_REASON = 2_000
 """Characters. A header's mistake names its columns, which may be thousands."""
 
@@ -24,13 +22,8 @@ class LedgerChanged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """One delivery and its wanted outcome.
-
-    `loaded` needs the extract that holds the rows; `decide` may still find a duplicate, or a later delivery that
-    supersedes it. `duplicate` is for a delivery that wasn't read because the ledger had its content. `quarantined`
-    needs a reason. `rows_read` counts records, good and bad.
-    """
+class _File:
+    """Which delivery it is: a version of a file, its feed, content and day."""
 
     delivery_id: str
     partner: str
@@ -43,6 +36,17 @@ class Settlement:
     content_sha256: str | None
     landed_at: datetime
     partition: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement(_File):
+    """One delivery and its wanted outcome.
+
+    `loaded` needs the extract that holds the rows; `decide` may still find a duplicate, or a later delivery that
+    supersedes it. `duplicate` is for a delivery that wasn't read because the ledger had its content. `quarantined`
+    needs a reason. `rows_read` counts records, good and bad.
+    """
+
     status: Literal["loaded", "duplicate", "quarantined"]
     reason: str | None = None
     rows_read: int = 0
@@ -55,24 +59,13 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryRow:
+class DeliveryRow(_File):
     """A row of PLATFORM.DELIVERIES: a delivery and its outcome. Fields are named as in the partner's receipt.
 
     For `loaded`, rows_read = rows_loaded + rows_rejected. A superseded delivery keeps the counts of its load;
     rows_loaded is 0 if a later version was loaded first.
     """
 
-    delivery_id: str
-    partner: str
-    feed: str
-    file_name: str
-    object_key: str
-    version_id: str
-    etag: str
-    size_bytes: int
-    content_sha256: str | None
-    landed_at: datetime
-    partition: str | None
     status: Status
     reason: str | None
     rows_read: int
@@ -223,17 +216,7 @@ def _row(
     now: datetime,
 ) -> DeliveryRow:
     return DeliveryRow(
-        delivery_id=wanted.delivery_id,
-        partner=wanted.partner,
-        feed=wanted.feed,
-        file_name=wanted.file_name,
-        object_key=wanted.object_key,
-        version_id=wanted.version_id,
-        etag=wanted.etag,
-        size_bytes=wanted.size_bytes,
-        content_sha256=wanted.content_sha256,
-        landed_at=wanted.landed_at,
-        partition=wanted.partition,
+        **{each.name: getattr(wanted, each.name) for each in fields(_File)},
         status=status,
         reason=reason if reason is None or len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…",
         rows_read=wanted.rows_read,

@@ -42,9 +42,7 @@ def started_ahead(given: Settings, project_dir: Path) -> Iterator[None]:
             process.communicate()
 
 
-def take(
-    project_dir: Path, arguments: Sequence[str], environment: Mapping[str, str]
-) -> subprocess.Popen[bytes] | None:  # fmt: skip
+def take(project_dir: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
     """Gives the waiting process its dbt arguments and complete environment. Its output and exit code are dbt's. None if
     no process waits for this project."""
     process = _started.pop(project_dir.resolve(), None)

@@ -3,6 +3,7 @@
     BEGIN
     UPDATE PLATFORM.LOAD_LOCK_nn    from here on, loads of one feed take turns (`load_lock.py`)
     SELECT LOADS                    what is loaded already; the policy decides what is left to do
+    UPDATE LOADS                    marks extracts whose rows this load takes out for good
     DELETE FROM the table           replaced partitions, reloaded extracts, what the policy removes
     COPY INTO the table             exactly the manifests' files (mode `merge`: into a temporary table, then MERGE)
     COPY INTO REJECTS
@@ -121,7 +122,7 @@ def load_extracts(
             late = latest is not None and latest > min(effective_at.values())
             merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
         if staging is not None and gone:
-            deleted += _put_back(run, cursor, lake, table, staging, feed, gone, set(decision.load))
+            deleted += _put_back(run, lake, table, staging, feed, gone, set(decision.load))
         rejected = _load_rejects(
             run, table, feed, [*chosen, *(by_id[each] for each in decision.rejects)], decision.again
         )
@@ -176,18 +177,11 @@ def _take_out(run: _Transaction, table: TableRef, mode: LoadMode, chosen: Sequen
             ).rowcount
             or 0
         )
-    if remove:
-        ids = sorted(remove)
-        deleted += (
-            run.execute(f"DELETE FROM {table.sql} WHERE {quoted(EXTRACT_ID)} IN ({placeholders(ids)})", ids).rowcount
-            or 0
-        )
-    return deleted
+    return deleted + delete_rows(run.execute, table, EXTRACT_ID, remove)
 
 
 def _put_back(
     run: _Transaction,
-    cursor: SnowflakeCursor,
     lake: Lake,
     table: TableRef,
     staging: TableRef,
@@ -201,17 +195,18 @@ def _put_back(
     theirs = f"{quoted(EXTRACT_ID)} IN ({placeholders(ids)})"
     ((left,),) = run.execute(f"SELECT COUNT(*) FROM {table.sql} WHERE {theirs}", ids).fetchall()
     if left:
-        others = ledger.extracts_in_table(cursor, table.database, feed)
+        others = ledger.extracts_in_table(run.cursor, table.database, feed)
         manifests = [
             _manifest(lake, ExtractKey(feed.source, feed.table, each, partition))
             for each, partition in others.items()
             if each not in merged
         ]
+        load_rules.same_types(table, feed.table_columns, manifests)
         if manifests:
             run.execute(f"DELETE FROM {staging.sql}")
             copy_rows(run.execute, staging, feed.table_columns, [file for each in manifests for file in each.files])
             overwrite_rows_of(run.execute, table, staging, feed, ids)
-        run.execute(f"DELETE FROM {table.sql} WHERE {theirs}", ids)
+        delete_rows(run.execute, table, EXTRACT_ID, ids)
     return int(left)
 
 

@@ -65,10 +65,7 @@ def merge_rows(
             f" OR THERE.EFFECTIVE_AT <= CASE STAGED.{quoted(EXTRACT_ID)} {times} END"
         )
     execute(
-        f"MERGE INTO {table.sql} AS TARGET USING ({source}) AS NEW"
-        f" ON {' AND '.join(f'TARGET.{name} = NEW.{name}' for name in keys)}"
-        f" WHEN MATCHED THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
-        f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
+        f"{_merge_sql(table, feed, source)} WHEN NOT MATCHED THEN INSERT ({', '.join(names)})"
         f" VALUES ({', '.join(f'NEW.{name}' for name in names)})"
     )
 
@@ -88,11 +85,16 @@ def overwrite_rows_of(
         f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(f'STAGED.{name}' for name in keys)}"
         f" ORDER BY {', '.join(order)}) = 1"
     )
-    execute(
+    execute(_merge_sql(table, feed, source, only=f" AND TARGET.{quoted(EXTRACT_ID)} IN ({listed})"))
+
+
+def _merge_sql(table: TableRef, feed: FeedSpec, source: str, only: str = "") -> str:
+    """A MERGE by the feed's key that updates matching rows, those that `only` admits."""
+    names, keys = _names(feed)
+    return (
         f"MERGE INTO {table.sql} AS TARGET USING ({source}) AS NEW"
         f" ON {' AND '.join(f'TARGET.{name} = NEW.{name}' for name in keys)}"
-        f" WHEN MATCHED AND TARGET.{quoted(EXTRACT_ID)} IN ({listed})"
-        f" THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
+        f" WHEN MATCHED{only} THEN UPDATE SET {', '.join(f'{name} = NEW.{name}' for name in names)}"
     )
 
 

@@ -16,13 +16,17 @@ from data_platform.warehouse.table import PLATFORM, TableRef
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-
 _TABLE = "MIGRATIONS"
 _current: set[str] = set()
+"""The databases whose schema this process has found to be its release's."""
 
 
 class DatabaseNewer(Exception):
     """A newer release has changed the PLATFORM schema. The message says what to deploy."""
+
+
+class DatabaseOlder(Exception):
+    """The PLATFORM schema lacks migrations of this release. The message says how to run them."""
 
 
 class Migration(NamedTuple):
@@ -31,10 +35,6 @@ class Migration(NamedTuple):
     number: int
     name: str
     statements: Callable[[str], Iterable[str]]
-
-
-class DatabaseOlder(Exception):
-    """The PLATFORM schema lacks migrations of this release. The message says how to run them."""
 
 
 def migrate(connection: SnowflakeConnection, database: str, migrations: Iterable[Migration]) -> list[Migration]:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 LOCKS = 8
 
-# The order of a feed's loads; when the data of each was true in its source; and the snapshot that it is a part of.
-_ORDER = {"SEQUENCE": "NUMBER(19,0)", "EFFECTIVE_AT": "TIMESTAMP_TZ(6)", "SNAPSHOT_ID": "VARCHAR"}
-LOADS_COLUMNS = {
+_FIRST_LOADS_COLUMNS = {
     "EXTRACT_ID": "VARCHAR",
     "SOURCE": "VARCHAR",
     "TABLE_NAME": "VARCHAR",
@@ -36,9 +34,11 @@ LOADS_COLUMNS = {
     "CONTRACT_HASH": "VARCHAR",
     "RUN_ID": "VARCHAR",
     "LOADED_AT": "TIMESTAMP_TZ(6)",
-    **_ORDER,
-    "REMOVED_AT": "TIMESTAMP_TZ(6)",
 }
+# The order of a feed's loads; when the data of each was true in its source; and the snapshot that it is a part of.
+_ORDER = {"SEQUENCE": "NUMBER(19,0)", "EFFECTIVE_AT": "TIMESTAMP_TZ(6)", "SNAPSHOT_ID": "VARCHAR"}
+_REMOVED = {"REMOVED_AT": "TIMESTAMP_TZ(6)"}
+LOADS_COLUMNS = _FIRST_LOADS_COLUMNS | _ORDER | _REMOVED
 REJECTS_COLUMNS = {
     "EXTRACT_ID": "VARCHAR",
     "SOURCE": "VARCHAR",
@@ -112,8 +112,8 @@ def create_table(database: str, name: str, columns: Mapping[str, str], comment: 
 
 
 def _first_tables(database: str) -> Iterator[str]:
-    first = {name: kind for name, kind in LOADS_COLUMNS.items() if name not in (*_ORDER, "REMOVED_AT")}
-    yield create_table(database, "LOADS", first, "Each extract whose rows have been loaded, with its position.")
+    comment = "Each extract whose rows have been loaded, with its position in its source."
+    yield create_table(database, "LOADS", _FIRST_LOADS_COLUMNS, comment)
     yield create_table(database, "REJECTS", REJECTS_COLUMNS, "Each record that broke its contract.")
     for number in range(LOCKS):
         # One statement creates the table and its row: an UPDATE that finds no row might lock nothing.
@@ -123,8 +123,7 @@ def _first_tables(database: str) -> Iterator[str]:
 
 def _loads_in_order(database: str) -> Iterator[str]:
     table = loads(database).sql
-    for name, kind in _ORDER.items():
-        yield f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}"
+    yield from _add_columns(table, _ORDER)
     yield (
         f"UPDATE {table} SET SEQUENCE = NUMBERED.PLACE, EFFECTIVE_AT = COALESCE({table}.EFFECTIVE_AT,"
         f" {table}.LOADED_AT) FROM (SELECT EXTRACT_ID, ROW_NUMBER() OVER (PARTITION BY SOURCE, TABLE_NAME"
@@ -134,7 +133,11 @@ def _loads_in_order(database: str) -> Iterator[str]:
 
 
 def _loads_taken_out(database: str) -> Iterator[str]:
-    yield f"ALTER TABLE {loads(database).sql} ADD COLUMN IF NOT EXISTS REMOVED_AT TIMESTAMP_TZ(6)"
+    yield from _add_columns(loads(database).sql, _REMOVED)
+
+
+def _add_columns(table: str, columns: Mapping[str, str]) -> Iterator[str]:
+    return (f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}" for name, kind in columns.items())
 
 
 MIGRATIONS = (

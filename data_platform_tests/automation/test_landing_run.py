@@ -11,7 +11,8 @@ import dagster as dg
 import pytest
 
 from data_platform.automation import landing_run
-from data_platform.automation.landing_run import LandingConfig, RequestedDelivery, lake_key, raw_key, run_landing
+from data_platform.automation.feed_keys import lake_key, raw_key
+from data_platform.automation.landing_run import LandingConfig, RequestedDelivery, run_landing
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing import intake
 from data_platform.landing.result import IntakeResult

@@ -18,8 +18,8 @@ from typing import Any
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
+from data_platform.automation.feed_keys import raw_key
 from data_platform.automation.landing_history import LANDING_TAG
-from data_platform.automation.landing_run import raw_key
 from data_platform.automation.landing_sensor import landing
 from data_platform.cli.project import DEV_STARTED, ROOT, WORKSPACE
 from data_platform.cli.run.here import ASSET_JOB

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from data_platform.automation.landing_run import lake_key, raw_key
+from data_platform.automation.feed_keys import lake_key, raw_key
 from data_platform.automation.landing_sensor import landing
 from data_platform.cli.run.location import CodeLocation, run_locks
 from data_platform.cli.run.outcome import RunOutcome, outcome_of

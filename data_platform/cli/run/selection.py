@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 import dagster as dg
 
-from data_platform.automation.landing_run import lake_key, raw_key
+from data_platform.automation.feed_keys import lake_key, raw_key
 from data_platform.cli.run.location import CodeLocation
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
