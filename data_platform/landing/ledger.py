@@ -140,25 +140,17 @@ def related_deliveries(
     cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], mode: LoadMode
 ) -> list[DeliveryRow]:
     """The ledger rows that `decide` needs: those of these deliveries, and of loaded deliveries with the same content or
-    file name. For `replace`, also with the same partition; for `merge`, also those that landed after the first with the
-    same content."""
+    file name; for `replace`, also with the same partition."""
     first = settlements[0]
     ids = [each.delivery_id for each in settlements]
     names = [each.file_name for each in settlements]
     contents = [each.content_sha256 for each in settlements if each.content_sha256 is not None] or [""]
-    same_content = f"CONTENT_SHA256 IN ({placeholders(contents)})"
-    test = f"FILE_NAME IN ({placeholders(names)}) OR {same_content}"
+    test = f"FILE_NAME IN ({placeholders(names)}) OR CONTENT_SHA256 IN ({placeholders(contents)})"
     bound: list[Any] = [first.partner, first.feed, *ids, *names, *contents]
     if mode == "replace":
         partitions = sorted({each.partition or "" for each in settlements})
         test += f" OR COALESCE(PARTITION_KEY, '') IN ({placeholders(partitions)})"
         bound += partitions
-    elif mode == "merge":
-        test += (
-            f" OR LANDED_AT > (SELECT MIN(LANDED_AT) FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s"
-            f" AND STATUS = 'loaded' AND {same_content})"
-        )
-        bound += [first.partner, first.feed, *contents]
     where = f"PARTNER = %s AND FEED = %s AND (DELIVERY_ID IN ({placeholders(ids)}) OR (STATUS = 'loaded' AND ({test})))"
     return list(_select(cursor, database, where, bound))
 

@@ -5,7 +5,7 @@ Rules only: `policy.py` reads the ledger inside the load's transaction, calls `d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Literal
@@ -97,15 +97,17 @@ def decide(
     run_id: str | None,
     now: datetime,
     reload: bool = False,
+    overwritten: Collection[str] = (),
 ) -> Settling:
     """Decides on one feed's deliveries, in the order in which they landed.
 
     `ledger` must have the rows of these deliveries, and of those with the same content, file name or (mode `replace`)
-    partition; for mode `merge`, also of those that were loaded since the first with the same content landed.
+    partition. `overwritten`: the extract ids of loaded deliveries whose rows are no longer all in the table (mode
+    `merge`: another delivery had rows with the same keys).
 
     - The outcome of an earlier attempt stays, unless the rows come in another extract or `reload` is set.
-    - A delivery with the same partition and content as a loaded one is a `duplicate`; under `merge`, only if none was
-      loaded that landed between the two.
+    - A delivery with the same partition and content as a loaded one is a `duplicate`, unless rows of that one were
+      overwritten.
     - Of deliveries with the same file name (mode `replace`: or the same partition), the one that landed last stays. The
       others are `superseded` and lose their rows, in whatever order they are loaded.
     """
@@ -116,7 +118,7 @@ def decide(
         if old is not None and _settled(old, wanted, reload):
             continue
         if wanted.status != "loaded" or wanted.extract_id is None:
-            if wanted.status == "duplicate" and _twin(wanted, state, mode) is None:
+            if wanted.status == "duplicate" and _twin(wanted, state, overwritten) is None:
                 raise LedgerChanged(
                     f"{wanted.partner}/{wanted.feed}: {wanted.file_name} was skipped as a duplicate, but the delivery"
                     " with the same content is no longer loaded; ingest the file again"
@@ -125,7 +127,7 @@ def decide(
             continue
         if old is not None and old.status == "loaded":
             _take_out(settling, old.extract_id)
-        twin = _twin(wanted, state, mode)
+        twin = _twin(wanted, state, overwritten)
         if twin is not None and old is not None and old.status == "duplicate":
             continue
         if twin is not None:
@@ -178,16 +180,12 @@ def _loaded_others(wanted: Settlement, state: dict[str, DeliveryRow]) -> list[De
     ]
 
 
-def _twin(wanted: Settlement, state: dict[str, DeliveryRow], mode: LoadMode) -> DeliveryRow | None:
-    """The loaded delivery that makes this one a duplicate. Under `merge`, a delivery that landed between the two may
-    have overwritten the twin's rows: then this one's content isn't in the table."""
-    others = _loaded_others(wanted, state)
-    for row in others:
+def _twin(wanted: Settlement, state: dict[str, DeliveryRow], overwritten: Collection[str]) -> DeliveryRow | None:
+    """The loaded delivery that makes this one a duplicate."""
+    for row in _loaded_others(wanted, state):
         same_content = wanted.content_sha256 is not None and row.content_sha256 == wanted.content_sha256
-        if same_content and row.partition == wanted.partition:
-            first, last = sorted((row.landed_at, wanted.landed_at))
-            if mode != "merge" or not any(first < other.landed_at < last for other in others):
-                return row
+        if same_content and row.partition == wanted.partition and row.extract_id not in overwritten:
+            return row
     return None
 
 

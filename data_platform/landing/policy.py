@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from data_platform.contract import EXTRACT_ID
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.manifest import Manifest
 from data_platform.landing import ledger
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Settling, decide
 from data_platform.warehouse.policy import Decision
+from data_platform.warehouse.rows import count_by
+from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -48,7 +51,13 @@ class DeliveryPolicy:
         mode = self._feed.load_mode
         rows = ledger.related_deliveries(cursor, self._database, self._settlements, mode)
         settling = decide(
-            self._settlements, rows, mode=mode, run_id=self._run_id, now=datetime.now(UTC), reload=self._reload
+            self._settlements,
+            rows,
+            mode=mode,
+            run_id=self._run_id,
+            now=datetime.now(UTC),
+            reload=self._reload,
+            overwritten=self._overwritten(cursor, rows) if mode == "merge" else (),
         )
         self._settling, self.outcomes = settling, settling.outcomes
         self._recorded = {row.delivery_id for row in rows} & settling.write.keys()
@@ -64,6 +73,19 @@ class DeliveryPolicy:
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes new and changed outcomes."""
         ledger.write_deliveries(cursor, self._database, list(self._settling.write.values()), again=self._recorded)
+
+    def _overwritten(self, cursor: SnowflakeCursor, rows: Sequence[DeliveryRow]) -> set[str]:
+        """The extracts whose content is delivered again, and of whose rows the table has fewer than were loaded."""
+        contents = {each.content_sha256 for each in self._settlements}
+        mine = {each.delivery_id for each in self._settlements}
+        loaded = {
+            str(row.extract_id): row.rows_loaded
+            for row in rows
+            if row.status == "loaded" and row.content_sha256 in contents and row.delivery_id not in mine
+        }
+        table = raw_table(self._database, self._feed.source, self._feed.table)
+        there = count_by(cursor, table, EXTRACT_ID, loaded)
+        return {extract_id for extract_id, rows_loaded in loaded.items() if there.get(extract_id, 0) < rows_loaded}
 
     def _is_quarantined(self, manifest: Manifest) -> bool:
         row = self._settling.write.get(str(manifest.origin.get("delivery_id")))

@@ -57,6 +57,17 @@ def delete_rows(execute: Callable[..., Any], table: TableRef, column: str, value
     return execute(f"DELETE FROM {table.sql} WHERE {quoted(column)} IN ({placeholders(listed)})", listed).rowcount or 0
 
 
+def count_by(cursor: SnowflakeCursor, table: TableRef, column: str, values: Collection[str]) -> dict[str, int]:
+    """{value: number of rows} for these values of the column; without those that no row has."""
+    if not values:
+        return {}
+    name, listed = quoted(column), sorted(values)
+    cursor.execute(
+        f"SELECT {name}, COUNT(*) FROM {table.sql} WHERE {name} IN ({placeholders(listed)}) GROUP BY {name}", listed
+    )
+    return {value: int(rows) for value, rows in cursor.fetchall()}
+
+
 def _value(place: int, kind: str) -> str:
     """The SQL of one value. A cast turns JSON's null into NULL; a VARIANT would keep it as JSON's null."""
     return f"STRIP_NULL_VALUE(VALUE[{place}])" if kind == "VARIANT" else f"VALUE[{place}]::{kind}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -49,10 +50,16 @@ def wanted(
 
 
 def settle(
-    ledger: dict[str, DeliveryRow], *settlements: Settlement, mode: LoadMode = "append", reload: bool = False
+    ledger: dict[str, DeliveryRow],
+    *settlements: Settlement,
+    mode: LoadMode = "append",
+    reload: bool = False,
+    overwritten: Sequence[str] = (),
 ) -> Settling:
     """Decides, and puts what is decided in the ledger."""
-    decision = decide(settlements, ledger.values(), mode=mode, run_id="r", now=NOON, reload=reload)
+    decision = decide(
+        settlements, ledger.values(), mode=mode, run_id="r", now=NOON, reload=reload, overwritten=overwritten
+    )
     ledger.update(decision.write)
     return decision
 
@@ -78,13 +85,13 @@ def test_the_same_content_for_another_partition_is_no_duplicate() -> None:
     assert decision.load == ["e2"]
 
 
-def test_under_merge_content_that_comes_back_after_other_rows_is_loaded_again() -> None:
+def test_content_that_comes_back_is_loaded_again_if_its_rows_were_overwritten() -> None:
     ledger: dict[str, DeliveryRow] = {}
     settle(ledger, wanted(1, name="mon.csv", content="A"), mode="merge")
-    again = settle(ledger, wanted(2, name="mon again.csv", content="A"), mode="merge")
-    assert again.outcomes["d2"].status == "duplicate"
-    settle(ledger, wanted(3, name="tue.csv", content="B"), mode="merge")
-    back = settle(ledger, wanted(4, name="wed.csv", content="A"), mode="merge")
+    settle(ledger, wanted(2, name="tue.csv", content="B"), mode="merge")
+    whole = settle(ledger, wanted(3, name="mon again.csv", content="A"), mode="merge")
+    assert whole.outcomes["d3"].status == "duplicate"
+    back = settle(ledger, wanted(4, name="wed.csv", content="A"), mode="merge", overwritten=["e1"])
     assert (back.load, back.outcomes["d4"].status) == (["e4"], "loaded")
 
 
@@ -218,8 +225,7 @@ def test_whatever_comes_in_whatever_batches_the_ledger_adds_up(
     assert len(ledger) == len(deliveries)
     for name in ("file_name", "partition") if mode == "replace" else ("file_name",):
         assert len({getattr(row, name) for row in loaded}) == len(loaded)
-    if mode != "merge":  # where rows of another delivery may have overwritten the first's
-        assert len({(row.partition, row.content_sha256) for row in loaded}) == len(loaded)
+    assert len({(row.partition, row.content_sha256) for row in loaded}) == len(loaded)
     for row in ledger.values():
         assert (row.status == "superseded") == (row.superseded_by is not None)
         assert row.status != "loaded" or row.rows_read == row.rows_loaded + row.rows_rejected

@@ -179,6 +179,15 @@ def test_merge_puts_back_rows_that_a_superseded_file_had_overwritten(feed: Feed)
     assert feed.rows() == {"m3": 5, "m5": 4, "m6": 6}, "superseded files' rows stay out"
 
 
+def test_merge_takes_content_that_is_all_in_the_table_for_a_duplicate_whatever_landed_since(feed: Feed) -> None:
+    feed.mode = "merge"
+    feed.prepare()
+    feed.load(feed.deliver("mon.csv", {"m1": 1, "m2": 1}))
+    feed.load(feed.deliver("tue.csv", {"m3": 2}))
+    feed.load(feed.deliver("mon.csv", {"m1": 1, "m2": 1}), feed.deliver("wed.csv", {"m4": 4}))
+    assert feed.outcomes() == {"loaded": 3, "duplicate": 1}
+
+
 def test_merge_loads_again_content_that_another_file_has_overwritten(feed: Feed) -> None:
     feed.mode = "merge"
     feed.prepare()
