@@ -4,13 +4,17 @@ Snowflake makes a transaction wait for the lock that UPDATE, DELETE and MERGE ho
 transaction ends; INSERT and COPY mostly run side by side
 (https://docs.snowflake.com/en/sql-reference/transactions#resource-locking). Sessions acquire locks before they start
 their DuckDB transaction.
+
+ALTER waits for every open transaction, and a transaction that begins meanwhile waits for ALTER. On Snowflake neither
+waits, as DDL isn't isolated (https://docs.snowflake.com/en/user-guide/tables-iceberg-transactions#ddl-statements), but
+a DuckDB transaction can't write to a table that was altered after the transaction began.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from enum import Enum
 
@@ -27,7 +31,8 @@ class LockMode(Enum):
 
     APPEND = "append"  # INSERT, COPY: compatible with APPEND and CHANGE
     CHANGE = "change"  # UPDATE, DELETE, MERGE, TRUNCATE: one transaction at a time
-    DEFINE = "define"  # DDL: alone, because DuckDB refuses to commit into a table that was altered since
+    DEFINE = "define"  # CREATE, DROP: alone, because DuckDB refuses to commit into a table that was replaced since
+    ALTER = "alter"  # ALTER, COMMENT: alone in the whole account
 
 
 _COMPATIBLE = {
@@ -71,7 +76,7 @@ class TableLocks:
         self._free_abandoned = free_abandoned
         self._changed = threading.Condition()
         self._held: dict[TableKey, dict[str, set[LockMode]]] = defaultdict(dict)
-        self._waiting: Counter[TableKey] = Counter()
+        self._waiting: set[tuple[str, TableKey, LockMode]] = set()
 
     def acquire(self, owner: str, table: TableKey, mode: LockMode) -> None:
         """Wait until `owner` may use `table` in `mode`, then hold it until `release(owner)`.
@@ -80,13 +85,13 @@ class TableLocks:
         """
         with self._changed:
             if any(self._blockers(owner, table, mode)):
-                if self._waiting[table] >= MAX_WAITERS:
+                if sum(wanted == table for _, wanted, _ in self._waiting) >= MAX_WAITERS:
                     raise TooManyWaiters(table)
-                self._waiting[table] += 1
+                self._waiting.add((owner, table, mode))
                 try:
                     self._wait(owner, table, mode)
                 finally:
-                    self._waiting[table] -= 1
+                    self._waiting.remove((owner, table, mode))
             self._held[table].setdefault(owner, set()).add(mode)
 
     def _wait(self, owner: str, table: TableKey, mode: LockMode) -> None:
@@ -109,6 +114,10 @@ class TableLocks:
             self._changed.notify_all()
 
     def _blockers(self, owner: str, table: TableKey, mode: LockMode) -> Iterator[str]:
-        for holder, modes in self._held.get(table, {}).items():
-            if holder != owner and any((mode, held) not in _COMPATIBLE for held in modes):
-                yield holder
+        if mode is not LockMode.ALTER and not any(owner in holders for holders in self._held.values()):
+            yield from (waiter for waiter, _, wanted in self._waiting if wanted is LockMode.ALTER)
+        for locked, holders in self._held.items():
+            for holder, modes in holders.items():
+                near = {held for held in modes if locked == table or LockMode.ALTER in (mode, held)}
+                if holder != owner and any((mode, held) not in _COMPATIBLE for held in near):
+                    yield holder

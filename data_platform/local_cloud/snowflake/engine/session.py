@@ -147,14 +147,14 @@ class Session(FakeSnowflakeConnection):
             if not self.in_transaction:
                 self.instance.locks.release(self.token)
 
-    def define(self, table: TableKey | None, statement: Callable[[], T]) -> T:
-        """Run a DDL statement, which commits the open transaction and is a transaction of its own.
+    def define(self, table: TableKey | None, mode: LockMode, statement: Callable[[], T]) -> T:
+        """Run a DDL statement under its table's lock. It commits the open transaction and is a transaction of its own.
 
         See https://docs.snowflake.com/en/sql-reference/transactions#ddl.
         """
         self.commit_transaction()
         if table:
-            self.instance.locks.acquire(self.token, table, LockMode.DEFINE)
+            self.instance.locks.acquire(self.token, table, mode)
         try:
             return self._alone(statement)
         finally:

@@ -45,6 +45,42 @@ def test_only_statements_that_conflict_wait(held: LockMode, wanted: LockMode, wa
     locks.acquire("two", ("DB", "S", "OTHER"), wanted)
 
 
+def test_an_alteration_waits_for_every_session_that_holds_a_lock_and_they_wait_for_it() -> None:
+    """DuckDB's transactions begin with the first lock, and can't write to what is altered after that."""
+    locks = TableLocks(0.05)
+    for mode in (LockMode.APPEND, LockMode.CHANGE, LockMode.DEFINE):
+        for first, second in ((mode, LockMode.ALTER), (LockMode.ALTER, mode)):
+            locks.acquire("one", ("DB", "S", "OTHER"), first)
+            with pytest.raises(LockTimeout, match=r"DB\.S\.T"):
+                locks.acquire("two", TABLE, second)
+            locks.release("one")
+            locks.acquire("two", TABLE, second)
+            locks.release("two")
+
+
+def test_only_sessions_that_hold_no_lock_yet_wait_for_an_alteration_that_waits() -> None:
+    """Otherwise loads that follow one another would keep it waiting."""
+    locks = TableLocks(30)
+    locks.acquire("one", TABLE, LockMode.CHANGE)
+    order: list[str] = []
+
+    def acquire(owner: str, mode: LockMode) -> None:
+        locks.acquire(owner, ("DB", "S", owner), mode)
+        order.append(owner)
+        time.sleep(0.1)
+        locks.release(owner)
+
+    with ThreadPoolExecutor(2) as sessions:
+        sessions.submit(acquire, "alters", LockMode.ALTER)
+        time.sleep(0.2)
+        sessions.submit(acquire, "begins", LockMode.APPEND)
+        time.sleep(0.2)
+        locks.acquire("one", ("DB", "S", "OTHER"), LockMode.APPEND)
+        assert order == []
+        locks.release("one")
+    assert order == ["alters", "begins"]
+
+
 def test_a_waiting_session_goes_on_as_soon_as_the_lock_is_released() -> None:
     locks = TableLocks(30)
     locks.acquire("one", TABLE, LockMode.CHANGE)

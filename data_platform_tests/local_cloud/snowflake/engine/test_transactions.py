@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,35 @@ def test_who_sees_a_new_table_can_write_to_it(cursor: SnowflakeCursor, other: Sn
     assert seen.is_set() and not failed
     assert one(cursor, "select count(*) from soon_there") == 1
     assert one(cursor, "select count(comment) from information_schema.columns where table_name = 'SOON_THERE'") == 40
+
+
+def test_an_open_transaction_can_write_to_a_table_that_another_session_alters(
+    cursor: SnowflakeCursor, other: SnowflakeCursor
+) -> None:
+    """Snowflake doesn't isolate DDL across transactions
+    (https://docs.snowflake.com/en/user-guide/tables-iceberg-transactions#ddl-statements)."""
+    cursor.execute("create table turn (id number)")
+    cursor.execute("insert into turn values (0)")
+    cursor.execute("create table t (id number not null, v varchar(10))")
+    alterations = (
+        "alter table t add column w varchar",
+        "alter table t alter column v set data type varchar(20)",
+        "alter table t alter column id drop not null",
+        "alter table t alter column id comment 'a number'",
+        "comment on table t is 'a table'",
+    )
+
+    for number, statement in enumerate(alterations, start=1):
+        cursor.execute("begin")
+        cursor.execute("update turn set id = id + 1")  # DuckDB's transaction begins here
+        with ThreadPoolExecutor(1) as pool:
+            altered = pool.submit(other.execute, statement)
+            time.sleep(0.3)
+            cursor.execute("insert into t (id) values (%s)", (number,))
+            cursor.execute("commit")
+            altered.result(timeout=patience(60))
+        assert one(other, "select count(*) from t where id = %s", (number,)) == 1
+    assert one(other, "select count(*), count(w) from t") == (len(alterations), 0)
 
 
 def test_ddl_commits_the_open_transaction(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:
