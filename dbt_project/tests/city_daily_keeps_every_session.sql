@@ -9,20 +9,20 @@ city as (
 
 ),
 
-staged as (
+parking as (
 
     select
-        count(*) as sessions,
-        coalesce(sum(fee), 0) as revenue
-    from {{ ref('stg_meridian_parking__parking_sessions') }}
+        coalesce(sum(sessions), 0) as sessions,
+        coalesce(sum(revenue), 0) as revenue
+    from {{ ref('fct_parking_daily') }}
 
 )
 
 select
     city.sessions as city_sessions,
-    staged.sessions as staged_sessions,
+    parking.sessions as parking_sessions,
     city.revenue as city_revenue,
-    staged.revenue as staged_revenue
+    parking.revenue as parking_revenue
 from city
-cross join staged
-where city.sessions != staged.sessions or city.revenue != staged.revenue
+cross join parking
+where city.sessions != parking.sessions or city.revenue != parking.revenue
