@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_platform.contract import quoted
-from data_platform.warehouse.table import PLATFORM, TableRef
+from data_platform.warehouse.table import DOES_NOT_EXIST, PLATFORM, TableRef
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -60,16 +60,16 @@ def migrate(connection: SnowflakeConnection, database: str, migrations: Iterable
 
 def missing(connection: SnowflakeConnection, database: str, migrations: Iterable[Migration]) -> list[Migration]:
     """The migrations that the database lacks, in order. Raises DatabaseNewer."""
-    table = TableRef(database, PLATFORM, _TABLE)
+    # Importing the connector takes almost a second; processes that only load definitions don't need it.
+    from snowflake.connector import ProgrammingError
+
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT COUNT(*) FROM {quoted(database)}.INFORMATION_SCHEMA.TABLES"
-            " WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
-            [PLATFORM, _TABLE],
-        )
-        if cursor.fetchall() == [(0,)]:
-            return sorted(migrations)
-        cursor.execute(f"SELECT NUMBER, NAME FROM {table.sql}")
+        try:
+            cursor.execute(f"SELECT NUMBER, NAME FROM {TableRef(database, PLATFORM, _TABLE).sql}")
+        except ProgrammingError as refused:
+            if refused.errno in DOES_NOT_EXIST:
+                return sorted(migrations)
+            raise
         recorded = {int(number): str(name) for number, name in cursor.fetchall()}
     known = {migration.number: migration for migration in migrations}
     newer = [f"{number} ({name})" for number, name in sorted(recorded.items()) if number not in known]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from data_platform.contract import quoted
 
 PLATFORM = "PLATFORM"
+DOES_NOT_EXIST = (2003, 2043)
+"""Snowflake's error numbers for a table that doesn't exist, or whose schema doesn't."""
 
 
 @dataclass(frozen=True, slots=True)
