@@ -252,9 +252,11 @@ class Contract(BaseModel):
         text = json.dumps(shape, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def violation_counts_sql(self, table: str, where: str = "TRUE") -> str:
-        """SQL that counts violations in `table` (a qualified name). Its one row has ROWS_CHECKED, NULL_<COLUMN> for
-        each column that isn't nullable, and DUPLICATE_KEYS if the contract has a key."""
+    def violation_counts_sql(self, table: str, where: str | None = None) -> str:
+        """SQL that counts the violations of those rows of `table` (a qualified name) that `where` admits; None: of all
+        rows. Its one row has ROWS_CHECKED, NULL_<COLUMN> for each column that isn't nullable, and, if the contract has
+        a key, DUPLICATE_KEYS: how many of the rows' keys more than one row of the whole table has."""
+        rows = table if where is None else f"(SELECT * FROM {table} WHERE {where})"
         counts = ["COUNT(*) AS ROWS_CHECKED"]
         counts += [
             f"COUNT_IF({column.snowflake_name} IS NULL) AS NULL_{column.name.upper()}"
@@ -262,12 +264,17 @@ class Contract(BaseModel):
             if not column.nullable
         ]
         if self.key:
-            key = ", ".join(quoted(name) for name in self.key)
+            names = [quoted(name) for name in self.key]
+            key = ", ".join(names)
+            # By a join, whose small side tells Snowflake which parts of the table can hold these keys at all.
+            same = " AND ".join(f"OLD.{name} = NEW.{name}" for name in names)
+            among = "" if where is None else f" JOIN (SELECT DISTINCT {key} FROM {rows}) AS NEW ON {same}"
+            grouped = ", ".join(f"OLD.{name}" for name in names)
             counts.append(
-                f"(SELECT COUNT(*) FROM (SELECT {key} FROM {table} WHERE {where} GROUP BY {key}"
+                f"(SELECT COUNT(*) FROM (SELECT {grouped} FROM {table} AS OLD{among} GROUP BY {grouped}"
                 " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
             )
-        return f"SELECT {', '.join(counts)} FROM {table} WHERE {where}"
+        return f"SELECT {', '.join(counts)} FROM {rows}"
 
 
 def platform_column(name: str, type_: str, description: str) -> Column:

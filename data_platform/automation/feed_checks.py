@@ -1,28 +1,51 @@
 """The checks on every file feed's table, evaluated after each landing run.
 
-`contract` counts rows that break the contract, and blocks downstream models. `deliveries` accounts for landed files,
-and warns of quarantined and unusually small ones. Missing files are the business of `arrivals.py`.
+`contract` counts rows that break the contract, and blocks downstream models. It looks at the rows that the run loaded,
+and for their keys in the table. It looks at the whole table if it didn't pass last time, so that bad rows keep it red
+until they are gone, if the contract has changed since, and once a day where the feed declares `audit: daily`.
+
+`deliveries` accounts for landed files, and warns of quarantined and unusually small ones. Missing files are the
+business of `arrivals.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from enum import Enum
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from data_platform.automation.feed_keys import raw_key
+from data_platform.contract import EXTRACT_ID, EXTRACTED_AT, quoted
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.warehouse.table import literal
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
+    from data_platform.lake.manifest import Manifest
     from data_platform.landing.result import IntakeResult
 
 CONTRACT = "contract"
 DELIVERIES = "deliveries"
+_AUDIT_SECONDS = 24 * 60 * 60
+_AUDITED_AT = "whole table checked at"
+_CONTRACT_HASH = "contract"
 _ENOUGH_TO_COMPARE = 5
+_EVALUATIONS_SEEN = 10
+"""Dagster lists evaluations by when their runs were requested. Of runs side by side, the last to evaluate counts."""
+_EXTRACTS_NAMED = 1_000
+"""Where a run loaded more, the statement that names them would be long, and the whole table is checked."""
+
+
+class _Evaluated(Enum):
+    """Dagster's statuses of an evaluated check, which it doesn't export."""
+
+    PASSED = "SUCCEEDED"
+    FAILED = "FAILED"
 
 
 def feed_check_specs(rules: FileFeedSpec) -> list[dg.AssetCheckSpec]:
@@ -33,7 +56,8 @@ def feed_check_specs(rules: FileFeedSpec) -> list[dg.AssetCheckSpec]:
             CONTRACT,
             asset=table,
             blocking=True,
-            description="The table has no null where the contract forbids it, and no two rows with the same key.",
+            description="No loaded row has a null where the contract forbids it, or a key that another row has. If this"
+            " fails, the next load checks the whole table.",
         ),
         dg.AssetCheckSpec(
             DELIVERIES,
@@ -50,20 +74,43 @@ def feed_check_keys(rules: FileFeedSpec) -> list[dg.AssetCheckKey]:
 
 
 def feed_check_results(
-    rules: FileFeedSpec, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
+    rules: FileFeedSpec,
+    result: IntakeResult,
+    connection: SnowflakeConnection,
+    table: dg.AssetKey,
+    instance: dg.DagsterInstance,
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluates a feed's checks after its deliveries were loaded."""
-    yield _contract(rules, result, connection, table)
+    yield _contract(rules, result, connection, table, _evaluations(instance, dg.AssetCheckKey(table, CONTRACT)))
     yield _deliveries(rules, result, table)
 
 
+def _evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[dg.AssetCheckEvaluation]:
+    """The check's latest evaluations, the last one first."""
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        check, limit=_EVALUATIONS_SEEN, status=set(_Evaluated)
+    )
+    found = [(record.event.timestamp, record.evaluation) for record in records if record.event and record.evaluation]
+    return [evaluation for _, evaluation in sorted(found, key=lambda one: one[0], reverse=True)]
+
+
 def _contract(
-    rules: FileFeedSpec, result: IntakeResult, connection: SnowflakeConnection, table: dg.AssetKey
+    rules: FileFeedSpec,
+    result: IntakeResult,
+    connection: SnowflakeConnection,
+    table: dg.AssetKey,
+    past: Sequence[dg.AssetCheckEvaluation],
 ) -> dg.AssetCheckResult:
-    cursor = connection.cursor()
-    cursor.execute(rules.contract.violation_counts_sql(result.target.sql))
-    (row,) = cursor.fetchall()
-    counts = dict(zip((column.name for column in cursor.description), row, strict=True))
+    now = datetime.now(UTC).timestamp()
+    audited_at = max((float(_value(each, _AUDITED_AT) or 0) for each in past), default=0.0)
+    audit_due = rules.audit == "daily" and now - audited_at >= _AUDIT_SECONDS
+    passed = bool(past) and past[0].passed and _value(past[0], _CONTRACT_HASH) == rules.contract.hash
+    whole = not passed or audit_due or len(result.manifests) > _EXTRACTS_NAMED
+    with connection.cursor() as cursor:
+        where = None if whole else _rows_of(result.manifests)
+        cursor.execute(rules.contract.violation_counts_sql(result.target.sql, where))
+        (row,) = cursor.fetchall()
+        counts = dict(zip((column.name for column in cursor.description), row, strict=True))
     checked = counts.pop("ROWS_CHECKED")
     broken = {name.lower(): count for name, count in counts.items() if count}
     return dg.AssetCheckResult(
@@ -72,8 +119,29 @@ def _contract(
         asset_key=table,
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"The table breaks the contract of {rules.name}: {broken}" if broken else None,
-        metadata={"rows checked": checked, **broken},
+        metadata={
+            "rows checked": checked,
+            **broken,
+            _AUDITED_AT: dg.MetadataValue.timestamp(now if whole else audited_at),
+            _CONTRACT_HASH: rules.contract.hash,
+        },
     )
+
+
+def _value(evaluation: dg.AssetCheckEvaluation, name: str) -> Any:
+    found = evaluation.metadata.get(name)
+    return None if found is None else found.value
+
+
+def _rows_of(manifests: Sequence[Manifest]) -> str:
+    """The SQL condition of these extracts' rows. The times let Snowflake skip the other parts of the table, which lie
+    in the order in which they were loaded."""
+    if not manifests:
+        return "FALSE"
+    times = [manifest.started_at for manifest in manifests]
+    first, last = (f"{literal(time.isoformat())}::TIMESTAMP_TZ" for time in (min(times), max(times)))
+    listed = ", ".join(literal(manifest.extract_id) for manifest in manifests)
+    return f"{quoted(EXTRACTED_AT)} BETWEEN {first} AND {last} AND {quoted(EXTRACT_ID)} IN ({listed})"
 
 
 def _deliveries(rules: FileFeedSpec, result: IntakeResult, table: dg.AssetKey) -> dg.AssetCheckResult:

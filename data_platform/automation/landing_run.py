@@ -20,11 +20,11 @@ from data_platform.automation.feed_checks import feed_check_results
 from data_platform.automation.feed_keys import lake_key, raw_key
 from data_platform.environment import settings
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.lake.preview import preview
 from data_platform.landing.bucket import landed_at
 from data_platform.landing.inbox import pending_of
 from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 from data_platform.runs.usage import usage_metadata
-from data_platform.warehouse.preview import preview
 
 if TYPE_CHECKING:
     from data_platform.landing.result import IntakeResult
@@ -130,7 +130,7 @@ def run_landing(
                     # Report to Dagster, then settle: the next run reports again what isn't settled. Deliveries that are
                     # given up are settled even if the report fails, or they would never leave inbound.
                     try:
-                        yield from _events(context, rules, result, warehouse, partition)
+                        yield from _events(context, rules, result, lake, warehouse, partition)
                     except Exception:
                         if all(asked.give_up for asked in work[rules.name]):
                             settle(rules, result)
@@ -178,6 +178,7 @@ def _events(
     context: dg.AssetExecutionContext,
     rules: FileFeedSpec,
     result: IntakeResult,
+    lake: LakeResource,
     warehouse: WarehouseResource,
     partition: str | None,
 ) -> Iterator[Any]:
@@ -193,12 +194,12 @@ def _events(
         return
     tag = _query_tag(context, rules)
     with warehouse.open(query_tag=tag) as connection:
-        checks = list(feed_check_results(rules, result, connection, table))
-        metadata = _raw_metadata(result, tag) | usage_metadata()
-        try:
-            metadata["preview"] = dg.MetadataValue.md(preview(connection, result.target, limit=_PREVIEW_ROWS))
-        except Exception as error:
-            context.log.warning(f"{rules.name}: can't read a preview of the table: {error}")
+        checks = list(feed_check_results(rules, result, connection, table, context.instance))
+    metadata = _raw_metadata(result, tag) | usage_metadata()
+    try:
+        metadata["preview"] = dg.MetadataValue.md(preview(lake.lake(), result.manifests, limit=_PREVIEW_ROWS))
+    except Exception as error:
+        context.log.warning(f"{rules.name}: can't read a preview of the loaded rows: {error}")
     if result.manifests:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:

@@ -40,7 +40,8 @@ class Expected(Declared):
 
 
 class FeedDeclaration(Declared):
-    """What every feed's YAML states. `owners` and `compute` default to the source's."""
+    """What every feed's YAML states. `owners` and `compute` default to the source's. `audit: daily`: once a day, a load
+    checks the whole table against the contract, and not only what it loaded."""
 
     description: str
     owners: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class FeedDeclaration(Declared):
     load_mode: LoadMode = "append"
     partition: DayPartition | None = None
     expected: Expected | None = None
+    audit: Literal["daily"] | None = None
 
     @model_validator(mode="after")
     def _merge_has_a_key(self) -> Self:

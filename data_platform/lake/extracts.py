@@ -117,7 +117,7 @@ class Lake:
         for file in manifest.files:
             if missing is not None and missing <= 0:
                 break
-            table = self._table(file.path, file.sha256, columns).slice(0, missing)
+            table = self._table(file.path, file.sha256, columns, missing)
             missing = None if missing is None else missing - table.num_rows
             tables.append(table)
         if tables:
@@ -156,11 +156,19 @@ class Lake:
         pages = chain.from_iterable(obstore.list(self.store, prefix))
         return ((str(item["path"]), item["last_modified"]) for item in pages)
 
-    def _table(self, path: str, sha256: str, columns: list[str] | None) -> pa.Table:
+    def _table(self, path: str, sha256: str, columns: list[str] | None, limit: int | None = None) -> pa.Table:
         content = bytes(obstore.get(self.store, path).bytes())
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ManifestError(f"{path} is not the file that its manifest commits (SHA-256 differs); extract again")
-        return pq.read_table(BytesIO(content), columns=columns)
+        if limit is None:
+            return pq.read_table(BytesIO(content), columns=columns)
+        batches: list[pa.RecordBatch] = []
+        with pq.ParquetFile(BytesIO(content)) as file:  # a whole part may be large in memory
+            for batch in file.iter_batches(limit, columns=columns):
+                batches.append(batch)
+                if sum(each.num_rows for each in batches) >= limit:
+                    break
+        return pa.Table.from_batches(batches).slice(0, limit)
 
 
 def _files_of(manifest: bytes) -> set[str]:

@@ -1,24 +1,26 @@
-"""A few rows of a table as Markdown, for people to look at in the UI."""
+"""A few rows of extracts as Markdown, for people to look at in the UI."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from data_platform.warehouse.table import TableRef
-
 if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
+    from data_platform.lake.extracts import Lake
+    from data_platform.lake.manifest import Manifest
 
 _CELL = 60
 
 
-def preview(connection: SnowflakeConnection, table: TableRef, *, limit: int) -> str:
-    """A Markdown table of the rows of the latest extracts, at most `limit`."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM {table.sql} ORDER BY _EXTRACTED_AT DESC LIMIT {int(limit)}")
-        names = [column.name.lower() for column in cursor.description]
-        rows = cursor.fetchall()
-    lines = [names, ["---"] * len(names), *([_cell(value) for value in row] for row in rows)]
+def preview(lake: Lake, manifests: Sequence[Manifest], *, limit: int) -> str:
+    """A Markdown table of the first rows, at most `limit`, of the last of these extracts that has any. Reads one of its
+    files."""
+    filled = [manifest for manifest in manifests if manifest.rows]
+    if not filled:
+        return "No rows."
+    found = lake.read_rows(filled[-1], limit=limit)
+    lines = [found.column_names, ["---"] * found.num_columns]
+    lines += [[_cell(value) for value in row.values()] for row in found.to_pylist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -57,6 +57,7 @@ def run(done: list[str], give_up: str | None = None) -> None:
         selected_asset_check_keys={dg.AssetCheckKey(raw_key(RULES), "contract")},
         has_partition_key=False,
         run_id="r",
+        instance=None,
         log=log,
         log_event=lambda _: done.append("told of the table"),
     )

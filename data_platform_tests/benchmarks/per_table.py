@@ -54,6 +54,15 @@ class _Done:
         """Has nothing to do."""
 
 
+class _Lake:
+    """Stands in for the lake: every extract has the same rows."""
+
+    def read_rows(self, manifest: Any, *, limit: int) -> Any:
+        import pyarrow as pa
+
+        return pa.table({f"column_{at}": ["a value"] * limit for at in range(14)})
+
+
 class _Session:
     """Stands in for a Snowflake session: no table has rows."""
 
@@ -93,7 +102,7 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
     with (
         patch("data_platform.landing.intake.Intake", _Done),
         patch.object(WarehouseResource, "open", lambda *_, **__: _Session()),
-        patch.object(LakeResource, "lake", lambda _: None),
+        patch.object(LakeResource, "lake", lambda _: _Lake()),
         patch.object(LandingResource, "bucket", lambda _: None),
     ):
         began, cpu = time.perf_counter(), _cpu()

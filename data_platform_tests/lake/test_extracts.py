@@ -101,6 +101,14 @@ def test_an_extract_without_rows_is_an_extract() -> None:
     assert lake.read_rows(manifest).num_rows == 0
 
 
+def test_so_many_rows_are_read_whatever_parts_hold_them() -> None:
+    lake = lake_in_memory()
+    manifest = lake.write_extract(KEY, SCHEMA, [batch(1, 2, 3), batch(4, 5)], contract_hash="h")
+    for limit in range(7):
+        found = lake.read_rows(manifest, columns=["meter_id"], limit=limit)
+        assert found["meter_id"].to_pylist() == [f"meter {number}" for number in range(1, 6)][:limit]
+
+
 def test_rejects_are_kept_with_whose_they_are() -> None:
     lake = lake_in_memory()
     manifest = lake.write_extract(
