@@ -1,11 +1,10 @@
-"""The checks on every file feed's table, evaluated after each landing run.
+"""The checks on every feed's table, evaluated after each load.
 
 `contract` counts rows that break the contract, and blocks downstream models. It looks at the rows that the run loaded,
 and for their keys in the table. It looks at the whole table if it didn't pass last time, so that bad rows keep it red
 until they are gone, if the contract has changed since, and once a day where the feed declares `audit: daily`.
 
-`deliveries` accounts for landed files, and warns of quarantined and unusually small ones. Missing files are the
-business of `arrivals.py`.
+`deliveries`, of file feeds, is in `delivery_check.py`; missing files are the business of `arrivals.py`.
 """
 
 from __future__ import annotations
@@ -13,28 +12,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
+from data_platform.automation.delivery_check import delivery_check_result, delivery_check_spec
 from data_platform.automation.feed_keys import raw_key
 from data_platform.contract import EXTRACT_ID, EXTRACTED_AT, quoted
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.spec import FeedSpec
 from data_platform.warehouse.table import literal
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
+    from data_platform.extract.ingest import Ingested
+    from data_platform.extract.source import Source
     from data_platform.lake.manifest import Manifest
-    from data_platform.landing.result import IntakeResult
+    from data_platform.landing.source import DeliverySource
 
 CONTRACT = "contract"
-DELIVERIES = "deliveries"
 _AUDIT_SECONDS = 24 * 60 * 60
 _AUDITED_AT = "whole table checked at"
 _CONTRACT_HASH = "contract"
-_ENOUGH_TO_COMPARE = 5
 _EVALUATIONS_SEEN = 10
 """Dagster lists evaluations by when their runs were requested. Of runs side by side, the last to evaluate counts."""
 _EXTRACTS_NAMED = 1_000
@@ -48,41 +48,40 @@ class _Evaluated(Enum):
     FAILED = "FAILED"
 
 
-def feed_check_specs(rules: FileFeedSpec) -> list[dg.AssetCheckSpec]:
+def feed_check_specs(feed: FeedSpec) -> list[dg.AssetCheckSpec]:
     """The specs of a feed's checks."""
-    table = raw_key(rules)
-    return [
+    table = raw_key(feed)
+    specs = [
         dg.AssetCheckSpec(
             CONTRACT,
             asset=table,
             blocking=True,
             description="No loaded row has a null where the contract forbids it, or a key that another row has. If this"
             " fails, the next load checks the whole table.",
-        ),
-        dg.AssetCheckSpec(
-            DELIVERIES,
-            asset=table,
-            description="Landed = loaded + duplicate + superseded + quarantined; rows read = loaded + rejects;"
-            " nothing quarantined, no delivery unusually small.",
-        ),
+        )
     ]
+    if isinstance(feed, FileFeedSpec):
+        specs.append(delivery_check_spec(table))
+    return specs
 
 
-def feed_check_keys(rules: FileFeedSpec) -> list[dg.AssetCheckKey]:
+def feed_check_keys(feed: FeedSpec) -> list[dg.AssetCheckKey]:
     """The keys of a feed's checks."""
-    return [dg.AssetCheckKey(raw_key(rules), CONTRACT), dg.AssetCheckKey(raw_key(rules), DELIVERIES)]
+    return [spec.key for spec in feed_check_specs(feed)]
 
 
 def feed_check_results(
-    rules: FileFeedSpec,
-    result: IntakeResult,
+    source: Source,
+    result: Ingested,
     connection: SnowflakeConnection,
     table: dg.AssetKey,
     instance: dg.DagsterInstance,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Evaluates a feed's checks after its deliveries were loaded."""
-    yield _contract(rules, result, connection, table, _evaluations(instance, dg.AssetCheckKey(table, CONTRACT)))
-    yield _deliveries(rules, result, table)
+    """Evaluates a feed's checks after a load."""
+    past = _evaluations(instance, dg.AssetCheckKey(table, CONTRACT))
+    yield _contract(source.feed, result, connection, table, past)
+    if isinstance(source.feed, FileFeedSpec):
+        yield delivery_check_result(cast("DeliverySource", source), table)
 
 
 def _evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[dg.AssetCheckEvaluation]:
@@ -95,20 +94,20 @@ def _evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[
 
 
 def _contract(
-    rules: FileFeedSpec,
-    result: IntakeResult,
+    feed: FeedSpec,
+    result: Ingested,
     connection: SnowflakeConnection,
     table: dg.AssetKey,
     past: Sequence[dg.AssetCheckEvaluation],
 ) -> dg.AssetCheckResult:
     now = datetime.now(UTC).timestamp()
     audited_at = max((float(_value(each, _AUDITED_AT) or 0) for each in past), default=0.0)
-    audit_due = rules.audit == "daily" and now - audited_at >= _AUDIT_SECONDS
-    passed = bool(past) and past[0].passed and _value(past[0], _CONTRACT_HASH) == rules.contract.hash
+    audit_due = feed.audit == "daily" and now - audited_at >= _AUDIT_SECONDS
+    passed = bool(past) and past[0].passed and _value(past[0], _CONTRACT_HASH) == feed.contract.hash
     whole = not passed or audit_due or len(result.manifests) > _EXTRACTS_NAMED
     with connection.cursor() as cursor:
         where = None if whole else _rows_of(result.manifests)
-        cursor.execute(rules.contract.violation_counts_sql(result.target.sql, where))
+        cursor.execute(feed.contract.violation_counts_sql(result.target.sql, where))
         (row,) = cursor.fetchall()
         counts = dict(zip((column.name for column in cursor.description), row, strict=True))
     checked = counts.pop("ROWS_CHECKED")
@@ -118,12 +117,12 @@ def _contract(
         check_name=CONTRACT,
         asset_key=table,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"The table breaks the contract of {rules.name}: {broken}" if broken else None,
+        description=f"The table breaks the contract of {feed.name}: {broken}" if broken else None,
         metadata={
             "rows checked": checked,
             **broken,
             _AUDITED_AT: dg.MetadataValue.timestamp(now if whole else audited_at),
-            _CONTRACT_HASH: rules.contract.hash,
+            _CONTRACT_HASH: feed.contract.hash,
         },
     )
 
@@ -142,43 +141,3 @@ def _rows_of(manifests: Sequence[Manifest]) -> str:
     first, last = (f"{literal(time.isoformat())}::TIMESTAMP_TZ" for time in (min(times), max(times)))
     listed = ", ".join(literal(manifest.extract_id) for manifest in manifests)
     return f"{quoted(EXTRACTED_AT)} BETWEEN {first} AND {last} AND {quoted(EXTRACT_ID)} IN ({listed})"
-
-
-def _deliveries(rules: FileFeedSpec, result: IntakeResult, table: dg.AssetKey) -> dg.AssetCheckResult:
-    unaccounted = [
-        receipt.file_name
-        for receipt in result.receipts
-        if receipt.status == "loaded" and receipt.rows_read != receipt.rows_loaded + receipt.rows_rejected
-    ]
-    problems = [f"the rows of {name} don't add up" for name in unaccounted]
-    if sum(result.outcomes.values()) != len(result.receipts):
-        problems.append(f"{len(result.receipts)} files landed, but the outcomes are {result.outcomes}")
-    problems += [
-        f"{receipt.file_name} is quarantined: {receipt.reason}"
-        for receipt in result.receipts
-        if receipt.status == "quarantined"
-    ]
-    small = _small(rules, result)
-    problems += [f"{name} has {rows} rows, {usual:g} are usual" for name, (rows, usual) in small.items()]
-    return dg.AssetCheckResult(
-        passed=not problems,
-        check_name=DELIVERIES,
-        asset_key=table,
-        severity=dg.AssetCheckSeverity.ERROR if unaccounted else dg.AssetCheckSeverity.WARN,
-        description="; ".join(problems) or None,
-        metadata={"landed": len(result.receipts), **result.outcomes, "unusually small": len(small)},
-    )
-
-
-def _small(rules: FileFeedSpec, result: IntakeResult) -> dict[str, tuple[int, float]]:
-    """Loaded deliveries smaller than `min_volume` times the feed's usual size: {file: (rows, usual rows)}."""
-    loaded = [receipt for receipt in result.receipts if receipt.status == "loaded"]
-    sizes = [*result.usual_rows, *(receipt.rows_read for receipt in loaded)]
-    if rules.min_volume is None or len(sizes) < _ENOUGH_TO_COMPARE:
-        return {}
-    usual = median(sizes)
-    return {
-        receipt.file_name: (receipt.rows_read, usual)
-        for receipt in loaded
-        if receipt.rows_read < rules.min_volume * usual
-    }

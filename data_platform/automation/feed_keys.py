@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 import dagster as dg
 
 from data_platform.feeds.spec import FeedSpec
@@ -12,9 +15,13 @@ KIND_TAG = "data_platform/source_kind"
 """The tag of a feed's assets that says of which kind its source is."""
 
 
-def inbound_key(feed: FeedSpec) -> dg.AssetKey:
-    """The partner's folder, where lineage begins."""
-    return dg.AssetKey(["inbound", feed.source])
+FEEDS_A_STEP = 50
+"""Dagster's work for each output of a step grows with the square of the step's outputs (seen in 1.13.27)."""
+
+
+def origin_key(feed: FeedSpec) -> dg.AssetKey:
+    """The source itself, where lineage begins."""
+    return dg.AssetKey([feed.origin, feed.source])
 
 
 def lake_key(feed: FeedSpec) -> dg.AssetKey:
@@ -25,3 +32,16 @@ def lake_key(feed: FeedSpec) -> dg.AssetKey:
 def raw_key(feed: FeedSpec) -> dg.AssetKey:
     """The feed's table."""
     return dg.AssetKey(["raw", feed.source, feed.table])
+
+
+def step_names(feeds: Iterable[FeedSpec]) -> dict[str, str]:
+    """The step of each feed, by `<source>/<table>`. A source's feeds, by name, fill steps of FEEDS_A_STEP feeds:
+    `<source>`, `<source>__2` and so on. `feeds` must be all feeds of their sources."""
+    by_source: dict[str, list[str]] = defaultdict(list)
+    for feed in feeds:
+        by_source[feed.source].append(feed.name)
+    return {
+        feed: source if place < FEEDS_A_STEP else f"{source}__{place // FEEDS_A_STEP + 1}"
+        for source, names in by_source.items()
+        for place, feed in enumerate(sorted(names))
+    }

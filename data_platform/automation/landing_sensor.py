@@ -18,9 +18,8 @@ from typing import Any
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
-from data_platform.automation.feed_keys import FEED_METADATA, KIND_TAG, lake_key, raw_key
+from data_platform.automation.feed_keys import FEED_METADATA, KIND_TAG, lake_key, raw_key, step_names
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
-from data_platform.automation.landing_run import step_names
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, Ready, Scan, scan

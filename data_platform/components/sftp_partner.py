@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import dagster as dg
 from pydantic import BaseModel
 
-from data_platform.components.landing_assets import landing_definitions
+from data_platform.automation.arrivals import arrivals_check
+from data_platform.automation.landing_sources import LandingConfig, open_landing
+from data_platform.components.feed_assets import SourceKind, feed_definitions
 from data_platform.components.scaffolds import SftpPartnerScaffolder
 from data_platform.environment import settings
 from data_platform.feeds.documents import DefinitionInvalid
@@ -16,6 +18,15 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.partners import PartnerDeclaration
 
 _log = logging.getLogger(__name__)
+
+LANDING = SourceKind(
+    open_landing,
+    origin_kinds=frozenset((FileFeedSpec.kind, "s3")),
+    extracts="Parquet extracts, one per delivery, with the rejects beside them.",
+    docs="add-a-feed.md",
+    config=LandingConfig,
+    resources=frozenset(("landing",)),
+)
 
 
 @dg.scaffold_with(SftpPartnerScaffolder)
@@ -66,8 +77,14 @@ class SftpPartner(dg.Component):
                 if settings().environment == "local":
                     raise
                 broken.append(broken_definition(["raw", partner, path.parent.name], error))
-        definitions = landing_definitions(self.attributes.description, feeds)
-        return dg.Definitions.merge(definitions, dg.Definitions(assets=broken)) if broken else definitions
+        description = self.attributes.description
+        definitions = feed_definitions(
+            description, f"{description}\n\nThe files that {partner} drops over SFTP.", feeds, LANDING
+        )
+        arrivals = arrivals_check(feeds)
+        return dg.Definitions.merge(
+            definitions, dg.Definitions(assets=broken, asset_checks=[arrivals] if arrivals else [])
+        )
 
 
 def broken_definition(key: list[str], error: BaseException) -> dg.AssetSpec:

@@ -239,6 +239,7 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
     """One file feed of one partner."""
 
     kind: ClassVar[str] = "sftp"
+    origin: ClassVar[str] = "inbound"
     metadata_columns: ClassVar[tuple[Column, ...]] = (
         platform_column(DELIVERY_ID, "string", "The delivery that brought this row."),
         platform_column(RECORD_NUMBER, "int64", "The record's number in its file, from 1."),

@@ -65,6 +65,8 @@ class FeedSpec(FeedDeclaration):
 
     kind: ClassVar[str] = "source"
     """Of which kind the source is."""
+    origin: ClassVar[str] = "source"
+    """The first part of the key of the asset that stands for the source."""
     metadata_columns: ClassVar[tuple[Column, ...]] = ()
     """Columns of the feed's table that its source adds, between the contract's and EXTRACT_COLUMNS."""
     reject_columns: ClassVar[tuple[str, ...]] = ()

@@ -18,6 +18,8 @@ from obstore.store import ObjectStore
 from data_platform.lake.manifest import MANIFEST_NAME, ROOT, ExtractKey, Manifest, ManifestError
 from data_platform.lake.writer import ExtractWriter, attempt_of, read_manifest
 
+UNLOADED = "unloaded"
+"""The folder of marks: an empty object for each extract that isn't loaded yet."""
 PART_BYTES = 64 * 2**20
 """A part's target size: Snowflake loads files of up to 100 MB, compressed, best."""
 
@@ -47,13 +49,17 @@ class Lake:
         run_id: str | None = None,
         origin: Mapping[str, Any] | None = None,
         reject_columns: Sequence[str] = (),
+        effective_at: datetime | None = None,
+        snapshot_id: str | None = None,
+        parts: int | None = None,
     ) -> ExtractWriter:
         """A writer of that extract, for a `with` block; left without `commit()`, its parts are deleted.
 
         `schema` is that of the batches to write; `_extract_id` and `_extracted_at` are added after its columns.
         Where an earlier try has committed the extract, `writer.committed` is its manifest: the source need not be
         read again, writes are ignored, and `commit()` returns that manifest. `reject_columns` names values of `origin`
-        that each reject carries too.
+        that each reject carries too. `effective_at`: when the data is true in its source. `snapshot_id` and `parts`:
+        the snapshot that it is a part of, and how many parts that has.
         """
         return ExtractWriter(
             self.store,
@@ -65,6 +71,9 @@ class Lake:
             run_id=run_id,
             origin=origin or {},
             reject_columns=reject_columns,
+            effective_at=effective_at,
+            snapshot_id=snapshot_id,
+            parts=parts,
         )
 
     def write_extract(
@@ -80,8 +89,10 @@ class Lake:
         run_id: str | None = None,
         origin: Mapping[str, Any] | None = None,
         reject_columns: Sequence[str] = (),
+        **about: Any,
     ) -> Manifest:
-        """Writes and commits one extract, or returns the manifest of an earlier try, reading no batch."""
+        """Writes and commits one extract, or returns the manifest of an earlier try, reading no batch. `about`: as for
+        `extract`."""
         with self.extract(
             key,
             schema,
@@ -90,6 +101,7 @@ class Lake:
             run_id=run_id,
             origin=origin,
             reject_columns=reject_columns,
+            **about,
         ) as writer:
             if writer.committed is None:
                 for batch in batches:
@@ -108,6 +120,21 @@ class Lake:
         for path, _ in self._objects(prefix):
             if path.endswith("/" + MANIFEST_NAME):
                 yield Manifest.from_json(bytes(obstore.get(self.store, path).bytes()))
+
+    def mark_unloaded(self, key: ExtractKey) -> None:
+        """Remembers an extract that is about to be committed, until `mark_loaded`. So what isn't loaded yet is found
+        without listing all that ever was."""
+        obstore.put(self.store, _mark(key), b"")
+
+    def mark_loaded(self, keys: Iterable[ExtractKey]) -> None:
+        """Forgets extracts that are loaded."""
+        self.delete(_mark(key) for key in keys)
+
+    def unloaded(self, source: str, table: str) -> list[Manifest]:
+        """The committed extracts of a feed that nobody has marked as loaded, in the order of their data."""
+        keys = (_marked(path) for path, _ in self._objects(f"{UNLOADED}/{source}/{table}/"))
+        found = [manifest for key in keys if (manifest := self.read_manifest(key)) is not None]
+        return sorted(found, key=lambda each: (each.effective_at or each.started_at, each.started_at))
 
     def read_rows(self, manifest: Manifest, *, columns: list[str] | None = None, limit: int | None = None) -> pa.Table:
         """The extract's rows, in memory: for previews and tests. Raises ManifestError where a file's SHA-256 isn't the
@@ -174,3 +201,12 @@ class Lake:
 def _files_of(manifest: bytes) -> set[str]:
     values = json.loads(manifest)
     return {file["path"] for file in [*values["files"], values["rejects_file"]] if file}
+
+
+def _mark(key: ExtractKey) -> str:
+    return key.prefix.replace(ROOT, UNLOADED, 1).rstrip("/")
+
+
+def _marked(path: str) -> ExtractKey:
+    _, source, table, partition, extract_id = path.split("/")
+    return ExtractKey(source, table, extract_id, None if partition == "all" else partition)

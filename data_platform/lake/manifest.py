@@ -68,7 +68,8 @@ class Manifest:
     """The contents of an extract and its position in the source. Times are UTC.
 
     `position_from` and `position_to` are JSON values. `origin` holds what the source says about
-    itself (of a file: its name and version).
+    itself (of a file: its name and version). `effective_at`: when the data was true in its source. `snapshot_id` and
+    `parts`: the snapshot that it is a part of, and how many parts that has. `refused`: why it may not be loaded.
     """
 
     extract_id: str
@@ -87,6 +88,10 @@ class Manifest:
     committed_at: datetime
     run_id: str | None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    effective_at: datetime | None = None
+    snapshot_id: str | None = None
+    parts: int | None = None
+    refused: str | None = None
     version: int = VERSION
 
     @property
@@ -113,7 +118,7 @@ class Manifest:
                     f"manifest version {values['version']!r}, where this release reads {VERSION}; deploy the"
                     " release that wrote it"
                 )
-            rejects_file = values["rejects_file"]
+            rejects_file, effective_at = values["rejects_file"], values.get("effective_at")
             return cls(
                 **{
                     **values,
@@ -122,6 +127,7 @@ class Manifest:
                     "rejects_file": None if rejects_file is None else FileEntry(**rejects_file),
                     "started_at": datetime.fromisoformat(values["started_at"]),
                     "committed_at": datetime.fromisoformat(values["committed_at"]),
+                    "effective_at": effective_at and datetime.fromisoformat(effective_at),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:

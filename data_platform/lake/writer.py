@@ -62,6 +62,9 @@ class ExtractWriter:
         run_id: str | None,
         origin: Mapping[str, Any],
         reject_columns: Sequence[str],
+        effective_at: datetime | None,
+        snapshot_id: str | None,
+        parts: int | None,
     ) -> None:
         self.key = key
         self.schema = pa.schema([*schema, *METADATA_SCHEMA])
@@ -74,6 +77,9 @@ class ExtractWriter:
         self._position_from = position_from
         self._run_id = run_id
         self._origin = dict(origin)
+        self._effective_at = effective_at
+        self._snapshot_id = snapshot_id
+        self._parts = parts
         self._attempt = secrets.token_hex(4)
         self._offered = False
         self._uploads = Uploads(store)
@@ -110,9 +116,9 @@ class ExtractWriter:
         columns += [batch.column(field.name).cast(field.type) for field in REJECTS_SCHEMA]
         self._reject_parts.add(pa.RecordBatch.from_arrays(columns, schema=self._rejects_schema))
 
-    def commit(self, *, position_to: Any = None) -> Manifest:
+    def commit(self, *, position_to: Any = None, refused: str | None = None) -> Manifest:
         """Puts the last parts, then the manifest where there is none yet. Returns the manifest that counts:
-        this one, or that of a try that was faster."""
+        this one, or that of a try that was faster. `refused`: why the extract may not be loaded."""
         if self.committed is not None:
             self.abort()
             return self.committed
@@ -135,6 +141,10 @@ class ExtractWriter:
             committed_at=datetime.now(UTC),
             run_id=self._run_id,
             origin=self._origin,
+            effective_at=self._effective_at,
+            snapshot_id=self._snapshot_id,
+            parts=self._parts,
+            refused=refused,
         )
         text = manifest.to_json().encode()
         self._offered = True

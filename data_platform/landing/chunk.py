@@ -15,24 +15,18 @@ import pyarrow.compute as pc
 
 from data_platform.contract import Column
 from data_platform.feeds.files import RECORD_NUMBER, FileContract
+from data_platform.lake.writer import REJECTS_SCHEMA
 
 # pyarrow-stubs type arrays by their value type, which only the contract knows here.
 Array: TypeAlias = Any
 
 RAW_TEXT_LIMIT = 10_000
-_REJECT_FIELDS: list[pa.Field[Any]] = [
-    pa.field("record_number", pa.int64(), nullable=False),
-    pa.field("column", pa.string()),
-    pa.field("reason", pa.string(), nullable=False),
-    pa.field("raw_text", pa.string(), nullable=False),
-]
-REJECT_SCHEMA = pa.schema(_REJECT_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Consecutive records of a delivery: `batch` of the contract's columns and `_record_number`, `rejects` of
-    REJECT_SCHEMA, one per bad record. Both are in the file's order."""
+    REJECTS_SCHEMA, one per bad record. Both are in the file's order."""
 
     batch: pa.RecordBatch
     rejects: pa.RecordBatch
@@ -50,16 +44,16 @@ class Chunk:
         at = self.batch.schema.get_field_index(RECORD_NUMBER)
         batch = self.batch.set_column(at, self.batch.schema.field(at), numbers)
         numbers = pc.add(self.rejects.column("record_number"), count)
-        return Chunk(batch, self.rejects.set_column(0, REJECT_SCHEMA.field(0), numbers))
+        return Chunk(batch, self.rejects.set_column(0, REJECTS_SCHEMA.field(0), numbers))
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """One bad record. `column` is the first invalid one, in the contract's order; None when the whole record is
+    """One bad record. `column_name`: the first invalid column, in the contract's order; None when the whole record is
     broken. `reason` names every invalid column."""
 
     record_number: int
-    column: str | None
+    column_name: str | None
     reason: str
     raw_text: str
 
@@ -87,8 +81,8 @@ def bounded(text: str) -> str:
 def reject_batch(rejects: Iterable[Reject]) -> pa.RecordBatch:
     """The rejects in the order of their records."""
     ordered = sorted(rejects, key=lambda reject: reject.record_number)
-    columns = [pa.array([getattr(reject, field.name) for reject in ordered], field.type) for field in REJECT_SCHEMA]
-    return pa.record_batch(columns, schema=REJECT_SCHEMA)
+    columns = [pa.array([getattr(reject, field.name) for reject in ordered], field.type) for field in REJECTS_SCHEMA]
+    return pa.record_batch(columns, schema=REJECTS_SCHEMA)
 
 
 def assemble(

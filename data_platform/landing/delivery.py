@@ -9,12 +9,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
+from data_platform.extract.source import SliceGone
+
 
 class LandingError(Exception):
     """A delivery can't be accepted; the message names feed, file, what was expected and what to do."""
 
 
-class DeliveryGone(Exception):
+class DeliveryGone(SliceGone):
     """That version is no longer in inbound: another run has settled it."""
 
 

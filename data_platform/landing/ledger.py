@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, fields
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_platform.contract import quoted
-from data_platform.feeds.spec import LoadMode
+from data_platform.feeds.spec import FeedSpec, LoadMode
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Status
 from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
@@ -45,6 +46,7 @@ _COLUMNS = {
 }
 _DELIVERY = ", ".join(quoted(name) for name in _COLUMNS)
 _IDS_A_STATEMENT = 5_000
+_IN_USE = "STATUS IN ('loaded', 'duplicate')"
 
 
 def deliveries(database: str) -> TableRef:
@@ -102,16 +104,13 @@ def delivery(connection: SnowflakeConnection, database: str, delivery_id: str) -
     return found[0] if len(found) == 1 else None
 
 
-def settled_deliveries(
-    connection: SnowflakeConnection, database: str, delivery_ids: Sequence[str]
-) -> dict[str, DeliveryRow]:
+def settled_deliveries(cursor: SnowflakeCursor, database: str, delivery_ids: Sequence[str]) -> dict[str, DeliveryRow]:
     """{delivery id: ledger row} of those deliveries that are settled."""
     found: dict[str, DeliveryRow] = {}
-    with connection.cursor() as cursor:
-        for start in range(0, len(delivery_ids), _IDS_A_STATEMENT):
-            chunk = delivery_ids[start : start + _IDS_A_STATEMENT]
-            rows = _select(cursor, database, f"DELIVERY_ID IN ({placeholders(chunk)})", chunk)
-            found.update({row.delivery_id: row for row in rows})
+    for start in range(0, len(delivery_ids), _IDS_A_STATEMENT):
+        chunk = delivery_ids[start : start + _IDS_A_STATEMENT]
+        rows = _select(cursor, database, f"DELIVERY_ID IN ({placeholders(chunk)})", chunk)
+        found.update({row.delivery_id: row for row in rows})
     return found
 
 
@@ -139,20 +138,49 @@ def accounting(connection: SnowflakeConnection, database: str, *, since: timedel
 def related_deliveries(
     cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], mode: LoadMode
 ) -> list[DeliveryRow]:
-    """The ledger rows that `decide` needs: those of these deliveries, and of loaded deliveries with the same content or
-    file name; for `replace`, also with the same partition."""
+    """The ledger rows that `decide` needs: of these deliveries; of loaded ones and duplicates with the same content or
+    file name (for `replace`, also with the same partition); of the duplicates of those; and of those with such a
+    duplicate's file name."""
     first = settlements[0]
     ids = [each.delivery_id for each in settlements]
     names = [each.file_name for each in settlements]
     contents = [each.content_sha256 for each in settlements if each.content_sha256 is not None] or [""]
     test = f"FILE_NAME IN ({placeholders(names)}) OR CONTENT_SHA256 IN ({placeholders(contents)})"
-    bound: list[Any] = [first.partner, first.feed, *ids, *names, *contents]
+    bound: list[Any] = [*ids, *names, *contents]
     if mode == "replace":
         partitions = sorted({each.partition or "" for each in settlements})
         test += f" OR COALESCE(PARTITION_KEY, '') IN ({placeholders(partitions)})"
         bound += partitions
-    where = f"PARTNER = %s AND FEED = %s AND (DELIVERY_ID IN ({placeholders(ids)}) OR (STATUS = 'loaded' AND ({test})))"
-    return list(_select(cursor, database, where, bound))
+    where = f"DELIVERY_ID IN ({placeholders(ids)}) OR ({_IN_USE} AND ({test}))"
+    found = list(_of_feed(cursor, database, first.partner, first.feed, where, bound))
+    there = [row.content_sha256 for row in found if row.status == "loaded" and row.delivery_id not in ids]
+    return [*found, *_duplicates(cursor, database, first, there, {row.delivery_id for row in found})]
+
+
+def _duplicates(
+    cursor: SnowflakeCursor, database: str, first: Settlement, contents: Sequence[str | None], known: Collection[str]
+) -> Iterator[DeliveryRow]:
+    """The duplicates of these contents, and the deliveries with their file names, without those `known`."""
+    if not contents:
+        return
+    of_feed = partial(_of_feed, cursor, database, first.partner, first.feed)
+    found = list(of_feed(f"STATUS = 'duplicate' AND CONTENT_SHA256 IN ({placeholders(contents)})", contents))
+    names = [row.file_name for row in found]
+    if names:
+        found += of_feed(f"{_IN_USE} AND FILE_NAME IN ({placeholders(names)})", names)
+    yield from {row.delivery_id: row for row in found if row.delivery_id not in known}.values()
+
+
+def corrected_by(
+    cursor: SnowflakeCursor, database: str, feed: FeedSpec, delivery_ids: Sequence[str]
+) -> list[DeliveryRow]:
+    """The deliveries that these have superseded, and the duplicates of them that are loaded in their place."""
+    of_feed = partial(_of_feed, cursor, database, feed.source, feed.table)
+    superseded = list(of_feed(f"SUPERSEDED_BY IN ({placeholders(delivery_ids)})", delivery_ids))
+    contents = [row.content_sha256 for row in superseded if row.content_sha256 is not None]
+    if not contents:
+        return superseded
+    return [*superseded, *of_feed(f"STATUS = 'loaded' AND CONTENT_SHA256 IN ({placeholders(contents)})", contents)]
 
 
 def write_deliveries(
@@ -162,6 +190,12 @@ def write_deliveries(
     table = deliveries(database)
     delete_rows(cursor.execute, table, "DELIVERY_ID", again)
     insert_rows(cursor, table, _COLUMNS, [astuple(row) for row in rows])
+
+
+def _of_feed(
+    cursor: SnowflakeCursor, database: str, partner: str, feed: str, where: str, bound: Sequence[Any]
+) -> Iterator[DeliveryRow]:
+    return _select(cursor, database, f"PARTNER = %s AND FEED = %s AND ({where})", [partner, feed, *bound])
 
 
 def _select(cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[Any]) -> Iterator[DeliveryRow]:

@@ -17,10 +17,6 @@ _LONGEST_REASON = 2_000
 """Characters. A header's mistake names its columns, which may be thousands."""
 
 
-class LedgerChanged(Exception):
-    """The ledger has changed since the caller decided on the delivery's outcome. Ingest the delivery again."""
-
-
 @dataclass(frozen=True, slots=True)
 class _File:
     """Which delivery it is: a version of a file, its feed, content and day."""
@@ -43,11 +39,10 @@ class Settlement(_File):
     """One delivery and its wanted outcome.
 
     `loaded` needs the extract that holds the rows; `decide` may still find a duplicate, or a later delivery that
-    supersedes it. `duplicate` is for a delivery that wasn't read because the ledger had its content. `quarantined`
-    needs a reason. `rows_read` counts records, good and bad.
+    supersedes it. `quarantined` needs a reason. `rows_read` counts records, good and bad.
     """
 
-    status: Literal["loaded", "duplicate", "quarantined"]
+    status: Literal["loaded", "quarantined"]
     reason: str | None = None
     rows_read: int = 0
     rows_rejected: int = 0
@@ -80,8 +75,8 @@ class DeliveryRow(_File):
 @dataclass(slots=True)
 class Settling:
     """What a load does: it loads the extract ids `load`, deletes the rows of the extract ids `remove`, and writes the
-    new or changed ledger rows `write`. `outcomes` are the ledger rows of all deliveries. Ledger rows are by delivery
-    id."""
+    new or changed ledger rows `write`. `outcomes` are the ledger rows of the given deliveries. Ledger rows are by
+    delivery id."""
 
     outcomes: dict[str, DeliveryRow] = field(default_factory=dict)
     write: dict[str, DeliveryRow] = field(default_factory=dict)
@@ -101,15 +96,18 @@ def decide(
 ) -> Settling:
     """Decides on one feed's deliveries, in the order in which they landed.
 
-    `ledger` must have the rows of these deliveries, and of those with the same content, file name or (mode `replace`)
-    partition. `overwritten`: the extract ids of loaded deliveries whose rows are no longer all in the table (mode
-    `merge`: another delivery had rows with the same keys).
+    `ledger` must have the rows of these deliveries; of loaded ones and duplicates with the same content, file name or
+    (mode `replace`) partition; of the duplicates of those; and of those with such a duplicate's file name.
+    `overwritten`: the extract ids of loaded deliveries whose rows are no longer all in the table (mode `merge`: another
+    delivery had rows with the same keys).
 
     - The outcome of an earlier attempt stays, unless the rows come in another extract or `reload` is set.
     - A delivery with the same partition and content as a loaded one is a `duplicate`, unless rows of that one were
       overwritten.
     - Of deliveries with the same file name (mode `replace`: or the same partition), the one that landed last stays. The
       others are `superseded` and lose their rows, in whatever order they are loaded.
+    - A duplicate supersedes others as a loaded delivery does. A duplicate of a superseded delivery is loaded in its
+      place, unless a later delivery has superseded it too.
     """
     state = {row.delivery_id: row for row in ledger}
     settling = Settling()
@@ -118,11 +116,6 @@ def decide(
         if old is not None and _settled(old, wanted, reload):
             continue
         if wanted.status != "loaded" or wanted.extract_id is None:
-            if wanted.status == "duplicate" and _twin(wanted, state, overwritten) is None:
-                raise LedgerChanged(
-                    f"{wanted.partner}/{wanted.feed}: {wanted.file_name} was skipped as a duplicate, but the delivery"
-                    " with the same content is no longer loaded; ingest the file again"
-                )
             _put(settling, state, _row(wanted, wanted.status, wanted.reason, 0, None, run_id, now))
             continue
         if old is not None and old.status == "loaded":
@@ -130,32 +123,25 @@ def decide(
         twin = _twin(wanted, state, overwritten)
         if twin is not None and old is not None and old.status == "duplicate":
             continue
+        later = _later(wanted, state, mode)
         if twin is not None:
             reason = f"same content as {twin.file_name} (delivery {twin.delivery_id})"
             _put(settling, state, _row(wanted, "duplicate", reason, 0, None, run_id, now))
-            continue
-        rivals = [row for row in _loaded_others(wanted, state) if _competes(wanted, row, mode)]
-        later = [row for row in rivals if row.landed_at > wanted.landed_at]
-        if later:
+        elif later:
             winner = max(later, key=lambda row: row.landed_at)
             reason = f"{winner.file_name}, which landed later, has been loaded"
             _put(settling, state, _row(wanted, "superseded", reason, 0, winner.delivery_id, run_id, now))
-            continue
-        for row in rivals:
-            in_this_load = row.extract_id in settling.load
-            _take_out(settling, row.extract_id)
-            superseded = replace(
-                row,
-                status="superseded",
-                superseded_by=wanted.delivery_id,
-                reason=f"superseded by {wanted.file_name}, landed {wanted.landed_at}",
-                rows_loaded=0 if in_this_load else row.rows_loaded,
-                settled_at=now,
-            )
-            _put(settling, state, superseded)
-        rows = wanted.rows_read - wanted.rows_rejected
-        _put(settling, state, _row(wanted, "loaded", wanted.reason, rows, None, run_id, now))
-        settling.load.append(wanted.extract_id)
+        else:
+            rows = wanted.rows_read - wanted.rows_rejected
+            _put(settling, state, _row(wanted, "loaded", wanted.reason, rows, None, run_id, now))
+            settling.load.append(wanted.extract_id)
+        if not later:
+            others = [row for row in _loaded(state) if row is not twin and row.delivery_id != wanted.delivery_id]
+            rivals = [row for row in others if _competes(wanted, row, mode)]
+            for row in rivals:
+                _supersede(row, wanted, settling, state, now)
+            for row in rivals:
+                _load_a_duplicate_of(row, wanted, settling, state, mode, run_id, now)
     settling.outcomes = {each.delivery_id: state[each.delivery_id] for each in settlements}
     return settling
 
@@ -170,26 +156,81 @@ def _settled(old: DeliveryRow, wanted: Settlement, reload: bool) -> bool:
     return old.status == wanted.status
 
 
-def _loaded_others(wanted: Settlement, state: dict[str, DeliveryRow]) -> list[DeliveryRow]:
+def _supersede(
+    row: DeliveryRow, by: Settlement, settling: Settling, state: dict[str, DeliveryRow], now: datetime
+) -> None:
+    in_this_load = row.extract_id in settling.load
+    _take_out(settling, row.extract_id)
+    superseded = replace(
+        row,
+        status="superseded",
+        superseded_by=by.delivery_id,
+        reason=f"superseded by {by.file_name}, landed {by.landed_at}",
+        rows_loaded=0 if in_this_load else row.rows_loaded,
+        settled_at=now,
+    )
+    _put(settling, state, superseded)
+
+
+def _load_a_duplicate_of(
+    gone: DeliveryRow,
+    by: Settlement,
+    settling: Settling,
+    state: dict[str, DeliveryRow],
+    mode: LoadMode,
+    run_id: str | None,
+    now: datetime,
+) -> None:
+    """Loads the first duplicate of a superseded delivery, whose content is in no table now. A duplicate without an
+    extract, which an earlier release settled, stays one."""
+    same = [
+        row
+        for row in state.values()
+        if row.status == "duplicate"
+        and row.extract_id is not None
+        and (row.content_sha256, row.partition) == (gone.content_sha256, gone.partition)
+        and not _later(row, state, mode)
+    ]
+    if not same or _twin(gone, state, ()) is not None:
+        return
+    first = min(same, key=lambda row: row.landed_at)
+    loaded = replace(
+        first,
+        status="loaded",
+        reason=f"had the same content as {gone.file_name}, which {by.file_name} has superseded",
+        rows_loaded=first.rows_read - first.rows_rejected,
+        run_id=run_id,
+        settled_at=now,
+    )
+    _put(settling, state, loaded)
+    settling.load.append(str(first.extract_id))
+
+
+def _loaded(state: dict[str, DeliveryRow]) -> list[DeliveryRow]:
+    return [row for row in state.values() if row.status == "loaded"]
+
+
+def _later(wanted: _File, state: dict[str, DeliveryRow], mode: LoadMode) -> list[DeliveryRow]:
+    """The deliveries that landed later and supersede this one."""
     return [
         row
         for row in state.values()
-        if row.status == "loaded"
-        and row.delivery_id != wanted.delivery_id
-        and (row.partner, row.feed) == (wanted.partner, wanted.feed)
+        if row.status in ("loaded", "duplicate") and row.landed_at > wanted.landed_at and _competes(wanted, row, mode)
     ]
 
 
-def _twin(wanted: Settlement, state: dict[str, DeliveryRow], overwritten: Collection[str]) -> DeliveryRow | None:
+def _twin(wanted: _File, state: dict[str, DeliveryRow], overwritten: Collection[str]) -> DeliveryRow | None:
     """The loaded delivery that makes this one a duplicate."""
-    for row in _loaded_others(wanted, state):
+    for row in _loaded(state):
+        if row.delivery_id == wanted.delivery_id:
+            continue
         same_content = wanted.content_sha256 is not None and row.content_sha256 == wanted.content_sha256
         if same_content and row.partition == wanted.partition and row.extract_id not in overwritten:
             return row
     return None
 
 
-def _competes(wanted: Settlement, row: DeliveryRow, mode: LoadMode) -> bool:
+def _competes(wanted: _File, row: DeliveryRow, mode: LoadMode) -> bool:
     return row.file_name == wanted.file_name or (mode == "replace" and row.partition == wanted.partition)
 
 

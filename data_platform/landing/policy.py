@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.lake.manifest import Manifest
-from data_platform.landing import ledger
+from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import ExtractKey, Manifest
+from data_platform.landing import history, ledger
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Settling, decide
+from data_platform.warehouse.load_rules import require_manifest
 from data_platform.warehouse.policy import Decision
 from data_platform.warehouse.rows import count_by
 from data_platform.warehouse.table import raw_table
@@ -19,65 +22,106 @@ if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
 
+_USUAL = 100
+"""How many deliveries' row counts the usual one is taken from."""
+
+
 class DeliveryPolicy:
-    """The policy of one load of a file feed's deliveries. `manifests` are the extracts that are given to the load; that
-    of a quarantined delivery holds only rejects. `outcomes`, filled by the load: ledger rows by delivery id."""
+    """The policy of one load of a file feed's deliveries. `settlements`: what is wanted for each; None loads again what
+    the ledger says of the manifests' deliveries. Of a quarantined delivery, the manifest holds only rejects.
+
+    Filled by the load: `outcomes`, the ledger rows of these deliveries by id, and `corrected`, those of other
+    deliveries whose outcome they have changed; `usual_rows`, the row counts of the feed's latest deliveries before.
+    """
 
     def __init__(
         self,
         database: str,
         feed: FileFeedSpec,
         manifests: Sequence[Manifest],
-        settlements: Sequence[Settlement],
+        settlements: Sequence[Settlement] | None,
         *,
+        lake: Lake,
         run_id: str | None,
-        reload: bool = False,
     ) -> None:
-        missing = {each.extract_id for each in settlements if each.extract_id} - {each.extract_id for each in manifests}
+        wanted = {each.extract_id for each in settlements or () if each.extract_id}
+        missing = wanted - {each.extract_id for each in manifests}
         if missing:
             raise ValueError(f"{feed.name}: no manifest of {sorted(missing)}; give each loaded delivery's manifest")
         self.outcomes: Mapping[str, DeliveryRow] = {}
+        self.corrected: Sequence[DeliveryRow] = ()
+        self.usual_rows: Sequence[int] = ()
         self._database = database
         self._feed = feed
         self._manifests = manifests
         self._settlements = settlements
+        self._lake = lake
         self._run_id = run_id
-        self._reload = reload
         self._settling = Settling()
         self._recorded: set[str] = set()
 
     def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
-        """Decides by the ledger's rows. Raises LedgerChanged."""
-        mode = self._feed.load_mode
-        rows = ledger.related_deliveries(cursor, self._database, self._settlements, mode)
+        """Decides by the ledger's rows."""
+        mode, reload = self._feed.load_mode, self._settlements is None
+        settlements = self._settled(cursor) if self._settlements is None else self._settlements
+        if not settlements:
+            return Decision()
+        self.usual_rows = history.latest_row_counts(cursor, self._database, self._feed, limit=_USUAL)
+        rows = ledger.related_deliveries(cursor, self._database, settlements, mode)
         settling = decide(
-            self._settlements,
+            settlements,
             rows,
             mode=mode,
             run_id=self._run_id,
             now=datetime.now(UTC),
-            reload=self._reload,
-            overwritten=self._overwritten(cursor, rows) if mode == "merge" else (),
+            reload=reload,
+            overwritten=self._overwritten(cursor, rows, settlements) if mode == "merge" else (),
         )
         self._settling, self.outcomes = settling, settling.outcomes
         self._recorded = {row.delivery_id for row in rows} & settling.write.keys()
-        rejects = [manifest.extract_id for manifest in self._manifests if self._is_quarantined(manifest)]
+        self.corrected = [row for each, row in settling.write.items() if each not in settling.outcomes]
+        before = [row.delivery_id for each, row in settling.outcomes.items() if each not in settling.write]
+        if before:  # an earlier try has loaded them, and may not have told the partner what they changed
+            self.corrected = [*self.corrected, *ledger.corrected_by(cursor, self._database, self._feed, before)]
+        given = {manifest.extract_id: manifest for manifest in self._manifests}
+        landed = {row.extract_id: row for row in (*rows, *settling.write.values()) if row.extract_id is not None}
+        load = [_dated(given.get(each) or self._read(landed[each]), landed[each].landed_at) for each in settling.load]
+        in_table = {row.extract_id for row in settling.outcomes.values() if row.status == "loaded"}
         again = {
             manifest.extract_id
             for manifest in self._manifests
             if manifest.extract_id in settling.remove or manifest.origin.get("delivery_id") in self._recorded
         }
-        landed = {each.extract_id: each.landed_at for each in self._settlements if each.extract_id is not None}
-        return Decision(settling.load, settling.remove, rejects, again, effective_at=landed)
+        return Decision(
+            load=load,
+            remove=settling.remove,
+            kept=[each for each in self._manifests if each.extract_id in in_table - set(settling.load)],
+            rejects=[manifest for manifest in self._manifests if self._is_quarantined(manifest)],
+            again=again,
+        )
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes new and changed outcomes."""
         ledger.write_deliveries(cursor, self._database, list(self._settling.write.values()), again=self._recorded)
 
-    def _overwritten(self, cursor: SnowflakeCursor, rows: Sequence[DeliveryRow]) -> set[str]:
+    def _settled(self, cursor: SnowflakeCursor) -> list[Settlement]:
+        """What the ledger says of the deliveries whose extracts are given, as wishes."""
+        ids = [str(manifest.origin.get("delivery_id")) for manifest in self._manifests]
+        extracts = {manifest.extract_id for manifest in self._manifests}
+        rows = ledger.settled_deliveries(cursor, self._database, ids).values()
+        names = [field.name for field in fields(Settlement)]
+        return [
+            Settlement(**{name: getattr(row, name) for name in names})
+            for row in rows
+            if row.status == "loaded" and row.extract_id in extracts
+        ]
+
+    def _overwritten(
+        self, cursor: SnowflakeCursor, rows: Sequence[DeliveryRow], settlements: Sequence[Settlement]
+    ) -> set[str]:
         """The extracts whose content is delivered again, and of whose rows the table has fewer than were loaded."""
-        contents = {each.content_sha256 for each in self._settlements}
-        mine = {each.delivery_id for each in self._settlements}
+        contents = {each.content_sha256 for each in settlements}
+        mine = {each.delivery_id for each in settlements}
         loaded = {
             str(row.extract_id): row.rows_loaded
             for row in rows
@@ -87,6 +131,17 @@ class DeliveryPolicy:
         there = count_by(cursor, table, EXTRACT_ID, loaded)
         return {extract_id for extract_id, rows_loaded in loaded.items() if there.get(extract_id, 0) < rows_loaded}
 
+    def _read(self, row: DeliveryRow) -> Manifest:
+        """The manifest of a duplicate that is loaded after all."""
+        return require_manifest(
+            self._lake, ExtractKey(self._feed.source, self._feed.table, str(row.extract_id), row.partition)
+        )
+
     def _is_quarantined(self, manifest: Manifest) -> bool:
         row = self._settling.write.get(str(manifest.origin.get("delivery_id")))
         return row is not None and row.status == "quarantined" and not manifest.files
+
+
+def _dated(manifest: Manifest, landed_at: datetime) -> Manifest:
+    """The manifest, which in an earlier release didn't say when its data was true."""
+    return manifest if manifest.effective_at else replace(manifest, effective_at=landed_at)

@@ -28,9 +28,7 @@ def archive(
     """Writes the receipt to the lake and to the partner's receipts, and copies the file (and its manifest or trigger)
     to the archive, or to quarantine, where the receipt gives the reason. Returns the versions to delete now; of the
     manifest, the version that was read and those before it: a newer one belongs to a newer file."""
-    body = receipt_json(receipt)
-    lake_store.put(f"receipts/{receipt.partner}/{receipt.delivery_id}.json", body)
-    bucket.put(_key(f"receipts/{receipt.partner}/", receipt.file_name, f".{receipt.delivery_id[:8]}.json"), body)
+    write_receipts(receipt, bucket, lake_store)
     settled = [_delivery(receipt)]
     bucket.copy(settled[0], settled_key(receipt))
     if companion is not None:
@@ -39,6 +37,13 @@ def archive(
             bucket.copy(version, _key(f"{folder}/", companion.key.rsplit("/", 1)[-1]))
             settled.append(version)
     return settled
+
+
+def write_receipts(receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore) -> None:
+    """Writes the receipt to the lake and to the partner's receipts, over an earlier one of the same delivery."""
+    body = receipt_json(receipt)
+    lake_store.put(f"receipts/{receipt.partner}/{receipt.delivery_id}.json", body)
+    bucket.put(_key(f"receipts/{receipt.partner}/", receipt.file_name, f".{receipt.delivery_id[:8]}.json"), body)
 
 
 def receipt_json(receipt: DeliveryRow) -> bytes:

@@ -44,13 +44,15 @@ if TYPE_CHECKING:
 class LoadResult:
     """What one load did.
 
-    `rows_loaded` counts the rows of files, and `loaded` names their extracts, without those that the policy left out.
+    `loaded`: the extracts that it put into the table; `rows_loaded` counts their rows. `kept`: those of the given ones
+    that were in the table before and still are.
     """
 
     rows_loaded: int = 0
     rows_deleted: int = 0
     rows_rejected: int = 0
-    loaded: tuple[str, ...] = ()
+    loaded: tuple[Manifest, ...] = ()
+    kept: tuple[Manifest, ...] = ()
     query_ids: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -100,32 +102,31 @@ def load_extracts(
         return LoadResult()
     policy = policy or LoadOnce(feed.load_mode, manifests, reload=reload)
     mode, table = feed.load_mode, raw_table(database, feed.source, feed.table)
-    by_id = {manifest.extract_id: manifest for manifest in manifests}
     load_rules.of_one_feed(feed, manifests)
-    load_rules.same_types(table, feed.table_columns, manifests)
     staging = loading_table(connection, table, feed.table_columns) if mode == "merge" and manifests else None
     with connection.cursor() as cursor, _transaction(cursor, query_tag) as run:
         lock = platform.load_lock(table.database, feed.source, feed.table)
         take_lock(run.execute, lock, run_id or "no run")
-        known = ledger.loaded_extracts(cursor, table.database, list(by_id))
+        known = ledger.loaded_extracts(cursor, table.database, [manifest.extract_id for manifest in manifests])
         decision = policy.decide(cursor, known)
-        chosen = [by_id[extract_id] for extract_id in decision.load]
-        gone = decision.remove - set(decision.load)
+        chosen = decision.load
+        load_rules.same_types(table, feed.table_columns, chosen)
+        ids = {manifest.extract_id for manifest in chosen}
+        remove = decision.remove | (_replaced(run, table, feed, chosen) if mode == "replace" else set())
+        gone = remove - ids
         now = datetime.now(UTC)
         ledger.mark_removed(cursor, table.database, gone, now)
-        deleted = _take_out(run, table, mode, chosen, decision.remove - gone if mode == "merge" else decision.remove)
+        deleted = delete_rows(run.execute, table, EXTRACT_ID, remove - gone if mode == "merge" else remove)
         files = [file for manifest in chosen for file in manifest.files]
         rows = copy_rows(run.execute, staging or table, feed.table_columns, files)
-        effective_at = {each.extract_id: decision.effective_at.get(each.extract_id, each.started_at) for each in chosen}
+        effective_at = {each.extract_id: each.effective_at or each.started_at for each in chosen}
         last, latest = ledger.last_load(cursor, table.database, feed) if chosen else (0, None)
         if staging is not None and chosen:
             late = latest is not None and latest > min(effective_at.values())
             merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
         if staging is not None and gone:
-            deleted += _put_back(run, lake, table, staging, feed, gone, set(decision.load))
-        rejected = _load_rejects(
-            run, table, feed, [*chosen, *(by_id[each] for each in decision.rejects)], decision.again
-        )
+            deleted += _put_back(run, lake, table, staging, feed, gone, ids)
+        rejected = _load_rejects(run, table, feed, [*chosen, *decision.rejects], decision.again)
         ledger.write_loads(
             cursor,
             table.database,
@@ -133,7 +134,7 @@ def load_extracts(
                 _load_row(each, mode, run_id, now, known.get(each.extract_id, place), effective_at[each.extract_id])
                 for place, each in enumerate(chosen, start=last + 1)
             ],
-            again=known.keys() & set(decision.load),
+            again=known.keys() & ids,
         )
         policy.record(cursor)
     if staging is not None:
@@ -143,7 +144,8 @@ def load_extracts(
         rows_loaded=rows,
         rows_deleted=deleted,
         rows_rejected=rejected,
-        loaded=tuple(decision.load),
+        loaded=tuple(chosen),
+        kept=tuple(decision.kept),
         query_ids=tuple(run.query_ids),
         seconds=time.monotonic() - started,
     )
@@ -161,23 +163,11 @@ def _transaction(cursor: SnowflakeCursor, query_tag: str | None) -> Iterator[_Tr
         raise
 
 
-def _take_out(run: _Transaction, table: TableRef, mode: LoadMode, chosen: Sequence[Manifest], remove: set[str]) -> int:
-    """Deletes the rows that this load replaces. Returns their number."""
-    deleted = 0
-    if mode == "replace" and chosen:
-        partitions = sorted({manifest.partition for manifest in chosen if manifest.partition is not None})
-        if len(partitions) < len({manifest.partition for manifest in chosen}):
-            return run.execute(f"DELETE FROM {table.sql}").rowcount or 0
-        deleted += (
-            run.execute(
-                f"DELETE FROM {table.sql} WHERE {quoted(EXTRACT_ID)} IN (SELECT EXTRACT_ID FROM"
-                f" {platform.loads(table.database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s"
-                f" AND PARTITION_KEY IN ({placeholders(partitions)}))",
-                [chosen[0].source, chosen[0].table, *partitions],
-            ).rowcount
-            or 0
-        )
-    return deleted + delete_rows(run.execute, table, EXTRACT_ID, remove)
+def _replaced(run: _Transaction, table: TableRef, feed: FeedSpec, chosen: Sequence[Manifest]) -> set[str]:
+    """The ids of the extracts in the table that are of the same partitions as the chosen ones."""
+    partitions = {manifest.partition for manifest in chosen}
+    there = ledger.extracts_in_table(run.cursor, table.database, feed)
+    return {extract_id for extract_id, partition in there.items() if partition in partitions}
 
 
 def _put_back(
@@ -197,7 +187,7 @@ def _put_back(
     if left:
         others = ledger.extracts_in_table(run.cursor, table.database, feed)
         manifests = [
-            _manifest(lake, ExtractKey(feed.source, feed.table, each, partition))
+            load_rules.require_manifest(lake, ExtractKey(feed.source, feed.table, each, partition))
             for each, partition in others.items()
             if each not in merged
         ]
@@ -208,16 +198,6 @@ def _put_back(
             overwrite_rows_of(run.execute, table, staging, feed, ids)
         delete_rows(run.execute, table, EXTRACT_ID, ids)
     return int(left)
-
-
-def _manifest(lake: Lake, key: ExtractKey) -> Manifest:
-    manifest = lake.read_manifest(key)
-    if manifest is None:
-        raise load_rules.LoadRefused(
-            f"{key.source}/{key.table}: the lake no longer has extract {key.extract_id}, whose rows have to be put"
-            " back; deliver its data again"
-        )
-    return manifest
 
 
 def _load_rejects(
@@ -248,4 +228,5 @@ def _load_row(
         loaded_at=now,
         sequence=sequence,
         effective_at=effective_at,
+        snapshot_id=manifest.snapshot_id,
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from data_platform.contract import Column
 from data_platform.feeds.spec import FeedSpec
-from data_platform.lake.manifest import Manifest
+from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse.table import TableRef
+
+if TYPE_CHECKING:
+    from data_platform.lake.extracts import Lake
 
 
 class LoadRefused(Exception):
@@ -23,6 +28,28 @@ def of_one_feed(feed: FeedSpec, manifests: Sequence[Manifest]) -> None:
     others = {f"{each.source}/{each.table}" for each in manifests} - {feed.name}
     if others:
         raise LoadRefused(f"{feed.name}: extracts of {', '.join(sorted(others))}; load each feed by itself")
+
+
+def require_manifest(lake: Lake, key: ExtractKey) -> Manifest:
+    """The manifest of an extract whose rows have to be loaded once more. Raises LoadRefused if the lake has lost it."""
+    manifest = lake.read_manifest(key)
+    if manifest is None:
+        raise LoadRefused(
+            f"{key.source}/{key.table}: the lake no longer has extract {key.extract_id}, whose rows have to be loaded"
+            " once more; deliver its data again"
+        )
+    return manifest
+
+
+def complete(manifests: Sequence[Manifest]) -> None:
+    """Raises LoadRefused if parts of a snapshot are missing."""
+    given = Counter(manifest.snapshot_id for manifest in manifests)
+    for manifest in manifests:
+        if manifest.snapshot_id is not None and manifest.parts != given[manifest.snapshot_id]:
+            raise LoadRefused(
+                f"{manifest.source}/{manifest.table}: {given[manifest.snapshot_id]} of the {manifest.parts} parts of"
+                f" snapshot {manifest.snapshot_id}; a snapshot is loaded when it is complete"
+            )
 
 
 def same_types(table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> None:

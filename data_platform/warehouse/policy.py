@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from data_platform.feeds.spec import LoadMode
 from data_platform.lake.manifest import Manifest
+from data_platform.warehouse import load_rules
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Decision:
-    """`load`: the extract ids to load, in order. `remove`: those whose rows are deleted. `rejects`: further extracts of
-    which only the rejects are loaded. `again`: those whose rejects may have been loaded before, and are replaced.
-    `effective_at`: when the data of each loaded extract was true in its source; of an extract that isn't named, when it
-    was begun. In load mode `merge`, a later one's rows stay."""
+    """`load`: the extracts to load, in order. `remove`: the ids of those whose rows are deleted. `kept`: those of the
+    given ones whose rows are in the table already, and stay. `rejects`: further extracts of which only the rejects are
+    loaded. `again`: the ids of those whose rejects may have been loaded before, and are replaced."""
 
-    load: list[str] = field(default_factory=list)
+    load: list[Manifest] = field(default_factory=list)
     remove: set[str] = field(default_factory=set)
-    rejects: list[str] = field(default_factory=list)
+    kept: list[Manifest] = field(default_factory=list)
+    rejects: list[Manifest] = field(default_factory=list)
     again: set[str] = field(default_factory=set)
-    effective_at: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Policy(Protocol):
@@ -42,8 +41,8 @@ class Policy(Protocol):
 
 
 class LoadOnce:
-    """Loads each extract once; with `reload`, again. `replace` loads only the last of several extracts of one
-    partition."""
+    """Loads each extract once; with `reload`, again. `replace` loads only the last snapshot of each partition; an
+    extract that is no part of one is a snapshot of its own."""
 
     def __init__(self, mode: LoadMode, manifests: Sequence[Manifest], *, reload: bool = False) -> None:
         self._mode = mode
@@ -51,12 +50,15 @@ class LoadOnce:
         self._reload = reload
 
     def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
-        """The extracts that aren't loaded yet."""
-        wanted = [each for each in self._manifests if self._reload or each.extract_id not in known]
+        """The extracts that aren't loaded yet. Raises LoadRefused for a part of an incomplete snapshot."""
+        load_rules.complete(self._manifests)
+        wanted = self._manifests
         if self._mode == "replace":
-            wanted = list({manifest.partition: manifest for manifest in wanted}.values())
-        ids = [manifest.extract_id for manifest in wanted]
-        return Decision(load=ids, remove=set(ids) & known.keys(), again=set(ids) & known.keys())
+            last = {each.partition: each.snapshot_id or each.extract_id for each in wanted}
+            wanted = [each for each in wanted if (each.snapshot_id or each.extract_id) == last[each.partition]]
+        load = [each for each in wanted if self._reload or each.extract_id not in known]
+        again = {each.extract_id for each in load} & known.keys()
+        return Decision(load=load, remove=again, kept=[each for each in wanted if each not in load], again=again)
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Nothing: LOADS says it all."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from data_platform.landing.result import IntakeResult
 
 from data_platform.automation import feed_checks
 from data_platform.automation.feed_checks import CONTRACT, feed_check_results, feed_check_specs
@@ -15,7 +16,6 @@ from data_platform.feeds.files import FileContract, FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.ledger import MIGRATIONS
-from data_platform.landing.result import IntakeResult
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.platform import ensure_platform
 from data_platform_tests.warehouse.feed import Feed

@@ -10,10 +10,11 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
+from data_platform.automation.feed_keys import FEEDS_A_STEP, step_names
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
-from data_platform.automation.landing_run import FEEDS_A_STEP, step_names
 from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
-from data_platform.components.landing_assets import landing_definitions
+from data_platform.components.feed_assets import feed_definitions
+from data_platform.components.sftp_partner import LANDING
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import Ready
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
@@ -91,7 +92,7 @@ def test_days_that_dagster_tells_apart_go_in_runs_of_their_own() -> None:
 def test_the_sensor_asks_for_runs_of_feeds_whose_partitions_differ() -> None:
     feeds = [feed(), feed("g", partition={"start": "2026-02-01"}, time_zone="Asia/Tokyo")]
     defs = dg.Definitions.merge(
-        landing_definitions("", feeds),
+        feed_definitions("", "", feeds, LANDING),
         dg.Definitions(sensors=[landing], resources={"lake": None, "warehouse": None, "landing": None}),
     )
     bucket = Bucket({"inbound/p/f_20260306.csv": 99, "inbound/p/g_20260306.csv": 99, "inbound/p/f_29990101.csv": 99})
@@ -107,7 +108,7 @@ def test_the_sensor_asks_for_runs_of_feeds_whose_partitions_differ() -> None:
 
 def test_a_partners_many_feeds_are_taken_in_by_several_steps_of_one_run() -> None:
     feeds = [feed(f"f{number:03}") for number in range(FEEDS_A_STEP + 1)]
-    definitions = landing_definitions("", feeds)
+    definitions = feed_definitions("", "", feeds, LANDING)
     makes = {
         key.path[-1]: assets.op.name
         for assets in cast(list[Any], definitions.assets)

@@ -28,27 +28,27 @@ DAY = "2026-03-08"
 
 
 class _Done:
-    """Stands in for Intake: everything is already loaded."""
+    """Stands in for Ingestion: everything is already loaded."""
 
-    def __init__(self, rules: Any, *, database: str, run_id: str, **_: Any) -> None:
+    def __init__(self, source: Any, *, database: str, run_id: str, **_: Any) -> None:
         from data_platform.warehouse.table import raw_table
 
-        self.rules, self.run_id = rules, run_id
-        self.target = raw_table(database, rules.source, rules.table)
+        self.source, self.feed, self.run_id = source, source.feed, run_id
+        self.target = raw_table(database, self.feed.source, self.feed.table)
 
-    def take_in(self, requested: Any) -> Any:
+    def run(self, **_: Any) -> Any:
+        from data_platform.extract.ingest import Ingested
         from data_platform.lake.manifest import FileEntry, Manifest
-        from data_platform.landing.result import IntakeResult
         from data_platform.warehouse.load import LoadResult
 
         extract, now = "0" * 32, datetime(2026, 3, 8, tzinfo=UTC)
         manifest = Manifest(
-            extract_id=extract, source=self.rules.source, table=self.rules.table, partition=DAY, contract_hash="0",
+            extract_id=extract, source=self.feed.source, table=self.feed.table, partition=DAY, contract_hash="0",
             columns=(), files=(FileEntry("part", 10, 1000, "0"),), rows=10, rejects=0, rejects_file=None,
             position_from=None, position_to={"file_name": "f"}, started_at=now, committed_at=now, run_id=self.run_id,
         )  # fmt: skip
-        load = LoadResult(rows_loaded=10, loaded=(extract,), query_ids=("a", "b", "c"))
-        return IntakeResult(self.target, manifests=[manifest], loads=[load])
+        load = LoadResult(rows_loaded=10, loaded=(manifest,), query_ids=("a", "b", "c"))
+        return Ingested(self.target, extracted=[manifest], loads=[load])
 
     def settle(self, result: Any) -> None:
         """Has nothing to do."""
@@ -88,7 +88,7 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 
     package = write_project(Path.cwd() / "project", 1, options["tables"])
     sys.path.insert(0, str(package.parent))
-    from data_platform.automation.landing_run import step_names
+    from data_platform.automation.feed_keys import step_names
     from data_platform.automation.landing_sensor import feeds_of
     from data_platform.definitions import compose
     from data_platform.resources import LakeResource, LandingResource, WarehouseResource
@@ -100,7 +100,8 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
         deliveries = asked.setdefault(step, {"config": {"deliveries": []}})["config"]["deliveries"]
         deliveries.append({"feed": feed, "key": "inbound/x"})
     with (
-        patch("data_platform.landing.intake.Intake", _Done),
+        patch("data_platform.extract.ingest.Ingestion", _Done),
+        patch("data_platform.automation.feed_run.require_current", lambda *_: None),
         patch.object(WarehouseResource, "open", lambda *_, **__: _Session()),
         patch.object(LakeResource, "lake", lambda _: _Lake()),
         patch.object(LandingResource, "bucket", lambda _: None),

@@ -30,12 +30,13 @@ def _per_file(work: Callable[[int], Any], files: int) -> dict[str, Any]:
 
 def _ours(options: dict[str, Any]) -> dict[str, Any]:
     from data_platform.environment import Settings
+    from data_platform.extract.ingest import Ingestion
     from data_platform.feeds.files import FileFeedSpec
     from data_platform.lake.extracts import Lake
     from data_platform.lake.store import open_bucket
     from data_platform.landing.client import open_landing_bucket
-    from data_platform.landing.intake import Intake
     from data_platform.landing.ledger import MIGRATIONS
+    from data_platform.landing.source import DeliverySource
     from data_platform.landing.versions import Requested
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import ensure_platform
@@ -46,20 +47,15 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
     contract: Any = {"columns": _COLUMNS}
     rules = FileFeedSpec.of({"source": "small", "table": "f", "pattern": r".*\.csv", "contract": contract})
     bucket = open_landing_bucket(settings, settings.landing_bucket)
-    intake = Intake(
-        rules,
-        bucket=bucket,
-        lake=Lake(open_bucket(settings, settings.lake_bucket)),
-        connect=lambda: connect(settings),
-        database=settings.snowflake.database,
-        run_id=None,
-    )
+    lake, database = Lake(open_bucket(settings, settings.lake_bucket)), settings.snowflake.database
 
     def take_in(keys: list[str]) -> None:
-        result = intake.take_in([Requested(key) for key in keys])
-        intake.settle(result)
-        if result.outcomes["loaded"] != len(keys):
-            raise RuntimeError(f"{result.outcomes} of {len(keys)} files")
+        requested = [Requested(key) for key in keys]
+        source = DeliverySource(rules, requested, bucket=bucket, lake=lake, database=database, run_id=None)
+        ingestion = Ingestion(source, lake=lake, connect=lambda: connect(settings), database=database, run_id=None)
+        ingestion.settle(ingestion.run())
+        if source.outcomes["loaded"] != len(keys):
+            raise RuntimeError(f"{source.outcomes} of {len(keys)} files")
 
     keys = [f"inbound/small/{at}.csv" for at in range(options["files"] + 1)]
     for at, key in enumerate(keys):

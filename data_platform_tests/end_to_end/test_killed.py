@@ -20,7 +20,7 @@ pytestmark = pytest.mark.end_to_end
 TICKS = """
 import os, signal, sys
 from datetime import timedelta
-from data_platform.automation import landing_history, landing_run
+from data_platform.automation import feed_run, landing_history
 from dagster import DagsterInstance
 from data_platform.cli.run.here import RunsHere
 from data_platform.cli.run.inbound import drain
@@ -28,7 +28,8 @@ from data_platform.cli.run.location import CodeLocation, run_locks
 from data_platform.cli.project import landing_bucket
 from data_platform.definitions import defs
 from data_platform.environment import settings
-from data_platform.landing import intake
+from data_platform.extract import ingest
+from data_platform.landing import source
 from data_platform.landing.bucket import LandingBucket
 from data_platform.runs.abandoned import report_abandoned
 from data_platform.warehouse import load
@@ -44,15 +45,15 @@ def then_die(function):
 
 def tick(point):
     if point == "before the load":
-        intake.load_extracts = die
+        ingest.load_extracts = die
     elif point == "within the load's transaction":
         load.copy_rejects = die
     elif point == "before Dagster is told of the table":
-        landing_run._raw_metadata = die
+        feed_run._raw_metadata = die
     elif point == "before Dagster is told of the checks":
-        landing_run._key = die
+        feed_run._key = die
     elif point == "before the receipts":
-        intake.archive = die
+        source.archive = die
     elif point == "before the move":
         LandingBucket.copy = die
     elif point == "within the move":

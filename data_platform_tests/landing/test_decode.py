@@ -167,5 +167,5 @@ def test_a_byte_that_isnt_text_breaks_its_record_only(encoding: str, bad: bytes,
     chunks = list(reader)
     assert [row["_record_number"] for chunk in chunks for row in chunk.batch.to_pylist()] == [1, 3]
     assert [row for chunk in chunks for row in chunk.rejects.to_pylist()] == [
-        {"record_number": 2, "column": None, "reason": reason, "raw_text": shown}
+        {"record_number": 2, "column_name": None, "reason": reason, "raw_text": shown}
     ]

@@ -3,13 +3,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_platform.landing.outcomes import (
     DeliveryRow,
-    LedgerChanged,
     LoadMode,
     Settlement,
     Settling,
@@ -185,12 +183,29 @@ def test_rows_that_are_loaded_are_not_quarantined_by_a_stale_try() -> None:
     assert settle(ledger, wanted(1, status="quarantined")).outcomes["d1"].status == "loaded"
 
 
-def test_a_duplicate_of_what_is_gone_has_to_be_read_after_all() -> None:
+def test_a_duplicate_is_loaded_when_its_twin_is_corrected() -> None:
     ledger: dict[str, DeliveryRow] = {}
-    settle(ledger, wanted(1, content="same"))
-    settle(ledger, wanted(2))
-    with pytest.raises(LedgerChanged, match=r"harbor_water/meter_readings: b\.csv"):
-        settle(ledger, wanted(3, name="b.csv", content="same", status="duplicate"))
+    settle(ledger, wanted(1, name="east.csv", content="west's"), wanted(2, name="west.csv", content="west's"))
+    decision = settle(ledger, wanted(3, name="east.csv", content="east's"))
+    assert (decision.load, decision.remove) == (["e3", "e2"], {"e1"})
+    assert statuses(ledger) == {"d1": "superseded", "d2": "loaded", "d3": "loaded"}
+    assert ledger["d2"].reason == "had the same content as east.csv, which east.csv has superseded"
+    assert ledger["d2"].rows_loaded == 9
+
+
+def test_a_duplicate_that_was_corrected_itself_is_not_loaded() -> None:
+    ledger: dict[str, DeliveryRow] = {}
+    settle(ledger, wanted(1, name="east.csv", content="same"), wanted(2, name="west.csv", content="same"))
+    settle(ledger, wanted(3, name="west.csv", content="west's"))
+    assert settle(ledger, wanted(4, name="east.csv", content="east's")).load == ["e4"]
+
+
+def test_a_duplicate_supersedes_what_its_file_held_before() -> None:
+    ledger: dict[str, DeliveryRow] = {}
+    settle(ledger, wanted(1, name="east.csv", content="right"), wanted(2, name="west.csv", content="wrong"))
+    decision = settle(ledger, wanted(3, name="west.csv", content="right"))
+    assert (decision.load, decision.remove) == ([], {"e2"})
+    assert statuses(ledger) == {"d1": "loaded", "d2": "superseded", "d3": "duplicate"}
 
 
 _files = st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from([None, "8", "9"]))
@@ -225,7 +240,10 @@ def test_whatever_comes_in_whatever_batches_the_ledger_adds_up(
     assert len(ledger) == len(deliveries)
     for name in ("file_name", "partition") if mode == "replace" else ("file_name",):
         assert len({getattr(row, name) for row in loaded}) == len(loaded)
-    assert len({(row.partition, row.content_sha256) for row in loaded}) == len(loaded)
+    contents = {(row.partition, row.content_sha256) for row in loaded}
+    assert len(contents) == len(loaded)
+    last = {each.partition if mode == "replace" else each.file_name: each for each in deliveries}
+    assert contents == {(each.partition, each.content_sha256) for each in last.values()}, "the latest of each"
     for row in ledger.values():
         assert (row.status == "superseded") == (row.superseded_by is not None)
         assert row.status != "loaded" or row.rows_read == row.rows_loaded + row.rows_rejected

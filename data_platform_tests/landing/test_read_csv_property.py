@@ -103,7 +103,7 @@ def check(names: list[str], data: bytes, block_bytes: int) -> None:
     rejects: list[tuple[int, str | None, str]] = []
     for chunk in reader.chunks():
         rows += chunk.batch.to_pylist()
-        rejects += [(r["record_number"], r["column"], r["raw_text"]) for r in chunk.rejects.to_pylist()]
+        rejects += [(r["record_number"], r["column_name"], r["raw_text"]) for r in chunk.rejects.to_pylist()]
     expected = oracle.read(data, contract)
     assert list(map(_comparable, rows)) == list(map(_comparable, expected.rows))
     assert rejects == expected.rejects

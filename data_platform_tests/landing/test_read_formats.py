@@ -91,7 +91,7 @@ def test_json_numbers_keep_every_digit_they_are_written_with() -> None:
 def test_a_json_line_that_breaks_the_contract_is_a_reject(line: str, column: str | None, reason: str) -> None:
     rows, rejects, _ = read(f'{{"meter_id":"ok"}}\n{line}\n{{"meter_id":"ok"}}'.encode(), "json_lines")
     assert [row["_record_number"] for row in rows] == [1, 3]
-    assert [(found["record_number"], found["column"]) for found in rejects] == [(2, column)]
+    assert [(found["record_number"], found["column_name"]) for found in rejects] == [(2, column)]
     assert reason in rejects[0]["reason"]
     assert rejects[0]["raw_text"][:100] == line[:100]
 
@@ -279,11 +279,11 @@ def test_a_value_that_snowflake_cannot_store_is_a_reject_and_the_others_go_on(fo
     }
     rows, rejects, _ = read(files[form](), form, columns)
     assert [row["id"] for row in rows] == ["a", "c"]
-    assert [(row["record_number"], row["column"], row["reason"]) for row in rejects] == [
+    assert [(row["record_number"], row["column_name"], row["reason"]) for row in rejects] == [
         (2, "photo", "photo: has 8,388,609 bytes; Snowflake stores at most 8,388,608 in a BINARY")
     ]
 
 
 def test_a_text_that_snowflake_cannot_store_is_a_reject() -> None:
     rows, rejects, _ = read(parquet(id=["x" * (2**24 + 1), "y" * 2**24]), "parquet", [{"name": "id", "type": "string"}])
-    assert (len(rows), [row["column"] for row in rejects]) == (1, ["id"])
+    assert (len(rows), [row["column_name"] for row in rejects]) == (1, ["id"])

@@ -13,10 +13,9 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
-from data_platform.landing.intake import Intake
 from data_platform.landing.outcomes import DeliveryRow
-from data_platform.landing.result import IntakeResult
 from data_platform.landing.settle import report_unmatched
+from data_platform.landing.source import DeliverySource
 
 NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
 
@@ -93,24 +92,19 @@ def test_settling_that_is_broken_off_anywhere_loses_nothing_and_is_finished_by_t
     bucket = Versions("inbound/p/other.csv", *(row.object_key for row in rows))
     rules = FileFeedSpec.of({"source": "p", "table": "f", "pattern": ".*", "contract": {"columns": [
         {"name": "id", "type": "string"}]}})  # fmt: skip
-
-    def unused() -> None:
-        raise AssertionError("settling needs no Snowflake session")
-
-    intake = Intake(
-        rules, bucket=cast(LandingBucket, bucket), lake=Lake(MemoryStore()), connect=unused,  # type: ignore[arg-type]
-        database="D", run_id=None,
-    )  # fmt: skip
-    result = IntakeResult(intake.target, receipts=rows, companions={row.delivery_id: None for row in rows})
+    source = DeliverySource(
+        rules, [], bucket=cast(LandingBucket, bucket), lake=Lake(MemoryStore()), database="D", run_id=None
+    )
+    source.policy([], reload=False).outcomes = {row.delivery_id: row for row in rows}
     bucket.left = at
     if at < 7:  # three receipts, three copies, one request that deletes
         with pytest.raises(ConnectionError):
-            intake.settle(result)
+            source.settle()
         for row in rows:
             archived = f"archive/p/f/{row.delivery_id}/{row.file_name}" in bucket.objects
             assert (row.object_key, "v1") in bucket.versions or archived, "the file is nowhere"
         bucket.left = None
-    intake.settle(result)
+    source.settle()
     assert list(bucket.versions) == [("inbound/p/other.csv", "v1")]
     assert sorted(bucket.objects) == sorted(
         name

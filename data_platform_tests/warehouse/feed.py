@@ -46,9 +46,10 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Loaded(LoadResult):
-    """What a load did, and the outcomes of its deliveries."""
+    """What a load did, the outcomes of its deliveries, and those of others that it changed."""
 
     outcomes: Mapping[str, DeliveryRow] = field(default_factory=dict)
+    corrected: Sequence[DeliveryRow] = ()
 
 
 def spec_of(partner: str, contract: FileContract, mode: LoadMode) -> FileFeedSpec:
@@ -67,11 +68,12 @@ def load(
     """Loads deliveries, and records those that have no extract."""
     manifests = [each.manifest for each in deliveries]
     settlements = [*(each.settlement for each in deliveries), *also]
-    policy = DeliveryPolicy(DATABASE, spec, manifests, settlements, run_id="run", reload=reload)
+    policy = DeliveryPolicy(DATABASE, spec, manifests, None if reload else settlements, lake=lake, run_id="run")
     result = load_extracts(
-        connection, DATABASE, spec, manifests, lake=lake, policy=policy, run_id="run", query_tag="test", reload=reload
+        connection, DATABASE, spec, manifests, lake=lake, policy=policy, run_id="run", query_tag="test"
     )
-    return Loaded(**{each.name: getattr(result, each.name) for each in fields(result)}, outcomes=policy.outcomes)
+    done = {each.name: getattr(result, each.name) for each in fields(result)}
+    return Loaded(**done, outcomes=policy.outcomes, corrected=policy.corrected)
 
 
 @dataclass

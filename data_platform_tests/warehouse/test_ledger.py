@@ -49,7 +49,8 @@ def test_a_delivery_is_found_by_its_id_or_its_beginning(feed: Feed) -> None:
     assert found.landed_at == new.settlement.landed_at
     assert ledger.delivery(feed.connection, DATABASE, "no such delivery") is None
     ids = [old.settlement.delivery_id, new.settlement.delivery_id, "other"]
-    assert set(ledger.settled_deliveries(feed.connection, DATABASE, ids)) == set(ids[:2])
+    with feed.connection.cursor() as cursor:
+        assert set(ledger.settled_deliveries(cursor, DATABASE, ids)) == set(ids[:2])
 
 
 def test_the_accounts_of_a_feed_add_up(feed: Feed) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -84,14 +85,33 @@ def test_duplicates_and_quarantined_deliveries_are_recorded_with_the_load(feed: 
     feed.prepare()
     loaded = feed.deliver("a.csv", {"m1": 1})
     twin = feed.deliver("again.csv", {"m1": 1})
-    unread = replace(twin.settlement, delivery_id="x" + twin.settlement.delivery_id[1:], file_name="third.csv")
-    unread = replace(unread, status="duplicate", extract_id=None)
-    bad = replace(unread, delivery_id="y" + unread.delivery_id[1:], status="quarantined", reason="no header")
-    result = feed.load(loaded, twin, also=[unread, bad])
-    assert result.loaded == (loaded.manifest.extract_id,)
-    assert feed.outcomes() == {"loaded": 1, "duplicate": 2, "quarantined": 1}
+    bad = replace(
+        twin.settlement, delivery_id=uuid.uuid4().hex, status="quarantined", extract_id=None, reason="no header"
+    )
+    result = feed.load(loaded, twin, also=[bad])
+    assert result.loaded == (loaded.manifest,)
+    assert feed.outcomes() == {"loaded": 1, "duplicate": 1, "quarantined": 1}
     assert result.outcomes[bad.delivery_id].reason == "no header"
     assert feed.rows() == {"m1": 1}
+
+
+def test_a_duplicate_is_loaded_when_its_twin_is_corrected(feed: Feed) -> None:
+    feed.prepare()
+    east, west = feed.deliver("east.csv", {"m1": 1}), feed.deliver("west.csv", {"m1": 1})
+    feed.load(east, west)
+    corrected = feed.deliver("east.csv", {"m2": 2})
+    result = feed.load(corrected)
+    assert feed.rows() == {"m1": 1, "m2": 2}
+    assert feed.outcomes() == {"loaded": 2, "superseded": 1}
+    assert {(row.file_name, row.status) for row in result.corrected} == {
+        ("east.csv", "superseded"),
+        ("west.csv", "loaded"),
+    }
+    again = feed.load(corrected)
+    assert again.rows_loaded == 0
+    assert {row.delivery_id: row.status for row in again.corrected} == {
+        row.delivery_id: row.status for row in result.corrected
+    }
 
 
 def test_a_quarantined_delivery_keeps_its_rejects_once(feed: Feed) -> None:

@@ -27,7 +27,8 @@ class Wanted(NamedTuple):
 def requested_runs(
     location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None
 ) -> tuple[list[Wanted], set[str]]:
-    """The runs in order, and the selected feeds. File feeds without a day get a run for each day with pending files.
+    """The runs in order, and the selected feeds. File feeds without a day get a run for each day with pending files. A
+    table brings its extracts with it, so that pending files are loaded.
 
     Raises click.BadParameter for a wrong or empty selection, and for a text that isn't a day.
     """
@@ -46,7 +47,8 @@ def requested_runs(
     runs = []
     for day in _days(feeds, bucket, partition):
         mine = [rules for rules in feeds if (rules.partition is None) == (day is None)]
-        assets = sorted({key for rules in mine for key in (lake_key(rules), raw_key(rules))} & keys)
+        tables = {key for rules in mine if raw_key(rules) in keys for key in (lake_key(rules), raw_key(rules))}
+        assets = sorted(tables | {lake_key(rules) for rules in mine} & keys)
         if assets:
             runs.append(Wanted(assets, day, landing=True))
     others = sorted(keys - of_feeds)

@@ -1,28 +1,41 @@
-"""The assets of a partner's feeds: its inbound folder, the lake's extracts, the raw tables, and their checks.
+"""The assets of a source's feeds: the source itself, the lake's extracts, the raw tables, and their checks.
 
-Each partner has one step, or several if it has many feeds (`step_names`). A run can make a part of a step.
-`automation.landing_run` has the body of a step.
+Each source has one step, or several if it has many feeds (`step_names`). A run can make a part of a step.
+`automation.feed_run` has the body of a step.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from data_platform.automation.arrivals import arrivals_check
 from data_platform.automation.feed_checks import feed_check_specs
-from data_platform.automation.feed_keys import FEED_METADATA, KIND_TAG, inbound_key, lake_key, raw_key
-from data_platform.automation.landing_run import LandingConfig, run_landing, step_names
+from data_platform.automation.feed_keys import FEED_METADATA, KIND_TAG, lake_key, origin_key, raw_key, step_names
+from data_platform.automation.feed_run import FeedConfig, OpenSources, run_feeds
 from data_platform.environment import settings
 from data_platform.feeds.compute import Compute
-from data_platform.feeds.files import FileFeedSpec
-from data_platform.resources import LakeResource, LandingResource, WarehouseResource
+from data_platform.feeds.spec import FeedSpec
 
 _SHOWN = {"description", "owners", "tags", "compute"}
-"""Fields that the asset itself shows: the landing sensor reads the others from its metadata."""
+"""Fields that the asset itself shows: sensors read the others from its metadata."""
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """How the feeds of one kind of source run. `open_sources` opens their sources in a run, with its `config` and the
+    resources of these keys. `origin_kinds`: what the UI shows of the source itself; `extracts`: what it says of the
+    feeds' extracts; `docs`: the page that explains it."""
+
+    open_sources: OpenSources
+    origin_kinds: frozenset[str]
+    extracts: str
+    docs: str
+    config: type[FeedConfig] = FeedConfig
+    resources: frozenset[str] = frozenset()
 
 
 class AsDeclared(dg.Definitions):
@@ -37,72 +50,65 @@ class AsDeclared(dg.Definitions):
         return self
 
 
-def landing_definitions(description: str, feeds: Sequence[FileFeedSpec]) -> dg.Definitions:
-    """The assets and checks of a partner's feeds."""
+def feed_definitions(description: str, origin: str, feeds: Sequence[FeedSpec], kind: SourceKind) -> dg.Definitions:
+    """The assets and checks of a source's feeds. `origin` describes the source itself."""
     if not feeds:
         return dg.Definitions()
     steps, by_step = step_names(feeds), defaultdict(list)
     for feed in feeds:
         by_step[steps[feed.name]].append(feed)
-    arrivals = arrivals_check(feeds)
     return AsDeclared(
         assets=[
-            *(_step(name, description, part) for name, part in by_step.items()),
-            _inbound_spec(description, feeds),
+            *(_step(name, description, part, kind) for name, part in by_step.items()),
+            _origin_spec(origin, feeds, kind),
         ],
-        asset_checks=[arrivals] if arrivals else [],
     )
 
 
-def _step(name: str, description: str, feeds: Sequence[FileFeedSpec]) -> dg.AssetsDefinition:
+def _step(name: str, description: str, feeds: Sequence[FeedSpec], kind: SourceKind) -> dg.AssetsDefinition:
     """One multi-asset for these feeds."""
+    config_type = kind.config
 
     @dg.multi_asset(
         name=name,
         description=description,
-        specs=[spec for feed in feeds for spec in (_lake_spec(feed), _raw_spec(feed))],
+        specs=[spec for feed in feeds for spec in (_lake_spec(feed, kind), _raw_spec(feed, kind))],
         check_specs=[check for feed in feeds for check in feed_check_specs(feed)],
+        required_resource_keys={"lake", "warehouse", *kind.resources},
         can_subset=True,
     )
-    def land(
-        context: dg.AssetExecutionContext,
-        config: LandingConfig,
-        lake: LakeResource,
-        landing: LandingResource,
-        warehouse: WarehouseResource,
-    ) -> Iterator[Any]:
-        yield from run_landing(context, config, feeds, lake=lake, landing=landing, warehouse=warehouse)
+    def ingest(context: dg.AssetExecutionContext, config: config_type) -> Iterator[Any]:  # type: ignore[valid-type]
+        yield from run_feeds(context, config, feeds, kind.open_sources)
 
-    return land
+    return ingest
 
 
-def _inbound_spec(description: str, feeds: Sequence[FileFeedSpec]) -> dg.AssetSpec:
-    """The partner's inbound folder, where lineage begins. The platform doesn't make it."""
-    source = feeds[0].source
+def _origin_spec(description: str, feeds: Sequence[FeedSpec], kind: SourceKind) -> dg.AssetSpec:
+    """The source itself, where lineage begins. The platform doesn't make it."""
     return dg.AssetSpec(
-        inbound_key(feeds[0]),
-        description=f"{description}\n\nThe files that {source} drops over SFTP.",
-        group_name=source,
-        kinds={FileFeedSpec.kind, "s3"},
+        origin_key(feeds[0]),
+        description=description,
+        group_name=feeds[0].source,
+        kinds=set(kind.origin_kinds),
         owners=sorted({owner for feed in feeds for owner in feed.owners}),
-        tags={"source": source},
+        tags={"source": feeds[0].source},
     )
 
 
-def _lake_spec(feed: FileFeedSpec) -> dg.AssetSpec:
+def _lake_spec(feed: FeedSpec, kind: SourceKind) -> dg.AssetSpec:
     return dg.AssetSpec(
         lake_key(feed),
-        deps=[inbound_key(feed)],
-        description=f"{feed.description}\n\nParquet extracts, one per delivery, with the rejects beside them.",
+        deps=[origin_key(feed)],
+        description=f"{feed.description}\n\n{kind.extracts}",
         kinds={"s3", "parquet"},
         skippable=True,
         code_version=feed.contract.hash,
         partitions_def=_partitions(feed),
-        **_common(feed),
+        **_common(feed, kind),
     )
 
 
-def _raw_spec(feed: FileFeedSpec) -> dg.AssetSpec:
+def _raw_spec(feed: FeedSpec, kind: SourceKind) -> dg.AssetSpec:
     table = f"{settings().snowflake.database}.RAW_{feed.source}.{feed.table}".upper()
     return dg.AssetSpec(
         raw_key(feed),
@@ -114,6 +120,7 @@ def _raw_spec(feed: FileFeedSpec) -> dg.AssetSpec:
         partitions_def=_partitions(feed),
         **_common(
             feed,
+            kind,
             {
                 "dagster/column_schema": _column_schema(feed),
                 "dagster/table_name": table,
@@ -124,30 +131,30 @@ def _raw_spec(feed: FileFeedSpec) -> dg.AssetSpec:
     )
 
 
-def _common(feed: FileFeedSpec, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _common(feed: FeedSpec, kind: SourceKind, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {
         "group_name": feed.source,
         "owners": feed.owners,
         "tags": {**feed.tags, **(feed.compute or Compute()).tags(), "source": feed.source, KIND_TAG: feed.kind},
-        "metadata": {**_references(feed.declared_in, settings().repository_url), **(metadata or {})},
+        "metadata": {**_references(feed.declared_in, settings().repository_url, kind.docs), **(metadata or {})},
     }
 
 
 @cache
-def _references(declared_in: Path, repository: str | None) -> dict[str, Any]:
+def _references(declared_in: Path, repository: str | None, page: str) -> dict[str, Any]:
     """Links to the YAML that declares a feed, and to the page that explains it."""
     root = next((folder.parent.parent for folder in declared_in.parents if folder.name == "defs"), declared_in.parent)
     declared = declared_in.relative_to(root)
     if repository is None:
         code: Any = dg.LocalFileCodeReference(file_path=str(declared_in), line_number=1, label=str(declared))
-        docs: Any = dg.MetadataValue.path(str(root / "docs" / "add-a-feed.md"))
+        docs: Any = dg.MetadataValue.path(str(root / "docs" / page))
     else:
         code = dg.UrlCodeReference(url=f"{repository}/blob/main/{declared}", label=str(declared))
-        docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/add-a-feed.md")
+        docs = dg.MetadataValue.url(f"{repository}/blob/main/docs/{page}")
     return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code]), "docs": docs}
 
 
-def _column_schema(feed: FileFeedSpec) -> dg.TableSchema:
+def _column_schema(feed: FeedSpec) -> dg.TableSchema:
     key = feed.contract.key
     columns = [
         dg.TableColumn(
@@ -161,11 +168,11 @@ def _column_schema(feed: FileFeedSpec) -> dg.TableSchema:
     return dg.TableSchema(columns, dg.TableConstraints(other=[f"key {', '.join(key)}"] if key else []))
 
 
-def _partitions(feed: FileFeedSpec) -> dg.PartitionsDefinition[str] | None:
+def _partitions(feed: FeedSpec) -> dg.PartitionsDefinition[str] | None:
     return _days(feed.partition.start.isoformat(), feed.time_zone) if feed.partition else None
 
 
 @cache
 def _days(start: str, time_zone: str) -> dg.PartitionsDefinition[str]:
-    """The days in the partner's time zone, including today, because files arrive during their day."""
+    """The days in the source's time zone, including today, because files arrive during their day."""
     return dg.DailyPartitionsDefinition(start_date=start, timezone=time_zone, end_offset=1)

@@ -13,19 +13,30 @@ from typing import Any
 import pytest
 
 from data_platform.environment import Settings
+from data_platform.extract.ingest import Ingested, Ingestion
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.client import s3_client
-from data_platform.landing.intake import Intake, IntakeResult
 from data_platform.landing.ledger import MIGRATIONS
+from data_platform.landing.outcomes import DeliveryRow
+from data_platform.landing.source import DeliverySource
 from data_platform.landing.versions import Requested
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.platform import ensure_platform
 
 pytestmark = pytest.mark.server
 CONTRACT = {"columns": [{"name": "id", "type": "string", "nullable": False}], "key": ["id"]}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of the requested files."""
+
+    result: Ingested
+    receipts: list[DeliveryRow]
+    outcomes: dict[str, int]
 
 
 @dataclass
@@ -48,20 +59,24 @@ class Partner:
 
     def take_in(
         self, progress: Callable[[str], None] = lambda message: None, settled: bool = True, **asked: Any
-    ) -> IntakeResult:
-        intake = Intake(
-            self.rules,
-            bucket=self.bucket,
-            lake=Lake(open_bucket(self.settings, self.settings.lake_bucket)),
+    ) -> Taken:
+        lake, database = Lake(open_bucket(self.settings, self.settings.lake_bucket)), self.settings.snowflake.database
+        requested = [Requested(self.key, f"{self.key}.json", **asked)]
+        source = DeliverySource(
+            self.rules, requested, bucket=self.bucket, lake=lake, database=database, run_id=None, progress=progress
+        )
+        ingestion = Ingestion(
+            source,
+            lake=lake,
             connect=lambda: connect(self.settings),
-            database=self.settings.snowflake.database,
+            database=database,
             run_id=None,
             progress=progress,
         )
-        result = intake.take_in([Requested(self.key, f"{self.key}.json", **asked)])
+        result = ingestion.run()
         if settled:
-            intake.settle(result)
-        return result
+            ingestion.settle(result)
+        return Taken(result, source.receipts, source.outcomes)
 
     def pending(self) -> list[str]:
         pages = self.bucket.pages(prefix=f"inbound/{self.rules.source}/")
@@ -139,11 +154,12 @@ def test_a_file_that_another_run_settles_meanwhile_fails_nothing(partner: Partne
 def test_what_was_loaded_and_not_settled_is_told_again_and_only_what_was_put_in_stays(partner: Partner) -> None:
     partner.drop("1", "2")
     first = partner.take_in(settled=False)
-    assert (first.rows_loaded, first.outcomes["loaded"], partner.pending()) == (2, 1, ["f.csv", "f.csv.json"])
+    assert (first.result.rows_loaded, first.outcomes["loaded"], partner.pending()) == (2, 1, ["f.csv", "f.csv.json"])
     again = partner.take_in()
-    assert (again.rows_loaded, again.outcomes["loaded"], again.table_rows, partner.pending()) == (2, 1, 2, [])
-    assert [one.extract_id for one in again.manifests] == [one.extract_id for one in first.manifests]
-    assert again.loads[0].loaded == ()
+    assert (again.result.rows_loaded, again.outcomes["loaded"], again.result.table_rows) == (2, 1, 2)
+    assert partner.pending() == []
+    assert [one.extract_id for one in again.result.manifests] == [one.extract_id for one in first.result.manifests]
+    assert again.result.loads[0].loaded == ()
 
 
 @pytest.mark.parametrize("manifest", [b"[]", b'"rows"', b"3", b"{", b""])

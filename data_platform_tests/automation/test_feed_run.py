@@ -1,8 +1,8 @@
-"""In which order a landing run loads, tells Dagster, and settles. What it does to files and tables: `end_to_end/`."""
+"""In which order a run loads, tells Dagster, and settles. What it does to files and tables: `end_to_end/`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_platform.automation import landing_run
+from data_platform.automation import feed_run
 from data_platform.automation.feed_keys import lake_key, raw_key
-from data_platform.automation.landing_run import LandingConfig, RequestedDelivery, run_landing
+from data_platform.automation.feed_run import run_feeds
+from data_platform.automation.landing_sources import LandingConfig, RequestedDelivery, open_landing
+from data_platform.extract import ingest
+from data_platform.extract.ingest import Ingested
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.landing import intake
-from data_platform.landing.result import IntakeResult
 from data_platform.warehouse.load import LoadResult
 from data_platform.warehouse.table import TableRef
 
@@ -25,28 +26,30 @@ RULES = FileFeedSpec.of(
 GIVEN_UP = "4 runs failed with it while others succeeded; see their logs"
 
 
-class Intake:
+class Ingestion:
     """Loads nothing, and notes what it is asked to do."""
 
     done: list[str]
 
-    def __init__(self, *_: Any, **__: Any) -> None: ...
+    def __init__(self, source: Any, **_: Any) -> None:
+        self.source, self.feed = source, source.feed
 
-    def take_in(self, requested: Sequence[Any]) -> IntakeResult:
+    def run(self, **_: Any) -> Ingested:
         self.done.append("loaded")
-        return IntakeResult(TableRef("D", "RAW_P", "F"), loads=[LoadResult()])
+        return Ingested(TableRef("D", "RAW_P", "F"), loads=[LoadResult()])
 
-    def settle(self, result: IntakeResult) -> None:
+    def settle(self, result: Ingested) -> None:
         self.done.append("settled")
 
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    Intake.done = []
-    monkeypatch.setattr(intake, "Intake", Intake)
-    monkeypatch.setattr(landing_run, "preview", lambda *_, **__: "")
-    monkeypatch.setattr(landing_run, "usage_metadata", dict)
-    return Intake.done
+    Ingestion.done = []
+    monkeypatch.setattr(ingest, "Ingestion", Ingestion)
+    monkeypatch.setattr(feed_run, "preview", lambda *_, **__: "")
+    monkeypatch.setattr(feed_run, "usage_metadata", dict)
+    monkeypatch.setattr(feed_run, "require_current", lambda *_: None)
+    return Ingestion.done
 
 
 def run(done: list[str], give_up: str | None = None) -> None:
@@ -59,15 +62,15 @@ def run(done: list[str], give_up: str | None = None) -> None:
         run_id="r",
         instance=None,
         log=log,
+        resources=SimpleNamespace(
+            lake=SimpleNamespace(lake=lambda: None),
+            landing=SimpleNamespace(bucket=lambda: None),
+            warehouse=SimpleNamespace(open=lambda **_: nullcontext()),
+        ),
         log_event=lambda _: done.append("told of the table"),
     )
     config = LandingConfig(deliveries=[RequestedDelivery(feed=RULES.name, key="k", give_up=give_up)])
-    resources: Any = {
-        "lake": SimpleNamespace(lake=lambda: None),
-        "landing": SimpleNamespace(bucket=lambda: None),
-        "warehouse": SimpleNamespace(open=lambda **_: nullcontext()),
-    }
-    for event in run_landing(context, config, [RULES], **resources):
+    for event in run_feeds(context, config, [RULES], open_landing):
         done.append(f"told of {event.check_name}")
 
 
@@ -80,27 +83,27 @@ def _timeout(*_: Any) -> Iterator[dg.AssetCheckResult]:
 
 
 def test_files_leave_inbound_after_dagster_was_told(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing_run, "feed_check_results", _checks)
+    monkeypatch.setattr(feed_run, "feed_check_results", _checks)
     run(done)
     assert done == ["loaded", "told of the table", "told of contract", "settled"]
 
 
 def test_what_dagster_could_not_be_told_stays_in_inbound(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing_run, "feed_check_results", _timeout)
+    monkeypatch.setattr(feed_run, "feed_check_results", _timeout)
     with pytest.raises(dg.Failure, match="p/f: Statement reached its statement timeout"):
         run(done)
     assert done == ["loaded"]
 
 
 def test_what_is_given_up_leaves_inbound_even_so(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing_run, "feed_check_results", _timeout)
+    monkeypatch.setattr(feed_run, "feed_check_results", _timeout)
     with pytest.raises(dg.Failure, match="statement timeout"):
         run(done, GIVEN_UP)
     assert done == ["loaded", "settled"]
 
 
 def test_a_preview_that_fails_keeps_nothing_from_being_told(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing_run, "feed_check_results", _checks)
-    monkeypatch.setattr(landing_run, "preview", _timeout)
+    monkeypatch.setattr(feed_run, "feed_check_results", _checks)
+    monkeypatch.setattr(feed_run, "preview", _timeout)
     run(done)
     assert done == ["loaded", "told of the table", "told of contract", "settled"]

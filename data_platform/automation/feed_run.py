@@ -1,0 +1,213 @@
+"""The body of a feed's step, whatever its source: ingests, and reports materializations and check results to Dagster.
+
+The work itself is in `extract.ingest`. Feeds run in parallel threads. If some fail, the others are still materialized;
+then the step fails and names the failed feeds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import dagster as dg
+
+from data_platform.automation.feed_checks import feed_check_results
+from data_platform.automation.feed_keys import lake_key, raw_key
+from data_platform.environment import settings
+from data_platform.feeds.spec import FeedSpec
+from data_platform.lake.preview import preview
+from data_platform.landing.ledger import MIGRATIONS
+from data_platform.resources import WarehouseResource
+from data_platform.runs.usage import usage_metadata
+from data_platform.warehouse.migrations import require_current
+
+if TYPE_CHECKING:
+    from data_platform.extract.ingest import Ingested, Ingestion
+    from data_platform.extract.source import Source
+    from data_platform.lake.extracts import Lake
+
+FEEDS_AT_ONCE = 4
+_PREVIEW_ROWS = 5
+
+
+class FeedConfig(dg.Config):
+    """`reload`: load the partition's committed extracts into the table again instead of reading the source, which gives
+    the same rows."""
+
+    reload: bool = False
+
+
+@dataclass(frozen=True)
+class FeedRun:
+    """What a step gives to the sources that it opens. `progress` writes to the run's log, from any thread."""
+
+    context: dg.AssetExecutionContext
+    config: FeedConfig
+    lake: Lake
+    progress: Callable[[str], None]
+
+    @property
+    def partition(self) -> str | None:
+        """The run's day, if it has one."""
+        return self.context.partition_key if self.context.has_partition_key else None
+
+
+OpenSources: TypeAlias = "Callable[[FeedRun, Sequence[Any]], Mapping[str, Source]]"
+"""Opens the sources of a run's feeds: {feed name: source}, without feeds that have nothing to do."""
+
+
+def run_feeds(
+    context: dg.AssetExecutionContext, config: FeedConfig, feeds: Sequence[FeedSpec], open_sources: OpenSources
+) -> Iterator[Any]:
+    """Ingests the selected feeds, and yields materializations and check results. `lake/` alone reads the source and
+    commits extracts; `raw/` alone loads those that are committed and not loaded. If feeds fail, raises dg.Failure at
+    the end with each feed's error."""
+    from data_platform.extract.ingest import Ingestion  # the readers, which loading definitions doesn't need
+
+    wanted = set(context.selected_asset_keys)
+    selected = [feed for feed in feeds if lake_key(feed) in wanted or raw_key(feed) in wanted]
+    log_lock = threading.Lock()
+
+    def progress(message: str) -> None:
+        with log_lock:
+            context.log.info(message)
+
+    warehouse: WarehouseResource = context.resources.warehouse
+    run = FeedRun(context, config, context.resources.lake.lake(), progress)
+    sources = open_sources(run, selected)
+    if sources:
+        with warehouse.open() as connection:
+            require_current(connection, settings().snowflake.database, MIGRATIONS)
+    failed: dict[str, Exception] = {}
+
+    @contextmanager
+    def failures(feed: FeedSpec) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            context.log.exception(f"{feed.name} failed")
+            failed[feed.name] = error
+
+    def ingest(ingestion: Ingestion) -> Ingested:
+        if config.reload:
+            return ingestion.reload(run.partition)
+        feed = ingestion.feed
+        return ingestion.run(extracts=lake_key(feed) in wanted, loads=raw_key(feed) in wanted, partition=run.partition)
+
+    def settle(ingestion: Ingestion, result: Ingested) -> None:
+        settling[pool.submit(ingestion.settle, result)] = ingestion.feed
+
+    settling: dict[Future[None], FeedSpec] = {}
+    with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
+        futures: dict[Future[Ingested], Ingestion] = {}
+        for source in sources.values():
+            ingestion = Ingestion(
+                source,
+                lake=run.lake,
+                connect=warehouse.open,
+                database=settings().snowflake.database,
+                run_id=context.run_id,
+                query_tag=_query_tag(context, source.feed),
+                progress=progress,
+            )
+            futures[pool.submit(ingest, ingestion)] = ingestion
+        try:
+            for future in as_completed(futures):
+                ingestion = futures[future]
+                with failures(ingestion.feed):
+                    result = future.result()
+                    # Report to Dagster, then settle: the next run reports again what isn't settled.
+                    try:
+                        yield from _events(run, ingestion.source, result, warehouse)
+                    except Exception:
+                        if ingestion.source.settles_unreported:
+                            settle(ingestion, result)
+                        raise
+                    settle(ingestion, result)
+            for settled in as_completed(settling):
+                with failures(settling[settled]):
+                    settled.result()
+        except BaseException:  # the run was stopped: start no more feeds
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if not futures:
+        context.log.info("Nothing is new for " + ", ".join(feed.name for feed in selected))
+    if failed:
+        raise dg.Failure(
+            description="; ".join(f"{feed}: {error}" for feed, error in failed.items()),
+            metadata={"failed feeds": ", ".join(failed), "other feeds done": len(futures) - len(failed)},
+        )
+
+
+def _query_tag(context: dg.AssetExecutionContext, feed: FeedSpec) -> str:
+    return f"dagster run={context.run_id} asset=raw/{feed.name}"
+
+
+def _events(run: FeedRun, source: Source, result: Ingested, warehouse: WarehouseResource) -> Iterator[Any]:
+    """The feed's materializations, with their metadata, and its check results. If its accounts have changed and no row
+    was loaded (all deliveries are quarantined, or were loaded before), reports an observation of the table instead of a
+    materialization."""
+    context, feed = run.context, source.feed
+    for problem in source.problems():
+        context.log.warning(f"{feed.name}: {problem}")
+    extracted = [manifest for manifest in result.extracted if manifest.refused is None]
+    if lake_key(feed) in context.selected_asset_keys and extracted:
+        yield dg.MaterializeResult(
+            asset_key=lake_key(feed), metadata=_lake_metadata(result, extracted) | usage_metadata()
+        )
+    table = raw_key(feed)
+    if table not in context.selected_asset_keys or not result.loads:
+        return
+    tag = _query_tag(context, feed)
+    with warehouse.open(query_tag=tag) as connection:
+        checks = list(feed_check_results(source, result, connection, table, context.instance))
+    metadata = _raw_metadata(source, result, tag) | usage_metadata()
+    try:
+        metadata["preview"] = dg.MetadataValue.md(preview(run.lake, result.manifests, limit=_PREVIEW_ROWS))
+    except Exception as error:
+        context.log.warning(f"{feed.name}: can't read a preview of the loaded rows: {error}")
+    if result.manifests:
+        yield dg.MaterializeResult(asset_key=table, metadata=metadata)
+    else:
+        context.log_event(dg.AssetObservation(asset_key=table, partition=run.partition, metadata=metadata))
+    yield from (check for check in checks if _key(check) in context.selected_asset_check_keys)
+
+
+def _key(check: dg.AssetCheckResult) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey.from_coercible(check.asset_key or []), str(check.check_name))
+
+
+def _lake_metadata(result: Ingested, extracted: Sequence[Any]) -> dict[str, Any]:
+    last = extracted[-1]
+    return {
+        "dagster/partition_row_count": sum(manifest.rows for manifest in extracted),
+        "rows": sum(manifest.rows for manifest in extracted),
+        "rejects": sum(manifest.rejects for manifest in extracted),
+        "bytes": sum(manifest.total_bytes for manifest in extracted),
+        "files": sum(len(manifest.files) for manifest in extracted),
+        "extracts": len(extracted),
+        "seconds": round(result.seconds, 3),
+        "extract_id": last.extract_id,
+        "s3_uri": f"s3://{settings().lake_bucket}/{last.key.prefix}",
+        "position": dg.MetadataValue.json(last.position_to),
+    }
+
+
+def _raw_metadata(source: Source, result: Ingested, query_tag: str) -> dict[str, Any]:
+    last = result.manifests[-1] if result.manifests else None
+    return {
+        "dagster/row_count": result.table_rows,
+        "rows": result.rows_loaded,
+        "rows_replaced": result.rows_deleted,
+        "rejects": sum(manifest.rejects for manifest in result.manifests),
+        "bytes": sum(manifest.total_bytes for manifest in result.manifests),
+        "seconds": round(result.seconds, 3),
+        **source.metadata(),
+        "query_tag": query_tag,
+        "query_ids": dg.MetadataValue.json(result.query_ids),
+        **({"extract_id": last.extract_id, "position": dg.MetadataValue.json(last.position_to)} if last else {}),
+    }

@@ -1,0 +1,226 @@
+"""Brings a feed's new data from its source to its table: extracts, loads of one transaction each, and settling.
+
+Killed anywhere, the next run finishes the job: it finds committed extracts, the ledger has what is loaded, and only the
+rest is done. The caller tells Dagster of the loaded rows between `run` and `settle`; what isn't settled, the next run
+tells again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from data_platform.contract import Contract
+from data_platform.extract.extract import extract, key_of
+from data_platform.extract.source import Slice, SliceGone, Source
+from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import ExtractKey, Manifest
+from data_platform.warehouse import ledger
+from data_platform.warehouse.describe import count_rows
+from data_platform.warehouse.load import LoadResult, load_extracts
+from data_platform.warehouse.load_rules import require_manifest
+from data_platform.warehouse.schema import apply_schema, plan_schema
+from data_platform.warehouse.table import TableRef, raw_table
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+SLICES_A_LOAD = 200
+READS_AT_ONCE = 2
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class Ingested:
+    """What became of a feed's slices. `extracted`: the extracts that are committed. `loads`: what each transaction did.
+    `done`: extracts that no later run need look at."""
+
+    target: TableRef
+    extracted: list[Manifest] = field(default_factory=list)
+    loads: list[LoadResult] = field(default_factory=list)
+    done: list[Manifest] = field(default_factory=list)
+    table_rows: int = 0
+    seconds: float = 0.0
+
+    @property
+    def manifests(self) -> list[Manifest]:
+        """The extracts whose rows are in the table, including those that an earlier run loaded and left unsettled."""
+        return [manifest for load in self.loads for manifest in (*load.kept, *load.loaded)]
+
+    @property
+    def rows_loaded(self) -> int:
+        """Rows that these extracts put into the table."""
+        return sum(manifest.rows for manifest in self.manifests)
+
+    @property
+    def rows_deleted(self) -> int:
+        """Rows taken out of it: they were replaced, or their source takes them back."""
+        return sum(load.rows_deleted for load in self.loads)
+
+    @property
+    def query_ids(self) -> list[str]:
+        """Snowflake's ids of the loads' statements."""
+        return [query_id for load in self.loads for query_id in load.query_ids]
+
+
+class Ingestion:
+    """Ingests one feed. `connect` opens a Snowflake session; `progress` receives messages for the log, from several
+    threads."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        lake: Lake,
+        connect: Callable[[], SnowflakeConnection],
+        database: str,
+        run_id: str | None,
+        query_tag: str | None = None,
+        progress: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.source = source
+        self.feed = source.feed
+        self.target = raw_table(database, self.feed.source, self.feed.table)
+        self._database = database
+        self._lake = lake
+        self._connect = connect
+        self._run_id = run_id
+        self._query_tag = query_tag
+        self._progress = progress
+
+    def run(self, *, extracts: bool = True, loads: bool = True, partition: str | None = None) -> Ingested:
+        """Reads what is new into extracts, and loads what is committed and not yet loaded, up to 200 extracts in a
+        transaction. `extracts` and `loads`: whether to do the one and the other."""
+        started = time.monotonic()
+        result = Ingested(self.target)
+        with self._connect() as connection:
+            waiting = [] if self.source.redelivers else self._lake.unloaded(self.feed.source, self.feed.table)
+            slices = self._plan(connection, waiting, partition) if extracts or self.source.redelivers else ()
+            for batch in chain([[]], _batches(slices)):  # first, what an earlier run has left
+                new = self._extract(batch, read=extracts)
+                result.extracted += new if extracts else []
+                ready, waiting = _whole([*waiting, *new])
+                if loads and ready:
+                    self._load(connection, ready, result)
+                elif not loads:
+                    waiting = []
+            result.done += [each for each in waiting if _outdated(each, result.manifests)]
+            if result.loads:
+                result.table_rows = count_rows(connection, self.target.sql)
+        result.seconds = time.monotonic() - started
+        return result
+
+    def reload(self, partition: str | None = None) -> Ingested:
+        """Loads the feed's extracts (of one partition, or all) into the table again, after deleting their rows. The
+        result is the same rows; also after a migration, a lost table, or rows changed by hand."""
+        started = time.monotonic()
+        result = Ingested(self.target)
+        with self._connect() as connection:
+            with connection.cursor() as cursor:
+                there = ledger.extracts_in_table(cursor, self._database, self.feed)
+            manifests = [
+                require_manifest(self._lake, ExtractKey(self.feed.source, self.feed.table, extract_id, of))
+                for extract_id, of in there.items()
+                if partition is None or of == partition
+            ]
+            manifests.sort(key=lambda each: each.effective_at or each.started_at)
+            at_once = len(manifests) if self.feed.load_mode == "replace" else SLICES_A_LOAD
+            for batch in _batches(manifests, at_once):
+                self._load(connection, batch, result, reload=True)
+            result.table_rows = count_rows(connection, self.target.sql) if manifests else 0
+        result.seconds = time.monotonic() - started
+        return result
+
+    def settle(self, result: Ingested) -> None:
+        """Tells the source, and forgets what is done."""
+        self.source.settle()
+        if not self.source.redelivers:
+            self._lake.mark_loaded(manifest.key for manifest in result.done)
+
+    def _plan(
+        self, connection: SnowflakeConnection, unloaded: Sequence[Manifest], partition: str | None
+    ) -> Iterable[Slice]:
+        since: Any = None
+        if not self.source.redelivers:
+            with connection.cursor() as cursor:
+                last = ledger.last_position(cursor, self._database, self.feed)
+            since = unloaded[-1].position_to if unloaded else last
+        return self.source.plan(since=since, partition=partition, unfinished=_whole(unloaded)[1])
+
+    def _extract(self, slices: Sequence[Slice], *, read: bool) -> list[Manifest]:
+        """The slices' extracts, in order. With `read`, those that aren't committed are made; without, left out."""
+
+        def one(slice_: Slice) -> Manifest | None:
+            if not read:
+                return self._lake.read_manifest(key_of(self.feed, slice_))
+            try:
+                return extract(self._lake, self.feed, self.source, slice_, run_id=self._run_id)
+            except SliceGone as gone:
+                self._progress(f"{self.feed.name}: {gone}: settled by another run")
+                return None
+
+        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
+            found = [manifest for manifest in pool.map(one, slices) if manifest is not None]
+        if found:
+            rows, rejects = sum(each.rows for each in found), sum(each.rejects for each in found)
+            self._progress(f"{self.feed.name}: {len(found)} extracts of {rows} rows, {rejects} rejects")
+        return found
+
+    def _load(
+        self,
+        connection: SnowflakeConnection,
+        manifests: Sequence[Manifest],
+        result: Ingested,
+        *,
+        reload: bool = False,
+    ) -> None:
+        feed = self.feed.with_contract(_evolved(self.feed.contract, manifests))
+        apply_schema(connection, plan_schema(connection, self.target, feed.table_columns))
+        load = load_extracts(
+            connection,
+            self._database,
+            feed,
+            manifests,
+            lake=self._lake,
+            policy=self.source.policy(manifests, reload=reload),
+            run_id=self._run_id,
+            query_tag=self._query_tag,
+        )
+        result.loads.append(load)
+        result.done += manifests
+        self._progress(f"{self.feed.name}: loaded {load.rows_loaded} rows of {len(load.loaded)} extracts")
+
+
+def _batches(items: Iterable[Item], size: int = SLICES_A_LOAD) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _whole(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest]]:
+    """Those that may be loaded, and the parts of snapshots that aren't complete."""
+    manifests = list(manifests)
+    there = Counter(manifest.snapshot_id for manifest in manifests)
+    parts: tuple[list[Manifest], list[Manifest]] = [], []
+    for each in manifests:
+        parts[each.snapshot_id is not None and there[each.snapshot_id] != each.parts].append(each)
+    return parts
+
+
+def _outdated(part: Manifest, loaded: Iterable[Manifest]) -> bool:
+    """Whether a later snapshot has been loaded than the incomplete one that this is a part of."""
+    return any(each.effective_at and part.effective_at and each.effective_at > part.effective_at for each in loaded)
+
+
+def _evolved(contract: Contract, manifests: Iterable[Manifest]) -> Contract:
+    """The contract with the columns that drift added to any of these extracts."""
+    known = {column.name for column in contract.columns}
+    found = (column.name for manifest in manifests for column in manifest.columns if not column.name.startswith("_"))
+    added = {name: None for name in found if name not in known}
+    return contract.evolved(tuple(added)) if added else contract

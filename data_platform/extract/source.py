@@ -1,0 +1,130 @@
+"""What a source is to the engine: it plans slices, opens each for reading, and learns when they are accounted for.
+
+A source object is of one feed and one run. docs/add-a-source.md writes one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from data_platform.contract import Contract
+from data_platform.feeds.spec import FeedSpec
+from data_platform.lake.manifest import Manifest
+from data_platform.warehouse.policy import LoadOnce, Policy
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # 0.14 s, which loading definitions doesn't need
+
+
+class SliceGone(Exception):
+    """The source no longer has the slice: another run has dealt with it."""
+
+
+class Refused(Exception):
+    """The slice as a whole breaks its feed's rules. The message says why and what to do. Nothing is committed, and the
+    feed fails; but of a source that redelivers, the extract is committed with `rejects` (REJECTS_SCHEMA) and without
+    rows, for the source's policy to decide what becomes of it."""
+
+    def __init__(self, reason: str, rejects: Iterable[pa.RecordBatch] = ()) -> None:
+        super().__init__(reason)
+        self.rejects = tuple(rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Slices that belong together, and are loaded together or not at all. `parts`: how many they are."""
+
+    id: str
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one extract is to hold, planned before it is read.
+
+    `extract_id` follows from what is read (`extract_id_of`), so that a retry finds the work of an earlier try.
+    `effective_at`: when the data is true in its source; in load mode `merge` a later one's rows win. `since` and
+    `until`: positions. `origin`: what else the manifest is to say of it, as JSON.
+    """
+
+    extract_id: str
+    effective_at: datetime
+    partition: str | None = None
+    since: Any = None
+    until: Any = None
+    snapshot: Snapshot | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive records of a slice: the good ones in `rows`, of the contract's columns and the feed's
+    `metadata_columns`; the others in `rejects` (REJECTS_SCHEMA), one row each."""
+
+    rows: pa.RecordBatch
+    rejects: pa.RecordBatch | None = None
+
+
+class Reading(Protocol):
+    """One slice, opened for reading once."""
+
+    @property
+    def contract(self) -> Contract:
+        """The contract as found: with the columns that drift added."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The records, in order. Raises Refused."""
+
+    def position(self) -> Any:
+        """Where in the source the slice ended, as JSON. Asked for after the last chunk, or after Refused."""
+
+
+class Source(ABC):
+    """A feed's source. Its methods may be called from several threads."""
+
+    redelivers: ClassVar[bool] = False
+    """Whether it plans again what isn't settled. If not, the lake remembers extracts that aren't loaded yet."""
+
+    def __init__(self, feed: FeedSpec) -> None:
+        self.feed = feed
+
+    @abstractmethod
+    def plan(self, *, since: Any, partition: str | None, unfinished: Sequence[Manifest]) -> Iterable[Slice]:
+        """The slices to read now, in the order in which their data became true. `since`: the position of the last
+        extract; None if there is none. `unfinished`: the parts of a snapshot that an earlier run didn't complete; a
+        source that can resume it plans the same slices again, and those that are done aren't read."""
+
+    @abstractmethod
+    def open(self, slice_: Slice) -> AbstractContextManager[Reading]:
+        """Begins to read a slice. Raises SliceGone."""
+
+    def policy(self, manifests: Sequence[Manifest], *, reload: bool) -> Policy:
+        """What the load of these extracts decides and records."""
+        return LoadOnce(self.feed.load_mode, manifests, reload=reload)
+
+    def settle(self) -> None:  # noqa: B027 - most sources have nobody to tell
+        """Tells the source what became of its slices, after Dagster was told. May be called again after a failure."""
+
+    @property
+    def settles_unreported(self) -> bool:
+        """Whether to settle even though Dagster couldn't be told."""
+        return False
+
+    def problems(self) -> list[str]:
+        """What the run's log is to warn of."""
+        return []
+
+    def metadata(self) -> dict[str, Any]:
+        """What the table's materialization says of this source's own accounts."""
+        return {}
+
+
+def extract_id_of(*what: object) -> str:
+    """32 hex digits, the same for the same values."""
+    return hashlib.sha256("\0".join(str(each) for each in what).encode()).hexdigest()[:32]

@@ -1,0 +1,106 @@
+"""One delivery as the engine reads it: its file, checked against its contract, reject limit and manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from data_platform.extract.extract import rows_schema
+from data_platform.extract.source import Chunk, Refused
+from data_platform.feeds.files import DELIVERY_ID, FileContract, FileFeedSpec
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.delivery import ContractViolation, LandingError
+from data_platform.landing.read import DeliveryReader
+from data_platform.landing.versions import Work
+
+_REJECTS_KEPT = 100_000
+_REJECT_BYTES_KEPT = 32 * 2**20
+"""The rejects kept of a delivery past its limit: enough to see what is wrong. They are in memory until then."""
+
+
+class DeliveryReading:
+    """A delivery, opened. One that can't be accepted raises Refused while it is read. Making it raises DeliveryGone."""
+
+    def __init__(self, work: Work, feed: FileFeedSpec, bucket: LandingBucket) -> None:
+        self._work = work
+        self._feed = feed
+        self._bucket = bucket
+        self._problem: str | None = work.give_up
+        self._reader: DeliveryReader | None = None
+        self._counts = {"rows_read": 0, "rows_rejected": 0}
+        if work.give_up is None:
+            try:
+                stream = bucket.open(work.delivery)
+                self._reader = DeliveryReader(stream, feed, file_name=work.delivery.file_name)
+            except LandingError as error:
+                self._problem = str(error)
+
+    @property
+    def contract(self) -> FileContract:
+        """The feed's contract, with the columns that drift added."""
+        return self._feed.contract if self._reader is None else self._reader.contract
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The file's records. Raises Refused if the file can't be read to its end, has too many rejects, or isn't what
+        its manifest says."""
+        if self._reader is None:
+            raise Refused(str(self._problem))
+        kept: list[pa.RecordBatch] = []
+        kept_rows = kept_bytes = 0
+        try:
+            for chunk in self._reader:
+                if kept_rows < _REJECTS_KEPT and kept_bytes < _REJECT_BYTES_KEPT:
+                    kept.append(chunk.rejects)
+                    kept_rows += chunk.rejects.num_rows
+                    kept_bytes += chunk.rejects.nbytes
+                yield Chunk(self._stamped(chunk.batch), chunk.rejects)
+            counts = {"rows_read": self._reader.rows_read, "rows_rejected": self._reader.rows_rejected}
+            problem = self._feed.reject_limit.exceeded(counts["rows_rejected"], counts["rows_read"])
+            problem = problem or self._disagrees(self._reader)
+        except LandingError as error:
+            self._problem = str(error)
+            self._reader.drain()
+            raise Refused(self._problem) from None
+        self._counts = counts
+        if problem is not None:
+            self._problem = f"{self._feed.name}: {self._work.delivery.file_name}: {problem}"
+            raise Refused(self._problem, kept)
+
+    def position(self) -> dict[str, str | int | None]:
+        """The version that was read, its hash and counts. A file that can't be read counts no rows."""
+        delivery = self._work.delivery
+        return {
+            "key": delivery.key,
+            "version_id": delivery.version_id,
+            "etag": delivery.etag,
+            "sha256": None if self._reader is None else self._reader.content_sha256,
+            **self._counts,
+            "quarantined": self._problem,
+        }
+
+    def _stamped(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with the delivery's id, in the order of the extract's columns."""
+        schema = rows_schema(self._feed, self.contract)
+        ids = pa.repeat(pa.scalar(self._work.delivery.id, pa.string()), batch.num_rows)
+        columns = [ids if field.name == DELIVERY_ID else batch.column(field.name) for field in schema]
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _disagrees(self, reader: DeliveryReader) -> str | None:
+        """How the file differs from its manifest, or None. Raises ContractViolation for a manifest that is no
+        object."""
+        companion = self._work.companion
+        if companion is None or not self._feed.readiness.manifest:
+            return None
+        try:
+            given = json.loads(self._bucket.open(companion).read()).items()
+        except (ValueError, AttributeError, RecursionError):
+            raise ContractViolation(
+                f"the manifest {companion.file_name} is not a JSON object; expected for example"
+                ' {"rows": 1200, "sha256": "…"}; send the file and a correct manifest again'
+            ) from None
+        stated = {field: value for field, value in given if field in ("rows", "bytes", "sha256")}
+        found = {"rows": reader.rows_read, "bytes": reader.content_bytes, "sha256": reader.content_sha256}
+        wrong = [f"{field} {stated[field]}, found {found[field]}" for field in stated if stated[field] != found[field]]
+        return f"the manifest states {'; '.join(wrong)}; send the file again" if wrong else None

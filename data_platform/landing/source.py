@@ -1,0 +1,166 @@
+"""Deliveries as a source: a slice is one version of one file, and settling writes receipts and empties inbound.
+
+Killed anywhere, the next run with the same files finishes the job: inbound holds what isn't settled, the lake what is
+read, and the ledger what is loaded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from data_platform.extract.source import Slice, Source, extract_id_of
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import Manifest
+from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.delivery import Delivery
+from data_platform.landing.outcomes import DeliveryRow, Settlement
+from data_platform.landing.policy import DeliveryPolicy
+from data_platform.landing.reading import DeliveryReading
+from data_platform.landing.settle import archive, write_receipts
+from data_platform.landing.versions import Requested, Work, versions
+
+SETTLES_AT_ONCE = 8
+
+
+class DeliverySource(Source):
+    """The requested files of one feed. Leaves out files that are gone: another run has settled them. `progress`
+    receives messages for the log, from several threads."""
+
+    redelivers: ClassVar[bool] = True
+    feed: FileFeedSpec
+
+    def __init__(
+        self,
+        feed: FileFeedSpec,
+        requested: Sequence[Requested],
+        *,
+        bucket: LandingBucket,
+        lake: Lake,
+        database: str,
+        run_id: str | None,
+        progress: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        super().__init__(feed)
+        self._requested = requested
+        self._bucket = bucket
+        self._lake = lake
+        self._database = database
+        self._run_id = run_id
+        self._progress = progress
+        self._work: dict[str, Work] = {}
+        self._policies: list[DeliveryPolicy] = []
+
+    def plan(self, *, since: Any, partition: str | None, unfinished: Sequence[Manifest]) -> Iterator[Slice]:
+        """A slice for each version of the requested files. Its extract's id follows from the delivery and the contract:
+        a retry finds an earlier try's extract, and a corrected contract makes a new one."""
+        for work in versions(self._bucket, self.feed, self._requested, self._progress):
+            delivery, gave_up = work.delivery, () if work.give_up is None else ("given up",)
+            extract_id = extract_id_of(delivery.id, self.feed.contract.hash, *gave_up)
+            self._work[extract_id] = work
+            yield Slice(
+                extract_id,
+                effective_at=delivery.landed_at,
+                partition=self.feed.partition_key(delivery.file_name),
+                origin={
+                    "delivery_id": delivery.id,
+                    "file_name": delivery.file_name,
+                    "version_id": delivery.version_id,
+                },
+            )
+
+    @contextmanager
+    def open(self, slice_: Slice) -> Iterator[DeliveryReading]:
+        """Reads the file's header. Raises DeliveryGone."""
+        yield DeliveryReading(self._work[slice_.extract_id], self.feed, self._bucket)
+
+    def policy(self, manifests: Sequence[Manifest], *, reload: bool) -> DeliveryPolicy:
+        """Outcomes, supersession and duplicates."""
+        policy = DeliveryPolicy(
+            self._database,
+            self.feed,
+            manifests,
+            None if reload else [self._settlement(manifest) for manifest in manifests],
+            lake=self._lake,
+            run_id=self._run_id,
+        )
+        self._policies.append(policy)
+        return policy
+
+    def settle(self) -> None:
+        """Writes the receipts, of other deliveries too whose outcome has changed, and moves the files out of inbound.
+        Where some can't be copied, the others are still moved before the error is raised."""
+        corrected = {row.delivery_id: row for policy in self._policies for row in policy.corrected}
+        with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
+            # First: once the files are moved, no run comes back to these.
+            list(pool.map(lambda row: write_receipts(row, self._bucket, self._lake.store), corrected.values()))
+            done = [pool.submit(self._archive, row) for row in self.receipts]
+        self._bucket.delete(*(version for one in done if one.exception() is None for version in one.result()))
+        for one in done:
+            one.result()
+        if done:
+            self._progress(f"{self.feed.name}: settled {len(done)} files")
+
+    @property
+    def settles_unreported(self) -> bool:
+        """Files that are given up leave inbound in any case: otherwise they never would."""
+        return all(asked.give_up for asked in self._requested)
+
+    def problems(self) -> list[str]:
+        """Files that aren't loaded, and why."""
+        return [f"{row.file_name} is {row.status}: {row.reason}" for row in self.receipts if row.status != "loaded"]
+
+    def metadata(self) -> dict[str, Any]:
+        """Deliveries by outcome."""
+        rejects = sum(receipt.rows_rejected for receipt in self.receipts)
+        return {"landed": len(self.receipts), **self.outcomes, "rejects": rejects}
+
+    @property
+    def receipts(self) -> list[DeliveryRow]:
+        """The outcomes of the deliveries so far."""
+        return [row for policy in self._policies for row in policy.outcomes.values()]
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Deliveries by outcome."""
+        counted: Counter[str] = Counter(receipt.status for receipt in self.receipts)
+        return {status: counted[status] for status in ("loaded", "duplicate", "superseded", "quarantined")}
+
+    @property
+    def usual_rows(self) -> list[int]:
+        """The row counts of the feed's deliveries that were loaded before these."""
+        return list(self._policies[0].usual_rows) if self._policies else []
+
+    def _archive(self, receipt: DeliveryRow) -> list[Delivery]:
+        companion = self._companions.get(receipt.delivery_id)
+        return archive(receipt, self._bucket, self._lake.store, companion=companion)
+
+    @property
+    def _companions(self) -> dict[str, Delivery | None]:
+        return {work.delivery.id: work.companion for work in self._work.values()}
+
+    def _settlement(self, manifest: Manifest) -> Settlement:
+        delivery, read = self._work[manifest.extract_id].delivery, manifest.position_to
+        reason = manifest.refused or read["quarantined"]  # a release before `refused` said it there only
+        return Settlement(
+            delivery_id=delivery.id,
+            partner=self.feed.source,
+            feed=self.feed.table,
+            file_name=delivery.file_name,
+            object_key=delivery.key,
+            version_id=delivery.version_id,
+            etag=delivery.etag,
+            size_bytes=delivery.size,
+            content_sha256=read["sha256"],
+            landed_at=delivery.landed_at,
+            partition=manifest.partition,
+            status="quarantined" if reason else "loaded",
+            reason=reason,
+            rows_read=read["rows_read"],
+            rows_rejected=read["rows_rejected"],
+            extract_id=None if reason else manifest.extract_id,
+        )
