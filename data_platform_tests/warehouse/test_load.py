@@ -89,7 +89,7 @@ def test_duplicates_and_quarantined_deliveries_are_recorded_with_the_load(feed: 
         twin.settlement, delivery_id=uuid.uuid4().hex, status="quarantined", extract_id=None, reason="no header"
     )
     result = feed.load(loaded, twin, also=[bad])
-    assert result.loaded == (loaded.manifest,)
+    assert [each.extract_id for each in result.loaded] == [loaded.manifest.extract_id]
     assert feed.outcomes() == {"loaded": 1, "duplicate": 1, "quarantined": 1}
     assert result.outcomes[bad.delivery_id].reason == "no header"
     assert feed.rows() == {"m1": 1}
