@@ -5,7 +5,7 @@ Each source has one step, or several if it has many feeds (`step_names`). A run 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,11 +31,11 @@ class SourceKind:
     feeds' extracts; `docs`: the page that explains it."""
 
     open_sources: OpenSources
-    origin_kinds: frozenset[str]
+    origin_kinds: Set[str]
     extracts: str
     docs: str
     config: type[FeedConfig] = FeedConfig
-    resources: frozenset[str] = frozenset()
+    resources: Set[str] = frozenset()
 
 
 class AsDeclared(dg.Definitions):

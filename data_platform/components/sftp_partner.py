@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
 
 LANDING = SourceKind(
     open_landing,
-    origin_kinds=frozenset((FileFeedSpec.kind, "s3")),
+    origin_kinds={FileFeedSpec.kind, "s3"},
     extracts="Parquet extracts, one per delivery, with the rejects beside them.",
     docs="add-a-feed.md",
     config=LandingConfig,
-    resources=frozenset(("landing",)),
+    resources={"landing"},
 )
 
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.contract import Contract
 from data_platform.extract.extract import extract, key_of
-from data_platform.extract.source import Slice, SliceGone, Source
+from data_platform.extract.source import Position, Slice, SliceGone, Source
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger
@@ -146,7 +146,7 @@ class Ingestion:
     def _plan(
         self, connection: SnowflakeConnection, unloaded: Sequence[Manifest], partition: str | None
     ) -> Iterable[Slice]:
-        since: Any = None
+        since: Position | None = None
         if not self.source.redelivers:
             with connection.cursor() as cursor:
                 last = ledger.last_position(cursor, self._database, self.feed)

@@ -23,7 +23,7 @@ Kind = TypeVar("Kind", bound=SourceDeclaration)
 
 
 @dataclass(frozen=True)
-class Source(Generic[Kind]):
+class DeclaredSource(Generic[Kind]):
     """A source: its name, which is its folder's, its declaration, and the file that declares it."""
 
     name: str
@@ -35,11 +35,11 @@ class Source(Generic[Kind]):
         return tuple(read() for _, read in self.declaration.feeds(self.declared_in))
 
 
-def declared_sources(defs: Path, kind: type[Kind]) -> list[Source[Kind]]:
+def declared_sources(defs: Path, kind: type[Kind]) -> list[DeclaredSource[Kind]]:
     """The sources of a kind (SourceDeclaration: of all kinds) that the folder `defs/` declares, by name. Raises
     DefinitionInvalid."""
     declared_in: dict[str, Path] = {}
-    found: list[Source[Kind]] = []
+    found: list[DeclaredSource[Kind]] = []
     for document, declaration in _declarations(defs):
         name = document.path.parent.name
         if not _NAME.fullmatch(name):
@@ -52,7 +52,7 @@ def declared_sources(defs: Path, kind: type[Kind]) -> list[Source[Kind]]:
             raise document.mistake((), f"{declared_in[name]} declares a source {name} too; rename one's folder")
         declared_in[name] = document.path
         if issubclass(declaration, kind):
-            found.append(Source(name, document.attributes(declaration), document.path))
+            found.append(DeclaredSource(name, document.attributes(declaration), document.path))
     return sorted(found, key=lambda source: source.name)
 
 

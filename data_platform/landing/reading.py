@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from data_platform.extract.extract import rows_schema
-from data_platform.extract.source import Chunk, Refused
+from data_platform.extract.source import Chunk, Position, Refused
 from data_platform.feeds.files import DELIVERY_ID, FileContract, FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import ContractViolation, LandingError
@@ -68,7 +68,7 @@ class DeliveryReading:
             self._problem = f"{self._feed.name}: {self._work.delivery.file_name}: {problem}"
             raise Refused(self._problem, kept)
 
-    def position(self) -> dict[str, str | int | None]:
+    def position(self) -> Position:
         """The version that was read, its hash and counts. A file that can't be read counts no rows."""
         delivery = self._work.delivery
         return {

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from data_platform.extract.source import Slice, Source, extract_id_of
+from data_platform.extract.source import Position, Slice, Source, extract_id_of
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
@@ -55,7 +55,7 @@ class DeliverySource(Source):
         self._work: dict[str, Work] = {}
         self._policies: list[DeliveryPolicy] = []
 
-    def plan(self, *, since: Any, partition: str | None, unfinished: Sequence[Manifest]) -> Iterator[Slice]:
+    def plan(self, *, since: Position | None, partition: str | None, unfinished: Sequence[Manifest]) -> Iterator[Slice]:
         """A slice for each version of the requested files. Its extract's id follows from the delivery and the contract:
         a retry finds an earlier try's extract, and a corrected contract makes a new one."""
         for work in versions(self._bucket, self.feed, self._requested, self._progress):

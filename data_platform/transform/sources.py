@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from data_platform.contract import EXTRACTED_AT
-from data_platform.feeds.declared import Source
+from data_platform.feeds.declared import DeclaredSource
 from data_platform.feeds.spec import Expected, FeedSpec
 
 HEADER = (
@@ -22,7 +22,7 @@ HEADER = (
 _MINUTES = {"hour": 60, "day": 24 * 60}
 
 
-def sources_yaml(source: Source[Any]) -> str:
+def sources_yaml(source: DeclaredSource[Any]) -> str:
     """The text of a source's `_sources.yml`."""
     properties = {
         "sources": [
@@ -42,7 +42,7 @@ def sources_file(project_dir: Path, source: str) -> Path:
     return project_dir / "models" / "staging" / source / "_sources.yml"
 
 
-def outdated(project_dir: Path, sources: Iterable[Source[Any]]) -> dict[Path, str]:
+def outdated(project_dir: Path, sources: Iterable[DeclaredSource[Any]]) -> dict[Path, str]:
     """{file: the text it should have} of the files that differ from the contracts; "" if the source is no longer
     declared."""
     wanted = {sources_file(project_dir, source.name): sources_yaml(source) for source in sources}
@@ -53,7 +53,7 @@ def outdated(project_dir: Path, sources: Iterable[Source[Any]]) -> dict[Path, st
     return changed | {file: "" for file in present if file not in wanted}
 
 
-def write_sources(project_dir: Path, sources: Iterable[Source[Any]]) -> list[Path]:
+def write_sources(project_dir: Path, sources: Iterable[DeclaredSource[Any]]) -> list[Path]:
     """Writes and removes files to match the contracts. Returns the changed files."""
     changed = outdated(project_dir, sources)
     for file, text in changed.items():

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 import data_platform
-from data_platform.feeds.declared import Source, declared_sources
+from data_platform.feeds.declared import DeclaredSource, declared_sources
 from data_platform.feeds.documents import DefinitionInvalid
 from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.feeds.spec import SourceDeclaration
@@ -39,7 +39,7 @@ class OfAnotherKind:
         return SourceDeclaration
 
 
-def partners(defs: Path) -> list[Source[PartnerDeclaration]]:
+def partners(defs: Path) -> list[DeclaredSource[PartnerDeclaration]]:
     return declared_sources(defs, PartnerDeclaration)
 
 
