@@ -1,4 +1,4 @@
-"""The check `deliveries` of a file feed: accounts for landed files, and warns of quarantined and unusually small ones."""
+"""The check `deliveries` of a file feed: accounts for landed files, and warns of quarantined and small ones."""
 
 from __future__ import annotations
 

@@ -6,19 +6,20 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from data_platform.landing.result import IntakeResult
 
 from data_platform.automation import feed_checks
 from data_platform.automation.feed_checks import CONTRACT, feed_check_results, feed_check_specs
 from data_platform.automation.feed_keys import raw_key
 from data_platform.environment import Settings
+from data_platform.extract.ingest import Ingested
 from data_platform.feeds.files import FileContract, FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.ledger import MIGRATIONS
+from data_platform.landing.source import DeliverySource
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.platform import ensure_platform
-from data_platform_tests.warehouse.feed import Feed
+from data_platform_tests.warehouse.feed import DATABASE, Feed
 
 STRICTER = {
     "columns": [
@@ -41,19 +42,24 @@ class Checked:
     def rules(self) -> FileFeedSpec:
         return self.feed.spec.model_copy(update=self.changes)
 
+    @property
+    def source(self) -> DeliverySource:
+        bucket: Any = None
+        return DeliverySource(self.rules, [], bucket=bucket, lake=self.feed.lake, database=DATABASE, run_id=None)
+
     def load(self, file_name: str, readings: Mapping[str, Any]) -> dg.AssetCheckEvaluation:
         """The evaluation of `contract` after a file was loaded."""
         delivered = self.feed.deliver(file_name, readings)
         load = self.feed.load(delivered)
-        return self.check(IntakeResult(self.feed.table, manifests=[delivered.manifest], loads=[load]))
+        return self.check(Ingested(self.feed.table, loads=[load]))
 
-    def check(self, result: IntakeResult) -> dg.AssetCheckEvaluation:
-        key = raw_key(self.rules)
+    def check(self, result: Ingested) -> dg.AssetCheckEvaluation:
+        key, source = raw_key(self.rules), self.source
 
         @dg.multi_asset(specs=[dg.AssetSpec(key)], check_specs=feed_check_specs(self.rules))
         def land(context: dg.AssetExecutionContext) -> Iterator[Any]:
             yield dg.MaterializeResult(asset_key=key)
-            yield from feed_check_results(self.rules, result, self.feed.connection, key, context.instance)
+            yield from feed_check_results(source, result, self.feed.connection, key, context.instance)
 
         done = dg.materialize([land], instance=self.instance, raise_on_error=False)
         (found,) = [each for each in done.get_asset_check_evaluations() if each.check_name == CONTRACT]
@@ -79,7 +85,7 @@ def test_a_load_is_checked_by_its_own_rows(checked: Checked) -> None:
     second = checked.load("b.csv", {"m3": 3})
     assert (first.passed, rows_checked(first)) == (True, 2)
     assert (second.passed, rows_checked(second)) == (True, 1)
-    nothing = checked.check(IntakeResult(checked.feed.table))
+    nothing = checked.check(Ingested(checked.feed.table))
     assert (nothing.passed, rows_checked(nothing)) == (True, 0)
 
 
@@ -126,8 +132,8 @@ def test_the_run_that_was_asked_for_first_and_evaluates_last_counts(checked: Che
     def land(context: dg.AssetExecutionContext) -> Iterator[Any]:
         yield dg.MaterializeResult(asset_key=key)
         assert checked.load("c.csv", {"m3": 3}).passed
-        result = IntakeResult(checked.feed.table, manifests=[late.manifest], loads=[checked.feed.load(late)])
-        yield from feed_check_results(checked.rules, result, checked.feed.connection, key, context.instance)
+        result = Ingested(checked.feed.table, loads=[checked.feed.load(late)])
+        yield from feed_check_results(checked.source, result, checked.feed.connection, key, context.instance)
 
     dg.materialize([land], instance=checked.instance, raise_on_error=False)
     assert not checked.load("d.csv", {"m4": 4}).passed
