@@ -205,10 +205,10 @@ def _batches(items: Iterable[Item], size: int = SLICES_A_LOAD) -> Iterator[list[
 
 def _whole(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest]]:
     """Those that may be loaded, and the parts of snapshots that aren't complete."""
-    manifests = list(manifests)
-    there = Counter(manifest.snapshot_id for manifest in manifests)
+    each_once = {manifest.extract_id: manifest for manifest in manifests}.values()
+    there = Counter(manifest.snapshot_id for manifest in each_once)
     parts: tuple[list[Manifest], list[Manifest]] = [], []
-    for each in manifests:
+    for each in each_once:
         parts[each.snapshot_id is not None and there[each.snapshot_id] != each.parts].append(each)
     return parts
 
