@@ -264,14 +264,11 @@ class Contract(BaseModel):
             if not column.nullable
         ]
         if self.key:
-            names = [quoted(name) for name in self.key]
-            key = ", ".join(names)
-            # By a join, whose small side tells Snowflake which parts of the table can hold these keys at all.
-            same = " AND ".join(f"OLD.{name} = NEW.{name}" for name in names)
-            among = "" if where is None else f" JOIN (SELECT DISTINCT {key} FROM {rows}) AS NEW ON {same}"
-            grouped = ", ".join(f"OLD.{name}" for name in names)
+            key = ", ".join(quoted(name) for name in self.key)
+            # The few keys of the rows tell Snowflake which parts of the table can hold them at all.
+            among = "" if where is None else f" WHERE ({key}) IN (SELECT {key} FROM {rows})"
             counts.append(
-                f"(SELECT COUNT(*) FROM (SELECT {grouped} FROM {table} AS OLD{among} GROUP BY {grouped}"
+                f"(SELECT COUNT(*) FROM (SELECT {key} FROM {table}{among} GROUP BY {key}"
                 " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
             )
         return f"SELECT {', '.join(counts)} FROM {rows}"

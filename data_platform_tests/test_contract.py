@@ -155,6 +155,20 @@ def test_violations_are_counted_in_one_row() -> None:
     assert counts == [{"ROWS_CHECKED": 4, "NULL_METER_ID": 1, "DUPLICATE_KEYS": 1}]
 
 
+@pytest.mark.parametrize(("loaded", "doubled"), [(1, 0), (2, 1), (3, 2), (4, 1)])
+def test_the_keys_of_some_rows_are_looked_for_in_the_whole_table(loaded: int, doubled: int) -> None:
+    columns = [{"name": "id", "type": "string", "nullable": False}, {"name": "hour", "type": "int8", "nullable": False}]
+    contract = Contract.model_validate({"columns": columns, "key": ["id", "hour"]})
+    connection = duckdb.connect()
+    connection.execute(
+        "CREATE TABLE m AS SELECT * FROM (VALUES ('a', 1, 1), ('a', 2, 2), ('b', 1, 2), ('b', 1, 3), ('b', 2, 3),"
+        " ('b', 2, 3), ('c', 1, 4), ('c', 1, 4), ('c', 2, 4)) t(ID, HOUR, EXTRACT)"
+    )
+    sql = contract.violation_counts_sql("m", f"EXTRACT = {loaded}")
+    (counts,) = connection.execute(sql).fetchdf().to_dict("records")
+    assert counts["DUPLICATE_KEYS"] == doubled
+
+
 @given(st.text(max_size=20))
 def test_a_quoted_identifier_cant_be_broken_out_of(name: str) -> None:
     assert quoted(name)[1:-1].replace('""', "").count('"') == 0

@@ -29,6 +29,7 @@ from data_platform_tests.benchmarks import (
     per_table,
     push_to_run,
     small_file,
+    table_size,
     whole_path,
 )
 from data_platform_tests.benchmarks.runner import ROOT
@@ -65,6 +66,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,
     "small_file": small_file.run,
+    "table_size": table_size.run,
     "packing": packing.run,
     "push_to_run": push_to_run.run,
     **commands.COMMANDS,
