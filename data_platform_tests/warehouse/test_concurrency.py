@@ -28,6 +28,17 @@ def load_each(
     return [row.status for result in results for row in result.outcomes.values()]
 
 
+def load_new_columns(environment: Mapping[str, str], partner: str, deliveries: Mapping[str, Delivered]) -> None:
+    """Loads deliveries, each with a column of its own that it adds to the table first, in this process."""
+    settings = Settings.from_environment(environment)
+    lake = Lake(open_bucket(settings, settings.lake_bucket))
+    with connect(settings) as connection:
+        for column, delivery in deliveries.items():
+            feed = Feed(lake, connection, CONTRACT.evolved((column,)), partner=partner)
+            feed.prepare()
+            feed.load(delivery)
+
+
 def load_at_once(environment: Mapping[str, str], feed: Feed, shares: Sequence[Sequence[Delivered]]) -> list[list[str]]:
     with ProcessPoolExecutor(LOADERS, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = [pool.submit(load_each, environment, feed.partner, feed.mode, share) for share in shares]
@@ -63,3 +74,17 @@ def test_versions_of_one_file_at_once_leave_the_last_that_landed(local_cloud: Ma
     assert feed.outcomes() == {"loaded": 1, "superseded": LOADERS - 1}
     stale = replace(versions[0].settlement)
     assert feed.load(replace(versions[0], settlement=stale)).rows_loaded == 0
+
+
+def test_a_load_goes_on_while_others_add_columns_to_its_table(local_cloud: Mapping[str, str], feed: Feed) -> None:
+    feed.prepare()
+    shares: list[dict[str, Delivered]] = [{} for _ in range(LOADERS)]
+    for number, share in enumerate(shares):
+        for turn in range(5):
+            column = f"added_{number}_{turn}"
+            feed.contract = CONTRACT.evolved((column,))
+            share[column] = feed.deliver(f"{column}.csv", {column: turn})
+    with ProcessPoolExecutor(LOADERS, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for future in [pool.submit(load_new_columns, local_cloud, feed.partner, share) for share in shares]:
+            future.result(timeout=600)
+    assert feed.rows() == {column: turn for share in shares for turn, column in enumerate(share)}
