@@ -139,7 +139,7 @@ class Column(BaseModel):
 
     `source_name`: the column's name in its source, if it differs. `time_zone`: the zone of timestamps without an
     offset; if it isn't set, such a value is a reject. `ambiguous`: the meaning of a wall time that occurs twice when
-    clocks go back.
+    clocks go back. `personal`: values are in the lake and in the table only, and shown nowhere else.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -153,6 +153,7 @@ class Column(BaseModel):
     source_name: str | None = None
     time_zone: TimeZone | None = None
     ambiguous: Literal["earliest", "latest", "reject"] = "reject"
+    personal: bool = False
 
     @cached_property
     def logical(self) -> LogicalType:
@@ -227,6 +228,11 @@ class Contract(BaseModel):
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @cached_property
+    def personal(self) -> frozenset[str]:
+        """The names of the columns with personal data."""
+        return frozenset(column.name for column in self.columns if column.personal)
 
     @property
     def arrow_schema(self) -> pa.Schema:

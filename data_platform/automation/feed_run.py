@@ -167,7 +167,8 @@ def _events(run: FeedRun, source: Source, result: Ingested, warehouse: Warehouse
         checks = list(feed_check_results(source, result, connection, table, context.instance))
     metadata = _raw_metadata(source, result, tag) | usage_metadata()
     try:
-        metadata["preview"] = dg.MetadataValue.md(preview(run.lake, result.manifests, limit=_PREVIEW_ROWS))
+        shown = preview(run.lake, result.manifests, limit=_PREVIEW_ROWS, hidden=feed.contract.personal)
+        metadata["preview"] = dg.MetadataValue.md(shown)
     except Exception as error:
         context.log.warning(f"{feed.name}: can't read a preview of the loaded rows: {error}")
     if result.manifests:

@@ -162,6 +162,7 @@ def _column_schema(feed: FeedSpec) -> dg.TableSchema:
             column.snowflake_type,
             column.description or None,
             dg.TableColumnConstraints(nullable=column.nullable, unique=key == (column.name,), other=[]),
+            tags={"personal": ""} if column.personal else None,
         )
         for column in feed.table_columns
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 _CELL = 60
 
 
-def preview(lake: Lake, manifests: Sequence[Manifest], *, limit: int) -> str:
+def preview(lake: Lake, manifests: Sequence[Manifest], *, limit: int, hidden: Set[str] = frozenset()) -> str:
     """A Markdown table of the first rows, at most `limit`, of the last of these extracts that has any. Reads one of its
-    files."""
+    files. Shows no values of the columns `hidden`."""
     filled = [manifest for manifest in manifests if manifest.rows]
     if not filled:
         return "No rows."
     found = lake.read_rows(filled[-1], limit=limit)
     lines = [found.column_names, ["---"] * found.num_columns]
-    lines += [[_cell(value) for value in row.values()] for row in found.to_pylist()]
+    lines += [["•••" if name in hidden else _cell(value) for name, value in row.items()] for row in found.to_pylist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -6,7 +6,7 @@ The accounting behind `rows read = rows loaded + rejects` is here; formats and c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,8 @@ from data_platform.lake.writer import REJECTS_SCHEMA
 Array: TypeAlias = Any
 
 RAW_TEXT_LIMIT = 10_000
+HIDDEN = "breaks the contract; the value is personal, and only the extract's rejects in the lake have it"
+"""The reason of a reject whose own reason might quote personal data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def assemble(
             bad = {int(row): "is null, which the contract doesn't allow" for row in nulls} | bad
         bad |= _too_long(column, converted.array)
         for row, reason in bad.items():
-            faults.setdefault(row, []).append((column.name, reason))
+            faults.setdefault(row, []).append((column.name, HIDDEN if column.personal else reason))
     batch = pa.record_batch(
         [converted.array for converted in columns] + [pa.array(record_numbers)], schema=batch_schema(contract)
     )
@@ -119,6 +121,8 @@ def assemble(
         )
         for row, found in faults.items()
     ]
+    if contract.personal:
+        broken = [replace(reject, reason=HIDDEN) for reject in broken]
     return Chunk(batch, reject_batch([*rejects, *broken]))
 
 

@@ -40,13 +40,13 @@ def match_header(found: Sequence[str], contract: FileContract, subject: str) -> 
             f"{subject}: the header row has {len(names)} columns: it looks like data, or another format; expected"
             f" {_listed(contract)}. Ask the partner, or change the feed's format"
         )
-    _refuse_repeated(names, subject)
+    _refuse_repeated(names, contract, subject)
     matched = _matched(names, contract)
     _refuse_missing(names, matched, contract, subject)
     unknown = [name for place, name in enumerate(names) if place not in matched.values()]
     if unknown and contract.drift == "reject":
         raise ContractViolation(
-            f"{subject}: the contract doesn't know the columns {_shown(unknown)}; expected"
+            f"{subject}: the contract doesn't know the columns {_shown(unknown, contract)}; expected"
             f" {_listed(contract)}. Add them to the feed's contract, or set its drift to evolve or ignore."
         )
     if unknown and contract.drift == "evolve":
@@ -81,10 +81,12 @@ def _matched(names: Sequence[str], contract: FileContract) -> dict[str, int]:
     return matched
 
 
-def _refuse_repeated(names: Sequence[str], subject: str) -> None:
+def _refuse_repeated(names: Sequence[str], contract: FileContract, subject: str) -> None:
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
-        raise ContractViolation(f"{subject}: the header names {_shown(repeated)} more than once: {_shown(names)}")
+        raise ContractViolation(
+            f"{subject}: the header names {_shown(repeated, contract)} more than once: {_shown(names, contract)}"
+        )
 
 
 def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: FileContract, subject: str) -> None:
@@ -95,19 +97,22 @@ def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Fil
     ]
     if not missing:
         return
-    spare = [name for place, name in enumerate(names) if place not in matched.values()]
+    spare = [name for place, name in enumerate(names) if place not in matched.values() and not contract.personal]
     told = []
     for column in missing:
         near = difflib.get_close_matches(column.header, spare, n=1)
         told.append(f"{column.header!r}" + (f" (the nearest is {near[0]!r})" if near else ""))
     raise ContractViolation(
         f"{subject}: the file has no column {', '.join(told)}; expected {_listed(contract)}; found"
-        f" {_shown(names)}. Ask the partner, or change source_name in the feed's contract."
+        f" {_shown(names, contract)}. Ask the partner, or change source_name in the feed's contract."
     )
 
 
-def _shown(names: Sequence[str]) -> str:
-    """The first of them: a reason goes into a receipt and the ledger."""
+def _shown(names: Sequence[str], contract: FileContract) -> str:
+    """The first of them: a reason goes into a receipt and the ledger. None if there are personal columns: where the
+    header is missing, the first row is taken for it."""
+    if contract.personal:
+        return f"({len(names)} that aren't shown here, as the feed has personal columns)"
     told = ", ".join(repr(name if len(name) <= 100 else f"{name[:100]}…") for name in names[:_NAMED])
     return f"{told} and {len(names) - _NAMED} more" if len(names) > _NAMED else told
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from data_platform.contract import Column, quoted
+from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.manifest import FileEntry
 from data_platform.warehouse.platform import REJECTS_COLUMNS, file_format, stage
 from data_platform.warehouse.table import TableRef, literal
@@ -45,12 +46,15 @@ def copy_rows(execute: Execute, table: TableRef, columns: Sequence[Column], file
     return _copy(execute, table, names, values, files)
 
 
-def copy_rejects(execute: Execute, table: TableRef, further: Sequence[str], files: Sequence[FileEntry]) -> int:
-    """Loads rejects files, with their `further` columns, into PLATFORM.REJECTS, in the open transaction. Raises
-    RowCountMismatch."""
-    columns = REJECTS_COLUMNS | dict.fromkeys((name.upper() for name in further), "VARCHAR")
+def copy_rejects(execute: Execute, table: TableRef, feed: FeedSpec, files: Sequence[FileEntry]) -> int:
+    """Loads a feed's rejects files into PLATFORM.REJECTS, in the open transaction. If the feed has personal columns,
+    the raw text stays in the lake. Raises RowCountMismatch."""
+    columns = REJECTS_COLUMNS | dict.fromkeys((name.upper() for name in feed.reject_columns), "VARCHAR")
     names = ", ".join(quoted(name) for name in columns)
-    values = ", ".join(f'$1:"{name.lower()}"::{kind}' for name, kind in columns.items())
+    sources = {name: f'$1:"{name.lower()}"' for name in columns}
+    if feed.contract.personal:
+        sources["RAW_TEXT"] = "NULL"
+    values = ", ".join(f"{source}::{columns[name]}" for name, source in sources.items())
     return _copy(execute, table, names, values, files)
 
 

@@ -207,7 +207,7 @@ def _load_rejects(
     rejects = platform.rejects(table.database)
     delete_rows(run.execute, rejects, "EXTRACT_ID", [each.extract_id for each in extracts if each.extract_id in again])
     files = [each.rejects_file for each in extracts if each.rejects_file is not None]
-    return copy_rejects(run.execute, rejects, feed.reject_columns, files)
+    return copy_rejects(run.execute, rejects, feed, files)
 
 
 def _load_row(

@@ -33,3 +33,10 @@ def test_no_value_breaks_out_of_its_cell() -> None:
     (line,) = preview(lake, [manifest], limit=2).splitlines()[2:]
     assert line.startswith("| x\\|y zx")
     assert "… |  | 01ff | " in line
+
+
+def test_personal_values_are_hidden() -> None:
+    lake = lake_in_memory()
+    shown = preview(lake, [extract(lake, "a", 1)], limit=2, hidden={"meter_id"})
+    assert "meter 1" not in shown
+    assert "| ••• | 1.000 |" in shown

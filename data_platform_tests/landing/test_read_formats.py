@@ -287,3 +287,32 @@ def test_a_value_that_snowflake_cannot_store_is_a_reject_and_the_others_go_on(fo
 def test_a_text_that_snowflake_cannot_store_is_a_reject() -> None:
     rows, rejects, _ = read(parquet(id=["x" * (2**24 + 1), "y" * 2**24]), "parquet", [{"name": "id", "type": "string"}])
     assert (len(rows), [row["column_name"] for row in rejects]) == (1, ["id"])
+
+
+PERSONAL: list[dict[str, Any]] = [
+    {"name": "name", "type": "string", "nullable": False, "personal": True},
+    {"name": "born", "type": "date", "personal": True},
+    {"name": "visits", "type": "int32"},
+]
+
+
+@pytest.mark.parametrize(
+    ("form", "data"),
+    [
+        ("csv", b"name,born,visits\nAda Lovelace,1815-13-10,many\nAda Lovelace,1815\n"),
+        ("json_lines", b'{"name": "Ada Lovelace", "born": "1815-13-10", "visits": "many"}\n"Ada Lovelace 1815"\n'),
+    ],
+)
+def test_no_reason_quotes_a_personal_value_and_the_raw_text_has_it(form: str, data: bytes) -> None:
+    _, rejects, _ = read(data, form, PERSONAL)
+    assert len(rejects) == 2
+    assert not any("1815" in row["reason"] or "Lovelace" in row["reason"] for row in rejects)
+    assert "visits: 'many' is not a whole number" in rejects[0]["reason"]
+    assert all("Lovelace" in row["raw_text"] for row in rejects)
+
+
+@pytest.mark.parametrize("drift", ["reject", "ignore"])
+def test_a_first_row_that_is_taken_for_a_header_is_not_quoted(drift: str) -> None:
+    with pytest.raises(ContractViolation, match="that aren't shown here") as refused:
+        read(b"Ada Lovelace,1815-12-10,3\n", "csv", PERSONAL, drift=drift)
+    assert "Lovelace" not in str(refused.value)

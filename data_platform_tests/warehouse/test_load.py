@@ -42,6 +42,22 @@ def test_a_delivery_is_loaded_with_its_rejects_and_its_place_in_the_ledger(feed:
     assert len(result.query_ids) >= 3
 
 
+def test_the_raw_text_of_rejects_with_personal_data_stays_in_the_lake(feed: Feed) -> None:
+    columns = feed.contract.model_dump()["columns"]
+    columns[0]["personal"] = True
+    feed.contract = FileContract.model_validate({"columns": columns, "key": ["meter_id"]})
+    feed.prepare()
+    delivered = feed.deliver("a.csv", {"m1": 1}, rejects=1)
+    feed.load(delivered)
+    found = feed.query(
+        "SELECT REASON, RAW_TEXT FROM PLATFORM.REJECTS WHERE EXTRACT_ID = %s", delivered.manifest.extract_id
+    )
+    assert found == [("not a number", None)]
+    rejects = feed.lake.read_rejects(delivered.manifest)
+    assert rejects is not None
+    assert rejects["raw_text"].to_pylist() == ["m,many"]
+
+
 def test_loading_again_changes_nothing(feed: Feed) -> None:
     feed.prepare()
     delivered = feed.deliver("a.csv", {"m1": 1}, rejects=1)
