@@ -1,5 +1,4 @@
-"""A load of 10,000 rows into tables of none, 1 and 10 million rows: the table's columns, the load, its checks, the row
-count, the preview.
+"""A load of 10,000 rows into tables of none, 1 and 10 million rows, from the source to the checks and the preview.
 
 The engine is the local Snowflake, which is DuckDB: its seconds aren't Snowflake's, but it reads what a statement asks
 it to read, as Snowflake does. The tables take turns, and the quickest round of each counts. The key has a time in it,
@@ -13,7 +12,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -37,96 +38,100 @@ _BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
 class _Table:
     """A feed's table, whose readings come in hours of ROWS each."""
 
-    def __init__(self, name: str, connection: Any, database: str, lake: Any) -> None:
+    def __init__(self, name: str, connect: Callable[[], Any], database: str, lake: Any) -> None:
         from data_platform.automation.feed_keys import raw_key
-        from data_platform.feeds.files import FileFeedSpec
-        from data_platform.warehouse.table import raw_table
+        from data_platform.feeds.spec import FeedSpec
 
         contract: Any = {"columns": _COLUMNS, "key": ["meter_id", "read_at"]}
-        self.rules = FileFeedSpec.of({"source": "sized", "table": name, "pattern": ".*", "contract": contract})
-        self.target = raw_table(database, "sized", name)
-        self.key = raw_key(self.rules)
-        self._connection, self._database, self._lake = connection, database, lake
-        self._hours = self._extracts = 0
+        self.feed = FeedSpec.of({"source": "sized", "table": name, "contract": contract})
+        self.key = raw_key(self.feed)
+        self.rows = 0
+        self._connect, self._database, self._lake = connect, database, lake
 
-    def extract(self, rows: int) -> Any:
-        """The next hours, in the lake."""
-        from data_platform.lake.manifest import ExtractKey
+    def load(self, rows: int) -> tuple[Any, Any]:
+        """The next hours, from their source to the table: the source, and what became of them."""
+        from data_platform.extract.ingest import Ingestion
 
-        self._extracts += 1
-        key = ExtractKey("sized", self.rules.table, f"{self.rules.table}-{self._extracts:032}")
-        batches = [self._hour() for _ in range(rows // ROWS)]
-        schema = batches[0].schema
-        self.last = self._lake.write_extract(key, schema, batches, contract_hash=self.rules.contract.hash)
-        return self.last
+        source = _hours(self.feed, self.rows // ROWS, rows // ROWS)
+        ingestion = Ingestion(source, lake=self._lake, connect=self._connect, database=self._database, run_id=None)
+        result = ingestion.run()
+        ingestion.settle(result)
+        self.rows += rows
+        if result.table_rows != self.rows:
+            raise RuntimeError(f"{result.target} has {result.table_rows} rows, expected {self.rows}")
+        self.target, (self.last,) = result.target, result.manifests
+        return source, result
 
-    def load(self, manifest: Any) -> Any:
-        """The product's steps from an extract to a row count."""
-        from data_platform.warehouse.describe import count_rows
-        from data_platform.warehouse.load import load_extracts
-        from data_platform.warehouse.schema import apply_schema, plan_schema
-
-        apply_schema(self._connection, plan_schema(self._connection, self.target, self.rules.table_columns))
-        loaded = load_extracts(self._connection, self._database, self.rules, [manifest], lake=self._lake)
-        return loaded, count_rows(self._connection, self.target.sql)
-
-    def check(self, manifest: Any, loaded: Any, instance: Any) -> None:
+    def check(self, source: Any, result: Any, instance: Any) -> None:
         """The run's checks and preview."""
         import dagster as dg
 
         from data_platform.automation.feed_checks import feed_check_results, feed_check_specs
         from data_platform.lake.preview import preview
-        from data_platform.landing.result import IntakeResult
 
         def land(context) -> Iterator[Any]:  # type: ignore[no-untyped-def]
-            result = IntakeResult(self.target, manifests=[manifest], loads=[loaded])
-            checks = list(feed_check_results(self.rules, result, self._connection, self.key, context.instance))
-            yield dg.MaterializeResult(
-                asset_key=self.key, metadata={"preview": preview(self._lake, [manifest], limit=5)}
-            )
+            with self._connect() as connection:
+                checks = list(feed_check_results(source, result, connection, self.key, context.instance))
+            metadata = {"preview": preview(self._lake, result.manifests, limit=5)}
+            yield dg.MaterializeResult(asset_key=self.key, metadata=metadata)
             yield from checks
 
-        assets = dg.multi_asset(specs=[dg.AssetSpec(self.key)], check_specs=feed_check_specs(self.rules))(land)
+        assets = dg.multi_asset(specs=[dg.AssetSpec(self.key)], check_specs=feed_check_specs(self.feed))(land)
         done = dg.materialize([assets], instance=instance)
         if not all(each.passed for each in done.get_asset_check_evaluations()):
             raise RuntimeError(f"{self.target} breaks its contract")
 
-    def random_key(self) -> None:
+    def random_key(self, connection: Any) -> None:
         """The check of the last load, for a key that has no order."""
         from data_platform.contract import Contract
 
         contract = Contract.model_validate({"columns": _COLUMNS, "key": ["reading_id"]})
         where = f"_EXTRACTED_AT >= '{self.last.started_at.isoformat()}'::TIMESTAMP_TZ"
-        self._connection.cursor().execute(contract.violation_counts_sql(self.target.sql, where)).fetchall()
+        connection.cursor().execute(contract.violation_counts_sql(self.target.sql, where)).fetchall()
 
-    def whole(self) -> None:
+    def whole(self, connection: Any) -> None:
         """What each load did before."""
-        cursor = self._connection.cursor()
-        cursor.execute(self.rules.contract.violation_counts_sql(self.target.sql)).fetchall()
+        cursor = connection.cursor()
+        cursor.execute(self.feed.contract.violation_counts_sql(self.target.sql)).fetchall()
         cursor.execute(f"SELECT * FROM {self.target.sql} ORDER BY _EXTRACTED_AT DESC LIMIT 5").fetchall()
 
-    def _hour(self) -> Any:
-        import numpy as np
-        import pyarrow as pa
 
-        schema = self.rules.contract.arrow_schema
-        extra = pa.schema([pa.field("_delivery_id", pa.string(), False), pa.field("_record_number", pa.int64(), False)])
-        at = _BEGIN + timedelta(hours=self._hours)
-        digits = np.random.default_rng(self._hours).bytes(ROWS * 16).hex()
-        values = {
-            "meter_id": [f"PM-{number:07}" for number in range(ROWS)],
-            "read_at": [at] * ROWS,
-            "reading_id": [digits[place : place + 32] for place in range(0, len(digits), 32)],
-            "litres": pa.array(range(ROWS), pa.int64()).cast(pa.decimal128(19, 0)).cast(pa.decimal128(12, 3)),
-            "status": [number % 7 for number in range(ROWS)],
-            "_delivery_id": ["d"] * ROWS,
-            "_record_number": range(ROWS),
-        }
-        self._hours += 1
-        whole = pa.schema([*schema, *extra])
-        return pa.RecordBatch.from_arrays(
-            [pa.array(values[name], whole.field(name).type) for name in whole.names], schema=whole
-        )
+def _hours(feed: Any, first: int, count: int) -> Any:
+    """A source of these hours, as one slice."""
+    from data_platform.extract.source import Chunk, Slice, Source, extract_id_of
+
+    class Hours(Source):
+        contract = feed.contract
+
+        def plan(self, **_: Any) -> list[Slice]:
+            return [Slice(extract_id_of(feed.name, first), effective_at=_BEGIN + timedelta(hours=first))]
+
+        @contextmanager
+        def open(self, slice_: Slice) -> Iterator[Any]:
+            yield self
+
+        def chunks(self) -> Iterator[Chunk]:
+            return (Chunk(_hour(feed.contract.arrow_schema, hour)) for hour in range(first, first + count))
+
+        def position(self) -> dict[str, int]:
+            return {"hour": first + count}
+
+    return Hours(feed)
+
+
+def _hour(schema: Any, hour: int) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    digits = np.random.default_rng(hour).bytes(ROWS * 16).hex()
+    values = {
+        "meter_id": [f"PM-{number:07}" for number in range(ROWS)],
+        "read_at": [_BEGIN + timedelta(hours=hour)] * ROWS,
+        "reading_id": [digits[place : place + 32] for place in range(0, len(digits), 32)],
+        "litres": pa.array(range(ROWS), pa.int64()).cast(pa.decimal128(19, 0)).cast(pa.decimal128(12, 3)),
+        "status": [number % 7 for number in range(ROWS)],
+    }
+    return pa.RecordBatch.from_arrays([pa.array(values[field.name], field.type) for field in schema], schema=schema)
 
 
 def _ours(options: dict[str, Any]) -> dict[str, Any]:
@@ -156,30 +161,24 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
         patch.object(SnowflakeCursor, "execute", noted),
     ):
         ensure_platform(connection, database, settings.lake_bucket, migrations=MIGRATIONS)
-        tables = {size: _Table(f"of_{size}", connection, database, lake) for size in options["sizes"]}
+        tables = {size: _Table(f"of_{size}", lambda: connect(settings), database, lake) for size in options["sizes"]}
         for size, table in tables.items():
             for start in range(0, size, 1_000_000):
-                table.load(table.extract(min(1_000_000, size - start)))
-            first = table.extract(ROWS)
-            loaded, _ = table.load(first)
-            table.check(first, loaded, instance)  # the first looks at the whole table
-        found: dict[str, Any] = {str(size): {"seconds": 9e9, "load": 9e9, "client_cpu": 9e9} for size in tables}
+                table.load(min(1_000_000, size - start))
+            table.check(*table.load(ROWS), instance)  # the first looks at the whole table
+        found: dict[str, Any] = {str(size): {"seconds": 9e9, "client_cpu": 9e9} for size in tables}
         for _ in range(options["rounds"]):
             for size, table in tables.items():
                 one = found[str(size)]
-                manifest = table.extract(ROWS)
                 sent.clear()
                 began, cpu = time.perf_counter(), time.process_time()
-                loaded, rows = table.load(manifest)
-                between = time.perf_counter()
-                table.check(manifest, loaded, instance)
+                table.check(*table.load(ROWS), instance)
                 one["seconds"] = min(one["seconds"], time.perf_counter() - began)
-                one["load"] = min(one["load"], between - began)
                 one["client_cpu"] = min(one["client_cpu"], time.process_time() - cpu)
-                one |= {"rows": rows, "statements": len(sent)}
+                one["statements"] = len(sent)
         for size, table in tables.items():
-            found[str(size)]["random_key"] = _quickest(table.random_key, options["rounds"])
-            found[str(size)]["whole_table"] = _quickest(table.whole, options["rounds"])
+            found[str(size)]["random_key"] = _quickest(partial(table.random_key, connection), options["rounds"])
+            found[str(size)]["whole_table"] = _quickest(partial(table.whole, connection), options["rounds"])
     return {"tables": found}
 
 
