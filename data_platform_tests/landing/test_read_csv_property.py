@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data_platform.feeds.files import CsvFormat, FileColumn, FileContract, FileFeedSpec
 from data_platform.landing.readers.csv import CsvReader
-from data_platform.landing.values.convert import converter_for
+from data_platform.values.convert import converter_for
 from data_platform_tests.landing import oracle
 
 NEW_YORK = "America/New_York"

@@ -22,7 +22,7 @@ from data_platform.landing.readers.csv_records import (
     Splitter,
 )
 from data_platform.landing.text import Readable, Text, fault, visible
-from data_platform.landing.values.convert import converter_for
+from data_platform.values.convert import converter_for
 
 WORKERS = 2
 # Blocks in the works: enough to keep the workers busy while the caller writes, few enough to bound memory.

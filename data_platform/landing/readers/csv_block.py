@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from data_platform.feeds.files import CsvFormat
-from data_platform.landing.chunk import Array, Chunk, Converted, Reject, assemble, bounded
+from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.header import Header
 from data_platform.landing.readers.csv_records import Block, Positions
 from data_platform.landing.text import fault, fault_positions, visible
+from data_platform.values.rejects import Array, Converted, Reject, bounded
 
 _LINE_ENDS = re.compile(rb"[\r\n]*")
 Convert = Callable[[Array], Converted]

@@ -16,13 +16,14 @@ import numpy as np
 import python_calamine as calamine
 
 from data_platform.feeds.files import ExcelFormat, FileFeedSpec
-from data_platform.landing.chunk import Chunk, Converted, assemble
+from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, spooled
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.readers.xlsx import CellError, error_cells
 from data_platform.landing.text import Readable
-from data_platform.landing.values.typed import mixed_converter_for, spelled
+from data_platform.values.rejects import Converted
+from data_platform.values.typed import mixed_converter_for, spelled
 
 _ROWS = 16_384
 

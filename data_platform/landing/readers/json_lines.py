@@ -13,14 +13,15 @@ from typing import IO, Any
 import numpy as np
 
 from data_platform.feeds.files import FileContract, FileFeedSpec, JsonLinesFormat
-from data_platform.landing.chunk import Chunk, Converted, Reject, assemble, bounded
+from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import evolved
 from data_platform.landing.text import Readable, Text, fault, visible
-from data_platform.landing.values.rule import BadValue, shown
-from data_platform.landing.values.typed import NumberText, mixed_converter_for
-from data_platform.landing.values.words import parsed_json
+from data_platform.values.rejects import Converted, Reject, bounded
+from data_platform.values.rule import BadValue, shown
+from data_platform.values.typed import NumberText, mixed_converter_for
+from data_platform.values.words import parsed_json
 
 _BLOCK_BYTES = 4 * 2**20
 _MAX_LINE_BYTES = 16 * 2**20

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.landing.chunk import Array, Chunk, Converted, assemble
+from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.text import Readable
-from data_platform.landing.values.typed import Convert, typed_converter_for
+from data_platform.values.rejects import Array, Converted
+from data_platform.values.typed import Convert, typed_converter_for
 
 _ROWS = 65_536
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_platform.feeds.files import FileColumn
-from data_platform.landing.values.convert import converter_for
+from data_platform.values.convert import converter_for
 
 
 def converted(text: str, **hints: Any) -> Any:

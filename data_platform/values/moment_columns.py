@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.feeds.files import FileColumn
-from data_platform.landing.chunk import Array
-from data_platform.landing.values.kernels import Mask, attempt, cast, mask, pc, union
+from data_platform.values.kernels import Mask, attempt, cast, mask, pc, union
+from data_platform.values.rejects import Array
 
 _NAIVE, _UTC = pa.timestamp("us"), pa.timestamp("us", tz="UTC")
 _FIRST = (datetime(1, 1, 1) - datetime(1970, 1, 1)) // timedelta(microseconds=1)
@@ -95,7 +95,7 @@ def timestamps(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
         pc.greater(pc.binary_length(iso), len("YYYY-MM-DD"))
     )
     local, found = attempt(iso, cast(_NAIVE), union(suspects, offset.copy()))
-    utc, ambiguous = _localized(local, ZoneInfo(column.time_zone))
+    utc, ambiguous = localized(local, ZoneInfo(column.time_zone))
     found = found | ambiguous
     if offset.any():
         with_offset, refused = attempt(iso, cast(_UTC), union(suspects, ~offset))
@@ -115,7 +115,7 @@ def outside_calendar(array: Array) -> Mask:
     return mask(pc.or_(pc.less(numbers, first), pc.greater(numbers, last)))
 
 
-def _localized(local: Array, zone: ZoneInfo) -> tuple[Array, Mask]:
+def localized(local: Array, zone: ZoneInfo) -> tuple[Array, Mask]:
     """Wall times as instants, and the rows that the rule must judge. The offset comes from the standard library's
     time zones, a day at a time where the day has one, else an hour or a minute at a time: Arrow's own conversion
     knows no clock changes after 2037 where zone files are slim."""

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from data_platform.feeds.files import FileColumn
-from data_platform.landing.chunk import Array
-from data_platform.landing.values.kernels import Mask, mask, pc
-from data_platform.landing.values.rule import BadValue, Rule, shown
+from data_platform.values.kernels import Mask, mask, pc
+from data_platform.values.rejects import Array
+from data_platform.values.rule import BadValue, Rule, shown
 
 
 def boolean_rule(column: FileColumn) -> Rule:

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.feeds.files import FileColumn
-from data_platform.landing.chunk import Array
-from data_platform.landing.values.kernels import (
+from data_platform.values.kernels import (
     Mask,
     attempt,
     cast,
@@ -22,7 +21,8 @@ from data_platform.landing.values.kernels import (
     union,
     with_other_than_digits,
 )
-from data_platform.landing.values.rule import BadValue, Rule, shown
+from data_platform.values.rejects import Array
+from data_platform.values.rule import BadValue, Rule, shown
 
 INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
 _INTEGER = re.compile(r"[+-]?[0-9]+")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from data_platform.contract import Column
 from data_platform.feeds.files import FileColumn
-from data_platform.landing.chunk import Array, Converted
-from data_platform.landing.values import moment_columns, moments, numbers, shapes, words
-from data_platform.landing.values.kernels import Mask, has_byte, mask, pc
-from data_platform.landing.values.rule import BadValue, Rule
+from data_platform.values import moment_columns, moments, numbers, shapes, words
+from data_platform.values.kernels import Mask, has_byte, mask, pc
+from data_platform.values.rejects import Array, Converted
+from data_platform.values.rule import BadValue, Rule
 
 _RULES: dict[str, Callable[[FileColumn], Rule]] = {
     **dict.fromkeys(numbers.INTEGER_BITS, numbers.integer_rule),
@@ -39,6 +40,8 @@ _ATTEMPTS: dict[str, Callable[[Array, FileColumn], tuple[Array, Mask]]] = {
 _COSTLY = frozenset(("date", "time", "timestamp"))
 _SAMPLE = 10_000
 
+Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+
 
 def rule_for(column: FileColumn) -> Rule:
     """The rule of a column that isn't a string: text -> Python value of its Arrow type, or BadValue."""
@@ -54,7 +57,9 @@ def converter_for(column: FileColumn) -> Callable[[Array], Converted]:
     def each(texts: Array) -> Converted:
         texts = _with_nulls(texts, column)
         array, suspects = in_bulk(texts, column)
-        return _by_rule(texts, array, suspects, rule, column)
+        rows = np.flatnonzero(suspects & mask(texts.is_valid()))
+        asked = texts.take(pa.array(rows)).to_pylist() if len(rows) else []
+        return by_rule(array, rows, asked, rule, column)
 
     def convert(texts: Array) -> Converted:
         if column.logical.name in _COSTLY and _repeats(texts):
@@ -101,15 +106,14 @@ def _with_nulls(texts: Array, column: FileColumn) -> Array:
     return texts
 
 
-def _by_rule(texts: Array, array: Array, suspects: Mask, rule: Rule, column: FileColumn) -> Converted:
-    """Asks the rule about each suspect; `array` holds anything at those rows."""
-    rows = np.flatnonzero(suspects & mask(texts.is_valid()))
+def by_rule(array: Array, rows: Rows, texts: Sequence[str], rule: Rule, column: Column) -> Converted:
+    """Asks the rule about the values at these rows, of which `texts` are the texts; `array` holds anything there."""
     if not len(rows):
         return Converted(array, {})
     known: dict[str, tuple[object, str | None]] = {}
     bad: dict[int, str] = {}
     values = []
-    for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
+    for row, text in zip(rows.tolist(), texts, strict=True):
         if text not in known:
             try:
                 known[text] = (rule(text), None)

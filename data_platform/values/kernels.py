@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from data_platform.landing.chunk import Array
+from data_platform.values.rejects import Array
 
 # pyarrow-stubs type each kernel by the value types of its arguments, which only the contract knows here.
 pc: Any = pyarrow.compute

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.feeds.files import FileColumn
-from data_platform.landing.chunk import Array, Converted
-from data_platform.landing.values.convert import converter_for
-from data_platform.landing.values.kernels import pc
-from data_platform.landing.values.moment_columns import outside_calendar
-from data_platform.landing.values.rule import BadValue
-from data_platform.landing.values.shapes import geometry_from_binary
+from data_platform.values.convert import converter_for
+from data_platform.values.kernels import pc
+from data_platform.values.moment_columns import outside_calendar
+from data_platform.values.rejects import Array, Converted
+from data_platform.values.rule import BadValue
+from data_platform.values.shapes import geometry_from_binary
 
 Convert = Callable[[Array], Converted]
 
