@@ -212,3 +212,55 @@ def test_the_process_environment_overrides_dotenv_which_overrides_the_local_clou
     assert source("SNOWFLAKE_ACCOUNT") == ("default of local", "local")
     monkeypatch.setenv("DATA_PLATFORM_ENVIRONMENT", "dev")
     assert [layer.name for layer in layers()] == ["environment", ".env"]
+
+
+CONNECTION = "DATA_PLATFORM_CONNECTION_CITY_RECORDS"
+
+
+def test_a_connection_is_looked_up_by_name_and_does_not_show() -> None:
+    url = "postgresql://reader:planted-secret@127.0.0.1:5432/records"
+    loaded = Settings.from_environment({CONNECTION: url})
+    assert loaded.connection("city_records", "city_records/permits") == url
+    assert "planted-secret" not in repr(loaded)
+    assert loaded.process_environment()[CONNECTION] == url
+    assert Settings.from_environment(loaded.process_environment()).connections == loaded.connections
+
+
+def test_a_missing_connection_names_the_variable_an_example_and_who_needs_it() -> None:
+    with pytest.raises(SettingsError, match=rf"(?s){CONNECTION} is missing, and city_records/permits .*postgresql://"):
+        Settings.from_environment({}).connection("city_records", "city_records/permits")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://reader:planted@db.example.org/records",
+        "postgresql://reader:planted@127.0.0.1/records?host=db.example.org",
+        "postgresql://reader:planted@127.0.0.1/records?hostaddr=10.0.0.5",
+        "postgresql://reader:planted@127.0.0.1/records?service=records",
+        "postgresql://reader:planted@127.0.0.1,db.example.org/records",
+    ],
+)
+def test_local_reads_no_database_of_another_machine(url: str) -> None:
+    with pytest.raises(SettingsError, match=f"{CONNECTION} is not a loopback address") as error:
+        Settings.from_environment({CONNECTION: url})
+    assert "planted" not in str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["", "?sslmode=disable", "?sslmode=prefer", "?sslmode=verify-full&sslmode=allow"])
+def test_a_connection_needs_tls_outside_local(mode: str) -> None:
+    url = "postgresql://reader:planted@db.example.org/records"
+    with pytest.raises(SettingsError, match=f"{CONNECTION} allows a connection without TLS") as error:
+        Settings.from_environment({**PRODUCTION, CONNECTION: url + mode})
+    assert "planted" not in str(error.value)
+    for accepted in ("require", "verify-ca", "verify-full"):
+        Settings.from_environment({**PRODUCTION, CONNECTION: f"{url}?sslmode={accepted}"})
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://reader:planted@127.0.0.1/x", "host=127.0.0.1 password=planted", "postgresql://[x"]
+)
+def test_a_connection_is_a_postgresql_url(url: str) -> None:
+    with pytest.raises(SettingsError, match=CONNECTION) as error:
+        Settings.from_environment({CONNECTION: url})
+    assert "planted" not in str(error.value)

@@ -7,5 +7,6 @@ Fields are declared in `feeds/`, which commands use without Dagster. So a compon
 from data_platform.components.dbt_models import DbtModels
 from data_platform.components.file_feed import FileFeed
 from data_platform.components.sftp_partner import SftpPartner
+from data_platform.components.sql_tables import SqlTables
 
-__all__ = ["DbtModels", "FileFeed", "SftpPartner"]
+__all__ = ["DbtModels", "FileFeed", "SftpPartner", "SqlTables"]

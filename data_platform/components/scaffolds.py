@@ -86,3 +86,42 @@ attributes:
       - {name: id, type: string, nullable: false, description: What identifies a row}
       - {name: amount, type: "decimal(12,2)", description: An example of an exact number}
 """
+
+
+class SqlTablesScaffolder(_TemplateScaffolder):
+    """`dg scaffold defs data_platform.components.SqlTables sources/databases/<name>`."""
+
+    template = """\
+# Tables of a PostgreSQL database. The folder's name, {name}, is the source in the tables' assets, and their schema
+# (RAW_{name}). Check this file with `data-platform check`.
+type: data_platform.components.SqlTables
+
+attributes:
+  description: What {name} holds, and who keeps it.
+  # The IANA time zone of the database's days.
+  time_zone: America/New_York
+  # Who owns the data in this platform: emails or team:<name>.
+  owners: ["team:data"]
+  # The connection's name. Its URL is a secret: DATA_PLATFORM_CONNECTION_<NAME>, for this one
+  # postgresql://user:password@host:5432/database?sslmode=verify-full
+  connection: {name}
+  tables:
+    - table: example
+      # Where it is in the database. Leave this out if it has the same name in the schema public.
+      from: public.example
+      description: What one row of example means.
+      # replace reads the whole table each time. merge reads what has changed since the last read, and needs
+      # watermark: {column: updated_at, overlap_minutes: 15}: a column that grows with each change of a row.
+      load_mode: replace
+      contract:
+        # The columns that identify a row.
+        key: [id]
+        # For a column that is not listed below: reject (read nothing), ignore, or evolve (add it as text).
+        drift: reject
+        # Types: string, int8 to int64, decimal(p,s), float, boolean, date, timestamp, time, json, binary,
+        # geometry(srid). Hints: source_name (the column's name in the database, if it differs), time_zone (of
+        # timestamps without time zone).
+        columns:
+          - {name: id, type: int64, nullable: false, description: What identifies a row}
+          - {name: amount, type: "decimal(12,2)", description: An example of an exact number}
+"""

@@ -19,9 +19,17 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from data_platform.environment.groups import EnvironmentName as EnvironmentName
-from data_platform.environment.groups import InLocal, PlatformSettings, declared, fields_of, groups_in, text_of
+from data_platform.environment.groups import (
+    InLocal,
+    PlatformSettings,
+    declared,
+    fields_of,
+    groups_in,
+    named_fields,
+    text_of,
+)
 from data_platform.environment.groups import RunsOn as RunsOn
-from data_platform.environment.rules import contradictions, endpoints, explain
+from data_platform.environment.rules import contradictions, endpoints, explain, missing_connection
 
 
 class SettingsError(Exception):
@@ -45,13 +53,21 @@ class Settings(PlatformSettings):
             if "SNOWFLAKE_PRIVATE_KEY" in given:  # set by hand, where the path comes from the local cloud
                 del given["SNOWFLAKE_PRIVATE_KEY_PATH"]
         try:
-            loaded = cls.model_validate({**given, **dict.fromkeys(groups_in(cls), given)})
+            named = {field: _named(given, prefix) for field, prefix in named_fields(cls).items()}
+            loaded = cls.model_validate({**given, **named, **dict.fromkeys(groups_in(cls), given)})
         except ValidationError as error:
             raise SettingsError(explain(error, declared(cls))) from None
         problems = list(contradictions(loaded))
         if problems:
             raise SettingsError("The settings are wrong.\n" + "\n".join(f"  {line}" for line in problems))
         return loaded
+
+    def connection(self, name: str, feed: str) -> str:
+        """The URL of a database by the connection's name; `feed` is who needs it. Raises SettingsError."""
+        url = self.connections.get(name)
+        if url is None:
+            raise SettingsError(missing_connection(name, feed, self.environment))
+        return url.get_secret_value()
 
     def require_endpoints(self) -> Settings:
         """Returns self where connections may be made; in `local` every endpoint must be known (fails closed:
@@ -121,6 +137,11 @@ def each_setting(group: Settings) -> Iterator[tuple[str, str, Any, bool]]:
     """(variable, description, value, whether it is secret) for every setting."""
     for variable, field, value in fields_of(group):
         yield variable, str(field.description), value, "SecretStr" in str(field.annotation)
+
+
+def _named(given: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The values of the variables with that prefix, by the rest of their names in lower case."""
+    return {name.removeprefix(prefix).lower(): value for name, value in given.items() if name.startswith(prefix)}
 
 
 def _is_local(values: Mapping[str, str]) -> bool:

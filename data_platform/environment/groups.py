@@ -3,7 +3,7 @@ one line in `PlatformSettings`; where values come from is in the package, rules 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +26,13 @@ class InLocal:
     """Marks a field with its default in `local`, so that definitions load before the local cloud is up."""
 
     default: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """Marks a field of values by name, each with a variable of its own: NAME_ and the value's name in capitals."""
+
+    prefix: str
 
 
 class Group(BaseModel):
@@ -55,6 +62,8 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Names separated by commas."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
+CONNECTION = "DATA_PLATFORM_CONNECTION_"
+"""The beginning of a connection's variable; its name follows."""
 EnvironmentName = Literal["local", "dev", "prod"]
 RunsOn = Literal["process", "ecs"]
 
@@ -201,6 +210,11 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
     max_landing_runs: Annotated[int, InLocal("3")] = Field(
         10, description="how many of them may be landing runs, or runs of one backfill", examples=["10"], ge=1
     )
+    connections: Annotated[Mapping[str, SecretStr], Endpoint(needed=False), Named(CONNECTION)] = Field(
+        default_factory=dict,
+        description="a postgresql:// URL of a database that feeds read",
+        examples=["postgresql://reader:...@db.example.org:5432/records?sslmode=verify-full"],
+    )
     aws: AwsSettings
     snowflake: SnowflakeSettings
     sftp: SftpSettings
@@ -220,18 +234,32 @@ def groups_in(group: type[Group]) -> dict[str, type[Group]]:
 
 
 def declared(group: type[Group]) -> dict[str, FieldInfo]:
-    """Every setting of a group and the groups within it, by variable."""
+    """Every setting of a group and the groups within it, by variable; without those that are set by name."""
     inner = groups_in(group)
-    own = {str(field.alias): field for field in group.model_fields.values() if str(field.alias) not in inner}
+    others = {*inner, *named_fields(group)}
+    own = {str(field.alias): field for field in group.model_fields.values() if str(field.alias) not in others}
     return own | {variable: field for each in inner.values() for variable, field in declared(each).items()}
+
+
+def named_fields(group: type[Group]) -> dict[str, str]:
+    """{alias: prefix of its variables} of a group's fields that hold values by name."""
+    return {
+        str(field.alias): mark.prefix
+        for field in group.model_fields.values()
+        for mark in field.metadata
+        if isinstance(mark, Named)
+    }
 
 
 def fields_of(group: Group) -> Iterator[tuple[str, FieldInfo, Any]]:
     """(variable, field, value) for each setting of a group and the groups within it."""
+    named = named_fields(type(group))
     for name, field in type(group).model_fields.items():
         value = getattr(group, name)
         if isinstance(value, Group):
             yield from fields_of(value)
+        elif field.alias in named:
+            yield from ((named[field.alias] + key.upper(), field, each) for key, each in value.items())
         else:
             yield str(field.alias), field, value
 

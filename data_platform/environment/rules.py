@@ -5,15 +5,21 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from data_platform.environment.groups import Endpoint, fields_of
+from data_platform.environment.groups import CONNECTION, Endpoint, PlatformSettings, fields_of
 
 if TYPE_CHECKING:
     from data_platform.environment import Settings
+
+
+_ELSEWHERE = frozenset(("host", "hostaddr", "service", "servicefile"))
+"""Parameters of a libpq URL that name another server than its host does."""
+_TLS = ("require", "verify-ca", "verify-full")
+_CONNECTION = PlatformSettings.model_fields["connections"]
 
 
 def endpoints(loaded: Settings) -> Iterator[tuple[str, str | None, bool]]:
@@ -26,6 +32,7 @@ def endpoints(loaded: Settings) -> Iterator[tuple[str, str | None, bool]]:
 
 def contradictions(loaded: Settings) -> Iterator[str]:
     """Rules over several values: loopback only in `local`, one private key, TLS outside `local`."""
+    yield from _connections(loaded)
     if loaded.environment == "local":
         for variable, value, _ in endpoints(loaded):
             if value is not None and not is_loopback(value):
@@ -44,16 +51,45 @@ def contradictions(loaded: Settings) -> Iterator[str]:
         yield f"SNOWFLAKE_PROTOCOL must be https in {loaded.environment}, for example https"
 
 
+def _connections(loaded: Settings) -> Iterator[str]:
+    """Whether each connection is a PostgreSQL URL, with TLS outside `local`. No message holds a URL: it has a
+    password in it."""
+    for name, url in loaded.connections.items():
+        parts = _split(url.get_secret_value())
+        if parts is None or parts.scheme not in ("postgresql", "postgres"):
+            yield f"{CONNECTION}{name.upper()} is wrong: expected {_CONNECTION.description}{_example(name)}"
+        elif loaded.environment != "local" and parse_qs(parts.query).get("sslmode", [""])[-1] not in _TLS:
+            yield (
+                f"{CONNECTION}{name.upper()} allows a connection without TLS; expected sslmode=verify-full (or at"
+                f" least require) in the URL{_example(name)}"
+            )
+
+
+def missing_connection(name: str, feed: str, environment: str) -> str:
+    """What to do where a feed's connection isn't set."""
+    up = " If the local cloud has this database, run `data-platform up`." if environment == "local" else ""
+    return (
+        f"{CONNECTION}{name.upper()} is missing, and {feed} reads its database: expected"
+        f" {_CONNECTION.description}{_example(name)}.{up}"
+    )
+
+
+def _example(name: str) -> str:
+    return f", for example {CONNECTION}{name.upper()}={(_CONNECTION.examples or [''])[0]}"
+
+
 def is_loopback(endpoint: str) -> bool:
     """Whether a URL or host names this machine only: localhost, 127.0.0.0/8, ::1, a UNIX socket, a folder."""
     if endpoint.startswith(("/", "file:///")):
         return True
     if "://" in endpoint:
-        parts = urlsplit(endpoint)
+        parts = _split(endpoint)
+        if parts is None:
+            return False
         host = parts.hostname
         if host is None:  # a PostgreSQL URL over a UNIX socket has no host; any other URL must have one
             return parts.scheme.startswith("postgres") and "host=/" in parts.query.replace("%2F", "/")
-        if "host" in {name.split("=")[0] for name in parts.query.split("&")}:  # libpq: ?host= overrides
+        if _ELSEWHERE & parse_qs(parts.query, keep_blank_values=True).keys():
             return False
     else:
         host = endpoint.strip("[]")
@@ -63,6 +99,13 @@ def is_loopback(endpoint: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 def explain(error: ValidationError, known: Mapping[str, FieldInfo]) -> str:

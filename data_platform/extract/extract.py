@@ -34,8 +34,6 @@ def extract(lake: Lake, feed: FeedSpec, source: Source, slice_: Slice, *, run_id
     committed = lake.read_manifest(key)
     if committed is not None:
         return committed
-    if not source.redelivers:
-        lake.mark_unloaded(key)
     with source.open(slice_) as reading:
         begin = partial(
             lake.extract,
@@ -57,6 +55,8 @@ def extract(lake: Lake, feed: FeedSpec, source: Source, slice_: Slice, *, run_id
                         writer.write(chunk.rows)
                     if chunk.rejects is not None and chunk.rejects.num_rows:
                         writer.reject(chunk.rejects)
+                if not source.redelivers:
+                    lake.mark_unloaded(key)
                 return writer.commit(position_to=reading.position())
         except Refused as refused:
             if not source.redelivers:

@@ -11,12 +11,16 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from data_platform.feeds.databases import DatabaseDeclaration
 from data_platform.feeds.documents import Document
 from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.feeds.spec import FeedSpec, SourceDeclaration
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{2,62}")
-_DECLARATIONS: dict[str, type[SourceDeclaration]] = {"data_platform.components.SftpPartner": PartnerDeclaration}
+_DECLARATIONS: dict[str, type[SourceDeclaration]] = {
+    "data_platform.components.SftpPartner": PartnerDeclaration,
+    "data_platform.components.SqlTables": DatabaseDeclaration,
+}
 """The declarations of the platform's own components, which need no import of Dagster."""
 
 Kind = TypeVar("Kind", bound=SourceDeclaration)

@@ -245,9 +245,13 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
         platform_column(RECORD_NUMBER, "int64", "The record's number in its file, from 1."),
     )
     reject_columns: ClassVar[tuple[str, ...]] = ("delivery_id",)
-    order_column: ClassVar[str | None] = RECORD_NUMBER
 
     description: str = ""
+
+    @property
+    def order_column(self) -> str | None:
+        """A file's last record of a key counts."""
+        return RECORD_NUMBER
 
     def matches(self, file_name: str) -> bool:
         """Whether a file of that name belongs to this feed."""

@@ -71,8 +71,6 @@ class FeedSpec(FeedDeclaration):
     """Columns of the feed's table that its source adds, between the contract's and EXTRACT_COLUMNS."""
     reject_columns: ClassVar[tuple[str, ...]] = ()
     """Further columns of the feed's rejects; the values are those of that name in the extract's `origin`."""
-    order_column: ClassVar[str | None] = None
-    """The column that says which of an extract's rows with the same key is the last; None: any of them."""
 
     description: str = ""
     source: str
@@ -84,6 +82,11 @@ class FeedSpec(FeedDeclaration):
     def name(self) -> str:
         """`<source>/<table>`, as messages name the feed."""
         return f"{self.source}/{self.table}"
+
+    @property
+    def order_column(self) -> str | None:
+        """The column that says which of an extract's rows with the same key is the last; None: any of them."""
+        return None
 
     @property
     def table_columns(self) -> tuple[Column, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.doctor.finding import Finding, Probe, State
-from data_platform.cli.project import DBT_PROJECT
+from data_platform.cli.project import DBT_PROJECT, DEFS
 from data_platform.environment import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -199,6 +199,28 @@ def dagster_storage(settings: Settings) -> Iterator[Finding]:
     yield Finding("Dagster", "ok", f"PostgreSQL {version} answers and {runs}")
 
 
+def databases(settings: Settings) -> Iterator[Finding]:
+    """Signing in to each database that feeds read."""
+    from data_platform.extract.sql.session import transaction
+    from data_platform.feeds.databases import DatabaseDeclaration
+    from data_platform.feeds.declared import declared_sources
+
+    for source in declared_sources(DEFS, DatabaseDeclaration):
+        subject = f"database {source.name}"
+        try:
+            url = settings.connection(source.declaration.connection, f"the source {source.name}")
+            with transaction(url, "data-platform doctor") as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT current_setting('server_version'), current_user")
+                version, user = cursor.fetchone() or ("?", "?")
+        except SettingsError as error:
+            yield Finding(subject, "failed", str(error), "set it; it is a secret")
+        except Exception as error:
+            fix = f"check DATA_PLATFORM_CONNECTION_{source.declaration.connection.upper()}, and the network"
+            yield Finding(subject, "failed", _first_line(error), fix)
+        else:
+            yield Finding(subject, "ok", f"PostgreSQL {version} lets {user} sign in")
+
+
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:200] if lines else type(error).__name__
@@ -209,6 +231,7 @@ CONNECTIONS: tuple[tuple[str, Probe], ...] = (
     ("landing", landing),
     ("Snowflake", snowflake),
     ("SFTP", sftp),
+    ("databases", databases),
     ("Dagster", dagster_storage),
     ("dbt", dbt),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import data_platform
 from data_platform.environment import Settings, each_setting
-from data_platform.environment.groups import text_of
+from data_platform.environment.groups import CONNECTION, text_of
 from data_platform.local_cloud.ecs.images import LocalImage
 
 CLUSTER, LOG_GROUP, LOGS_BUCKET, IMAGE = (
@@ -32,7 +32,7 @@ RUN_SECRETS = (
     *("DAGSTER_POSTGRES_URL", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"),
     *("DATA_PLATFORM_CODE_TOKEN", "DATA_PLATFORM_DBT_TOKEN"),
 )
-"""The secrets that a run needs, where they are set."""
+"""The secrets that a run needs, where they are set; and the connections of databases."""
 
 _ACCOUNT = "000000000000"
 _NOT_A_RUNS = frozenset(
@@ -64,7 +64,8 @@ def run_secrets(cloud: Mapping[str, str], own: Mapping[str, str]) -> dict[str, s
     """A run's secrets and their values."""
     key = Path(cloud["SNOWFLAKE_PRIVATE_KEY_PATH"]).read_text(encoding="utf-8")
     given = {**own, **cloud, "SNOWFLAKE_PRIVATE_KEY": key}
-    return {name: given[name] for name in RUN_SECRETS if given.get(name)}
+    connections = sorted(name for name in given if name.startswith(CONNECTION))
+    return {name: given[name] for name in (*RUN_SECRETS, *connections) if given.get(name)}
 
 
 def ecs_environment(cloud: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

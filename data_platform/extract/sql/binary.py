@@ -1,0 +1,177 @@
+"""Decodes fields of PostgreSQL's binary format to Arrow arrays, a page at a time.
+
+Each decoder gives the values and its suspects: rows whose value may not be one of the type, which go by the type's rule
+for text (`values/`), spelled as PostgreSQL spells them. So what is accepted, and why not, is the same as in files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from data_platform.contract import Column
+from data_platform.extract.sql.copying import Field, Mask
+from data_platform.values.moment_columns import localized, outside_calendar
+from data_platform.values.numbers import INTEGER_BITS
+from data_platform.values.rejects import Array
+
+Decode: TypeAlias = Callable[[Field], tuple[Array, Mask]]
+
+_EPOCH_DAYS = 10_957  # from 1970 to 2000, where PostgreSQL's time begins
+_DAY = 86_400_000_000
+_EPOCH = _EPOCH_DAYS * _DAY
+_NEVER = np.iinfo(np.int64)
+_INTEGERS = {"int2": ">i2", "int4": ">i4", "int8": ">i8"}
+
+
+def strings(skip: int = 0) -> Decode:
+    """UTF-8. `skip`: bytes before the text (jsonb has a version)."""
+
+    def decode(field: Field) -> tuple[Array, Mask]:
+        array = _variable(field, pa.string(), skip)
+        try:
+            array.validate(full=True)
+        except pa.ArrowInvalid:  # a database of encoding SQL_ASCII holds any bytes
+            return array, np.array([not _is_utf8(field.value(row)) for row in range(len(array))])
+        return array, _none(field)
+
+    return decode
+
+
+def binaries(field: Field) -> tuple[Array, Mask]:
+    """bytea."""
+    return _variable(field, pa.binary()), _none(field)
+
+
+def booleans(field: Field) -> tuple[Array, Mask]:
+    """bool."""
+    return pa.array(field.read("u1").astype(bool), mask=field.null), _none(field)
+
+
+def floats(field: Field) -> tuple[Array, Mask]:
+    """float8, with NaN and infinities."""
+    return pa.array(field.read(">f8"), mask=field.null), _none(field)
+
+
+def integers(column: Column, builtin: str) -> Decode:
+    """int2, int4, int8 as the column's integer type."""
+    bits = INTEGER_BITS[column.logical.name]
+
+    def decode(field: Field) -> tuple[Array, Mask]:
+        values = field.read(_INTEGERS[builtin])
+        wide = values.astype(np.int64)
+        beyond = ((wide < -(2 ** (bits - 1))) | (wide > 2 ** (bits - 1) - 1)) & ~field.null
+        return pa.array(wide.astype(f"i{bits // 8}"), mask=field.null | beyond), beyond
+
+    return decode
+
+
+def dates(field: Field) -> tuple[Array, Mask]:
+    """date; infinities are suspects."""
+    days = field.read(">i4").astype(np.int64) + _EPOCH_DAYS
+    beyond = (abs(days) > np.iinfo(np.int32).max) & ~field.null
+    array = pa.array(np.where(beyond, 0, days).astype(np.int32), pa.date32(), mask=field.null | beyond)
+    return array, beyond | outside_calendar(array)
+
+
+def times(field: Field) -> tuple[Array, Mask]:
+    """time; 24:00:00 is a suspect."""
+    micros = field.read(">i8")
+    beyond = ((micros < 0) | (micros >= _DAY)) & ~field.null
+    return pa.array(np.where(beyond, 0, micros), pa.time64("us"), mask=field.null | beyond), beyond
+
+
+def instants(field: Field) -> tuple[Array, Mask]:
+    """timestamptz; infinities are suspects."""
+    micros, beyond = _micros(field)
+    array = pa.array(micros, pa.timestamp("us", tz="UTC"), mask=field.null | beyond)
+    return array, beyond | outside_calendar(array)
+
+
+def wall_times(zone: str) -> Decode:
+    """timestamp, as the clocks of a zone show it; times that clocks skip or show twice are suspects."""
+
+    def decode(field: Field) -> tuple[Array, Mask]:
+        micros, beyond = _micros(field)
+        array, suspects = localized(pa.array(micros, pa.timestamp("us"), mask=field.null | beyond), ZoneInfo(zone))
+        return array, beyond | suspects | outside_calendar(array)
+
+    return decode
+
+
+def _micros(field: Field) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Mask]:
+    """Microseconds since 1970, and where they are infinite."""
+    micros = field.read(">i8")
+    infinite = ((micros == _NEVER.max) | (micros == _NEVER.min)) & ~field.null
+    return np.where(infinite | field.null, 0, micros) + _EPOCH, infinite
+
+
+def _variable(field: Field, type_: pa.DataType, skip: int = 0) -> Array:
+    # Offsets name every value and every gap between; of that array over the page's own bytes, the values are kept.
+    rows = len(field.starts)
+    offsets = np.empty(2 * rows + 1, np.int32)
+    offsets[0:-1:2] = field.starts + np.minimum(skip, field.lengths)
+    offsets[1:-1:2] = field.starts + field.lengths
+    offsets[-1] = offsets[-2] if rows else 0
+    both = pa.Array.from_buffers(type_, 2 * rows, [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(field.data)])
+    kept: Array = pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32), mask=field.null)
+    return both.take(kept)
+
+
+def _none(field: Field) -> Mask:
+    return np.zeros(len(field.starts), dtype=bool)
+
+
+def _is_utf8(value: bytes | None) -> bool:
+    try:
+        return value is None or value.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def spell_integer(value: bytes) -> str:
+    return str(int.from_bytes(value, "big", signed=True))
+
+
+def spell_boolean(value: bytes) -> str:
+    return "true" if value != b"\0" else "false"
+
+
+def spell_float(value: bytes) -> str:
+    return str(np.frombuffer(value, ">f8")[0])
+
+
+def spell_text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
+
+
+def spell_date(value: bytes) -> str:
+    days = int.from_bytes(value, "big", signed=True)
+    infinite = _infinity(days, 32)
+    return infinite or str(np.datetime64(days + _EPOCH_DAYS, "D"))
+
+
+def spell_time(value: bytes) -> str:
+    micros = int.from_bytes(value, "big", signed=True)
+    if micros >= _DAY:
+        return "24:00:00"
+    return str(np.datetime64(micros, "us")).partition("T")[2]
+
+
+def spell_timestamp(value: bytes) -> str:
+    micros = int.from_bytes(value, "big", signed=True)
+    infinite = _infinity(micros, 64)
+    return infinite or str(np.datetime64(micros + _EPOCH, "us")).replace("T", " ")
+
+
+def spell_instant(value: bytes) -> str:
+    spelled = spell_timestamp(value)
+    return spelled if "infinity" in spelled else f"{spelled}+00:00"
+
+
+def _infinity(value: int, bits: int) -> str | None:
+    return {2 ** (bits - 1) - 1: "infinity", -(2 ** (bits - 1)): "-infinity"}.get(value)

@@ -1,0 +1,127 @@
+"""Tables of a database, as its `defs.yaml` declares them: the folder's name is the source's. What reads them is in
+`extract/sql/`; the database's address is a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from data_platform.feeds.spec import Declared, FeedDeclaration, FeedSpec, LoadMode, SourceDeclaration
+
+_RELATION = r'^[^."]+(\.[^."]+)?$'
+_ORDERED = ("timestamp", "date", "int16", "int32", "int64")
+"""The types of a watermark."""
+
+
+class Watermark(Declared):
+    """A column that grows with each change of a row, by which a table is read from where the last read ended.
+
+    `overlap_minutes`: each read begins that much before the end of the last one, for rows that were committed late. A
+    row that is read again is merged again, with the same result.
+    """
+
+    column: str
+    overlap_minutes: int = Field(0, ge=0)
+
+
+class TableDeclaration(FeedDeclaration):
+    """One table of a database. `from`: the table or view in the database, with its schema; default: `table`, in the
+    schema public. Load mode `replace` reads all of it each time, `merge` what is new by the `watermark`."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    table: str = Field(pattern=r"^[a-z][a-z0-9_]{0,127}$")
+    from_: Annotated[str | None, Field(alias="from", pattern=_RELATION)] = None
+    load_mode: LoadMode = "replace"
+    watermark: Watermark | None = None
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        if self.load_mode == "append":
+            raise ValueError(
+                "load_mode append would load a row again each time that it is read; expected replace (the whole table"
+                " each time), or merge with a watermark"
+            )
+        if self.partition is not None:
+            raise ValueError("a table of a database has no partition; leave it out")
+        if self.load_mode == "replace" and self.watermark is not None:
+            raise ValueError(
+                "load_mode replace reads the whole table and takes no watermark; leave it out, or set load_mode: merge"
+            )
+        if self.load_mode == "merge":
+            self._check_watermark()
+        return self
+
+    def _check_watermark(self) -> None:
+        if self.watermark is None:
+            raise ValueError(
+                "load_mode merge needs a watermark: the column that grows with each change of a row, for example"
+                " watermark: {column: updated_at, overlap_minutes: 15}; or set load_mode: replace"
+            )
+        name = self.watermark.column
+        column = next((column for column in self.contract.columns if column.name == name), None)
+        if column is None:
+            raise ValueError(f"watermark.column {name!r} is not one of the contract's columns")
+        if column.logical.name not in _ORDERED:
+            raise ValueError(f"watermark.column {name} is a {column.type}; expected one of {', '.join(_ORDERED)}")
+        if column.nullable:
+            raise ValueError(
+                f"watermark.column {name} must have `nullable: false`: when a row without it changes, nothing shows it"
+            )
+        if self.watermark.overlap_minutes and column.logical.name not in ("timestamp", "date"):
+            raise ValueError(f"watermark.overlap_minutes needs a timestamp or date, and {name} is an {column.type}")
+
+
+class SqlTableSpec(TableDeclaration, FeedSpec):
+    """One table of one database. `connection`: the name under which settings hold the database's URL."""
+
+    kind: ClassVar[str] = "postgres"
+
+    description: str = ""
+    connection: str
+
+    @property
+    def relation(self) -> tuple[str, str]:
+        """(schema, name) of the table in the database."""
+        schema, _, name = (self.from_ or self.table).rpartition(".")
+        return schema or "public", name
+
+    @property
+    def order_column(self) -> str | None:
+        """The watermark: of two rows with the same key, the one that changed last counts."""
+        return self.watermark.column if self.watermark else None
+
+
+class DatabaseDeclaration(SourceDeclaration):
+    """The attributes of a SqlTables' `defs.yaml`. `connection`: the variable DATA_PLATFORM_CONNECTION_<CONNECTION>
+    holds the database's URL."""
+
+    connection: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    tables: tuple[TableDeclaration, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [table.table for table in self.tables]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"table declared twice: {', '.join(twice)}")
+        return self
+
+    def feeds(self, declared_in: Path) -> Iterator[tuple[Path, Callable[[], SqlTableSpec]]]:
+        """Every table is declared in the database's own file."""
+        ordered = sorted(self.tables, key=lambda table: table.table)
+        return ((declared_in, partial(self._feed, table, declared_in)) for table in ordered)
+
+    def _feed(self, table: TableDeclaration, declared_in: Path) -> SqlTableSpec:
+        return SqlTableSpec.model_validate(
+            {
+                **self.inherited(table),
+                "source": declared_in.parent.name,
+                "connection": self.connection,
+                "declared_in": declared_in,
+            }
+        )

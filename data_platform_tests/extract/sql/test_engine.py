@@ -1,0 +1,207 @@
+"""Tables of a database through the whole engine: read, loaded and accounted for, however often a run is cut off."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from snowflake.connector import SnowflakeConnection
+
+from data_platform.environment import Settings
+from data_platform.extract import extract as extract_module
+from data_platform.extract.ingest import Ingested, Ingestion
+from data_platform.extract.sql.session import DatabaseFailed
+from data_platform.extract.sql.source import TableSource
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import Manifest
+from data_platform.lake.writer import ExtractWriter
+from data_platform.warehouse.connection import connect
+from data_platform_tests.extract.sql.tables import table_feed
+from data_platform_tests.servers.postgres import Database
+
+MERGE = {"load_mode": "merge", "watermark": {"column": "updated_at", "overlap_minutes": 15}}
+COLUMNS: dict[str, Any] = {
+    "id": {"type": "int64", "nullable": False},
+    "fee": "decimal(8,2)",
+    "updated_at": {"type": "timestamp", "nullable": False},
+}
+
+
+class Cut(Exception):
+    """The fault that a test plants."""
+
+
+@dataclass
+class Table:
+    """A table of the database, and its feed."""
+
+    database: Database
+    lake: Lake
+    cloud: Settings
+    connection: SnowflakeConnection
+    feed: SqlTableSpec
+
+    def run(self, *, settles: bool = True, **parts: bool) -> Ingested:
+        ingestion = Ingestion(
+            TableSource(self.feed, lambda: self.database.url),
+            lake=self.lake,
+            connect=lambda: connect(self.cloud),
+            database=self.cloud.snowflake.database,
+            run_id="run",
+        )
+        result = ingestion.run(**parts)
+        if settles:
+            ingestion.settle(result)
+        return result
+
+    def put(self, *rows: tuple[int, float, str]) -> None:
+        """Inserts or changes rows: (id, fee, time of day)."""
+        for key, fee, at in rows:
+            self.database.run(
+                f"INSERT INTO t VALUES ({key}, {fee}, '2026-03-07 {at}+00')"
+                " ON CONFLICT (id) DO UPDATE SET fee = excluded.fee, updated_at = excluded.updated_at"
+            )
+
+    def loaded(self) -> list[tuple[int, float]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT ID, FEE FROM RAW_{self.feed.source}.T ORDER BY ID")
+            return [(int(key), float(fee)) for key, fee in cursor.fetchall()]
+
+    def there(self) -> list[tuple[int, float]]:
+        return [(key, float(fee)) for key, fee in self.database.run("SELECT id, fee FROM t ORDER BY id")]
+
+    def unloaded(self) -> list[Manifest]:
+        return self.lake.unloaded(self.feed.source, self.feed.table)
+
+
+@pytest.fixture
+def table(
+    database: Database, lake: Lake, cloud: Settings, connection: SnowflakeConnection
+) -> Callable[[dict[str, Any]], Table]:
+    database.run("CREATE TABLE t (id bigint PRIMARY KEY, fee numeric, updated_at timestamptz NOT NULL)")
+
+    def made(given: dict[str, Any]) -> Table:
+        feed = table_feed(COLUMNS, key=["id"], source=f"r{uuid.uuid4().hex[:10]}", **given)
+        return Table(database, lake, cloud, connection, feed)
+
+    return made
+
+
+@pytest.fixture(params=["replace", "merge"])
+def either(request: pytest.FixtureRequest, table: Callable[[dict[str, Any]], Table]) -> Table:
+    return table(MERGE if request.param == "merge" else {"load_mode": "replace"})
+
+
+def test_a_table_is_read_loaded_and_accounted_for(either: Table) -> None:
+    either.put((1, 10.5, "10:00"), (2, 20, "11:00"), (3, 1234567, "11:30"))
+    result = either.run()
+    assert either.loaded() == [(1, 10.5), (2, 20.0)]
+    (manifest,) = result.manifests
+    assert (manifest.rows, manifest.rejects) == (2, 1)
+    with either.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT RECORD_NUMBER, COLUMN_NAME, REASON, RAW_TEXT FROM PLATFORM.REJECTS WHERE SOURCE = %s",
+            [either.feed.source],
+        )
+        assert list(cursor.fetchall()) == [
+            (
+                3,
+                "fee",
+                "fee: '1234567' has more than 6 digits before the decimal mark",
+                '{"id": "3", "fee": "1234567", "updated_at": "2026-03-07 11:30:00.000000+00:00"}',
+            )
+        ]
+
+
+def test_changes_are_merged_and_nothing_new_is_no_extract(table: Callable[[dict[str, Any]], Table]) -> None:
+    one = table(MERGE)
+    one.put((1, 1, "10:00"), (2, 2, "11:00"))
+    one.run()
+    assert (one.run().loads, one.unloaded()) == ([], [])
+    one.put((1, 10, "12:00"), (3, 3, "10:59"))  # committed late, within the overlap
+    assert one.run().rows_loaded == 3
+    assert one.loaded() == [(1, 10.0), (2, 2.0), (3, 3.0)]
+
+
+def test_a_table_that_is_read_whole_loses_what_is_gone(table: Callable[[dict[str, Any]], Table]) -> None:
+    one = table({"load_mode": "replace"})
+    one.put((1, 1, "10:00"), (2, 2, "11:00"))
+    one.run()
+    one.database.run("DELETE FROM t WHERE id = 1")
+    one.run()
+    assert one.loaded() == [(2, 2.0)]
+    one.database.run("DELETE FROM t")
+    one.run()
+    assert one.loaded() == []
+
+
+def test_a_run_that_is_cut_off_after_the_commit_loads_it_in_the_next(either: Table) -> None:
+    either.put((1, 1, "10:00"), (2, 2, "11:00"))
+    either.run(loads=False, settles=False)
+    assert len(either.unloaded()) == 1
+    either.put((2, 20, "12:00"))
+    either.run()
+    assert (either.loaded(), either.unloaded()) == (either.there(), [])
+
+
+def test_a_run_that_is_cut_off_before_it_settles_doubles_nothing(either: Table) -> None:
+    either.put((1, 1, "10:00"), (2, 2, "11:00"))
+    either.run(settles=False)
+    either.put((3, 3, "12:00"))
+    either.run()
+    assert (either.loaded(), either.unloaded()) == (either.there(), [])
+
+
+def test_a_run_that_is_cut_off_while_it_reads_leaves_nothing(either: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    either.put((1, 1, "10:00"), (2, 2, "11:00"))
+
+    def cut(self: ExtractWriter, batch: object) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ExtractWriter, "write", cut)
+        with pytest.raises(Cut):
+            either.run()
+    assert either.unloaded() == []
+    assert not list(either.lake.list_manifests(either.feed.source, "t"))
+    either.run()
+    assert either.loaded() == either.there()
+
+
+def test_a_connection_that_dies_while_it_reads_fails_the_feed_and_the_next_run_reads_again(
+    either: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    either.database.run(
+        "INSERT INTO t SELECT i, i, '2026-03-07'::timestamptz + i * interval '1 ms' FROM generate_series(1, 400000) i"
+    )
+    written = ExtractWriter.write
+
+    def kill(self: ExtractWriter, batch: Any) -> None:
+        written(self, batch)
+        either.database.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'data-platform%'"
+        )
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ExtractWriter, "write", kill)
+        with pytest.raises(DatabaseFailed, match=r"t: the database broke off after [\d,]+ rows: .*reads again"):
+            either.run()
+    assert either.unloaded() == []
+    either.run()
+    assert len(either.loaded()) == 400_000
+
+
+def test_cut_off_at_each_boundary_in_turn_nothing_is_lost_or_doubled(
+    table: Callable[[dict[str, Any]], Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = table(MERGE)
+    assert extract_module.extract
+    for step in range(6):
+        one.put((step, step, f"1{step}:00"), (0, step * 10, f"1{step}:30"))
+        one.run(loads=step % 3 != 0, settles=step % 2 == 0)
+    one.run()
+    assert (one.loaded(), one.unloaded()) == (one.there(), [])

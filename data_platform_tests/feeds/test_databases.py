@@ -1,0 +1,95 @@
+"""The declaration of a database's tables, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.declared import declared_feeds
+from data_platform.feeds.documents import DefinitionInvalid
+
+COLUMNS = [
+    {"name": "permit_id", "type": "int64", "nullable": False},
+    {"name": "updated_at", "type": "timestamp", "nullable": False},
+    {"name": "revision", "type": "int32", "nullable": False},
+    {"name": "fee", "type": "decimal(12,2)"},
+    {"name": "closed_on", "type": "date"},
+]
+MERGED: dict[str, Any] = {
+    "table": "permits",
+    "description": "Permits.",
+    "load_mode": "merge",
+    "watermark": {"column": "updated_at", "overlap_minutes": 15},
+    "contract": {"key": ["permit_id"], "columns": COLUMNS},
+}
+WHOLE: dict[str, Any] = {
+    "table": "addresses",
+    "from": "register.Addresses",
+    "description": "Addresses.",
+    "contract": {"columns": COLUMNS},
+}
+
+
+def declared(tmp_path: Path, *tables: dict[str, Any]) -> list[SqlTableSpec]:
+    file = tmp_path / "sources" / "databases" / "city_records" / "defs.yaml"
+    file.parent.mkdir(parents=True)
+    attributes = {
+        "description": "The register.",
+        "time_zone": "America/New_York",
+        "owners": ["team:records"],
+        "connection": "city_records",
+        "tables": list(tables),
+    }
+    file.write_text(yaml.safe_dump({"type": "data_platform.components.SqlTables", "attributes": attributes}))
+    return [feed for feed in declared_feeds(tmp_path) if isinstance(feed, SqlTableSpec)]
+
+
+def test_tables_are_feeds_of_their_database(tmp_path: Path) -> None:
+    addresses, permits = declared(tmp_path, MERGED, WHOLE)
+    assert (addresses.name, addresses.relation, addresses.load_mode) == (
+        "city_records/addresses",
+        ("register", "Addresses"),
+        "replace",
+    )
+    assert (permits.name, permits.relation, permits.order_column) == (
+        "city_records/permits",
+        ("public", "permits"),
+        "updated_at",
+    )
+    assert {feed.connection for feed in (addresses, permits)} == {"city_records"}
+    assert {(feed.owners, feed.time_zone, feed.kind) for feed in (addresses, permits)} == {
+        (("team:records",), "America/New_York", "postgres")
+    }
+    assert SqlTableSpec.model_validate_json(permits.model_dump_json()).watermark == permits.watermark
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"load_mode": "append"}, "load_mode append would load a row again"),
+        ({"load_mode": "replace"}, "load_mode replace reads the whole table and takes no watermark"),
+        ({"watermark": None}, "load_mode merge needs a watermark"),
+        ({"partition": {"start": "2026-01-01"}}, "has no partition"),
+        ({"watermark": {"column": "changed_at"}}, "'changed_at' is not one of the contract's columns"),
+        ({"watermark": {"column": "fee"}}, "fee is a decimal\\(12,2\\); expected one of timestamp, date"),
+        ({"watermark": {"column": "closed_on"}}, "closed_on must have `nullable: false`"),
+        ({"watermark": {"column": "revision", "overlap_minutes": 5}}, "overlap_minutes needs a timestamp or date"),
+        ({"watermark": {"column": "updated_at", "overlap_minutes": -1}}, "overlap_minutes"),
+        ({"contract": {"columns": COLUMNS}}, "load_mode merge needs contract.key"),
+        ({"from": "a.b.c"}, "from"),
+        ({"table": "Permits"}, "table"),
+        ({"form": "register.permits"}, "unknown field 'form'"),
+    ],
+)
+def test_what_can_not_be_read_is_refused_with_its_place(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(DefinitionInvalid, match=rf"defs.yaml:\d+:\d+: tables.0.*{said}"):
+        declared(tmp_path, {**MERGED, **changed})
+
+
+def test_a_table_is_declared_once(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionInvalid, match="table declared twice: permits"):
+        declared(tmp_path, MERGED, MERGED)

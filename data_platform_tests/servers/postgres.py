@@ -1,0 +1,74 @@
+"""The local cloud's PostgreSQL alone, for tests of what reads a database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+import psycopg2.extras
+import pytest
+
+from data_platform.local_cloud import keys, processes
+from data_platform.local_cloud.layout import Layout
+from data_platform.local_cloud.ports import LOOPBACK
+from data_platform.local_cloud.postgres import STOP_SIGNAL, SUPERUSER, part
+from data_platform_tests.servers.ports import own_port
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of a test's own."""
+
+    url: str
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Executes statements, and returns the last one's rows."""
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            connection.close()
+
+    def insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        """Inserts rows."""
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                psycopg2.extras.execute_values(cursor, f"INSERT INTO {table} VALUES %s", rows)
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server's superuser, to be completed by a database."""
+    layout, port = Layout.at(tmp_path_factory.mktemp("postgres")), own_port()
+    server = part(layout, port)
+    for folder in (layout.home, layout.data(server.name).parent, layout.record(server.name).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    server.prepare()
+    record = processes.start(server, layout)
+    try:
+        processes.wait_until_ready(server, record, seconds=60)
+        yield f"postgresql://{SUPERUSER}:{keys.password(layout, SUPERUSER)}@{LOOPBACK}:{port}/"
+    finally:
+        process = record.process()
+        if process is not None:
+            processes.stop(process, first=STOP_SIGNAL)
+
+
+@pytest.fixture
+def database(postgres_server: str) -> Database:
+    """An empty database."""
+    name = f"d{uuid.uuid4().hex}"
+    connection = psycopg2.connect(f"{postgres_server}postgres")
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    connection.close()
+    return Database(postgres_server + name)
