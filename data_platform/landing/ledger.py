@@ -1,5 +1,5 @@
 """The ledger of deliveries: queries, and the writes within a load's transaction. `outcomes.py` decides what to
-write."""
+write. Records are only added: `warehouse/rows.py` says why."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from data_platform.feeds.spec import FeedSpec, LoadMode
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Status
 from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
-from data_platform.warehouse.platform import create_table, loads, rejects
-from data_platform.warehouse.rows import delete_rows, insert_rows, placeholders
+from data_platform.warehouse.platform import create_table, create_view, loads, rejects
+from data_platform.warehouse.rows import insert_rows, latest_sql, placeholders
 from data_platform.warehouse.table import PLATFORM, TableRef
 
 if TYPE_CHECKING:
@@ -50,8 +50,13 @@ _IN_USE = "STATUS IN ('loaded', 'duplicate')"
 
 
 def deliveries(database: str) -> TableRef:
-    """PLATFORM.DELIVERIES."""
+    """PLATFORM.DELIVERIES: a record for each outcome that a delivery has got."""
     return TableRef(database, PLATFORM, "DELIVERIES")
+
+
+def current_deliveries(database: str) -> TableRef:
+    """PLATFORM.CURRENT_DELIVERIES: the latest record of each delivery."""
+    return TableRef(database, PLATFORM, "CURRENT_DELIVERIES")
 
 
 class Accounting(NamedTuple):
@@ -125,7 +130,7 @@ def accounting(connection: SnowflakeConnection, database: str, *, since: timedel
     begin = datetime.min.replace(tzinfo=UTC) if since is None else datetime.now(UTC) - since
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT PARTNER, FEED, COUNT(*), {counts}, {sums} FROM {deliveries(database).sql}"
+            f"SELECT PARTNER, FEED, COUNT(*), {counts}, {sums} FROM {current_deliveries(database).sql}"
             " WHERE SETTLED_AT >= %s::TIMESTAMP_TZ GROUP BY PARTNER, FEED ORDER BY PARTNER, FEED",
             [begin.isoformat()],
         )
@@ -183,23 +188,32 @@ def corrected_by(
     return [*superseded, *of_feed(f"STATUS = 'loaded' AND CONTENT_SHA256 IN ({placeholders(contents)})", contents)]
 
 
-def write_deliveries(
-    cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow], *, again: Collection[str]
-) -> None:
-    """Records outcomes, in the caller's transaction. Replaces the rows of the delivery ids in `again`."""
-    table = deliveries(database)
-    delete_rows(cursor.execute, table, "DELIVERY_ID", again)
-    insert_rows(cursor, table, _COLUMNS, [astuple(row) for row in rows])
+def write_deliveries(cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow]) -> None:
+    """Records outcomes, in the caller's transaction."""
+    insert_rows(cursor, deliveries(database), _COLUMNS, [astuple(row) for row in rows])
 
 
 def _of_feed(
     cursor: SnowflakeCursor, database: str, partner: str, feed: str, where: str, bound: Sequence[Any]
 ) -> Iterator[DeliveryRow]:
-    return _select(cursor, database, f"PARTNER = %s AND FEED = %s AND ({where})", [partner, feed, *bound])
+    """The deliveries of a feed that are as `where` says. Only those that were so once are compared with their later
+    records, or it would take longer the more deliveries there were."""
+    table, of_feed = deliveries(database), "PARTNER = %s AND FEED = %s"
+    once = f"SELECT DELIVERY_ID FROM {table.sql} WHERE {of_feed} AND ({where})"
+    latest = _latest(database, f"{of_feed} AND DELIVERY_ID IN ({once})")
+    return _rows(cursor, f"SELECT * FROM ({latest}) WHERE {where}", [partner, feed, partner, feed, *bound, *bound])
 
 
 def _select(cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[Any]) -> Iterator[DeliveryRow]:
-    cursor.execute(f"SELECT {_DELIVERY} FROM {deliveries(database).sql} WHERE {where}", list(bound))
+    return _rows(cursor, f"SELECT {_DELIVERY} FROM {current_deliveries(database).sql} WHERE {where}", bound)
+
+
+def _latest(database: str, where: str = "") -> str:
+    return latest_sql(deliveries(database), _COLUMNS, ("PARTNER", "FEED", "DELIVERY_ID"), "SETTLED_AT", where)
+
+
+def _rows(cursor: SnowflakeCursor, sql: str, bound: Sequence[Any]) -> Iterator[DeliveryRow]:
+    cursor.execute(sql, list(bound))
     names = [field.name for field in fields(DeliveryRow)]
     for row in cursor.fetchall():
         values = dict(zip(names, row, strict=True))
@@ -232,10 +246,16 @@ def _superseded_loads(database: str) -> Iterator[str]:
     )
 
 
+def _current_deliveries(database: str) -> Iterator[str]:
+    comment = "Each file that a partner dropped, with its outcome as it is now."
+    yield create_view(current_deliveries(database), _latest(database), comment)
+
+
 MIGRATIONS = (
     *platform.MIGRATIONS,
     Migration(2, "deliveries", _table),
     Migration(3, "loads of deliveries are ordered by when the file landed", _loads_since_landing),
     Migration(6, "loads of superseded deliveries were taken out", _superseded_loads),
+    Migration(8, "the current state of deliveries", _current_deliveries),
 )
 """Every migration of the PLATFORM schema: the warehouse's own, and landing's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID
@@ -15,7 +15,7 @@ from data_platform.landing import history, ledger
 from data_platform.landing.outcomes import DeliveryRow, Settlement, Settling, decide
 from data_platform.warehouse.load_rules import require_manifest
 from data_platform.warehouse.policy import Decision
-from data_platform.warehouse.rows import count_by
+from data_platform.warehouse.rows import count_by, time_of_record
 from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class DeliveryPolicy:
         self._lake = lake
         self._run_id = run_id
         self._settling = Settling()
-        self._recorded: set[str] = set()
 
     def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
         """Decides by the ledger's rows."""
@@ -73,12 +72,11 @@ class DeliveryPolicy:
             rows,
             mode=mode,
             run_id=self._run_id,
-            now=datetime.now(UTC),
+            now=time_of_record(row.settled_at for row in rows),
             reload=reload,
             overwritten=self._overwritten(cursor, rows, settlements) if mode == "merge" else (),
         )
         self._settling, self.outcomes = settling, settling.outcomes
-        self._recorded = {row.delivery_id for row in rows} & settling.write.keys()
         self.corrected = [row for each, row in settling.write.items() if each not in settling.outcomes]
         before = [row.delivery_id for each, row in settling.outcomes.items() if each not in settling.write]
         if before:  # an earlier try has loaded them, and may not have told the partner what they changed
@@ -87,11 +85,8 @@ class DeliveryPolicy:
         landed = {row.extract_id: row for row in (*rows, *settling.write.values()) if row.extract_id is not None}
         load = [_dated(given.get(each) or self._read(landed[each]), landed[each].landed_at) for each in settling.load]
         in_table = {row.extract_id for row in settling.outcomes.values() if row.status == "loaded"}
-        again = {
-            manifest.extract_id
-            for manifest in self._manifests
-            if manifest.extract_id in settling.remove or manifest.origin.get("delivery_id") in self._recorded
-        }
+        recorded = {row.delivery_id for row in rows}
+        again = {each.extract_id for each in self._manifests if each.origin.get("delivery_id") in recorded}
         return Decision(
             load=load,
             remove=settling.remove,
@@ -102,7 +97,7 @@ class DeliveryPolicy:
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes new and changed outcomes."""
-        ledger.write_deliveries(cursor, self._database, list(self._settling.write.values()), again=self._recorded)
+        ledger.write_deliveries(cursor, self._database, list(self._settling.write.values()))
 
     def _settled(self, cursor: SnowflakeCursor) -> list[Settlement]:
         """What the ledger says of the deliveries whose extracts are given, as wishes."""

@@ -1,4 +1,5 @@
-"""The ledger of loads: what has been loaded, and the writes within a load's transaction."""
+"""The ledger of loads: what has been loaded, and the writes within a load's transaction. Records are only added;
+`rows.py` says why."""
 
 from __future__ import annotations
 
@@ -7,16 +8,18 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from data_platform.contract import quoted
 from data_platform.feeds.spec import FeedSpec
-from data_platform.warehouse.platform import LOADS_COLUMNS, loads
-from data_platform.warehouse.rows import delete_rows, insert_rows, placeholders
+from data_platform.warehouse.platform import LOADS_COLUMNS, current_loads, loads
+from data_platform.warehouse.rows import insert_rows, placeholders
+from data_platform.warehouse.table import literal
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
 
 
 class LoadRow(NamedTuple):
-    """A row of PLATFORM.LOADS. `position` is a JSON value. `sequence` orders a feed's loads; a reload keeps it.
+    """A record of PLATFORM.LOADS. `position` is a JSON value. `sequence` orders a feed's loads; a reload keeps it.
     `effective_at`: when the data was true in its source."""
 
     extract_id: str
@@ -43,42 +46,58 @@ def loaded_extracts(cursor: SnowflakeCursor, database: str, extract_ids: Sequenc
     if not extract_ids:
         return {}
     cursor.execute(
-        f"SELECT EXTRACT_ID, COALESCE(SEQUENCE, 0) FROM {loads(database).sql}"
-        f" WHERE EXTRACT_ID IN ({placeholders(extract_ids)})",
+        f"SELECT EXTRACT_ID, COALESCE(MAX(SEQUENCE), 0) FROM {loads(database).sql}"
+        f" WHERE EXTRACT_ID IN ({placeholders(extract_ids)}) GROUP BY EXTRACT_ID",
         list(extract_ids),
     )
     return {extract_id: int(sequence) for extract_id, sequence in cursor.fetchall()}
 
 
-def last_load(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> tuple[int, datetime | None]:
-    """(the last sequence, the latest effective time) of a feed's loads; (0, None) if it has none."""
+class LastLoads(NamedTuple):
+    """The last sequence, effective time and time of a record of a feed's loads; 0 and None if it has none."""
+
+    sequence: int
+    effective_at: datetime | None
+    recorded_at: datetime | None
+
+
+def last_loads(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> LastLoads:
+    """How far a feed's loads have come."""
     cursor.execute(
-        f"SELECT COALESCE(MAX(SEQUENCE), 0), MAX(EFFECTIVE_AT) FROM {loads(database).sql}"
-        " WHERE SOURCE = %s AND TABLE_NAME = %s",
+        "SELECT COALESCE(MAX(SEQUENCE), 0), MAX(EFFECTIVE_AT), MAX(COALESCE(REMOVED_AT, LOADED_AT))"
+        f" FROM {loads(database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s",
         [feed.source, feed.table],
     )
-    ((sequence, effective_at),) = cursor.fetchall()
-    return int(sequence), effective_at
+    ((sequence, effective_at, recorded_at),) = cursor.fetchall()
+    return LastLoads(int(sequence), effective_at, recorded_at)
 
 
-def mark_removed(cursor: SnowflakeCursor, database: str, extract_ids: Collection[str], now: datetime) -> None:
-    """Records that the rows of these extracts were taken out of their table, in the caller's transaction."""
-    if extract_ids:  # an UPDATE makes other loads wait, even if it finds nothing
-        cursor.execute(
-            f"UPDATE {loads(database).sql} SET REMOVED_AT = %s::TIMESTAMP_TZ"
-            f" WHERE EXTRACT_ID IN ({placeholders(list(extract_ids))})",
-            [now.isoformat(), *extract_ids],
-        )
+def record_removed(
+    cursor: SnowflakeCursor, database: str, feed: FeedSpec, extract_ids: Collection[str], now: datetime
+) -> None:
+    """Records that the rows of these extracts were taken out of the table, in the caller's transaction."""
+    if not extract_ids:
+        return
+    columns = [quoted(name) for name in LOADS_COLUMNS]
+    values = ["%s::TIMESTAMP_TZ" if name == "REMOVED_AT" else quoted(name) for name in LOADS_COLUMNS]
+    listed = sorted(extract_ids)
+    cursor.execute(
+        f"INSERT INTO {loads(database).sql} ({', '.join(columns)}) SELECT {', '.join(values)}"
+        f" FROM {loads_of(database, feed)} WHERE EXTRACT_ID IN ({placeholders(listed)})",
+        [now.isoformat(), *listed],
+    )
+
+
+def loads_of(database: str, feed: FeedSpec) -> str:
+    """SQL of the current records of a feed's loads, for a FROM clause."""
+    of_feed = f"SOURCE = {literal(feed.source)} AND TABLE_NAME = {literal(feed.table)}"
+    return f"(SELECT * FROM {current_loads(database).sql} WHERE {of_feed})"
 
 
 def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> dict[str, str | None]:
     """{extract id: partition} of a feed's extracts whose rows are in its table, unless later ones have overwritten
     them."""
-    cursor.execute(
-        f"SELECT EXTRACT_ID, PARTITION_KEY FROM {loads(database).sql}"
-        " WHERE SOURCE = %s AND TABLE_NAME = %s AND REMOVED_AT IS NULL",
-        [feed.source, feed.table],
-    )
+    cursor.execute(f"SELECT EXTRACT_ID, PARTITION_KEY FROM {loads_of(database, feed)} WHERE REMOVED_AT IS NULL")
     return dict(cursor.fetchall())
 
 
@@ -86,15 +105,13 @@ def last_position(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> Any
     """The position of a feed's last load: where in its source the next extract begins. None if it has none."""
     cursor.execute(
         f"SELECT POSITION FROM {loads(database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s"
-        " ORDER BY SEQUENCE DESC LIMIT 1",
+        " ORDER BY SEQUENCE DESC NULLS LAST LIMIT 1",
         [feed.source, feed.table],
     )
     found = cursor.fetchall()
     return json.loads(found[0][0]) if found and found[0][0] is not None else None
 
 
-def write_loads(cursor: SnowflakeCursor, database: str, rows: Sequence[LoadRow], *, again: Collection[str]) -> None:
-    """Records loads, in the caller's transaction. Replaces the rows of the extract ids in `again`."""
-    table = loads(database)
-    delete_rows(cursor.execute, table, "EXTRACT_ID", again)
-    insert_rows(cursor, table, LOADS_COLUMNS, rows)
+def write_loads(cursor: SnowflakeCursor, database: str, rows: Sequence[LoadRow]) -> None:
+    """Records loads, in the caller's transaction."""
+    insert_rows(cursor, loads(database), LOADS_COLUMNS, rows)

@@ -3,10 +3,10 @@
     BEGIN
     UPDATE PLATFORM.LOAD_LOCK_nn    from here on, loads of one feed take turns (`load_lock.py`)
     SELECT LOADS                    what is loaded already; the policy decides what is left to do
-    UPDATE LOADS                    marks extracts whose rows this load takes out for good
+    INSERT INTO LOADS               which extracts' rows this load takes out for good
     DELETE FROM the table           replaced partitions, reloaded extracts, what the policy removes
     COPY INTO the table             exactly the manifests' files (mode `merge`: into a temporary table, then MERGE)
-    COPY INTO REJECTS
+    COPY INTO REJECTS               those that aren't there yet
     INSERT INTO LOADS               and the policy's own accounts
     COMMIT
 
@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, quoted
@@ -32,7 +32,7 @@ from data_platform.warehouse.copy import copy_rejects, copy_rows
 from data_platform.warehouse.load_lock import take_lock
 from data_platform.warehouse.merge import loading_table, merge_rows, overwrite_rows_of
 from data_platform.warehouse.policy import LoadOnce, Policy
-from data_platform.warehouse.rows import delete_rows, placeholders
+from data_platform.warehouse.rows import count_by, delete_rows, placeholders, time_of_record
 from data_platform.warehouse.table import TableRef, raw_table
 
 if TYPE_CHECKING:
@@ -114,15 +114,15 @@ def load_extracts(
         ids = {manifest.extract_id for manifest in chosen}
         remove = decision.remove | (_replaced(run, table, feed, chosen) if mode == "replace" else set())
         gone = remove - ids
-        now = datetime.now(UTC)
-        ledger.mark_removed(cursor, table.database, gone, now)
+        last = ledger.last_loads(cursor, table.database, feed)
+        now = time_of_record([last.recorded_at])
+        ledger.record_removed(cursor, table.database, feed, gone, now)
         deleted = delete_rows(run.execute, table, EXTRACT_ID, remove - gone if mode == "merge" else remove)
         files = [file for manifest in chosen for file in manifest.files]
         rows = copy_rows(run.execute, staging or table, feed.table_columns, files)
         effective_at = {each.extract_id: each.effective_at or each.started_at for each in chosen}
-        last, latest = ledger.last_load(cursor, table.database, feed) if chosen else (0, None)
         if staging is not None and chosen:
-            late = latest is not None and latest > min(effective_at.values())
+            late = last.effective_at is not None and last.effective_at > min(effective_at.values())
             merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
         if staging is not None and gone:
             deleted += _put_back(run, lake, table, staging, feed, gone, ids)
@@ -132,9 +132,8 @@ def load_extracts(
             table.database,
             [
                 _load_row(each, mode, run_id, now, known.get(each.extract_id, place), effective_at[each.extract_id])
-                for place, each in enumerate(chosen, start=last + 1)
+                for place, each in enumerate(chosen, start=last.sequence + 1)
             ],
-            again=known.keys() & ids,
         )
         policy.record(cursor)
     if staging is not None:
@@ -203,10 +202,11 @@ def _put_back(
 def _load_rejects(
     run: _Transaction, table: TableRef, feed: FeedSpec, extracts: Sequence[Manifest], again: set[str]
 ) -> int:
-    """Loads the rejects, replacing those of the extracts in `again`."""
+    """Loads the rejects, of extracts in `again` only if they aren't there."""
     rejects = platform.rejects(table.database)
-    delete_rows(run.execute, rejects, "EXTRACT_ID", [each.extract_id for each in extracts if each.extract_id in again])
-    files = [each.rejects_file for each in extracts if each.rejects_file is not None]
+    by_id = {each.extract_id: each.rejects_file for each in extracts if each.rejects_file is not None}
+    there = count_by(run.cursor, rejects, "EXTRACT_ID", by_id.keys() & again)
+    files = [file for extract_id, file in by_id.items() if extract_id not in there]
     return copy_rejects(run.execute, rejects, feed, files)
 
 

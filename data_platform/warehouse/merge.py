@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from data_platform.contract import EXTRACT_ID, Column, quoted
 from data_platform.feeds.spec import FeedSpec
 from data_platform.warehouse.copy import Execute
-from data_platform.warehouse.platform import loads
+from data_platform.warehouse.ledger import loads_of
 from data_platform.warehouse.table import TableRef, literal
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def merge_rows(
         source = (
             f"SELECT {', '.join(f'STAGED.{name}' for name in names)} FROM ({source}) AS STAGED"
             f" LEFT JOIN (SELECT {', '.join(f'OLD.{name}' for name in keys)}, LEDGER.EFFECTIVE_AT FROM {table.sql} AS"
-            f" OLD JOIN {loads(table.database).sql} AS LEDGER ON LEDGER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}"
+            f" OLD JOIN {loads_of(table.database, feed)} AS LEDGER ON LEDGER.EXTRACT_ID = OLD.{quoted(EXTRACT_ID)}"
             f" WHERE LEDGER.REMOVED_AT IS NULL"
             f" AND LEDGER.EFFECTIVE_AT > {literal(min(effective_at.values()).isoformat())}::TIMESTAMP_TZ) AS THERE"
             f" ON {' AND '.join(f'STAGED.{name} = THERE.{name}' for name in keys)} WHERE THERE.EFFECTIVE_AT IS NULL"
@@ -81,7 +81,7 @@ def overwrite_rows_of(
     order += [f"STAGED.{quoted(feed.order_column)} DESC"] if feed.order_column is not None else []
     source = (
         f"SELECT {', '.join(f'STAGED.{name}' for name in names)} FROM {staging.sql} AS STAGED"
-        f" JOIN {loads(table.database).sql} AS LEDGER ON LEDGER.EXTRACT_ID = STAGED.{quoted(EXTRACT_ID)}"
+        f" JOIN {loads_of(table.database, feed)} AS LEDGER ON LEDGER.EXTRACT_ID = STAGED.{quoted(EXTRACT_ID)}"
         f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join(f'STAGED.{name}' for name in keys)}"
         f" ORDER BY {', '.join(order)}) = 1"
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.contract import quoted
 from data_platform.warehouse.migrations import Migration, migrate
+from data_platform.warehouse.rows import latest_sql
 from data_platform.warehouse.table import PLATFORM, TableRef, literal
 
 if TYPE_CHECKING:
@@ -51,8 +52,13 @@ REJECTS_COLUMNS = {
 
 
 def loads(database: str) -> TableRef:
-    """PLATFORM.LOADS."""
+    """PLATFORM.LOADS: a record each time that an extract is loaded, and when its rows are taken out."""
     return TableRef(database, PLATFORM, "LOADS")
+
+
+def current_loads(database: str) -> TableRef:
+    """PLATFORM.CURRENT_LOADS: the latest record of each load."""
+    return TableRef(database, PLATFORM, "CURRENT_LOADS")
 
 
 def rejects(database: str) -> TableRef:
@@ -111,6 +117,11 @@ def create_table(database: str, name: str, columns: Mapping[str, str], comment: 
     return f"CREATE TABLE IF NOT EXISTS {TableRef(database, PLATFORM, name).sql} ({body}) COMMENT = {literal(comment)}"
 
 
+def create_view(view: TableRef, select: str, comment: str) -> str:
+    """The statement that creates a view of PLATFORM, or replaces that of an earlier release."""
+    return f"CREATE OR REPLACE VIEW {view.sql} COMMENT = {literal(comment)} AS {select}"
+
+
 def _first_tables(database: str) -> Iterator[str]:
     comment = "Each extract whose rows have been loaded, with its position in its source."
     yield create_table(database, "LOADS", _FIRST_LOADS_COLUMNS, comment)
@@ -136,6 +147,12 @@ def _loads_taken_out(database: str) -> Iterator[str]:
     yield from _add_columns(loads(database).sql, _REMOVED)
 
 
+def _current_loads(database: str) -> Iterator[str]:
+    ids, recorded_at = ("SOURCE", "TABLE_NAME", "EXTRACT_ID"), "COALESCE(REMOVED_AT, LOADED_AT)"
+    latest = latest_sql(loads(database), LOADS_COLUMNS, ids, recorded_at)
+    yield create_view(current_loads(database), latest, "Each extract that has been loaded, as it is now.")
+
+
 def _add_columns(table: str, columns: Mapping[str, str]) -> Iterator[str]:
     return (f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}" for name, kind in columns.items())
 
@@ -144,5 +161,6 @@ MIGRATIONS = (
     Migration(1, "loads, rejects and locks", _first_tables),
     Migration(4, "loads have an order", _loads_in_order),
     Migration(5, "loads whose rows were taken out", _loads_taken_out),
+    Migration(7, "the current state of loads", _current_loads),
 )
 """The warehouse's own; `landing.ledger` has those of deliveries."""

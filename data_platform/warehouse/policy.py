@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Decision:
     """`load`: the extracts to load, in order. `remove`: the ids of those whose rows are deleted. `kept`: those of the
     given ones whose rows are in the table already, and stay. `rejects`: further extracts of which only the rejects are
-    loaded. `again`: the ids of those whose rejects may have been loaded before, and are replaced."""
+    loaded. `again`: the ids of those whose rejects may have been loaded before."""
 
     load: list[Manifest] = field(default_factory=list)
     remove: set[str] = field(default_factory=set)

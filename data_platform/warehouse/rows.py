@@ -1,10 +1,14 @@
-"""Inserts the ledger's rows with few statements, typed columns and bound values."""
+"""The ledger's records: inserted with few statements, typed columns and bound values; the latest of each id.
+
+The ledger's tables only grow. A DELETE, UPDATE or MERGE would lock a table that all feeds share until the load's
+COMMIT, and every other load would wait.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import quoted
@@ -32,6 +36,21 @@ def insert_rows(
             f"INSERT INTO {table.sql} ({names}) SELECT {values} FROM TABLE(FLATTEN(INPUT => PARSE_JSON(%s)))",
             [chunk],
         )
+
+
+def latest_sql(table: TableRef, columns: Iterable[str], ids: Sequence[str], recorded_at: str, where: str = "") -> str:
+    """SQL of the latest record of each id. `recorded_at`: the SQL of a record's time. `where` narrows the records that
+    are read, and may only test what all records of an id share; a test of `ids` on the outside narrows them too."""
+    listed, key = (", ".join(quoted(name) for name in names) for names in (columns, ids))
+    return (
+        f"SELECT {listed} FROM {table.sql}{f' WHERE {where}' if where else ''}"
+        f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {recorded_at} DESC NULLS LAST) = 1"
+    )
+
+
+def time_of_record(earlier: Iterable[datetime | None]) -> datetime:
+    """The time of a record that follows these: now, but later than theirs, as the clocks of two tasks may differ."""
+    return max([datetime.now(UTC), *(time + timedelta(microseconds=1) for time in earlier if time is not None)])
 
 
 def _arrays(rows: Sequence[Sequence[Any]]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from data_platform_tests.end_to_end.dev_server import DevServer
 from data_platform_tests.end_to_end.platform import Platform
 from data_platform_tests.servers.local_cloud import private_cloud
 
-LEDGER = ("PLATFORM.DELIVERIES", "PLATFORM.LOADS", "PLATFORM.REJECTS")
+LEDGER = ("PLATFORM.CURRENT_DELIVERIES", "PLATFORM.CURRENT_LOADS", "PLATFORM.REJECTS")
 RAW = (
     "RAW_HARBOR_WATER.METER_READINGS",
     "RAW_MERIDIAN_PARKING.PARKING_SESSIONS",

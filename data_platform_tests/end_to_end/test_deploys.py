@@ -263,7 +263,7 @@ def _wait_for_run(dev: DevServer, commit: str) -> None:
 def _all_settled(dev: DevServer, platform: Platform, files: int) -> bool:
     under_way = [run for run in _runs(dev) if run["status"] not in ("SUCCESS", "FAILURE", "CANCELED")]
     landing = [run for run in under_way if "data_platform/landing" in run["tags"]]
-    return not landing and platform.number("SELECT COUNT(*) FROM PLATFORM.DELIVERIES") >= files
+    return not landing and platform.number("SELECT COUNT(*) FROM PLATFORM.CURRENT_DELIVERIES") >= files
 
 
 def _commits(run: dict[str, Any], label: str = "code_commit") -> set[str]:
@@ -275,7 +275,9 @@ def _commits(run: dict[str, Any], label: str = "code_commit") -> set[str]:
 def test_of_a_steady_load_nothing_is_lost_or_doubled(deploys: Deploys) -> None:
     dropped = deploys.partner.dropped
     assert len(dropped) >= FILES
-    loaded = deploys.platform.query("SELECT FILE_NAME, STATUS, ROWS_LOADED FROM PLATFORM.DELIVERIES ORDER BY FILE_NAME")
+    loaded = deploys.platform.query(
+        "SELECT FILE_NAME, STATUS, ROWS_LOADED FROM PLATFORM.CURRENT_DELIVERIES ORDER BY FILE_NAME"
+    )
     assert loaded == [(name, "loaded", 150) for name in sorted(dropped)]
     rows = deploys.platform.number("SELECT COUNT(*) FROM RAW_HARBOR_WATER.METER_READINGS")
     assert rows == 150 * len(dropped)

@@ -162,17 +162,18 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_tick(
 
     of_day = f"PARTNER = 'harbor_water' AND PARTITION_KEY = '{day}'"
     outcomes = platform.query(
-        f"SELECT FILE_NAME, STATUS, ROWS_READ, ROWS_LOADED, ROWS_REJECTED FROM PLATFORM.DELIVERIES WHERE {of_day}"
+        "SELECT FILE_NAME, STATUS, ROWS_READ, ROWS_LOADED, ROWS_REJECTED FROM PLATFORM.CURRENT_DELIVERIES"
+        f" WHERE {of_day}"
     )
     assert sorted(outcomes) == [(file.name, "loaded", ROWS + 1, ROWS, 1) for file in files]
     found = platform.query(
         "SELECT COUNT(*), COUNT(DISTINCT METER_ID || TO_VARCHAR(READ_AT)) FROM RAW_HARBOR_WATER.METER_READINGS"
-        f" WHERE _DELIVERY_ID IN (SELECT DELIVERY_ID FROM PLATFORM.DELIVERIES WHERE {of_day})"
+        f" WHERE _DELIVERY_ID IN (SELECT DELIVERY_ID FROM PLATFORM.CURRENT_DELIVERIES WHERE {of_day})"
     )
     assert tuple(map(int, found[0])) == (FILES * ROWS, FILES * ROWS)
     rejects = platform.number(
         "SELECT COUNT(*) FROM PLATFORM.REJECTS WHERE DELIVERY_ID IN"
-        f" (SELECT DELIVERY_ID FROM PLATFORM.DELIVERIES WHERE {of_day})"
+        f" (SELECT DELIVERY_ID FROM PLATFORM.CURRENT_DELIVERIES WHERE {of_day})"
     )
     assert rejects == FILES
     listing = platform.sftp("harbor_water", "ls -1 /inbound", "ls -1 /receipts").stdout

@@ -41,7 +41,7 @@ def test_it_ends_well_and_says_that_all_is_as_the_answer_key_says(demo: Demo) ->
 def test_every_file_has_the_outcome_that_the_key_says(demo: Demo) -> None:
     found = Counter(
         (f"{row['partner']}/{row['feed']}", row["file_name"], row["status"])
-        for row in demo.first.tables["PLATFORM.DELIVERIES"]
+        for row in demo.first.tables["PLATFORM.CURRENT_DELIVERIES"]
     )
     expected = Counter(
         (drop.feed, drop.file_name, outcome)
@@ -54,7 +54,7 @@ def test_every_file_has_the_outcome_that_the_key_says(demo: Demo) -> None:
 @pytest.mark.parametrize("feed", ["meter_readings", "parking_sessions", "air_quality", "stations"])
 def test_files_and_rows_add_up_to_the_key(demo: Demo, feed: str) -> None:
     name, totals = next((name, totals) for name, totals in demo.key.totals.items() if name.endswith(f"/{feed}"))
-    deliveries = [row for row in demo.first.tables["PLATFORM.DELIVERIES"] if row["feed"] == feed]
+    deliveries = [row for row in demo.first.tables["PLATFORM.CURRENT_DELIVERIES"] if row["feed"] == feed]
     outcomes = Counter(row["status"] for row in deliveries)
     loaded = [row for row in deliveries if row["status"] == "loaded"]
     assert {
@@ -76,7 +76,7 @@ def test_each_reject_names_its_record_and_column(demo: Demo) -> None:
     )
     loaded = {
         row["delivery_id"]: row["file_name"]
-        for row in demo.first.tables["PLATFORM.DELIVERIES"]
+        for row in demo.first.tables["PLATFORM.CURRENT_DELIVERIES"]
         if row["status"] == "loaded"
     }
     found = Counter(

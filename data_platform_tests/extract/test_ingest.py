@@ -349,7 +349,7 @@ def test_its_accounts_agree_with_what_was_read(table: Callable[[LoadMode], Table
     one.run()
     with one.connection.cursor() as cursor:
         cursor.execute(
-            "SELECT SEQUENCE, ROWS_LOADED, POSITION, EFFECTIVE_AT FROM PLATFORM.LOADS WHERE SOURCE = %s"
+            "SELECT SEQUENCE, ROWS_LOADED, POSITION, EFFECTIVE_AT FROM PLATFORM.CURRENT_LOADS WHERE SOURCE = %s"
             " ORDER BY SEQUENCE",
             [one.feed.source],
         )

@@ -179,7 +179,7 @@ class Feed:
 
     def outcomes(self) -> dict[str, int]:
         found = self.query(
-            "SELECT STATUS, COUNT(*) FROM PLATFORM.DELIVERIES WHERE PARTNER = %s GROUP BY STATUS", self.partner
+            "SELECT STATUS, COUNT(*) FROM PLATFORM.CURRENT_DELIVERIES WHERE PARTNER = %s GROUP BY STATUS", self.partner
         )
         return {status: int(count) for status, count in found}
 

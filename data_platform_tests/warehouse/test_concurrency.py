@@ -52,7 +52,7 @@ def test_the_same_deliveries_loaded_by_several_at_once_count_once(local_cloud: M
     assert outcomes == [["loaded"] * 6] * LOADERS
     assert feed.rows() == {f"m{n}": n for n in range(6)}
     assert feed.outcomes() == {"loaded": 6}
-    for table in ("LOADS", "REJECTS"):
+    for table in ("CURRENT_LOADS", "REJECTS"):
         (count,) = feed.query(f"SELECT COUNT(*) FROM PLATFORM.{table} WHERE SOURCE = %s", feed.partner)
         assert count == (6,)
 

@@ -77,7 +77,7 @@ def test_a_reload_puts_back_rows_that_were_lost(feed: Feed) -> None:
     result = feed.load(*delivered, reload=True)
     assert (result.rows_loaded, result.rows_deleted) == (2, 1)
     assert feed.rows() == {"m1": 1, "m2": 2}
-    for table in ("LOADS", "REJECTS"):
+    for table in ("CURRENT_LOADS", "REJECTS"):
         (count,) = feed.query(f"SELECT COUNT(*) FROM PLATFORM.{table} WHERE SOURCE = %s", feed.partner)
         assert count == (2,)
     assert feed.outcomes() == {"loaded": 2}

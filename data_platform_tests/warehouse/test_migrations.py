@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.feeds.spec import FeedSpec
+from data_platform.landing import ledger as deliveries
 from data_platform.landing.ledger import MIGRATIONS
 from data_platform.warehouse import ledger
 from data_platform.warehouse.migrations import DatabaseNewer, DatabaseOlder, migrate, require_current
+from data_platform.warehouse.rows import time_of_record
 
 _FIRST = {  # the schema of the first release, commit ef6a24c
     "DELIVERIES": '"DELIVERY_ID" VARCHAR, "PARTNER" VARCHAR, "FEED" VARCHAR, "FILE_NAME" VARCHAR, "OBJECT_KEY" VARCHAR,'
@@ -44,12 +47,14 @@ def first_release(connection: SnowflakeConnection, database: str) -> None:
         cursor.execute(f"CREATE TABLE {database}.PLATFORM.{name} ({columns})")
     cursor.execute(f"CREATE TABLE {database}.PLATFORM.LOAD_LOCK_00 AS SELECT 'nobody'::VARCHAR AS HOLDER")
     cursor.execute(
-        f"INSERT INTO {database}.PLATFORM.DELIVERIES (DELIVERY_ID, EXTRACT_ID, STATUS, LANDED_AT)"
-        " VALUES ('d', 'b', 'loaded', '2026-03-08 12:00:00 +0000'::TIMESTAMP_TZ)"
+        f"INSERT INTO {database}.PLATFORM.DELIVERIES (DELIVERY_ID, PARTNER, FEED, EXTRACT_ID, STATUS, LANDED_AT,"
+        " SETTLED_AT, SIZE_BYTES, ROWS_READ, ROWS_LOADED, ROWS_REJECTED) VALUES ('d', 'p', 'f', 'b', 'loaded',"
+        " '2026-03-08 12:00:00 +0000'::TIMESTAMP_TZ, '2026-03-09 00:00:00 +0000'::TIMESTAMP_TZ, 1, 1, 1, 0)"
     )
     cursor.execute(
-        f"INSERT INTO {database}.PLATFORM.DELIVERIES (DELIVERY_ID, EXTRACT_ID, STATUS, LANDED_AT, SETTLED_AT)"
-        " VALUES ('c', 'a', 'superseded', '2026-03-06 00:00:00 +0000'::TIMESTAMP_TZ, CURRENT_TIMESTAMP())"
+        f"INSERT INTO {database}.PLATFORM.DELIVERIES (DELIVERY_ID, PARTNER, FEED, EXTRACT_ID, STATUS, LANDED_AT,"
+        " SETTLED_AT, SIZE_BYTES, ROWS_READ, ROWS_LOADED, ROWS_REJECTED) VALUES ('c', 'p', 'f', 'a', 'superseded',"
+        " '2026-03-06 00:00:00 +0000'::TIMESTAMP_TZ, CURRENT_TIMESTAMP(), 1, 1, 1, 0)"
     )
     cursor.execute(
         f"INSERT INTO {database}.PLATFORM.LOADS (EXTRACT_ID, SOURCE, TABLE_NAME, POSITION, LOADED_AT)"
@@ -74,6 +79,25 @@ def test_the_first_releases_rows_are_kept_and_ordered(connection: SnowflakeConne
     assert migrate(connection, database, EVERY) == []
 
 
+def test_the_first_releases_rows_are_followed_by_this_releases_records(
+    connection: SnowflakeConnection, database: str
+) -> None:
+    first_release(connection, database)
+    migrate(connection, database, EVERY)
+    superseded = deliveries.delivery(connection, database, "c")
+    assert superseded is not None
+    with connection.cursor() as cursor:
+        at = time_of_record([ledger.last_loads(cursor, database, FEED).recorded_at])
+        ledger.record_removed(cursor, database, FEED, ["b"], at)
+        deliveries.write_deliveries(cursor, database, [replace(superseded, delivery_id="d", settled_at=at)])
+        assert ledger.extracts_in_table(cursor, database, FEED) == {}
+        assert ledger.loaded_extracts(cursor, database, ["a", "b"]) == {"a": 1, "b": 2}
+        assert ledger.last_position(cursor, database, FEED) == {"at": 2}
+        assert cursor.execute(f"SELECT COUNT(*) FROM {database}.PLATFORM.LOADS").fetchall() == [(3,)]
+    found = deliveries.list_deliveries(connection, database)
+    assert {(row.delivery_id, row.status) for row in found} == {("c", "superseded"), ("d", "superseded")}
+
+
 def test_migrations_that_were_cut_off_anywhere_end_in_the_same(connection: SnowflakeConnection, database: str) -> None:
     first_release(connection, database)
     for migration in sorted(EVERY):
@@ -95,7 +119,7 @@ def test_a_load_that_a_run_of_the_release_before_still_records_is_known(
 def test_an_older_release_refuses_a_newer_database(connection: SnowflakeConnection, database: str) -> None:
     migrate(connection, database, EVERY)
     with pytest.raises(
-        DatabaseNewer, match=r"6 \(loads of superseded deliveries were taken out\).*deploy that release or a later one"
+        DatabaseNewer, match=r"8 \(the current state of deliveries\).*deploy that release or a later one"
     ):
         migrate(connection, database, sorted(EVERY)[:-1])
 
@@ -103,7 +127,7 @@ def test_an_older_release_refuses_a_newer_database(connection: SnowflakeConnecti
 def test_a_load_into_a_database_that_lacks_a_migration_says_what_to_run(
     connection: SnowflakeConnection, database: str
 ) -> None:
-    with pytest.raises(DatabaseOlder, match=r"lacks 6 migrations.*data-platform schema apply"):
+    with pytest.raises(DatabaseOlder, match=r"lacks 8 migrations.*data-platform schema apply"):
         require_current(connection, database, EVERY)
     migrate(connection, database, EVERY)
     require_current(connection, database, EVERY)
