@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from io import BytesIO
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import obstore
 import pyarrow as pa
@@ -16,12 +16,20 @@ import pyarrow.parquet as pq
 from obstore.store import ObjectStore
 
 from data_platform.lake.manifest import MANIFEST_NAME, ROOT, ExtractKey, Manifest, ManifestError
-from data_platform.lake.writer import ExtractWriter, attempt_of, read_manifest
+from data_platform.lake.writer import ExtractWriter, read_manifest
 
 UNLOADED = "unloaded"
 """The folder of marks: an empty object for each extract that isn't loaded yet."""
 PART_BYTES = 64 * 2**20
 """A part's target size: Snowflake loads files of up to 100 MB, compressed, best."""
+
+
+class StoredObject(NamedTuple):
+    """An object as a listing shows it. `size` in bytes."""
+
+    path: str
+    size: int
+    modified: datetime
 
 
 class Lake:
@@ -117,7 +125,7 @@ class Lake:
     def list_manifests(self, source: str, table: str, partition: str | None = None) -> Iterator[Manifest]:
         """The committed extracts of a feed (all partitions unless one is named), in no particular order."""
         prefix = f"{ROOT}/{source}/{table}/" + (f"{partition}/" if partition is not None else "")
-        for path, _ in self._objects(prefix):
+        for path, *_ in self.objects(prefix):
             if path.endswith("/" + MANIFEST_NAME):
                 yield Manifest.from_json(bytes(obstore.get(self.store, path).bytes()))
 
@@ -132,8 +140,8 @@ class Lake:
 
     def unloaded(self, source: str, table: str) -> list[Manifest]:
         """The committed extracts of a feed that nobody has marked as loaded, in the order of their data."""
-        keys = (_marked(path) for path, _ in self._objects(f"{UNLOADED}/{source}/{table}/"))
-        found = [manifest for key in keys if (manifest := self.read_manifest(key)) is not None]
+        marks = self.objects(f"{UNLOADED}/{source}/{table}/")
+        found = [manifest for mark in marks if (manifest := self.read_manifest(key_of_mark(mark.path))) is not None]
         return sorted(found, key=lambda each: (each.effective_at or each.started_at, each.started_at))
 
     def read_rows(self, manifest: Manifest, *, columns: list[str] | None = None, limit: int | None = None) -> pa.Table:
@@ -156,32 +164,20 @@ class Lake:
         file = manifest.rejects_file
         return None if file is None else self._table(file.path, file.sha256, None)
 
-    def orphans(self, *, older_than: timedelta, source: str | None = None) -> Iterator[str]:
-        """Keys of Parquet files older than `older_than` that no manifest commits: killed tries have left them. Give it
-        longer than the longest extract takes."""
-        before = datetime.now(UTC) - older_than
-        folders: dict[str, list[tuple[str, datetime]]] = {}
-        for path, modified in self._objects(f"{ROOT}/{source}/" if source else f"{ROOT}/"):
-            folders.setdefault(path.rpartition("/")[0], []).append((path, modified))
-        for folder, objects in folders.items():
-            parts = [(path, modified) for path, modified in objects if not path.endswith("/" + MANIFEST_NAME)]
-            if len(parts) == len(objects):
-                kept: set[str] = set()
-            elif len({attempt_of(path) for path, _ in parts}) > 1:
-                kept = _files_of(bytes(obstore.get(self.store, f"{folder}/{MANIFEST_NAME}").bytes()))
-            else:
-                continue
-            yield from (path for path, modified in parts if path not in kept and modified < before)
-
     def delete(self, paths: Iterable[str]) -> None:
-        """Deletes objects by key (of `orphans()`)."""
+        """Deletes objects by key."""
         paths = list(paths)
         if paths:
             obstore.delete(self.store, paths)
 
-    def _objects(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """The objects below a prefix, in the order of their keys."""
         pages = chain.from_iterable(obstore.list(self.store, prefix))
-        return ((str(item["path"]), item["last_modified"]) for item in pages)
+        return (StoredObject(str(item["path"]), int(item["size"]), item["last_modified"]) for item in pages)
+
+    def files_of(self, manifest_path: str) -> set[str]:
+        """The keys of the files that a manifest commits."""
+        return _files_of(bytes(obstore.get(self.store, manifest_path).bytes()))
 
     def _table(self, path: str, sha256: str, columns: list[str] | None, limit: int | None = None) -> pa.Table:
         content = bytes(obstore.get(self.store, path).bytes())
@@ -207,6 +203,7 @@ def _mark(key: ExtractKey) -> str:
     return key.prefix.replace(ROOT, UNLOADED, 1).rstrip("/")
 
 
-def _marked(path: str) -> ExtractKey:
+def key_of_mark(path: str) -> ExtractKey:
+    """The extract that a mark is of."""
     _, source, table, partition, extract_id = path.split("/")
     return ExtractKey(source, table, extract_id, None if partition == "all" else partition)

@@ -20,7 +20,7 @@ FEED = "data_platform/defs/sources/partners/harbor_water/meter_readings/defs.yam
 
 def _receipt(platform: Platform, partner: str, file_name: str, folder: Path) -> dict[str, object]:
     """The receipt of the quarantined one of a file's deliveries, as the partner fetches it."""
-    done = platform.sftp(partner, f"get /receipts/{file_name}.* {folder}/")
+    done = platform.sftp(partner, f"get /receipts/*/{file_name}.* {folder}/")
     assert done.returncode == 0, done.stderr
     receipts: list[dict[str, object]] = [json.loads(one.read_text()) for one in folder.glob(f"{file_name}.*.json")]
     (quarantined,) = (one for one in receipts if one["status"] == "quarantined")

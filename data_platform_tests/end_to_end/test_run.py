@@ -118,7 +118,7 @@ def test_a_second_run_finds_nothing_new_and_accounts_for_everything_again(demo: 
 
 
 def test_what_no_feed_takes_stays_and_is_reported_once(demo: Demo, platform: Platform) -> None:
-    listing = platform.sftp("harbor_water", "ls -1 /inbound", "ls -1 /receipts")
+    listing = platform.sftp("harbor_water", "ls -1 /inbound", "ls -1 /receipts/*")
     names = listing.stdout.split()
     assert "/inbound/notes_for_the_city.txt" in names
     assert sum("notes_for_the_city.txt" in name and name.startswith("/receipts/") for name in names) == 1

@@ -111,6 +111,6 @@ def test_settling_that_is_broken_off_anywhere_loses_nothing_and_is_finished_by_t
         for row in rows
         for name in (
             f"archive/p/f/{row.delivery_id}/{row.file_name}",
-            f"receipts/p/{row.file_name}.{row.delivery_id[:8]}.json",
+            f"receipts/p/{NOW:%Y-%m}/{row.file_name}.{row.delivery_id[:8]}.json",
         )
     )
