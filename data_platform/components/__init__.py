@@ -6,7 +6,8 @@ Fields are declared in `feeds/`, which commands use without Dagster. So a compon
 
 from data_platform.components.dbt_models import DbtModels
 from data_platform.components.file_feed import FileFeed
+from data_platform.components.retention import Retention
 from data_platform.components.sftp_partner import SftpPartner
 from data_platform.components.sql_tables import SqlTables
 
-__all__ = ["DbtModels", "FileFeed", "SftpPartner", "SqlTables"]
+__all__ = ["DbtModels", "FileFeed", "Retention", "SftpPartner", "SqlTables"]

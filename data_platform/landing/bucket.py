@@ -65,7 +65,7 @@ class LandingBucket:
     """One versioned bucket that partners deliver to."""
 
     def __init__(self, store: ObjectStore, client: S3Client, name: str) -> None:
-        self._store = store
+        self.store = store
         self._client = client
         self.name = name
 
@@ -73,7 +73,7 @@ class LandingBucket:
         """Pending objects in key order, a page of up to 1,000 at a time, from after a key on."""
         last = start_after
         try:
-            for page in self._store.list(prefix=prefix, offset=start_after, chunk_size=1000):
+            for page in self.store.list(prefix=prefix, offset=start_after, chunk_size=1000):
                 found = [
                     Pending(item["path"], item["e_tag"] or "", item["size"], item["last_modified"]) for item in page
                 ]
@@ -98,7 +98,7 @@ class LandingBucket:
     def current(self, key: str) -> Delivery | None:
         """The current version of an object, or None where there is none."""
         try:
-            found = self._store.head(key)
+            found = self.store.head(key)
         except FileNotFoundError:
             return None
         except _REFUSED:
@@ -136,7 +136,7 @@ class LandingBucket:
     def open(self, delivery: Delivery) -> BinaryIO:
         """The bytes of exactly that version, to be read once from start to end. Raises DeliveryGone."""
         try:
-            found = self._store.get(delivery.key, options={"version": delivery.version_id})
+            found = self.store.get(delivery.key, options={"version": delivery.version_id})
             return io.BufferedReader(_Chunks(found.stream(_CHUNK)))
         except FileNotFoundError:
             pass
@@ -152,7 +152,7 @@ class LandingBucket:
     def put(self, key: str, body: bytes) -> None:
         """Writes a small object, of JSON."""
         try:
-            self._store.put(key, body, attributes={"Content-Type": "application/json"})
+            self.store.put(key, body, attributes={"Content-Type": "application/json"})
         except _REFUSED:
             self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.outcomes import DeliveryRow
+from data_platform.landing.receipts import folder_of
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -42,7 +42,7 @@ def archive(
 
 def write_receipts(receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore) -> None:
     """Writes the receipt to the lake and to the partner's receipts, over an earlier one of the same delivery."""
-    body, folder = receipt_json(receipt), _receipts(receipt.partner, receipt.landed_at)
+    body, folder = receipt_json(receipt), folder_of(receipt.partner, receipt.landed_at)
     lake_store.put(f"{folder}{receipt.delivery_id}.json", body)
     bucket.put(_key(folder, receipt.file_name, f".{receipt.delivery_id[:8]}.json"), body)
 
@@ -64,17 +64,12 @@ def report_unmatched(bucket: LandingBucket, pending: Pending, reason: str) -> bo
     if pending.key.count("/") < 2:
         return False
     upload = pending.etag.strip(chr(34))[:8]
-    folder = _receipts(pending.partner, pending.modified)
+    folder = folder_of(pending.partner, pending.modified)
     receipt_key = _key(folder, pending.file_name, f".{upload}.unmatched.json")
     if bucket.exists(receipt_key):
         return False
     bucket.put(receipt_key, _unmatched(pending.file_name, reason))
     return True
-
-
-def _receipts(partner: str, landed_at: datetime) -> str:
-    """The folder of the month (UTC) in which a file landed, so that none grows without end."""
-    return f"receipts/{partner}/{landed_at.astimezone(UTC):%Y-%m}/"
 
 
 def _unmatched(file_name: str, reason: str) -> bytes:
