@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data_platform.contract import Column, Contract, parse_type, quoted
-from data_platform.feeds.files import FileColumn, FileContract
+from data_platform.feeds.file_contract import FileColumn, FileContract
 
 METERS = {
     "columns": [

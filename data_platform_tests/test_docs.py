@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_platform.cli import COMMANDS, main
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,64 +13,14 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
-from data_platform.contract import Column, Contract, platform_column
+from data_platform.contract import Column, platform_column
 from data_platform.feeds import spec
+from data_platform.feeds.file_contract import FileContract
+from data_platform.feeds.formats import CsvFormat, FileFormat
 from data_platform.feeds.spec import Declared
 
 DELIVERY_ID = "_delivery_id"
 RECORD_NUMBER = "_record_number"
-# strptime's directives that mean the same everywhere. Not %Z, which reads a zone's name and ignores it, nor %c and %x,
-# which depend on the locale.
-_DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
-
-
-class FileColumn(Column):
-    """A column, and how a file spells its values.
-
-    `source_name`: the column's name in the file, if it differs. `formats`: strptime patterns for a date, timestamp or
-    time, tried in turn; default: ISO 8601. `null_words`: values that are read as null. An empty CSV field is always
-    null, a quoted empty one is an empty string.
-    """
-
-    hashed: ClassVar[tuple[str, ...]] = (
-        *("name", "type", "nullable", "source_name", "formats", "time_zone", "ambiguous", "decimal_mark"),
-        *("true_words", "false_words", "null_words", "binary_encoding"),
-    )
-
-    formats: tuple[str, ...] = ()
-    decimal_mark: Literal[".", ","] = "."
-    true_words: tuple[str, ...] = ("true", "1")
-    false_words: tuple[str, ...] = ("false", "0")
-    null_words: tuple[str, ...] = ()
-    binary_encoding: Literal["hex", "base64"] = "hex"
-
-    @model_validator(mode="after")
-    def _hints_agree(self) -> Self:
-        both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
-        if both:
-            raise ValueError(f"column {self.name}: both in true_words and false_words: {', '.join(sorted(both))}")
-        if self.formats and self.logical.name not in _DIRECTIVES:
-            raise ValueError(f"column {self.name}: only a date, timestamp or time takes formats, not {self.type}")
-        for pattern in self.formats:
-            directives = set(re.findall(r"%(.)", pattern)) - {"%"}
-            strange = directives - set(_DIRECTIVES[self.logical.name])
-            dated = self.logical.name == "time" or (
-                directives & {*"Yy"} and ("j" in directives or ("d" in directives and directives & {*"mbB"}))
-            )
-            if strange or not directives or not dated:
-                raise ValueError(
-                    f"column {self.name}: format {pattern!r} doesn't give a whole {self.logical.name}; allowed:"
-                    f" {' '.join('%' + directive for directive in _DIRECTIVES[self.logical.name])}"
-                )
-        return self
-
-
-class FileContract(Contract):
-    """A contract whose columns say how a file spells their values."""
-
-    column_class: ClassVar[type[Column]] = FileColumn
-
-    columns: tuple[FileColumn, ...] = Field(min_length=1)
 
 
 def _pattern(text: str) -> str:
@@ -79,56 +29,6 @@ def _pattern(text: str) -> str:
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
     return text
-
-
-def _encoding(text: str) -> str:
-    try:
-        "".encode(text)
-    except (LookupError, UnicodeError):
-        raise ValueError(f"{text!r} is not an encoding of text, for example utf-8 or cp1252") from None
-    return text
-
-
-class CsvFormat(Declared):
-    """Delimited text with a header row (RFC 4180 quoting, `""` for a quote within quotes)."""
-
-    type: Literal["csv"] = "csv"
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    quote: str = Field('"', min_length=1, max_length=1)
-    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
-
-    @model_validator(mode="after")
-    def _marks_agree(self) -> Self:
-        for mark in (self.delimiter, self.quote):
-            if not mark.isascii() or mark in "\r\n\0":
-                raise ValueError(f"{mark!r} can't be a delimiter or quote: one ASCII character that ends no line")
-        if self.delimiter == self.quote:
-            raise ValueError(f"delimiter and quote are both {self.quote!r}")
-        return self
-
-
-class JsonLinesFormat(Declared):
-    """One JSON object a line; column names are the objects' keys."""
-
-    type: Literal["json_lines"]
-    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
-
-
-class ParquetFormat(Declared):
-    """A Parquet file; its types are cast to the contract's where that loses nothing."""
-
-    type: Literal["parquet"]
-
-
-class ExcelFormat(Declared):
-    """A sheet of an .xlsx/.xls/.ods workbook (the first, unless named); `header_row` counts from 1."""
-
-    type: Literal["excel"]
-    sheet: str | None = None
-    header_row: int = Field(1, ge=1)
-
-
-FileFormat = CsvFormat | JsonLinesFormat | ParquetFormat | ExcelFormat
 
 
 class RejectLimit(Declared):

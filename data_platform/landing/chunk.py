@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_platform.feeds.files import RECORD_NUMBER, FileContract
+from data_platform.feeds.file_contract import FileContract
+from data_platform.feeds.files import RECORD_NUMBER
 from data_platform.lake.writer import REJECTS_SCHEMA
 from data_platform.values.rejects import HIDDEN, Converted, Reject, parted, reject_batch
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_platform.feeds.files import FileContract
+from data_platform.feeds.file_contract import FileContract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 
 _MOST_FOUND = 10_000

@@ -19,7 +19,9 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from data_platform.feeds.files import CsvFormat, FileContract, FileFeedSpec, JsonLinesFormat, ParquetFormat
+from data_platform.feeds.file_contract import FileContract
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.formats import CsvFormat, JsonLinesFormat, ParquetFormat
 from data_platform.landing.chunk import Chunk, batch_schema
 from data_platform.landing.decode import Delivered, decoded
 from data_platform.landing.readers.csv import CsvReader

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from data_platform.extract.extract import rows_schema
 from data_platform.extract.source import Chunk, Position, Refused
-from data_platform.feeds.files import DELIVERY_ID, FileContract, FileFeedSpec
+from data_platform.feeds.file_contract import FileContract
+from data_platform.feeds.files import DELIVERY_ID, FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import ContractViolation, LandingError
 from data_platform.landing.read import DeliveryReader

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values import moment_columns, moments, numbers, shapes, words
 from data_platform.values.kernels import Mask, has_byte, mask, pc
 from data_platform.values.rejects import Array, Converted

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.kernels import Mask, attempt, cast, mask, pc, union
 from data_platform.values.rejects import Array
 

@@ -9,7 +9,7 @@ from decimal import Context, Decimal, InvalidOperation
 import numpy as np
 import pyarrow as pa
 
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.kernels import (
     Mask,
     attempt,

@@ -7,7 +7,7 @@ from typing import Any
 
 import shapely
 
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.rule import SHOWN, BadValue, Rule, shown
 
 _EWKT = re.compile(r"SRID=(?P<srid>[0-9]{1,9});(?P<wkt>.*)", re.DOTALL | re.IGNORECASE)

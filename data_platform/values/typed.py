@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import converter_for
 from data_platform.values.kernels import pc
 from data_platform.values.moment_columns import outside_calendar

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.kernels import Mask, mask, pc
 from data_platform.values.rejects import Array
 from data_platform.values.rule import BadValue, Rule, shown

@@ -12,7 +12,8 @@ from data_platform.automation.feed_checks import CONTRACT, feed_check_results, f
 from data_platform.automation.feed_keys import raw_key
 from data_platform.environment import Settings
 from data_platform.extract.ingest import Ingested
-from data_platform.feeds.files import FileContract, FileFeedSpec
+from data_platform.feeds.file_contract import FileContract
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.ledger import MIGRATIONS

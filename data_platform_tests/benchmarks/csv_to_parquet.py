@@ -78,7 +78,7 @@ def _spoil(row: list[str], how: int) -> None:
 
 
 def _contract() -> Any:
-    from data_platform.feeds.files import FileContract
+    from data_platform.feeds.file_contract import FileContract
 
     columns = [{"name": name, "type": kinds[0], "nullable": name != "meter_id"} for name, kinds in COLUMNS.items()]
     return FileContract.model_validate({"columns": columns})

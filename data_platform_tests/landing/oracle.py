@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from data_platform.feeds.files import FileColumn, FileContract
+from data_platform.feeds.file_contract import FileColumn, FileContract
 
 
 class Bad(Exception):

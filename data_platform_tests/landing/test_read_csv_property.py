@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from data_platform.feeds.files import CsvFormat, FileColumn, FileContract, FileFeedSpec
+from data_platform.feeds.file_contract import FileColumn, FileContract
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.formats import CsvFormat
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.values.convert import converter_for
 from data_platform_tests.landing import oracle

@@ -12,7 +12,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import converter_for
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 from snowflake.connector import SnowflakeConnection
 
-from data_platform.feeds.files import DELIVERY_ID, RECORD_NUMBER, FileContract, FileFeedSpec
+from data_platform.feeds.file_contract import FileContract
+from data_platform.feeds.files import DELIVERY_ID, RECORD_NUMBER, FileFeedSpec
 from data_platform.feeds.spec import LoadMode
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest

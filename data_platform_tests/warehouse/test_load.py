@@ -8,7 +8,7 @@ import pytest
 from snowflake.connector.cursor import SnowflakeCursor
 from snowflake.connector.errors import ProgrammingError
 
-from data_platform.feeds.files import FileContract
+from data_platform.feeds.file_contract import FileContract
 from data_platform.lake.manifest import FileEntry
 from data_platform.landing import ledger
 from data_platform.warehouse import copy

@@ -18,7 +18,7 @@ from data_platform.extract.sql import binary
 from data_platform.extract.sql.binary import Decode
 from data_platform.extract.sql.catalog import FoundColumn
 from data_platform.extract.sql.copying import Field
-from data_platform.feeds.files import FileColumn
+from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import by_rule, converter_for, rule_for
 from data_platform.values.rejects import Converted
 from data_platform.values.rule import BadValue, shown

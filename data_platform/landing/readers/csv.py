@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from data_platform.feeds.files import CsvFormat, FileFeedSpec
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.formats import CsvFormat
 from data_platform.landing.chunk import Chunk
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from data_platform.feeds.files import CsvFormat
+from data_platform.feeds.formats import CsvFormat
 from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.header import Header
 from data_platform.landing.readers.csv_records import Block, Positions

@@ -15,7 +15,8 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 import python_calamine as calamine
 
-from data_platform.feeds.files import ExcelFormat, FileFeedSpec
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.formats import ExcelFormat
 from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, spooled
 from data_platform.landing.delivery import DeliveryUnreadable

@@ -12,7 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from data_platform.feeds.files import FileContract, FileFeedSpec, JsonLinesFormat
+from data_platform.feeds.file_contract import FileContract
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.formats import JsonLinesFormat
 from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable

@@ -1,0 +1,147 @@
+"""A feed's contract: its columns, types and key, and the policy for columns that it doesn't name.
+
+Everything that follows from a contract is derived here: the Arrow schema, Snowflake's types, dbt's source columns, and
+the SQL of the check `contract`. Plain data, no I/O, no Dagster.
+
+    >>> contract = Contract(columns=[{"name": "meter_id", "type": "string", "nullable": False}], key=["meter_id"])
+    >>> contract.columns[0].snowflake_type
+    'VARCHAR'
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data_platform.contract.columns import (
+    EXTRACT_COLUMNS,
+    EXTRACT_ID,
+    EXTRACTED_AT,
+    Column,
+    TimeZone,
+    platform_column,
+    quoted,
+)
+from data_platform.contract.types import TYPES_HELP, LogicalType, TypeName, parse_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "EXTRACTED_AT",
+    "EXTRACT_COLUMNS",
+    "EXTRACT_ID",
+    "TYPES_HELP",
+    "Column",
+    "Contract",
+    "Drift",
+    "LogicalType",
+    "TimeZone",
+    "TypeName",
+    "parse_type",
+    "platform_column",
+    "quoted",
+]
+
+Drift = Literal["evolve", "ignore", "reject"]
+
+
+class Contract(BaseModel):
+    """The columns of a feed, its key, and its drift policy for columns that the contract doesn't name.
+
+    `evolve` adds such a column as text, `ignore` leaves it out, `reject` refuses what has it (a file is quarantined).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    column_class: ClassVar[type[Column]] = Column
+
+    columns: tuple[Column, ...] = Field(min_length=1)
+    key: tuple[str, ...] = ()
+    drift: Drift = "reject"
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Contract:
+        names = [column.name for column in self.columns]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"column named twice: {', '.join(twice)}")
+        headers = [column.header for column in self.columns]
+        twice = sorted({header for header in headers if headers.count(header) > 1})
+        if twice:
+            raise ValueError(f"two columns read from the same source column: {', '.join(twice)}")
+        for name in self.key:
+            if name not in names:
+                raise ValueError(f"key column {name!r} is not one of the columns: {', '.join(names)}")
+            if self.column(name).nullable:
+                raise ValueError(f"key column {name!r} must have `nullable: false`")
+        return self
+
+    def column(self, name: str) -> Column:
+        """The column of that name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @cached_property
+    def personal(self) -> frozenset[str]:
+        """The names of the columns with personal data."""
+        return frozenset(column.name for column in self.columns if column.personal)
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The schema of the feed's own columns, in order."""
+        import pyarrow as pa
+
+        return pa.schema(pa.field(column.name, column.arrow_type, column.nullable) for column in self.columns)
+
+    def evolved(self, headers: tuple[str, ...]) -> Self:
+        """This contract with a nullable text column added for each of these source columns (drift policy `evolve`);
+        `Pump Type` becomes pump_type. Raises ValueError if two names become the same."""
+        added = tuple(
+            self.column_class(name=name, type="string", source_name=None if name == header else header)
+            for name, header in ((_as_identifier(header), header) for header in headers)
+        )
+        return type(self)(columns=self.columns + added, key=self.key, drift=self.drift)
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hex digits that change with everything in the contract but descriptions."""
+        columns = [{name: column.__dict__[name] for name in self.column_class.hashed} for column in self.columns]
+        shape = {"columns": columns, "key": self.key, "drift": self.drift}
+        text = json.dumps(shape, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def violation_counts_sql(self, table: str, where: str | None = None) -> str:
+        """SQL that counts the violations of those rows of `table` (a qualified name) that `where` admits; None: of all
+        rows. Its one row has ROWS_CHECKED, NULL_<COLUMN> for each column that isn't nullable, and, if the contract has
+        a key, DUPLICATE_KEYS: how many of the rows' keys more than one row of the whole table has."""
+        rows = table if where is None else f"(SELECT * FROM {table} WHERE {where})"
+        counts = ["COUNT(*) AS ROWS_CHECKED"]
+        counts += [
+            f"COUNT_IF({column.snowflake_name} IS NULL) AS NULL_{column.name.upper()}"
+            for column in self.columns
+            if not column.nullable
+        ]
+        if self.key:
+            key = ", ".join(quoted(name) for name in self.key)
+            # The few keys of the rows tell Snowflake which parts of the table can hold them at all.
+            among = "" if where is None else f" WHERE ({key}) IN (SELECT {key} FROM {rows})"
+            counts.append(
+                f"(SELECT COUNT(*) FROM (SELECT {key} FROM {table}{among} GROUP BY {key}"
+                " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
+            )
+        return f"SELECT {', '.join(counts)} FROM {rows}"
+
+
+def _as_identifier(header: str) -> str:
+    """A column name for a source column: lower case ASCII, underscores for anything else."""
+    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    return f"column_{name}".rstrip("_")[:128] if not name[:1].isalpha() else name[:128]

@@ -1,0 +1,113 @@
+"""One column of a contract, and the columns that the platform adds to every table."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from data_platform.contract.types import LONGEST, SNOWFLAKE_TYPES, LogicalType, arrow_types, parse_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_IDENTIFIER = r"^[a-z][a-z0-9_]{0,127}$"
+EXTRACT_ID = "_extract_id"
+EXTRACTED_AT = "_extracted_at"
+
+
+def _checked_type(text: str) -> str:
+    parse_type(text)
+    return text
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())  # reads some 600 files each time
+
+
+def _checked_zone(text: str) -> str:
+    if text not in _zones():
+        raise ValueError(f"{text!r} is not an IANA time zone; expected a name such as Europe/Paris")
+    return text
+
+
+TimeZone = Annotated[str, AfterValidator(_checked_zone)]
+
+
+class Column(BaseModel):
+    """One column: its name and type.
+
+    `source_name`: the column's name in its source, if it differs. `time_zone`: the zone of timestamps without an
+    offset; if it isn't set, such a value is a reject. `ambiguous`: the meaning of a wall time that occurs twice when
+    clocks go back. `personal`: values are in the lake and in the table only, and shown nowhere else.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    hashed: ClassVar[tuple[str, ...]] = ("name", "type", "nullable", "source_name", "time_zone", "ambiguous")
+    """The fields that a contract's hash covers. Another order would change the id of every extract."""
+
+    name: str = Field(pattern=_IDENTIFIER)
+    type: Annotated[str, AfterValidator(_checked_type)]
+    nullable: bool = True
+    description: str = ""
+    source_name: str | None = None
+    time_zone: TimeZone | None = None
+    ambiguous: Literal["earliest", "latest", "reject"] = "reject"
+    personal: bool = False
+
+    @cached_property
+    def logical(self) -> LogicalType:
+        """The parsed type."""
+        return parse_type(self.type)
+
+    @property
+    def header(self) -> str:
+        """The column's name in its source."""
+        return self.source_name or self.name
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The column's type in Parquet. JSON is text; geometry is WKB."""
+        if self.logical.name == "decimal":
+            import pyarrow as pa
+
+            return pa.decimal128(*self.logical.args)
+        return arrow_types()[self.logical.name]
+
+    @property
+    def snowflake_type(self) -> str:
+        """The column's type in Snowflake."""
+        if self.logical.name == "decimal":
+            return "NUMBER({},{})".format(*self.logical.args)
+        return SNOWFLAKE_TYPES[self.logical.name]
+
+    @property
+    def longest(self) -> int | None:
+        """The longest value that Snowflake stores in the column, in bytes; None where every value of the type fits."""
+        return LONGEST.get(self.logical.name)
+
+    @property
+    def snowflake_name(self) -> str:
+        """The column's quoted identifier in Snowflake: upper case, as Snowflake stores an unquoted name."""
+        return quoted(self.name)
+
+
+def platform_column(name: str, type_: str, description: str) -> Column:
+    """A column that the platform adds to tables. Its name begins with `_`, which a contract's can't."""
+    plain = Column(name="x", type=type_, nullable=False, description=description)
+    return plain.model_copy(update={"name": name})
+
+
+EXTRACT_COLUMNS = (
+    platform_column(EXTRACT_ID, "string", "The extract that brought this row."),
+    platform_column(EXTRACTED_AT, "timestamp", "When that extract was made."),
+)
+"""The last columns of every raw table."""
+
+
+def quoted(name: str) -> str:
+    """A Snowflake identifier, upper case and quoted."""
+    return '"{}"'.format(name.upper().replace('"', '""'))

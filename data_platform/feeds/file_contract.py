@@ -1,0 +1,63 @@
+"""A file feed's contract: its columns, and how a file spells their values."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from data_platform.contract import Column, Contract
+
+# strptime's directives that mean the same everywhere. Not %Z, which reads a zone's name and ignores it, nor %c and %x,
+# which depend on the locale.
+_DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
+
+
+class FileColumn(Column):
+    """A column, and how a file spells its values.
+
+    `source_name`: the column's name in the file, if it differs. `formats`: strptime patterns for a date, timestamp or
+    time, tried in turn; default: ISO 8601. `null_words`: values that are read as null. An empty CSV field is always
+    null, a quoted empty one is an empty string.
+    """
+
+    hashed: ClassVar[tuple[str, ...]] = (
+        *("name", "type", "nullable", "source_name", "formats", "time_zone", "ambiguous", "decimal_mark"),
+        *("true_words", "false_words", "null_words", "binary_encoding"),
+    )
+
+    formats: tuple[str, ...] = ()
+    decimal_mark: Literal[".", ","] = "."
+    true_words: tuple[str, ...] = ("true", "1")
+    false_words: tuple[str, ...] = ("false", "0")
+    null_words: tuple[str, ...] = ()
+    binary_encoding: Literal["hex", "base64"] = "hex"
+
+    @model_validator(mode="after")
+    def _hints_agree(self) -> Self:
+        both = {word.lower() for word in self.true_words} & {word.lower() for word in self.false_words}
+        if both:
+            raise ValueError(f"column {self.name}: both in true_words and false_words: {', '.join(sorted(both))}")
+        if self.formats and self.logical.name not in _DIRECTIVES:
+            raise ValueError(f"column {self.name}: only a date, timestamp or time takes formats, not {self.type}")
+        for pattern in self.formats:
+            directives = set(re.findall(r"%(.)", pattern)) - {"%"}
+            strange = directives - set(_DIRECTIVES[self.logical.name])
+            dated = self.logical.name == "time" or (
+                directives & {*"Yy"} and ("j" in directives or ("d" in directives and directives & {*"mbB"}))
+            )
+            if strange or not directives or not dated:
+                raise ValueError(
+                    f"column {self.name}: format {pattern!r} doesn't give a whole {self.logical.name}; allowed:"
+                    f" {' '.join('%' + directive for directive in _DIRECTIVES[self.logical.name])}"
+                )
+        return self
+
+
+class FileContract(Contract):
+    """A contract whose columns say how a file spells their values."""
+
+    column_class: ClassVar[type[Column]] = FileColumn
+
+    columns: tuple[FileColumn, ...] = Field(min_length=1)
