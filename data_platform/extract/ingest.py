@@ -24,7 +24,7 @@ from data_platform.warehouse import ledger
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.load_rules import require_manifest
-from data_platform.warehouse.schema import apply_schema, plan_schema
+from data_platform.warehouse.schema import TableColumn, apply_schema, plan_changes, read_columns
 from data_platform.warehouse.table import TableRef, raw_table
 
 if TYPE_CHECKING:
@@ -180,8 +180,9 @@ class Ingestion:
         *,
         reload: bool = False,
     ) -> None:
-        feed = self.feed.with_contract(_evolved(self.feed.contract, manifests))
-        apply_schema(connection, plan_schema(connection, self.target, feed.table_columns))
+        there = read_columns(connection, self.target)
+        feed = self.feed.with_contract(_evolved(self.feed.contract, manifests, there))
+        apply_schema(connection, plan_changes(self.target, there, feed.table_columns))
         load = load_extracts(
             connection,
             self._database,
@@ -218,9 +219,12 @@ def _outdated(part: Manifest, loaded: Iterable[Manifest]) -> bool:
     return any(each.effective_at and part.effective_at and each.effective_at > part.effective_at for each in loaded)
 
 
-def _evolved(contract: Contract, manifests: Iterable[Manifest]) -> Contract:
-    """The contract with the columns that drift added to any of these extracts."""
+def _evolved(contract: Contract, manifests: Iterable[Manifest], there: Iterable[TableColumn]) -> Contract:
+    """The contract with the columns that drift added to any of these extracts, or to the table before: rows of earlier
+    extracts may be loaded again beside them."""
     known = {column.name for column in contract.columns}
-    found = (column.name for manifest in manifests for column in manifest.columns if not column.name.startswith("_"))
-    added = {name: None for name in found if name not in known}
+    found = [column.name for manifest in manifests for column in manifest.columns]
+    if contract.drift == "evolve":
+        found += [column.name.lower() for column in there if column.nullable and column.kind == "VARCHAR"]
+    added = {name: None for name in found if name not in known and not name.startswith("_")}
     return contract.evolved(tuple(added)) if added else contract

@@ -58,10 +58,14 @@ class Partner:
         self.bucket.put(f"{self.key}.json", json.dumps(stated).encode())
 
     def take_in(
-        self, progress: Callable[[str], None] = lambda message: None, settled: bool = True, **asked: Any
+        self,
+        progress: Callable[[str], None] = lambda message: None,
+        settled: bool = True,
+        key: str | None = None,
+        **asked: Any,
     ) -> Taken:
         lake, database = Lake(open_bucket(self.settings, self.settings.lake_bucket)), self.settings.snowflake.database
-        requested = [Requested(self.key, f"{self.key}.json", **asked)]
+        requested = [Requested(key) if key else Requested(self.key, f"{self.key}.json", **asked)]
         source = DeliverySource(
             self.rules, requested, bucket=self.bucket, lake=lake, database=database, run_id=None, progress=progress
         )
@@ -160,6 +164,24 @@ def test_what_was_loaded_and_not_settled_is_told_again_and_only_what_was_put_in_
     assert partner.pending() == []
     assert [one.extract_id for one in again.result.manifests] == [one.extract_id for one in first.result.manifests]
     assert again.result.loads[0].loaded == ()
+
+
+def test_rows_that_come_back_have_the_columns_that_drift_added(partner: Partner) -> None:
+    contract = {"columns": [{"name": "id", "type": "string", "nullable": False}], "key": ["id"], "drift": "evolve"}
+    partner.rules = FileFeedSpec.of(
+        {"source": partner.rules.source, "table": "f", "pattern": ".*", "contract": contract, "load_mode": "merge"}
+    )
+
+    def deliver(name: str, text: str) -> None:
+        partner.bucket.put(f"inbound/{partner.rules.source}/{name}", text.encode())
+        partner.take_in(key=f"inbound/{partner.rules.source}/{name}")
+
+    deliver("a.csv", "id,note\n1,kept\n")
+    deliver("b.csv", "id\n1\n")
+    deliver("b.csv", "id\n2\n")
+    with connect(partner.settings) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT ID, NOTE FROM RAW_{partner.rules.source}.F ORDER BY ID")
+        assert cursor.fetchall() == [("1", "kept"), ("2", None)]
 
 
 @pytest.mark.parametrize("manifest", [b"[]", b'"rows"', b"3", b"{", b""])
