@@ -1,18 +1,14 @@
 """The job `retention`: deletes what has served its time, and reports how much."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from data_platform.environment import settings
-
-if TYPE_CHECKING:
-    from data_platform.landing.bucket import LandingBucket
-    from data_platform.resources import LakeResource, WarehouseResource
+from data_platform.landing.bucket import LandingBucket
+from data_platform.resources import LakeResource, WarehouseResource
 
 KEY = dg.AssetKey(["operations", "retention"])
 NAME = "retention"

@@ -47,7 +47,7 @@ def plan(feeds: tuple[str, ...]) -> None:
 @click.option(
     "--storage-integration",
     metavar="NAME",
-    help="Snowflake's integration for the lake's bucket, to create the stage the first time. Not in local.",
+    help="The integration by which Snowflake reads the lake's bucket; needed the first time, except in local.",
 )
 def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) -> None:
     """Change tables to match their contracts.
@@ -79,6 +79,7 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
             wanted.lake_bucket,
             migrations=MIGRATIONS,
             storage_integration=storage_integration,
+            signs_in=wanted.environment != "local",
         )
         for migration in ran:
             click.echo(f"{wanted.snowflake.database}.PLATFORM: ran migration {migration.number}, {migration.name}")

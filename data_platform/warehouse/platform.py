@@ -66,6 +66,10 @@ def rejects(database: str) -> TableRef:
     return TableRef(database, PLATFORM, "REJECTS")
 
 
+class StageRefused(Exception):
+    """The stage couldn't read the lake's bucket. The message says what to do."""
+
+
 def stage(database: str) -> TableRef:
     """The external stage over the lake's bucket."""
     return TableRef(database, PLATFORM, "LAKE")
@@ -89,26 +93,48 @@ def ensure_platform(
     *,
     migrations: Iterable[Migration],
     storage_integration: str | None = None,
+    signs_in: bool = False,
 ) -> list[Migration]:
-    """Runs the migrations that the PLATFORM schema lacks, and returns them; creates the stage and the file format.
+    """Runs the migrations that the PLATFORM schema lacks, and returns them; makes the file format and the stage as this
+    release needs them.
 
     May run at any time and any number of times, but not within a transaction (DDL commits). `migrations`: MIGRATIONS,
     and those of packages that keep accounts of their own. `storage_integration` names the integration by which
-    Snowflake signs in to S3; None if the bucket needs no sign-in (local cloud). Raises DatabaseNewer.
+    Snowflake signs in to S3; None keeps the stage's. `signs_in`: whether the bucket needs one (in the local cloud, it
+    doesn't). Raises DatabaseNewer, and StageRefused for a stage that couldn't read the bucket.
     """
-    integration = f" STORAGE_INTEGRATION = {quoted(storage_integration)}" if storage_integration else ""
     due = migrate(connection, database, migrations)
     with connection.cursor() as cursor:
         # BINARY_AS_TEXT off: bytes stay bytes. USE_LOGICAL_TYPE on: otherwise Snowflake reads Parquet's times as
         # numbers. NULL_IF empty: by default Snowflake reads the text `\N` as NULL
         # (https://docs.snowflake.com/en/sql-reference/sql/create-file-format).
         cursor.execute(
-            f"CREATE FILE FORMAT IF NOT EXISTS {file_format(database).sql} TYPE = PARQUET"
+            f"CREATE OR REPLACE FILE FORMAT {file_format(database).sql} TYPE = PARQUET"
             " USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE USE_VECTORIZED_SCANNER = TRUE NULL_IF = ()"
         )
-        url = literal(f"s3://{lake_bucket}/")
-        cursor.execute(f"CREATE STAGE IF NOT EXISTS {stage(database).sql} URL = {url}{integration}")
+    _make_stage(connection, stage(database), f"s3://{lake_bucket}/", storage_integration, signs_in)
     return due
+
+
+def _make_stage(
+    connection: SnowflakeConnection, wanted: TableRef, url: str, storage_integration: str | None, signs_in: bool
+) -> None:
+    # Importing the connector takes almost a second; processes that only load definitions don't need it.
+    from snowflake.connector import DictCursor
+
+    with connection.cursor(DictCursor) as cursor:
+        cursor.execute(f"SHOW STAGES IN SCHEMA {quoted(wanted.database)}.{quoted(wanted.schema)}")
+        found = {str(row["name"]): (row["url"], row["storage_integration"]) for row in cursor.fetchall()}
+        there = found.get(wanted.table)
+        integration = storage_integration.upper() if storage_integration else there and there[1]
+        if signs_in and not integration:
+            raise StageRefused(
+                f"{wanted}: Snowflake needs a storage integration to read {url}; run `data-platform schema apply"
+                " --storage-integration NAME` with the integration that the deployment has made"
+            )
+        if there != (url, integration):
+            by = f" STORAGE_INTEGRATION = {quoted(integration)}" if integration else ""
+            cursor.execute(f"CREATE OR REPLACE STAGE {wanted.sql} URL = {literal(url)}{by}")
 
 
 def create_table(database: str, name: str, columns: Mapping[str, str], comment: str) -> str:
@@ -163,4 +189,4 @@ MIGRATIONS = (
     Migration(5, "loads whose rows were taken out", _loads_taken_out),
     Migration(7, "the current state of loads", _current_loads),
 )
-"""The warehouse's own; `landing.ledger` has those of deliveries."""
+"""The warehouse's own. Sources with accounts of their own add theirs."""
