@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, patch
 
 import pytest
 from snowflake.connector import SnowflakeConnection
 
+from data_platform.warehouse import platform
 from data_platform.warehouse.platform import MIGRATIONS, StageRefused, ensure_platform
 from data_platform_tests.warehouse.feed import DATABASE
 
@@ -17,7 +18,8 @@ def said(*stages: dict[str, Any], **options: Any) -> list[str]:
     connection = MagicMock(spec=SnowflakeConnection)
     cursor = connection.cursor.return_value.__enter__.return_value
     cursor.fetchall.return_value = list(stages)
-    ensure_platform(connection, DATABASE, "lake", migrations=(), **options)
+    with patch.object(platform, "migrate", return_value=[]):
+        ensure_platform(connection, DATABASE, "lake", migrations=MIGRATIONS, **options)
     return [call.args[0] for call in cursor.execute.call_args_list]
 
 
@@ -52,7 +54,3 @@ def test_a_stage_without_an_integration_is_refused_where_the_bucket_needs_one(th
     with pytest.raises(StageRefused, match="--storage-integration NAME"):
         said(*there, signs_in=True)
     assert made(said(*there)) == ([] if there else [""""DATA_PLATFORM"."PLATFORM"."LAKE" URL = 's3://lake/'"""])
-
-
-def test_the_platform_has_migrations() -> None:
-    assert [migration.number for migration in MIGRATIONS] == sorted(migration.number for migration in MIGRATIONS)
