@@ -188,6 +188,28 @@ def corrected_by(
     return [*superseded, *of_feed(f"STATUS = 'loaded' AND CONTENT_SHA256 IN ({placeholders(contents)})", contents)]
 
 
+def duplicates(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> set[str]:
+    """Those of the extracts that are of duplicates: they are loaded when the delivery that they repeat is corrected."""
+    if not extract_ids:
+        return set()
+    cursor.execute(
+        f"SELECT EXTRACT_ID FROM {current_deliveries(database).sql} WHERE STATUS = 'duplicate'"
+        f" AND EXTRACT_ID IN ({placeholders(extract_ids)})",
+        list(extract_ids),
+    )
+    return {extract_id for (extract_id,) in cursor.fetchall()}
+
+
+def delete_rejects(cursor: SnowflakeCursor, database: str, before: datetime) -> int:
+    """Deletes the rejects of deliveries that were settled before then, and not again since. Returns their number."""
+    cursor.execute(
+        f"DELETE FROM {rejects(database).sql} WHERE DELIVERY_ID IN (SELECT DELIVERY_ID FROM {deliveries(database).sql}"
+        " GROUP BY DELIVERY_ID HAVING MAX(SETTLED_AT) < %s::TIMESTAMP_TZ)",
+        [before.isoformat()],
+    )
+    return cursor.rowcount or 0
+
+
 def write_deliveries(cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow]) -> None:
     """Records outcomes, in the caller's transaction."""
     insert_rows(cursor, deliveries(database), _COLUMNS, [astuple(row) for row in rows])

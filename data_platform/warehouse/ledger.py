@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_platform.contract import quoted
 from data_platform.feeds.spec import FeedSpec
-from data_platform.warehouse.platform import LOADS_COLUMNS, current_loads, loads
+from data_platform.warehouse.platform import LOADS_COLUMNS, current_loads, loads, rejects
 from data_platform.warehouse.rows import insert_rows, placeholders
 from data_platform.warehouse.table import literal
 
@@ -99,6 +99,28 @@ def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) ->
     them."""
     cursor.execute(f"SELECT EXTRACT_ID, PARTITION_KEY FROM {loads_of(database, feed)} WHERE REMOVED_AT IS NULL")
     return dict(cursor.fetchall())
+
+
+def in_a_table(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> set[str]:
+    """Those of the extracts whose rows are in a table."""
+    if not extract_ids:
+        return set()
+    cursor.execute(
+        f"SELECT EXTRACT_ID FROM {current_loads(database).sql} WHERE REMOVED_AT IS NULL"
+        f" AND EXTRACT_ID IN ({placeholders(extract_ids)})",
+        list(extract_ids),
+    )
+    return {extract_id for (extract_id,) in cursor.fetchall()}
+
+
+def delete_rejects(cursor: SnowflakeCursor, database: str, before: datetime) -> int:
+    """Deletes the rejects of extracts that were loaded before then, and not again since. Returns their number."""
+    cursor.execute(
+        f"DELETE FROM {rejects(database).sql} WHERE EXTRACT_ID IN (SELECT EXTRACT_ID FROM {loads(database).sql}"
+        " GROUP BY EXTRACT_ID HAVING MAX(LOADED_AT) < %s::TIMESTAMP_TZ)",
+        [before.isoformat()],
+    )
+    return cursor.rowcount or 0
 
 
 def last_position(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> Any:
