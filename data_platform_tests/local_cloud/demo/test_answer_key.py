@@ -52,7 +52,9 @@ def read(drop: Drop, folder: Path, rules: FileFeedSpec) -> Read:
         return Read(refused=str(error))
     assert (reader.content_bytes, reader.content_sha256) == (drop.bytes, drop.sha256)
     rejects = tuple(
-        (row["record_number"], row["column"], row["reason"]) for chunk in chunks for row in chunk.rejects.to_pylist()
+        (row["record_number"], row["column_name"], row["reason"])
+        for chunk in chunks
+        for row in chunk.rejects.to_pylist()
     )
     assert len(rejects) == reader.rows_rejected
     refused = rules.reject_limit.exceeded(reader.rows_rejected, reader.rows_read)
