@@ -188,6 +188,34 @@ def corrected_by(
     return [*superseded, *of_feed(f"STATUS = 'loaded' AND CONTENT_SHA256 IN ({placeholders(contents)})", contents)]
 
 
+class StoredReject(NamedTuple):
+    """A row of PLATFORM.REJECTS. `raw_text`: None if the feed has personal columns."""
+
+    record_number: int
+    column_name: str | None
+    reason: str
+    raw_text: str | None
+
+
+def read_rejects(
+    connection: SnowflakeConnection, database: str, row: DeliveryRow, *, limit: int, offset: int
+) -> tuple[list[StoredReject], int]:
+    """A page of a delivery's rejects, in the order of its records, and how many there are."""
+    # A quarantined delivery of an earlier release names no extract.
+    column, value = ("EXTRACT_ID", row.extract_id) if row.extract_id else ("DELIVERY_ID", row.delivery_id)
+    of_delivery = f"FROM {rejects(database).sql} WHERE {column} = %s"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) {of_delivery}", [value])
+        ((total,),) = cursor.fetchall()
+        cursor.execute(
+            f"SELECT RECORD_NUMBER, COLUMN_NAME, REASON, RAW_TEXT {of_delivery} ORDER BY RECORD_NUMBER"
+            f" LIMIT {int(limit)} OFFSET {int(offset)}",
+            [value],
+        )
+        found = [StoredReject(int(number), *texts) for number, *texts in cursor.fetchall()]
+    return found, int(total)
+
+
 def duplicates(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> set[str]:
     """Those of the extracts that are of duplicates: they are loaded when the delivery that they repeat is corrected."""
     if not extract_ids:

@@ -39,7 +39,8 @@ class Settlement(_File):
     """One delivery and its wanted outcome.
 
     `loaded` needs the extract that holds the rows; `decide` may still find a duplicate, or a later delivery that
-    supersedes it. `quarantined` needs a reason. `rows_read` counts records, good and bad.
+    supersedes it. `quarantined` needs a reason, and its extract holds only rejects. `rows_read` counts records, good
+    and bad.
     """
 
     status: Literal["loaded", "quarantined"]
@@ -49,8 +50,8 @@ class Settlement(_File):
     extract_id: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.status == "loaded") != (self.extract_id is not None):
-            raise ValueError(f"delivery {self.delivery_id}: only `loaded` takes an extract_id, and needs one")
+        if self.status == "loaded" and self.extract_id is None:
+            raise ValueError(f"delivery {self.delivery_id}: `loaded` needs an extract_id")
 
 
 @dataclass(frozen=True, slots=True)

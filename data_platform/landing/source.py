@@ -162,5 +162,5 @@ class DeliverySource(Source):
             reason=reason,
             rows_read=read["rows_read"],
             rows_rejected=read["rows_rejected"],
-            extract_id=None if reason else manifest.extract_id,
+            extract_id=manifest.extract_id,
         )

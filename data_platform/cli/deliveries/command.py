@@ -129,13 +129,14 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
       data-platform deliveries show 3f9ac2d81b07
       data-platform deliveries show readings_20260307T07-0500.csv --rejects 100
     """
-    from data_platform.cli.deliveries.receipts import find, read_rejects
+    from data_platform.cli.deliveries.receipts import find
+    from data_platform.landing.ledger import read_rejects
 
     with _ledger() as (wanted, connection):
         row = find(connection, wanted.snowflake.database, delivery)
-    rejects, total = read_rejects(wanted, row, limit=limit, offset=offset)
+        rejects, total = read_rejects(connection, wanted.snowflake.database, row, limit=limit, offset=offset)
     if as_json:
-        print_json({**asdict(row), "rejects": rejects})
+        print_json({**asdict(row), "rejects": [reject._asdict() for reject in rejects]})
         return
     made = table("receipt", "")
     for name, value in asdict(row).items():
@@ -145,8 +146,9 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
     if rejects:
         shown = table("record", "column", "reason", "raw text", right=("record",))
         for reject in rejects:
-            column = reject["column_name"] or "(whole record)"
-            shown.add_row(count(reject["record_number"]), column, reject["reason"], _escaped(reject["raw_text"]))
+            column = reject.column_name or "(whole record)"
+            text = "(personal: in the lake only)" if reject.raw_text is None else _escaped(reject.raw_text)
+            shown.add_row(count(reject.record_number), column, reject.reason, text)
         click.echo(f"\nRejects {offset + 1} to {offset + len(rejects)} of {total}:")
         show(shown)
         if offset + len(rejects) < total:

@@ -1,12 +1,11 @@
-"""One settled delivery: finds it, reads its rejects, and puts its file into inbound again."""
+"""One settled delivery: finds it, and puts its file into inbound again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from data_platform.environment import Settings
 from data_platform.landing.ledger import delivery, list_deliveries
 from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.settle import settled_key
@@ -34,28 +33,6 @@ def find(connection: SnowflakeConnection, database: str, wanted: str) -> Deliver
 
 def _like(name: str) -> str:
     return name.replace("\\", "\\\\").replace("%", "\\%")
-
-
-def read_rejects(wanted: Settings, row: DeliveryRow, *, limit: int, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """A page of the delivery's rejects, and how many were stored. They are beside its extract in the lake; a
-    quarantined delivery has only rejects there."""
-    if not row.rows_rejected:
-        return [], 0
-    from data_platform.lake.extracts import Lake
-    from data_platform.lake.manifest import ExtractKey
-    from data_platform.lake.store import open_bucket
-
-    lake = Lake(open_bucket(wanted, wanted.lake_bucket))
-    if row.extract_id is not None:
-        manifest = lake.read_manifest(ExtractKey(row.partner, row.feed, row.extract_id, row.partition))
-    else:  # not loaded, so the ledger names no extract: find the last attempt's by the delivery
-        extracts = lake.list_manifests(row.partner, row.feed, row.partition)
-        tries = [each for each in extracts if each.origin.get("delivery_id") == row.delivery_id]
-        manifest = max(tries, key=lambda each: each.committed_at, default=None)
-    rejects = lake.read_rejects(manifest) if manifest is not None else None
-    if rejects is None:
-        return [], 0
-    return rejects.slice(offset, limit).to_pylist(), rejects.num_rows
 
 
 def what_replay_does(row: DeliveryRow) -> str:
