@@ -72,7 +72,7 @@ def test_a_partner_sees_nothing_of_anothers(demo: Demo, platform: Platform) -> N
     for path in ("/../meridian_parking", "/inbound/../../meridian_parking", "/data-platform-landing"):
         found = platform.sftp("clear_air", f"ls -1 {path}").stdout
         assert "sessions_" not in found and "meridian_parking" not in found.replace(path, "")
-    own = platform.sftp("clear_air", "ls -1 /inbound", "ls -1 /receipts")
+    own = platform.sftp("clear_air", "ls -1 /inbound", "ls -1 /receipts/*")
     assert own.returncode == 0, own.stderr
     assert "air_quality_" in own.stdout
     assert "sessions_" not in own.stdout and "readings_" not in own.stdout
