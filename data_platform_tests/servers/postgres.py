@@ -35,12 +35,12 @@ class Database:
         finally:
             connection.close()
 
-    def insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
-        """Inserts rows."""
+    def insert(self, table: str, rows: list[tuple[Any, ...]], template: str | None = None) -> None:
+        """Inserts rows; `template` has a `%s` for each value."""
         connection = psycopg2.connect(self.url)
         try:
             with connection, connection.cursor() as cursor:
-                psycopg2.extras.execute_values(cursor, f"INSERT INTO {table} VALUES %s", rows)
+                psycopg2.extras.execute_values(cursor, f"INSERT INTO {table} VALUES %s", rows, template)
         finally:
             connection.close()
 

@@ -151,26 +151,31 @@ def spell_text(value: bytes) -> str:
 
 def spell_date(value: bytes) -> str:
     days = int.from_bytes(value, "big", signed=True)
-    infinite = _infinity(days, 32)
-    return infinite or str(np.datetime64(days + _EPOCH_DAYS, "D"))
+    return _infinity(days, 32) or _day(days)
 
 
 def spell_time(value: bytes) -> str:
     micros = int.from_bytes(value, "big", signed=True)
-    if micros >= _DAY:
-        return "24:00:00"
-    return str(np.datetime64(micros, "us")).partition("T")[2]
+    return "24:00:00" if micros == _DAY else _clock(micros)
 
 
 def spell_timestamp(value: bytes) -> str:
     micros = int.from_bytes(value, "big", signed=True)
-    infinite = _infinity(micros, 64)
-    return infinite or str(np.datetime64(micros + _EPOCH, "us")).replace("T", " ")
+    # Not as one numpy value: PostgreSQL's last years, counted from 1970, are beyond 64 bits.
+    return _infinity(micros, 64) or f"{_day(micros // _DAY)} {_clock(micros % _DAY)}"
 
 
 def spell_instant(value: bytes) -> str:
     spelled = spell_timestamp(value)
     return spelled if "infinity" in spelled else f"{spelled}+00:00"
+
+
+def _day(days: int) -> str:
+    return str(np.datetime64(days + _EPOCH_DAYS, "D"))
+
+
+def _clock(micros: int) -> str:
+    return str(np.datetime64(micros, "us")).partition("T")[2]
 
 
 def _infinity(value: int, bits: int) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.extract.sql import binary
+from data_platform.extract.sql import binary, numeric
 from data_platform.extract.sql.binary import Decode
 from data_platform.extract.sql.catalog import FoundColumn
 from data_platform.extract.sql.copying import Field
@@ -50,7 +50,10 @@ def _integer(column: Column, found: FoundColumn) -> ColumnReader | str:
 
 
 def _decimal(column: Column, found: FoundColumn) -> ColumnReader | str:
-    return _as_text(column, found) if found.builtin in ("numeric", *_INTEGERS) else "numeric or an integer type"
+    if found.builtin not in ("numeric", *_INTEGERS):
+        return "numeric or an integer type"
+    expression = found.sql if found.builtin == "numeric" else f"{found.sql}::numeric"
+    return _native(column, expression, numeric.decimals(column), numeric.spell_numeric)
 
 
 def _float(column: Column, found: FoundColumn) -> ColumnReader | str:

@@ -17,9 +17,9 @@ import numpy as np
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
-ROWS_A_PAGE = 50_000
-BYTES_A_PAGE = 16 * 2**20
-"""A page ends at either: rows may be small or large."""
+ROWS_A_PAGE = 16_384
+BYTES_A_PAGE = 8 * 2**20
+"""A page ends at either: a page of small rows fits the processor's cache, and one of large rows a run's memory."""
 _PAGES_AHEAD = 1
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _TRAILER = b"\xff\xff"

@@ -24,7 +24,6 @@ _SETTINGS = {
     "intervalstyle": "iso_8601",
     "bytea_output": "hex",
     "extra_float_digits": "1",
-    "client_encoding": "UTF8",
     "synchronize_seqscans": "off",
     "lock_timeout": "60s",
     "statement_timeout": "12h",
@@ -61,14 +60,17 @@ def transaction(url: str, application: str) -> Iterator[Connection]:
         raise DatabaseFailed("the connection's URL can't be read; percent-encode the user and password in it") from None
     try:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        # A database that doesn't know its encoding would refuse to give bytes that aren't UTF-8, and end the read.
+        raw = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+        wanted = {**_SETTINGS, "client_encoding": "SQL_ASCII" if raw else "UTF8"}
         with connection.cursor() as cursor:
-            cursor.execute("".join(f"SET LOCAL {name} = '{value}';" for name, value in _SETTINGS.items()))
+            cursor.execute("".join(f"SET LOCAL {name} = '{value}';" for name, value in wanted.items()))
         yield connection
     finally:
         connection.close()
 
 
-def retried(begin: Callable[[], Result], wait: Callable[[float], None] = time.sleep) -> Result:
+def retried(begin: Callable[[], Result]) -> Result:
     """What `begin` returns. Calls it again, some seconds apart, while the server can't be reached. Raises
     DatabaseFailed."""
     for pause in RETRY_AFTER_SECONDS:
@@ -77,7 +79,7 @@ def retried(begin: Callable[[], Result], wait: Callable[[float], None] = time.sl
         except psycopg2.OperationalError as error:
             if any(word in str(error) for word in _REFUSED):
                 raise DatabaseFailed(first_line(error)) from None
-            wait(pause)
+            time.sleep(pause)
     try:
         return begin()
     except psycopg2.OperationalError as error:

@@ -19,7 +19,12 @@ from data_platform_tests.servers.local_cloud import private_cloud
 pytestmark = pytest.mark.server
 
 TOKEN = "planted-token"
-OWN = {"DATA_PLATFORM_TIME_ZONE": "Europe/Paris", "DATA_PLATFORM_CODE_TOKEN": TOKEN}
+DATABASE = "postgresql://reader:planted-password@127.0.0.1:5432/records"
+OWN = {
+    "DATA_PLATFORM_TIME_ZONE": "Europe/Paris",
+    "DATA_PLATFORM_CODE_TOKEN": TOKEN,
+    "DATA_PLATFORM_CONNECTION_CITY_RECORDS": DATABASE,
+}
 SEEN = """
 import json, os
 from data_platform.environment import settings
@@ -29,6 +34,7 @@ print(json.dumps({
     "url": found.dagster_postgres_url.get_secret_value(),
     "key": found.snowflake.private_key.get_secret_value()[:27],
     "token": found.code.token.get_secret_value(),
+    "database": found.connection("city_records", "city_records/permits"),
     "keys": found.aws.access_key_id is not None,
     "state": str(found.state_dir.absolute()),
     "home": os.environ["HOME"],
@@ -86,6 +92,7 @@ def test_secrets_are_named_in_the_container_context_and_nowhere_shown(tasked: Lo
         "DAGSTER_POSTGRES_URL": variables["DAGSTER_POSTGRES_URL"],
         "SNOWFLAKE_PRIVATE_KEY": (tasked.layout.keys / "snowflake.p8").read_text(),
         "DATA_PLATFORM_CODE_TOKEN": TOKEN,
+        "DATA_PLATFORM_CONNECTION_CITY_RECORDS": DATABASE,
     }
     for secret in (*secrets.values(), variables["AWS_SECRET_ACCESS_KEY"]):
         assert secret not in variables["DAGSTER_CONTAINER_CONTEXT"]
@@ -129,7 +136,7 @@ def test_a_task_of_the_local_image_has_its_settings_and_no_file_of_the_developer
     assert seen["zone"] == "Europe/Paris"
     assert seen["url"] == environment(tasked)["DAGSTER_POSTGRES_URL"]
     assert seen["key"] == "-----BEGIN PRIVATE KEY-----"
-    assert seen["token"] == TOKEN
+    assert (seen["token"], seen["database"]) == (TOKEN, DATABASE)
     assert not seen["keys"], "its role signs"
     assert seen["state"] == f"{seen['home']}/.local"
 
