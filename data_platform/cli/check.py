@@ -29,7 +29,7 @@ def check(paths: tuple[Path, ...]) -> None:
     wrong = {file: message for file, message in check_files(files) if message is not None}
     for message in wrong.values():
         click.echo(message)
-    misplaced = [] if wrong else list(_misplaced(files))
+    misplaced = [] if wrong else [*_misplaced(files), *_names(paths or (DEFS,))]
     for message in misplaced:
         click.echo(message)
     if wrong or misplaced:
@@ -40,6 +40,19 @@ def check(paths: tuple[Path, ...]) -> None:
 def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iterator[Path]:
     for path in paths or (DEFS,):
         yield from below(path) if path.is_dir() else [path]
+
+
+def _names(folders: Iterable[Path]) -> Iterator[str]:
+    """A name that can't be a source's, or that two sources have."""
+    from data_platform.feeds.declared import declared_sources
+    from data_platform.feeds.documents import DefinitionInvalid
+    from data_platform.feeds.spec import SourceDeclaration
+
+    for folder in (path for path in folders if (path / "sources").is_dir()):
+        try:
+            declared_sources(folder, SourceDeclaration)
+        except DefinitionInvalid as error:
+            yield str(error)
 
 
 def _misplaced(files: Iterable[Path]) -> Iterator[str]:

@@ -47,3 +47,10 @@ def test_one_folder_can_be_checked_alone(defs: Path) -> None:
     result = CliRunner().invoke(main, ["check", str(defs / "sources/partners/harbor_water")])
     assert result.exit_code == 0
     assert "2 defs.yaml are right" in result.output
+
+
+def test_two_sources_of_one_name_are_a_mistake(defs: Path) -> None:
+    shutil.copytree(defs / "sources/partners/harbor_water", defs / "sources/others/harbor_water")
+    result = CliRunner().invoke(main, ["check", str(defs)])
+    assert result.exit_code == 3
+    assert "declares a source harbor_water too; rename one's folder" in result.output
