@@ -126,7 +126,7 @@ class Ingestion:
                 there = ledger.extracts_in_table(cursor, self._database, self.feed)
             manifests = [
                 require_manifest(self._lake, ExtractKey(self.feed.source, self.feed.table, extract_id, of))
-                for extract_id, of in there.items()
+                for extract_id, (of, _) in there.items()
                 if partition is None or of == partition
             ]
             manifests.sort(key=lambda each: each.effective_at or each.started_at)

@@ -94,11 +94,20 @@ def loads_of(database: str, feed: FeedSpec) -> str:
     return f"(SELECT * FROM {current_loads(database).sql} WHERE {of_feed})"
 
 
-def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> dict[str, str | None]:
-    """{extract id: partition} of a feed's extracts whose rows are in its table, unless later ones have overwritten
-    them."""
-    cursor.execute(f"SELECT EXTRACT_ID, PARTITION_KEY FROM {loads_of(database, feed)} WHERE REMOVED_AT IS NULL")
-    return dict(cursor.fetchall())
+class InTable(NamedTuple):
+    """An extract whose rows are in its table. `effective_at`: None if an earlier release recorded the load after the
+    migration that added it."""
+
+    partition: str | None
+    effective_at: datetime | None
+
+
+def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> dict[str, InTable]:
+    """By id, a feed's extracts whose rows are in its table, unless later ones have overwritten them."""
+    cursor.execute(
+        f"SELECT EXTRACT_ID, PARTITION_KEY, EFFECTIVE_AT FROM {loads_of(database, feed)} WHERE REMOVED_AT IS NULL"
+    )
+    return {extract_id: InTable(*found) for extract_id, *found in cursor.fetchall()}
 
 
 def in_a_table(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> set[str]:

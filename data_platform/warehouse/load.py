@@ -109,10 +109,14 @@ def load_extracts(
         take_lock(run.execute, lock, run_id or "no run")
         known = ledger.loaded_extracts(cursor, table.database, [manifest.extract_id for manifest in manifests])
         decision = policy.decide(cursor, known)
-        chosen = decision.load
+        chosen, remove = decision.load, decision.remove
+        if mode == "replace":
+            there = ledger.extracts_in_table(cursor, table.database, feed)
+            chosen = load_rules.not_outdated(chosen, there)
+            partitions = {manifest.partition for manifest in chosen}
+            remove = remove | {extract_id for extract_id, found in there.items() if found.partition in partitions}
         load_rules.same_types(table, feed.table_columns, chosen)
         ids = {manifest.extract_id for manifest in chosen}
-        remove = decision.remove | (_replaced(run, table, feed, chosen) if mode == "replace" else set())
         gone = remove - ids
         last = ledger.last_loads(cursor, table.database, feed)
         now = time_of_record([last.recorded_at])
@@ -162,13 +166,6 @@ def _transaction(cursor: SnowflakeCursor, query_tag: str | None) -> Iterator[_Tr
         raise
 
 
-def _replaced(run: _Transaction, table: TableRef, feed: FeedSpec, chosen: Sequence[Manifest]) -> set[str]:
-    """The ids of the extracts in the table that are of the same partitions as the chosen ones."""
-    partitions = {manifest.partition for manifest in chosen}
-    there = ledger.extracts_in_table(run.cursor, table.database, feed)
-    return {extract_id for extract_id, partition in there.items() if partition in partitions}
-
-
 def _put_back(
     run: _Transaction,
     lake: Lake,
@@ -187,7 +184,7 @@ def _put_back(
         others = ledger.extracts_in_table(run.cursor, table.database, feed)
         manifests = [
             load_rules.require_manifest(lake, ExtractKey(feed.source, feed.table, each, partition))
-            for each, partition in others.items()
+            for each, (partition, _) in others.items()
             if each not in merged
         ]
         load_rules.same_types(table, feed.table_columns, manifests)

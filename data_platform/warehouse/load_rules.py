@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from data_platform.contract import Column
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.manifest import ExtractKey, Manifest
+from data_platform.warehouse.ledger import InTable
 from data_platform.warehouse.table import TableRef
 
 if TYPE_CHECKING:
@@ -50,6 +52,20 @@ def complete(manifests: Sequence[Manifest]) -> None:
                 f"{manifest.source}/{manifest.table}: {given[manifest.snapshot_id]} of the {manifest.parts} parts of"
                 f" snapshot {manifest.snapshot_id}; a snapshot is loaded when it is complete"
             )
+
+
+def not_outdated(manifests: Sequence[Manifest], there: Mapping[str, InTable]) -> list[Manifest]:
+    """Load mode `replace`: the extracts, without those that are older than what the table has of their partition. A run
+    that took longer than a later one must not bring back what that one replaced."""
+    latest: dict[str | None, datetime] = {}
+    for partition, effective_at in there.values():
+        if effective_at is not None:
+            latest[partition] = max(effective_at, latest.get(partition, effective_at))
+    return [
+        each
+        for each in manifests
+        if each.partition not in latest or (each.effective_at or each.started_at) >= latest[each.partition]
+    ]
 
 
 def same_types(table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> None:

@@ -23,6 +23,7 @@ from data_platform.feeds.spec import FeedSpec, LoadMode
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.warehouse.connection import connect
+from data_platform.warehouse.load import load_extracts
 
 NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
 CONTRACT: dict[str, Any] = {
@@ -330,6 +331,17 @@ def test_a_slice_that_is_refused_commits_nothing_and_says_why(table: Callable[[L
     assert one.unloaded() == []
     one.register.fault = lambda: None
     assert one.run().rows_loaded == 1
+
+
+def test_a_slow_run_does_not_bring_back_what_a_later_one_replaced(table: Callable[[LoadMode], Table]) -> None:
+    one = table("replace")
+    one.register.rows = {"a": (1, 1)}
+    slow = one.run(Halves(one.feed, one.register, 1), loads=False).extracted
+    one.lake.mark_loaded(manifest.key for manifest in slow)
+    one.register.rows = {"b": (2, 2)}
+    one.run(Halves(one.feed, one.register, 2))
+    late = load_extracts(one.connection, DATABASE, one.feed, slow, lake=one.lake)
+    assert (late.loaded, one.rows()) == ((), {"b": 2})
 
 
 def test_an_empty_snapshot_empties_the_table(table: Callable[[LoadMode], Table]) -> None:
