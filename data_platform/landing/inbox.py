@@ -17,8 +17,15 @@ from zoneinfo import ZoneInfo
 from data_platform.feeds.files import FileFeedSpec, Readiness
 from data_platform.landing.bucket import LandingBucket, Pending
 
-# SFTP clients upload under such a name and rename the file at the end.
-_IN_TRANSFER = re.compile(r".*\.(part|partial|filepart|tmp)$|(.*/)?\.[^/]*$", re.IGNORECASE)
+# SFTP clients and transfer tools upload under such a name, or in a folder with a leading dot, and rename at the end.
+_ENDS_IN_TRANSFER = (
+    *(".part", ".partial", ".filepart", ".tmp", ".temp", ".swp", "~"),
+    *(".crdownload", ".incomplete", ".inprogress", ".uploading", ".writing"),
+)
+
+
+def _in_transfer(file_name: str) -> bool:
+    return file_name.startswith(".") or "/." in file_name or file_name.lower().endswith(_ENDS_IN_TRANSFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,9 @@ class _Sorting:
                 self._found.unmatched.append((pending, "it lies outside every partner's inbound folder"))
                 continue
             _, partner, file_name = parts
+            if _in_transfer(file_name):
+                self._found.waiting.append(Waiting(pending, "it is named as a file that is still being sent"))
+                continue
             candidates = self._feeds.match(partner, file_name)
             if len(candidates) == 1:
                 rules = candidates[0]
@@ -185,8 +195,6 @@ class _Sorting:
             self._found.unmatched.append((pending, f"more than one feed's pattern matches it: {names}"))
         elif self._feeds.is_companion(partner, file_name):
             self._found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
-        elif _IN_TRANSFER.match(file_name):
-            self._found.waiting.append(Waiting(pending, "it is named as a file that is still being sent"))
         else:
             self._found.unmatched.append((pending, f"no feed of {partner} has a pattern that matches it"))
 

@@ -97,10 +97,14 @@ def test_two_feeds_that_want_the_same_file_get_neither() -> None:
     assert "p/f, p/g" in found.unmatched[0][1]
 
 
-@pytest.mark.parametrize("name", ["f_20260307.csv.part", "f_20260307.csv.filepart", ".f_20260307.csv"])
-def test_an_upload_under_way_is_left_alone(name: str) -> None:
-    found = look(Objects({f"inbound/p/{name}": 99}))
-    assert names(found.waiting) == [name]
+@pytest.mark.parametrize("pattern", [r"f_(?P<day>\d{8})\.csv", r".*f_(?P<day>\d{8}).*"])
+@pytest.mark.parametrize(
+    "name",
+    ["f_20260307.csv.part", "f_20260307.csv.FILEPART", ".f_20260307.csv", "f_20260307.csv~", ".rsync/f_20260307.csv"],
+)
+def test_an_upload_under_way_is_left_alone_whatever_the_pattern(name: str, pattern: str) -> None:
+    found = look(Objects({f"inbound/p/{name}": 99}), feed(pattern=pattern))
+    assert (names(found.waiting), found.ready) == ([name], [])
 
 
 def test_a_scan_stops_at_its_limit_and_the_next_goes_on_where_it_stopped() -> None:

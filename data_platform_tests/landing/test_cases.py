@@ -1,0 +1,88 @@
+"""Files that were once read wrongly, each with its feed, in `cases/`: the right outcome of each.
+
+A case is a kind of fault that real files showed. The other tests of the reader have the rest of its kind.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import yaml
+
+from data_platform.extract.source import Refused
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.landing.bucket import LandingBucket, Pending
+from data_platform.landing.delivery import Delivery
+from data_platform.landing.inbox import FeedIndex, Scan, scan
+from data_platform.landing.reading import DeliveryReading
+from data_platform.landing.versions import Work
+
+CASES = Path(__file__).parent / "cases"
+NOW = datetime(2026, 6, 7, tzinfo=UTC)
+
+
+class Folder:
+    """Stands for the landing bucket: a case's files as the pending ones of the partner `p`."""
+
+    def __init__(self, case: str) -> None:
+        self._folder = CASES / case
+
+    def pages(self, start_after: str | None = None) -> list[list[Pending]]:
+        names = sorted(path.name for path in self._folder.iterdir() if path.name != "defs.yaml")
+        return [[Pending(f"inbound/p/{name}", '"e"', 1, NOW) for name in names]]
+
+    def open(self, delivery: Delivery) -> BinaryIO:
+        return io.BytesIO((self._folder / delivery.file_name).read_bytes())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What reading a delivery ended as: its rows without the platform's columns; (record number, reason) of its
+    rejects; the reason to quarantine it, if there is one."""
+
+    rows: list[dict[str, Any]]
+    rejects: list[tuple[int, str]]
+    quarantined: str | None
+    columns: list[str]
+
+
+def feed(case: str) -> FileFeedSpec:
+    attributes = yaml.safe_load((CASES / case / "defs.yaml").read_text())["attributes"]
+    return FileFeedSpec.of({"source": "p", "table": "f", **attributes})
+
+
+def scanned(case: str) -> Scan:
+    return scan(cast(LandingBucket, Folder(case)), FeedIndex([feed(case)]), now=NOW)
+
+
+def read(case: str, name: str, companion: str | None = None) -> Outcome:
+    """A file of a case, read as a run reads it."""
+
+    def delivery(name: str) -> Delivery:
+        return Delivery(f"inbound/p/{name}", "1", '"e"', 1, NOW)
+
+    work = Work(delivery(name), delivery(companion) if companion else None, None)
+    reading = DeliveryReading(work, feed(case), cast(LandingBucket, Folder(case)))
+    rows: list[dict[str, Any]] = []
+    rejects: list[tuple[int, str]] = []
+    quarantined = None
+    try:
+        for chunk in reading.chunks():
+            rows += [{key: value for key, value in row.items() if key[0] != "_"} for row in chunk.rows.to_pylist()]
+            assert chunk.rejects is not None
+            rejects += [(found["record_number"], found["reason"]) for found in chunk.rejects.to_pylist()]
+    except Refused as error:
+        quarantined = str(error)
+    return Outcome(rows, rejects, quarantined, [column.name for column in reading.contract.columns])
+
+
+def test_a_file_in_transfer_waits_whatever_the_pattern_matches() -> None:
+    found = scanned("file_in_transfer")
+    assert [ready.pending.file_name for ready in found.ready] == ["sales_1.csv"]
+    assert [(waiting.pending.file_name, waiting.reason) for waiting in found.waiting] == [
+        ("sales_1.csv.filepart", "it is named as a file that is still being sent")
+    ]
