@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import quoted
 from data_platform.feeds.spec import FeedSpec, LoadMode
-from data_platform.landing.outcomes import DeliveryRow, Settlement, Status
+from data_platform.landing.outcomes import DeliveryRow, Settlement
 from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
 from data_platform.warehouse.platform import create_table, create_view, loads, rejects
@@ -19,7 +19,6 @@ from data_platform.warehouse.rows import insert_rows, latest_sql, placeholders
 from data_platform.warehouse.table import PLATFORM, TableRef
 
 if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
     from snowflake.connector.cursor import SnowflakeCursor
 
 _COLUMNS = {
@@ -59,85 +58,14 @@ def current_deliveries(database: str) -> TableRef:
     return TableRef(database, PLATFORM, "CURRENT_DELIVERIES")
 
 
-class Accounting(NamedTuple):
-    """The sums of a feed's deliveries. landed = loaded + duplicate + superseded + quarantined. Rows are those of the
-    loaded deliveries, and rows_read = rows_loaded + rows_rejected."""
-
-    partner: str
-    feed: str
-    landed: int
-    loaded: int
-    duplicate: int
-    superseded: int
-    quarantined: int
-    rows_read: int
-    rows_loaded: int
-    rows_rejected: int
-
-
-def list_deliveries(
-    connection: SnowflakeConnection,
-    database: str,
-    *,
-    partner: str | None = None,
-    feed: str | None = None,
-    status: Status | None = None,
-    file_name: str | None = None,
-    since: datetime | None = None,
-    limit: int = 100,
-    offset: int = 0,
-) -> list[DeliveryRow]:
-    """A page of deliveries, the last settled first: `limit` of them after `offset`. `file_name` is a LIKE pattern."""
-    tests = {
-        "PARTNER = %s": partner,
-        "FEED = %s": feed,
-        "STATUS = %s": status,
-        "FILE_NAME LIKE %s": file_name,
-        "SETTLED_AT >= %s::TIMESTAMP_TZ": None if since is None else since.isoformat(),
-    }
-    used = {test: value for test, value in tests.items() if value is not None}
-    where = " AND ".join(used) or "TRUE"
-    order = f"ORDER BY SETTLED_AT DESC, DELIVERY_ID LIMIT {int(limit)} OFFSET {int(offset)}"
-    with connection.cursor() as cursor:
-        return list(_select(cursor, database, f"{where} {order}", list(used.values())))
-
-
-def delivery(connection: SnowflakeConnection, database: str, delivery_id: str) -> DeliveryRow | None:
-    """The settled delivery whose id is or begins with `delivery_id`; None if no delivery matches, or several do."""
-    with connection.cursor() as cursor:
-        found = list(_select(cursor, database, "STARTSWITH(DELIVERY_ID, %s) LIMIT 2", [delivery_id]))
-    return found[0] if len(found) == 1 else None
-
-
 def settled_deliveries(cursor: SnowflakeCursor, database: str, delivery_ids: Sequence[str]) -> dict[str, DeliveryRow]:
     """{delivery id: ledger row} of those deliveries that are settled."""
     found: dict[str, DeliveryRow] = {}
     for start in range(0, len(delivery_ids), _IDS_A_STATEMENT):
         chunk = delivery_ids[start : start + _IDS_A_STATEMENT]
-        rows = _select(cursor, database, f"DELIVERY_ID IN ({placeholders(chunk)})", chunk)
+        rows = select_deliveries(cursor, database, f"DELIVERY_ID IN ({placeholders(chunk)})", chunk)
         found.update({row.delivery_id: row for row in rows})
     return found
-
-
-def accounting(connection: SnowflakeConnection, database: str, *, since: timedelta | None = None) -> list[Accounting]:
-    """Each feed's sums over the deliveries settled in the last `since`; None means all deliveries."""
-    counts = ", ".join(
-        f"COUNT_IF(STATUS = '{status}')" for status in ("loaded", "duplicate", "superseded", "quarantined")
-    )
-    sums = ", ".join(
-        f"SUM(IFF(STATUS = 'loaded', {name}, 0))" for name in ("ROWS_READ", "ROWS_LOADED", "ROWS_REJECTED")
-    )
-    begin = datetime.min.replace(tzinfo=UTC) if since is None else datetime.now(UTC) - since
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT PARTNER, FEED, COUNT(*), {counts}, {sums} FROM {current_deliveries(database).sql}"
-            " WHERE SETTLED_AT >= %s::TIMESTAMP_TZ GROUP BY PARTNER, FEED ORDER BY PARTNER, FEED",
-            [begin.isoformat()],
-        )
-        return [
-            Accounting(partner, feed, *(int(number) for number in numbers))
-            for partner, feed, *numbers in cursor.fetchall()
-        ]
 
 
 def related_deliveries(
@@ -188,34 +116,6 @@ def corrected_by(
     return [*superseded, *of_feed(f"STATUS = 'loaded' AND CONTENT_SHA256 IN ({placeholders(contents)})", contents)]
 
 
-class StoredReject(NamedTuple):
-    """A row of PLATFORM.REJECTS. `raw_text`: None if the feed has personal columns."""
-
-    record_number: int
-    column_name: str | None
-    reason: str
-    raw_text: str | None
-
-
-def read_rejects(
-    connection: SnowflakeConnection, database: str, row: DeliveryRow, *, limit: int, offset: int
-) -> tuple[list[StoredReject], int]:
-    """A page of a delivery's rejects, in the order of its records, and how many there are."""
-    # A quarantined delivery of an earlier release names no extract.
-    column, value = ("EXTRACT_ID", row.extract_id) if row.extract_id else ("DELIVERY_ID", row.delivery_id)
-    of_delivery = f"FROM {rejects(database).sql} WHERE {column} = %s"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT COUNT(*) {of_delivery}", [value])
-        ((total,),) = cursor.fetchall()
-        cursor.execute(
-            f"SELECT RECORD_NUMBER, COLUMN_NAME, REASON, RAW_TEXT {of_delivery} ORDER BY RECORD_NUMBER"
-            f" LIMIT {int(limit)} OFFSET {int(offset)}",
-            [value],
-        )
-        found = [StoredReject(int(number), *texts) for number, *texts in cursor.fetchall()]
-    return found, int(total)
-
-
 def duplicates(cursor: SnowflakeCursor, database: str, extract_ids: Sequence[str]) -> set[str]:
     """Those of the extracts that are of duplicates: they are loaded when the delivery that they repeat is corrected."""
     if not extract_ids:
@@ -254,7 +154,10 @@ def _of_feed(
     return _rows(cursor, f"SELECT * FROM ({latest}) WHERE {where}", [partner, feed, partner, feed, *bound, *bound])
 
 
-def _select(cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[Any]) -> Iterator[DeliveryRow]:
+def select_deliveries(
+    cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[Any]
+) -> Iterator[DeliveryRow]:
+    """The deliveries, as they are now, that `where` admits, with what follows it."""
     return _rows(cursor, f"SELECT {_DELIVERY} FROM {current_deliveries(database).sql} WHERE {where}", bound)
 
 

@@ -13,7 +13,7 @@ from snowflake.connector.cursor import SnowflakeCursor
 from data_platform.environment import Settings
 from data_platform.feeds.spec import LoadMode
 from data_platform.lake.extracts import Lake
-from data_platform.landing import ledger, policy
+from data_platform.landing import history, ledger, policy
 from data_platform.landing.outcomes import DeliveryRow
 from data_platform.warehouse import load
 from data_platform.warehouse.connection import connect
@@ -40,7 +40,7 @@ def test_deliveries_are_listed_by_what_they_are_the_last_settled_first(feed: Fee
     feed.load(feed.deliver("0%.csv", {"m0": 10}))
 
     def names(**asked: object) -> list[str]:
-        rows = ledger.list_deliveries(feed.connection, DATABASE, partner=feed.partner, **asked)  # type: ignore[arg-type]
+        rows = history.list_deliveries(feed.connection, DATABASE, partner=feed.partner, **asked)  # type: ignore[arg-type]
         return [row.file_name for row in rows]
 
     assert names(status="loaded") == ["0%.csv", "4%.csv", "3%.csv", "2%.csv", "1%.csv"]
@@ -56,10 +56,10 @@ def test_a_delivery_is_found_by_its_id_or_its_beginning(feed: Feed) -> None:
     old, new = feed.deliver("a.csv", {"m1": 1}), feed.deliver("a.csv", {"m1": 2})
     feed.load(old)
     feed.load(new)
-    found = ledger.delivery(feed.connection, DATABASE, new.settlement.delivery_id[:20])
+    found = history.delivery(feed.connection, DATABASE, new.settlement.delivery_id[:20])
     assert found is not None
     assert found.landed_at == new.settlement.landed_at
-    assert ledger.delivery(feed.connection, DATABASE, "no such delivery") is None
+    assert history.delivery(feed.connection, DATABASE, "no such delivery") is None
     ids = [old.settlement.delivery_id, new.settlement.delivery_id, "other"]
     with feed.connection.cursor() as cursor:
         assert set(ledger.settled_deliveries(cursor, DATABASE, ids)) == set(ids[:2])
@@ -71,11 +71,11 @@ def test_the_accounts_of_a_feed_add_up(feed: Feed) -> None:
     feed.load(feed.deliver("a.csv", {"m1": 1, "m2": 2}, rejects=1), feed.deliver("b.csv", {"m1": 1, "m2": 2}))
     bad = replace(feed.deliver("c.csv", {}).settlement, status="quarantined", extract_id=None, reason="bad")
     feed.load(also=[bad])
-    (account,) = [each for each in ledger.accounting(feed.connection, DATABASE) if each.partner == feed.partner]
+    (account,) = [each for each in history.accounting(feed.connection, DATABASE) if each.partner == feed.partner]
     assert account.landed == 4
     assert (account.loaded, account.duplicate, account.superseded, account.quarantined) == (1, 1, 1, 1)
     assert (account.rows_read, account.rows_loaded, account.rows_rejected) == (3, 2, 1)
-    recent = ledger.accounting(feed.connection, DATABASE, since=timedelta(seconds=-5))
+    recent = history.accounting(feed.connection, DATABASE, since=timedelta(seconds=-5))
     assert all(each.partner != feed.partner for each in recent)
 
 

@@ -10,7 +10,7 @@ from snowflake.connector.errors import ProgrammingError
 
 from data_platform.feeds.file_contract import FileContract
 from data_platform.lake.manifest import FileEntry
-from data_platform.landing import ledger
+from data_platform.landing import history
 from data_platform.warehouse import copy
 from data_platform.warehouse.copy import RowCountMismatch
 from data_platform.warehouse.load import load_extracts
@@ -26,7 +26,7 @@ def test_a_delivery_is_loaded_with_its_rejects_and_its_place_in_the_ledger(feed:
     assert feed.rows() == {"m1": 1, "m2": None}
     row = result.outcomes[delivered.settlement.delivery_id]
     assert (row.status, row.rows_read, row.rows_loaded, row.rows_rejected) == ("loaded", 5, 2, 3)
-    assert ledger.delivery(feed.connection, DATABASE, row.delivery_id) == row
+    assert history.delivery(feed.connection, DATABASE, row.delivery_id) == row
     assert feed.query(
         "SELECT DELIVERY_ID, RECORD_NUMBER, COLUMN_NAME, REASON, RAW_TEXT FROM PLATFORM.REJECTS"
         " WHERE EXTRACT_ID = %s AND RECORD_NUMBER = 3",
@@ -91,7 +91,7 @@ def test_a_new_version_of_a_file_takes_the_place_of_the_old_rows(feed: Feed) -> 
     result = feed.load(new)
     assert (result.rows_loaded, result.rows_deleted) == (2, 2)
     assert feed.rows() == {"m2": 20, "m3": 30}
-    row = ledger.delivery(feed.connection, DATABASE, old.settlement.delivery_id)
+    row = history.delivery(feed.connection, DATABASE, old.settlement.delivery_id)
     assert row is not None
     assert (row.status, row.superseded_by) == ("superseded", new.settlement.delivery_id)
     assert feed.outcomes() == {"loaded": 1, "superseded": 1}

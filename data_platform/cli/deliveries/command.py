@@ -75,7 +75,7 @@ def list_(
     """
     if feed is not None and "/" in feed:
         partner, feed = feed.split("/", 1)
-    from data_platform.landing.ledger import list_deliveries
+    from data_platform.landing.history import list_deliveries
 
     with _ledger() as (wanted, connection):
         rows = list_deliveries(
@@ -130,7 +130,7 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
       data-platform deliveries show readings_20260307T07-0500.csv --rejects 100
     """
     from data_platform.cli.deliveries.receipts import find
-    from data_platform.landing.ledger import read_rejects
+    from data_platform.landing.history import read_rejects
 
     with _ledger() as (wanted, connection):
         row = find(connection, wanted.snowflake.database, delivery)

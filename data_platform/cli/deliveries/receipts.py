@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_platform.landing.ledger import delivery, list_deliveries
+from data_platform.landing.history import delivery, list_deliveries
 from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.settle import settled_key
 

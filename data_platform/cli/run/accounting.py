@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.output import amount, count, table
-from data_platform.landing.ledger import Accounting, accounting
+from data_platform.landing.history import Accounting, accounting
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.table import raw_table
 
