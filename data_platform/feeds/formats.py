@@ -18,21 +18,29 @@ def _encoding(text: str) -> str:
 
 
 class CsvFormat(Declared):
-    """Delimited text with a header row (RFC 4180 quoting, `""` for a quote within quotes)."""
+    """Delimited text with a header row (RFC 4180 quoting, `""` for a quote within quotes). `quote: none`: quotes are
+    ordinary characters, and a record ends with its line."""
 
     type: Literal["csv"] = "csv"
     delimiter: str = Field(",", min_length=1, max_length=1)
-    quote: str = Field('"', min_length=1, max_length=1)
+    quote: str = '"'
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
 
     @model_validator(mode="after")
     def _marks_agree(self) -> Self:
+        if len(self.quote) != 1 and self.quote != "none":
+            raise ValueError(f"{self.quote!r} can't be a quote; expected one ASCII character, or none")
         for mark in (self.delimiter, self.quote):
             if not mark.isascii() or mark in "\r\n\0":
                 raise ValueError(f"{mark!r} can't be a delimiter or quote: one ASCII character that ends no line")
         if self.delimiter == self.quote:
             raise ValueError(f"delimiter and quote are both {self.quote!r}")
         return self
+
+    @property
+    def quote_character(self) -> str | None:
+        """The character that quotes a field, if any does."""
+        return None if self.quote == "none" else self.quote
 
 
 class JsonLinesFormat(Declared):

@@ -19,6 +19,10 @@ class Bad(Exception):
     """The value breaks its rule."""
 
 
+class Swallowed(Exception):
+    """A broken record goes on over several lines, which may be records of their own."""
+
+
 @dataclass
 class Record:
     number: int
@@ -34,7 +38,7 @@ class Reading:
 
 
 def read(data: bytes, contract: FileContract, delimiter: str = ",") -> Reading:
-    """Reads UTF-8 CSV whose header has the contract's columns in its order."""
+    """Reads UTF-8 CSV whose header has the contract's columns in its order. Raises Swallowed."""
     records = split(data.decode("utf-8", "surrogateescape"), delimiter)[1:]
     reading = Reading()
     for number, record in enumerate(records, 1):
@@ -44,6 +48,10 @@ def read(data: bytes, contract: FileContract, delimiter: str = ",") -> Reading:
         )
         dirty = text != record.text
         if dirty or record.malformed or len(record.fields) != len(contract.columns):
+            lines = re.split("[\r\n]+", record.text)
+            whole = any(line.count(delimiter) == len(contract.columns) - 1 for line in lines)
+            if len(lines) > 1 and (record.malformed or whole):
+                raise Swallowed
             reading.rejects.append((number, None, text))
             continue
         row: dict[str, Any] = {}

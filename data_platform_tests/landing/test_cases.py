@@ -86,3 +86,10 @@ def test_a_file_in_transfer_waits_whatever_the_pattern_matches() -> None:
     assert [(waiting.pending.file_name, waiting.reason) for waiting in found.waiting] == [
         ("sales_1.csv.filepart", "it is named as a file that is still being sent")
     ]
+
+
+def test_a_quote_that_is_never_closed_quarantines_the_file_whose_lines_it_swallows() -> None:
+    found = read("unclosed_quote", "swallow.csv")
+    assert found.quarantined is not None
+    assert "record 91 goes on over 10 lines" in found.quarantined
+    assert "set format.quote to none" in found.quarantined

@@ -14,7 +14,7 @@ from data_platform.feeds.formats import CsvFormat
 from data_platform.landing.chunk import Chunk
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
-from data_platform.landing.readers.csv_block import Layout, read_block
+from data_platform.landing.readers.csv_block import Layout, LinesSwallowed, read_block
 from data_platform.landing.readers.csv_records import (
     BLOCK_BYTES,
     MAX_RECORD_BYTES,
@@ -42,7 +42,7 @@ class CsvReader:
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self._subject, self._format = subject, format
-        self._splitter = Splitter(format.delimiter, format.quote)
+        self._splitter = Splitter(format.delimiter, format.quote_character)
         text = Text(stream, format.encoding, subject)
         self._blocks = self._readable(self._splitter.blocks(text, block_bytes))
         names, self._first = self._header()
@@ -61,7 +61,16 @@ class CsvReader:
                 while waiting:
                     while len(waiting) < _AHEAD and (block := next(self._blocks, None)) is not None:
                         waiting.append(pool.submit(read_block, block, self._layout))
-                    chunk = waiting.popleft().result()
+                    try:
+                        chunk = waiting.popleft().result()
+                    except LinesSwallowed as error:
+                        raise DeliveryUnreadable(
+                            f"{self._subject}: record {done + error.record} goes on over {error.lines} lines, and"
+                            f" {error.reason}: a quote ({self._format.quote}) that is never closed, or opens in plain"
+                            f" text, has taken the lines behind it for one field. It begins {error.text!r}. Ask the"
+                            " partner to send it again with quotes doubled within quoted fields; if quotes are plain"
+                            " text in this feed, set format.quote to none."
+                        ) from None
                     yield chunk.numbered_after(done)
                     done += chunk.rows_read
             finally:
@@ -90,7 +99,9 @@ class CsvReader:
         try:
             yield from blocks
         except RecordTooLong:
+            likely = f"; most likely a field begins with a quote ({self._format.quote}) that is never closed"
+            if self._format.quote_character is None:
+                likely = ""
             raise DeliveryUnreadable(
-                f"{self._subject}: a record is longer than {MAX_RECORD_BYTES // 2**20} MiB; most likely a field"
-                f" begins with a quote ({self._format.quote}) that is never closed"
+                f"{self._subject}: a record is longer than {MAX_RECORD_BYTES // 2**20} MiB{likely}"
             ) from None

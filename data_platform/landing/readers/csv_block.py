@@ -32,8 +32,18 @@ class Layout:
     convert: tuple[Convert, ...]
 
 
+class LinesSwallowed(Exception):
+    """A broken record goes on over several lines: how many records they are, nobody can tell. `record`: its number
+    in the block, from 1; `text`: how it begins, where the feed has no personal data."""
+
+    def __init__(self, record: int, text: str, reason: str, *, personal: bool) -> None:
+        super().__init__(record, reason)
+        self.record, self.reason, self.lines = record, reason, len(text.splitlines())
+        self.text = "…" if personal else text[:100]
+
+
 def read_block(block: Block, layout: Layout) -> Chunk:
-    """The block's chunk, its records numbered from 1."""
+    """The block's chunk, its records numbered from 1. Raises LinesSwallowed."""
     return _Records(block, layout).chunk()
 
 
@@ -61,6 +71,7 @@ class _Records:
                 for place, record in zip(places, records[places], strict=True)
             }
             records = np.delete(records, places)
+        self._refuse_swallowed(broken)
         if broken and count != len(self._bounds[0]):
             raise RuntimeError(f"{count} records were parsed where {len(self._bounds[0])} were found")
         return assemble(
@@ -86,6 +97,23 @@ class _Records:
             text = self._block.data[starts[record] : ends[record]]
             found[record] = fault(text, self._layout.format.encoding) or found[record]
         return found
+
+    def _refuse_swallowed(self, broken: dict[int, str]) -> None:
+        """Raises LinesSwallowed for a broken record that may be several: its quotes are wrong, or a line of it has as
+        many fields as a record."""
+        if not len(self._block.quoted_from):
+            return
+        starts, ends = self._bounds
+        delimiters = self._layout.header.width - 1
+        for record in sorted(broken):
+            data = self._block.data[starts[record] : ends[record]]
+            lines = re.split(rb"[\r\n]+", data)
+            if len(lines) > 1 and (
+                int(starts[record]) in self._block.malformed
+                or any(line.count(self._layout.format.delimiter.encode()) == delimiters for line in lines)
+            ):
+                personal = bool(self._layout.header.contract.personal)
+                raise LinesSwallowed(record + 1, self._text(record), broken[record], personal=personal)
 
     def _without(self, broken: dict[int, str]) -> bytes:
         if not broken:
@@ -115,7 +143,7 @@ class _Records:
             read_options=arrow_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=format.delimiter,
-                quote_char=format.quote,
+                quote_char=format.quote_character or False,
                 newlines_in_values=True,
                 invalid_row_handler=keep_ragged,
             ),

@@ -54,10 +54,14 @@ class Block:
 
 
 class Splitter:
-    """Cuts delimited text into blocks of whole records. `delimiter` and `quote` are single ASCII characters."""
+    """Cuts delimited text into blocks of whole records. `delimiter` and `quote` are single ASCII characters; without a
+    quote every line is a record."""
 
-    def __init__(self, delimiter: str, quote: str) -> None:
-        self._delimiter, self._quote = delimiter.encode(), quote.encode()
+    def __init__(self, delimiter: str, quote: str | None) -> None:
+        self._delimiter = delimiter.encode()
+        self._quote = None if quote is None else quote.encode()
+        if self._quote is None:
+            return
         d, q = re.escape(self._delimiter), re.escape(self._quote)
         # One field: what a quoted one holds, what wrongly follows its closing quote, and what ends it.
         self._field = re.compile(
@@ -90,7 +94,7 @@ class Splitter:
 
     def _cut(self, data: bytes, final: bool) -> tuple[Block | None, int]:
         """The records that are whole in `data`, and where they end; all of it is, where `final`."""
-        if self._quote not in data:
+        if self._quote is None or self._quote not in data:
             end = len(data) if final else _last_line_end(data)
             return (Block(data[:end]), end) if end else (None, 0)
         quotes = np.flatnonzero(np.frombuffer(data, np.uint8) == self._quote[0])
@@ -104,6 +108,8 @@ class Splitter:
 
     def fields(self, record: bytes) -> list[bytes]:
         """The fields of one well-formed record, quotes taken off."""
+        if self._quote is None:
+            return record.split(self._delimiter)
         found, place, quote = [], 0, self._quote
         while True:
             match = self._field.match(record, place)
