@@ -49,6 +49,8 @@ __all__ = [
     "quoted",
 ]
 
+_LONGEST_NAME = 110  # a column's name has at most 128 characters
+
 Drift = Literal["evolve", "ignore", "reject"]
 
 
@@ -104,11 +106,15 @@ class Contract(BaseModel):
     def evolved(self, headers: tuple[str, ...]) -> Self:
         """This contract with a nullable text column added for each of these source columns (drift policy `evolve`);
         `Pump Type` becomes pump_type. Raises ValueError if two names become the same."""
-        added = tuple(
-            self.column_class(name=name, type="string", source_name=None if name == header else header)
-            for name, header in ((_as_identifier(header), header) for header in headers)
-        )
-        return type(self)(columns=self.columns + added, key=self.key, drift=self.drift)
+        taken = {column.name: column.header for column in self.columns}
+        added = []
+        for header in headers:
+            name = _as_identifier(header)
+            if name in taken:
+                raise ValueError(f"{taken[name]!r} and {header!r} would both be the column {name}")
+            taken[name] = header
+            added.append(self.column_class(name=name, type="string", source_name=None if name == header else header))
+        return type(self)(columns=(*self.columns, *added), key=self.key, drift=self.drift)
 
     @cached_property
     def hash(self) -> str:
@@ -141,7 +147,16 @@ class Contract(BaseModel):
 
 
 def _as_identifier(header: str) -> str:
-    """A column name for a source column: lower case ASCII, underscores for anything else."""
-    plain = unicodedata.normalize("NFKD", header).encode("ascii", "ignore").decode().lower()
-    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    return f"column_{name}".rstrip("_")[:128] if not name[:1].isalpha() else name[:128]
+    """A column name for a source column: lower case ASCII, underscores for anything else. It follows from the header
+    alone, so that a column has the same name whatever comes beside it. Where too little of the header is left to tell
+    it from others (letters of another script, or a very long one), its hash does."""
+    decomposed = unicodedata.normalize("NFKD", header)
+    name = re.sub(r"[^a-z0-9]+", "_", decomposed.encode("ascii", "ignore").decode().lower()).strip("_")
+    other_script = any(letter.isalnum() and not _is_latin(letter) for letter in decomposed)
+    if not name or other_script or len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}_{hashlib.sha256(header.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return name if name[:1].isalpha() else f"column_{name.strip('_')}"
+
+
+def _is_latin(letter: str) -> bool:
+    return letter.isascii() or unicodedata.name(letter, "").startswith("LATIN")

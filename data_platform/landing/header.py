@@ -30,8 +30,9 @@ class Header:
 def match_header(found: Sequence[str], contract: FileContract, subject: str) -> Header:
     """Matches the file's column names with the contract's: exactly, then without regard to case.
 
-    `subject` names feed and file in errors. Raises ContractViolation for missing, repeated and, where the drift
-    policy refuses them, unknown columns; DeliveryUnreadable where there are no columns at all."""
+    `subject` names feed and file in errors. Raises ContractViolation for missing, misspelt, repeated and, where the
+    drift policy refuses them, unknown columns, and for a header that is unlike the contract's; DeliveryUnreadable where
+    there are no columns at all."""
     names = [name.strip() for name in found]
     if not any(names):
         raise DeliveryUnreadable(f"{subject}: there is no header row; expected {_listed(contract)}")
@@ -40,10 +41,13 @@ def match_header(found: Sequence[str], contract: FileContract, subject: str) -> 
             f"{subject}: the header row has {len(names)} columns: it looks like data, or another format; expected"
             f" {_listed(contract)}. Ask the partner, or change the feed's format"
         )
-    _refuse_repeated(names, contract, subject)
+    if contract.drift == "evolve":  # a column without a name is named by its place, so that its values are kept
+        names = [name or f"column_{place}" for place, name in enumerate(names, 1)]
     matched = _matched(names, contract)
+    _refuse_repeated(names, matched, contract, subject)
     _refuse_missing(names, matched, contract, subject)
     unknown = [name for place, name in enumerate(names) if place not in matched.values()]
+    _refuse_unlike(names, matched, len(unknown), contract, subject)
     if unknown and contract.drift == "reject":
         raise ContractViolation(
             f"{subject}: the contract doesn't know the columns {_shown(unknown, contract)}; expected"
@@ -66,7 +70,11 @@ def evolved(contract: FileContract, headers: Sequence[str], subject: str) -> Fil
     try:
         return contract.evolved(tuple(headers))
     except ValueError as error:
-        raise ContractViolation(f"{subject}: the new columns can't be added: {error}") from None
+        told = "two columns' names become the same" if contract.personal else error
+        raise ContractViolation(
+            f"{subject}: the new columns can't be added: {told}. Ask the partner to rename one, or declare them in the"
+            " feed's contract with a source_name."
+        ) from None
 
 
 def _matched(names: Sequence[str], contract: FileContract) -> dict[str, int]:
@@ -81,26 +89,47 @@ def _matched(names: Sequence[str], contract: FileContract) -> dict[str, int]:
     return matched
 
 
-def _refuse_repeated(names: Sequence[str], contract: FileContract, subject: str) -> None:
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
+def _refuse_repeated(names: Sequence[str], matched: dict[str, int], contract: FileContract, subject: str) -> None:
+    """Refuses a name that comes twice, but for one that is left out anyway."""
+    wanted = {names[place] for place in matched.values()}
+    repeated = sorted(
+        name for name, count in Counter(names).items() if count > 1 and (contract.drift != "ignore" or name in wanted)
+    )
+    if any(repeated):
         raise ContractViolation(
             f"{subject}: the header names {_shown(repeated, contract)} more than once: {_shown(names, contract)}"
         )
 
 
+def _refuse_unlike(
+    names: Sequence[str], matched: dict[str, int], unknown: int, contract: FileContract, subject: str
+) -> None:
+    """Refuses a header so unlike the contract's that it is another file's, or split at the wrong character: its rows
+    would be nulls."""
+    few = len(matched) * 3 < len(contract.columns) and unknown > len(matched)
+    if few or not matched:
+        found = f"only {len(matched)}" if matched else "none"
+        raise ContractViolation(
+            f"{subject}: the file has {found} of the contract's {len(contract.columns)} columns; expected"
+            f" {_listed(contract)}; found {_shown(names, contract)}. Ask the partner, or change the feed's format or"
+            " source_name in its contract."
+        )
+
+
 def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: FileContract, subject: str) -> None:
+    spare = [name for place, name in enumerate(names) if place not in matched.values()]
+    plain = {_letters(name) for name in spare} - {""}
     missing = [
         column
         for column in contract.columns
-        if column.name not in matched and (not column.nullable or contract.drift == "reject")
+        if column.name not in matched
+        and (not column.nullable or contract.drift == "reject" or _letters(column.header) in plain)
     ]
     if not missing:
         return
-    spare = [name for place, name in enumerate(names) if place not in matched.values() and not contract.personal]
     told = []
     for column in missing:
-        near = difflib.get_close_matches(column.header, spare, n=1)
+        near = [] if contract.personal else difflib.get_close_matches(column.header, spare, n=1)
         told.append(f"{column.header!r}" + (f" (the nearest is {near[0]!r})" if near else ""))
     raise ContractViolation(
         f"{subject}: the file has no column {', '.join(told)}; expected {_listed(contract)}; found"
@@ -108,12 +137,20 @@ def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Fil
     )
 
 
+def _letters(name: str) -> str:
+    """A name without what spellings differ in: case, blanks, quotes and other marks."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
 def _shown(names: Sequence[str], contract: FileContract) -> str:
     """The first of them: a reason goes into a receipt and the ledger. None if there are personal columns: where the
     header is missing, the first row is taken for it."""
     if contract.personal:
         return f"({len(names)} that aren't shown here, as the feed has personal columns)"
-    told = ", ".join(repr(name if len(name) <= 100 else f"{name[:100]}…") for name in names[:_NAMED])
+    told = ", ".join(
+        "one without a name" if not name else repr(name if len(name) <= 100 else f"{name[:100]}…")
+        for name in names[:_NAMED]
+    )
     return f"{told} and {len(names) - _NAMED} more" if len(names) > _NAMED else told
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import pytest
 import yaml
 
 from data_platform.extract.source import Refused
@@ -93,3 +95,23 @@ def test_a_quote_that_is_never_closed_quarantines_the_file_whose_lines_it_swallo
     assert found.quarantined is not None
     assert "record 91 goes on over 10 lines" in found.quarantined
     assert "set format.quote to none" in found.quarantined
+
+
+@pytest.mark.parametrize(("name", "found"), [("renamed.csv", "'identifier', 'amount'"), ("semicolons.csv", "'id;amt'")])
+def test_a_file_with_none_of_the_columns_is_quarantined_not_loaded_as_nulls(name: str, found: str) -> None:
+    assert read("wrong_header", name).quarantined == (
+        f"p/f: {name}: the file has none of the contract's 2 columns; expected 'id', 'amt'; found {found}. Ask the"
+        " partner, or change the feed's format or source_name in its contract."
+    )
+
+
+def test_a_column_without_a_name_is_named_by_its_place() -> None:
+    row = {"id": 1, "amt": Decimal("2.00")}
+    assert read("unnamed_column", "trailing.csv").rows == [row | {"column_3": None}]
+    assert read("unnamed_column", "pandas_index.csv").rows == [row | {"column_1": "0"}]
+
+
+def test_new_columns_in_another_script_have_names_of_their_own() -> None:
+    (row,) = read("other_script", "greek.csv").rows
+    assert list(row.values()) == [1, Decimal("2.00"), "a", "b"]
+    assert all(name.startswith("column_") for name in [*row][2:])

@@ -68,6 +68,65 @@ def test_a_repeated_column_is_a_violation() -> None:
         match_header(["Meter ID", "flow", "flow ", "status"], contract(), "f")
 
 
+def test_a_repeated_column_that_is_left_out_anyway_does_not_matter() -> None:
+    found = ["", "note", "Meter ID", "flow", "status", "note", ""]
+    assert match_header(found, contract("ignore"), "f").positions == (2, 3, 4)
+    with pytest.raises(ContractViolation, match="names 'note' more than once"):
+        match_header(found, contract("evolve"), "f")
+    with pytest.raises(ContractViolation, match="doesn't know the columns one without a name"):
+        match_header(["", "Meter ID", "flow", "status"], contract(), "f")
+
+
+def test_columns_without_a_name_keep_their_values_where_columns_may_be_added() -> None:
+    header = match_header(["", "Meter ID", "flow", "status", ""], contract("evolve"), "f")
+    assert header.positions == (1, 2, 3, 0, 4)
+    assert [column.name for column in header.contract.columns[3:]] == ["column_1", "column_5"]
+
+
+@pytest.mark.parametrize("drift", ["evolve", "ignore"])
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (["Meter ID", '"flow"', '"status"'], "no column 'flow' .the nearest is '\"flow\"'"),
+        (["Meter ID", "flow", "Sta-tus"], "no column 'status' .the nearest is 'Sta-tus'"),
+    ],
+)
+def test_a_misspelt_column_is_never_nulls(found: list[str], reason: str, drift: str) -> None:
+    with pytest.raises(ContractViolation, match=reason):
+        match_header(found, contract(drift), "f")
+
+
+@pytest.mark.parametrize("drift", ["evolve", "ignore"])
+def test_a_header_that_shares_few_columns_is_another_files(drift: str) -> None:
+    wide = FileContract.model_validate(
+        {"columns": [{"name": name, "type": "string"} for name in ("id", "b", "c", "d")], "drift": drift}
+    )
+    with pytest.raises(ContractViolation, match="only 1 of the contract's 4 columns"):
+        match_header(["id", "x", "y"], wide, "f")
+    assert match_header(["id"], wide, "f").positions == (0, None, None, None)
+
+
+def test_new_columns_whose_names_become_the_same_are_refused_in_plain_words() -> None:
+    with pytest.raises(ContractViolation) as raised:
+        match_header(["Meter ID", "flow", "status", "a b", "a-b"], contract("evolve"), "f")
+    assert str(raised.value) == (
+        "f: the new columns can't be added: 'a b' and 'a-b' would both be the column a_b. Ask the partner to rename"
+        " one, or declare them in the feed's contract with a source_name."
+    )
+
+
+@given(st.lists(st.text("αβж日a1 #€", min_size=1, max_size=130).filter(str.strip), min_size=2, max_size=2))
+def test_a_new_columns_name_depends_on_its_header_alone(found: list[str]) -> None:
+    first, second = (contract("evolve").evolved((header.strip(),)).columns[-1].name for header in found)
+    assert first[:1].isalpha()
+    assert (first == second) <= (_plain(found[0]) == _plain(found[1]))
+
+
+def _plain(header: str) -> str:
+    """What is left of a header when its marks are taken for blanks."""
+    return " ".join("".join(c if c.isalnum() else " " for c in header).lower().split()) or header.strip()
+
+
 def test_a_header_without_names_is_unreadable() -> None:
     with pytest.raises(DeliveryUnreadable, match="there is no header row"):
         match_header(["", " "], contract(), "f")

@@ -107,6 +107,18 @@ def test_json_drift_adds_members_wherever_they_first_appear() -> None:
     assert len(read(data, "json_lines", drift="ignore")[0]) == 3
 
 
+def test_json_members_without_a_name_or_of_another_file_are_rejects() -> None:
+    data = b'{"meter_id":"A","":1}\n{"x":1}\n{"meter_id":"B"," New ":"kept"}\n{}\n'
+    rows, rejects, reader = read(data, "json_lines", [{"name": "meter_id", "type": "string"}], drift="evolve")
+    assert [column.name for column in reader.contract.columns] == ["meter_id", "x", "new"]
+    assert [row["new"] for row in rows] == ["kept"]
+    assert [(found["record_number"], found["reason"]) for found in rejects] == [
+        (1, "a member has no name"),
+        (2, "has none of the members 'meter_id'"),
+        (4, "has none of the members 'meter_id'"),
+    ]
+
+
 def test_json_columns_keep_nested_values_as_they_are_written() -> None:
     data = '{"meter_id":"é","extra":{"a":[1.50,null,"\\u00e9"],"b":true}}'.encode()
     rows, _, _ = read(data, "json_lines", [COLUMNS[0], {"name": "extra", "type": "json"}])

@@ -37,6 +37,8 @@ class JsonLinesReader:
         self._subject, self._encoding = subject, format.encoding
         self._text: Readable = Text(stream, format.encoding, subject)
         self.contract = rules.contract
+        self._declared = len(rules.contract.columns)
+        self._expected = [column.header for column in rules.contract.columns[:20]]
         self._spool: IO[bytes] | None = None
         if rules.contract.drift == "evolve":
             self._spool = spooled(self._text)
@@ -88,10 +90,12 @@ class JsonLinesReader:
         for block in self._blocks(spool):
             for line in block:
                 try:
-                    found |= dict.fromkeys(name for name in self._object(line) if name.strip().lower() not in known)
+                    found |= dict.fromkeys(
+                        name for name in map(str.strip, self._object(line)) if name.lower() not in known
+                    )
                 except BadValue:
                     continue
-        return list(found)
+        return [name for name in found if name]
 
     def _object(self, line: bytes) -> dict[str, Any]:
         """The object of a line. Raises BadValue."""
@@ -129,6 +133,8 @@ class JsonLinesReader:
         for name, value in found.items():
             at = known.get(name.strip(), known.get(name.strip().lower()))
             if at is None:
+                if self.contract.drift == "evolve":
+                    raise BadValue("a member has no name")
                 if self.contract.drift == "reject":
                     raise ContractViolation(
                         f"{self._subject}: the contract doesn't know the member {name!r} (record {number}); expected"
@@ -140,6 +146,8 @@ class JsonLinesReader:
                 raise BadValue(f"two members are the column {self.contract.columns[at].name}")
             seen.add(at)
             row[at] = value
+        if all(at >= self._declared for at in seen):
+            raise BadValue(f"has none of the members {', '.join(map(repr, self._expected))}")
         return row
 
     def _converted(self, at: int, values: list[Any]) -> Converted:
