@@ -28,6 +28,8 @@ from data_platform.resources import LandingResource
 
 TICK_SECONDS = 10
 READY_PER_TICK = 2_000
+REPORTED_PER_TICK = 200
+REPORT_SECONDS = 2.0
 PACKS = (500, 64, 8, 1)
 """The most deliveries in a run, by how many runs with them have failed: smaller runs isolate the bad file."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -107,31 +109,41 @@ def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FileFeedSpec]:
 @dataclass(frozen=True)
 class Cursor:
     """`after`: the key where a listing was cut short. `reported`: files that match no feed were reported up to this
-    time. `newest`: the time of the latest such file in the current listing."""
+    time. `newest`: the time of the latest such file in the current listing; `left`: that of the earliest which there
+    was no time to report."""
 
     after: str | None = None
     reported: datetime = _NEVER
     newest: datetime = _NEVER
+    left: datetime | None = None
 
     @classmethod
     def read(cls, text: str | None) -> "Cursor":
         """The cursor from the text that `write` returned; a fresh cursor for any other text."""
         try:
-            after, reported, newest = json.loads(text or "")
-            return cls(after, datetime.fromisoformat(reported), datetime.fromisoformat(newest))
+            after, reported, newest, left = json.loads(text or "")
+            return cls(
+                after,
+                datetime.fromisoformat(reported),
+                datetime.fromisoformat(newest),
+                datetime.fromisoformat(left) if left else None,
+            )
         except (ValueError, TypeError):
             return cls()
 
     def write(self) -> str:
         """The cursor as text, about 1 kB at most."""
-        return json.dumps([self.after, self.reported.isoformat(), self.newest.isoformat()])
+        left = self.left.isoformat() if self.left else None
+        return json.dumps([self.after, self.reported.isoformat(), self.newest.isoformat(), left])
 
-    def following(self, found: Scan) -> "Cursor":
-        """The cursor after a scan."""
+    def following(self, found: Scan, left: datetime | None) -> "Cursor":
+        """The cursor after a scan. `left`: the time of the first file that was not reported though it should have
+        been."""
         newest = max([self.newest, *(pending.modified for pending, _ in found.unmatched)])
+        left = min((time for time in (self.left, left) if time is not None), default=None)
         if found.resume_after is None:
-            return Cursor(None, newest, newest)
-        return Cursor(found.resume_after, self.reported, newest)
+            return Cursor(None, left or newest, left or newest)
+        return Cursor(found.resume_after, self.reported, newest, left)
 
 
 @dataclass
@@ -161,17 +173,28 @@ def tick(
         limit=READY_PER_TICK,
         skip=lambda pending: history().resting(pending, now),
     )
-    reported = [
-        (pending.key, reason)
-        for pending, reason in found.unmatched
-        if pending.modified >= cursor.reported and report_unmatched(bucket, pending, reason)
-    ]
+    reported, left = report(bucket, found, cursor.reported)
     return Tick(
         requests=list(requests(found.ready, history(), now, step_names(feeds))) if found.ready else [],
-        cursor=cursor.following(found),
+        cursor=cursor.following(found, left),
         unmatched=reported,
         summary=f"{found.listed} listed, {len(found.ready)} ready, {len(found.waiting)} waiting",
     )
+
+
+def report(bucket: LandingBucket, found: Scan, since: datetime) -> tuple[list[tuple[str, str]], datetime | None]:
+    """Reports files that match no feed to their partners, the oldest first, and stops after REPORTED_PER_TICK files or
+    REPORT_SECONDS: thousands of misnamed files mustn't keep anybody's good ones waiting. Returns the (key, reason) of
+    those that were reported for the first time, and the time of the first file that is left."""
+    reported: list[tuple[str, str]] = []
+    due = sorted((each for each in found.unmatched if each[0].modified >= since), key=lambda each: each[0].modified)
+    deadline = time.monotonic() + REPORT_SECONDS
+    for number, (pending, reason) in enumerate(due):
+        if number >= REPORTED_PER_TICK or time.monotonic() > deadline:
+            return reported, pending.modified
+        if report_unmatched(bucket, pending, reason):
+            reported.append((pending.key, reason))
+    return reported, None
 
 
 @dg.sensor(

@@ -10,9 +10,10 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
+from data_platform.automation import landing_sensor
 from data_platform.automation.feed_keys import FEEDS_A_STEP, step_names
 from data_platform.automation.landing_history import ATTEMPTS, LANDING_TAG, PACK_WHILE, History, read_history
-from data_platform.automation.landing_sensor import PACKS, Cursor, Tick, landing, requests, tick
+from data_platform.automation.landing_sensor import PACKS, REPORTED_PER_TICK, Cursor, Tick, landing, requests, tick
 from data_platform.components.feed_assets import feed_definitions
 from data_platform.components.sftp_partner import LANDING
 from data_platform.landing.bucket import LandingBucket
@@ -271,9 +272,38 @@ def test_a_file_that_no_feed_takes_is_reported_once_and_stays() -> None:
     assert look(bucket).unmatched == []  # with the cursor lost, too
 
 
+def test_thousands_of_files_that_no_feed_takes_are_reported_a_few_a_tick_and_keep_no_good_one_waiting() -> None:
+    misnamed = {f"inbound/p/{number:05}.txt": 99 + number // 3 for number in range(REPORTED_PER_TICK * 2 + 50)}
+    bucket = Bucket({**misnamed, "inbound/p/f_20260307.csv": 99}, 100)
+    cursor, told = Cursor(), []
+    for _ in range(4):
+        found = look(bucket, cursor=cursor)
+        assert len(found.requests) == 1
+        told.append(len(found.unmatched))
+        cursor = found.cursor
+    assert told[0] == REPORTED_PER_TICK
+    assert (sum(told), len(bucket.receipts)) == (len(misnamed), len(misnamed))
+    asked: list[str] = []
+    bucket.exists = lambda key: bool(asked.append(key))  # type: ignore[method-assign]
+    look(bucket, cursor=cursor)
+    assert len([key for key in asked if key.endswith(".unmatched.json")]) <= 3
+
+
+def test_what_one_part_of_a_listing_left_unreported_is_reported_after_the_others(monkeypatch: Any) -> None:
+    monkeypatch.setattr(landing_sensor, "REPORTED_PER_TICK", 1)
+    monkeypatch.setattr(landing_sensor, "READY_PER_TICK", 1)
+    bucket = Bucket(
+        {"inbound/p/a.txt": 99, "inbound/p/b.txt": 98, "inbound/p/f_20260307.csv": 99, "inbound/p/z.txt": 90}, 3
+    )
+    cursor = Cursor()
+    for _ in range(8):
+        cursor = look(bucket, cursor=cursor).cursor
+    assert len(bucket.receipts) == 3
+
+
 def test_old_unmatched_files_cost_nothing_at_later_ticks() -> None:
     bucket = Bucket({f"inbound/p/{number:05}.txt": 99 + number for number in range(300)}, 100)
-    cursor = look(bucket).cursor
+    cursor = look(bucket, cursor=look(bucket).cursor).cursor
     asked: list[str] = []
     bucket.exists = lambda key: bool(asked.append(key))  # type: ignore[method-assign]
     look(bucket, cursor=cursor)
@@ -288,7 +318,7 @@ def test_nothing_pending_reads_no_runs() -> None:
 
 
 def test_the_cursor_survives_being_written_and_any_rubbish() -> None:
-    cursor = Cursor("inbound/" + "k" * 1024, NOW, NOW)
+    cursor = Cursor("inbound/" + "k" * 1024, NOW, NOW, NOW)
     assert Cursor.read(cursor.write()) == cursor
     assert len(cursor.write()) < 10_000
     for rubbish in (None, "", "inbound/p/x", "{}", "[1]", "null"):
