@@ -24,6 +24,7 @@ from data_platform_tests.benchmarks import (
     code_location,
     commands,
     csv_to_parquet,
+    database_table,
     landing_tick,
     packing,
     per_table,
@@ -62,6 +63,7 @@ make bench ARGS=--whole                                     # with the demo's wh
 
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "csv_to_parquet": csv_to_parquet.run,
+    "database_table": database_table.run,
     "code_location": code_location.run,
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,

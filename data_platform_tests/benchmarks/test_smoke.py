@@ -14,6 +14,7 @@ from data_platform_tests.benchmarks.runner import SideFailed, measured
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "floor", "measured"}
 ON_CLOUD = {"per_table", "small_file", "table_size"}
+ON_POSTGRES = {"database_table"}
 PLATFORMS = ON_REQUEST | COMMANDS.keys() | {"push_to_run"}
 """Benchmarks that run a whole platform, as the end-to-end tests do."""
 
@@ -25,8 +26,14 @@ def _result(name: str, folder: Path, **cloud: Any) -> None:
     assert found["what"] in table([found])
 
 
-@pytest.mark.parametrize("name", sorted(BENCHMARKS.keys() - PLATFORMS - ON_CLOUD))
+@pytest.mark.parametrize("name", sorted(BENCHMARKS.keys() - PLATFORMS - ON_CLOUD - ON_POSTGRES))
 def test_a_benchmark_runs_and_says_what_it_came_to(name: str, tmp_path: Path) -> None:
+    _result(name, tmp_path)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("name", sorted(ON_POSTGRES))
+def test_one_with_a_server_of_its_own_does_too(name: str, tmp_path: Path) -> None:
     _result(name, tmp_path)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -45,10 +47,10 @@ class Database:
             connection.close()
 
 
-@pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server's superuser, to be completed by a database."""
-    layout, port = Layout.at(tmp_path_factory.mktemp("postgres")), own_port()
+@contextmanager
+def running_postgres(state_dir: Path) -> Iterator[str]:
+    """The URL of the superuser of a server that runs in the block, to be completed by a database."""
+    layout, port = Layout.at(state_dir), own_port()
     server = part(layout, port)
     for folder in (layout.home, layout.data(server.name).parent, layout.record(server.name).parent):
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = record.process()
         if process is not None:
             processes.stop(process, first=STOP_SIGNAL)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server's URL, to be completed by a database."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
 
 
 @pytest.fixture

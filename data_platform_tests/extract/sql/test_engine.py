@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +15,6 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.environment import Settings
-from data_platform.extract import extract as extract_module
 from data_platform.extract.ingest import Ingested, Ingestion
 from data_platform.extract.sql.session import DatabaseFailed
 from data_platform.extract.sql.source import TableSource
@@ -196,12 +199,65 @@ def test_a_connection_that_dies_while_it_reads_fails_the_feed_and_the_next_run_r
 
 
 def test_cut_off_at_each_boundary_in_turn_nothing_is_lost_or_doubled(
-    table: Callable[[dict[str, Any]], Table], monkeypatch: pytest.MonkeyPatch
+    table: Callable[[dict[str, Any]], Table],
 ) -> None:
     one = table(MERGE)
-    assert extract_module.extract
     for step in range(6):
         one.put((step, step, f"1{step}:00"), (0, step * 10, f"1{step}:30"))
         one.run(loads=step % 3 != 0, settles=step % 2 == 0)
     one.run()
     assert (one.loaded(), one.unloaded()) == (one.there(), [])
+
+
+KILLED = """
+import os, signal, sys
+from data_platform.environment import settings
+from data_platform.extract import ingest
+from data_platform.extract.ingest import Ingestion
+from data_platform.extract.sql.source import TableSource
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.lake.extracts import Lake
+from data_platform.lake.store import open_bucket
+from data_platform.lake.writer import ExtractWriter
+from data_platform.warehouse.connection import connect
+
+boundary, url, feed = sys.argv[1], sys.argv[2], SqlTableSpec.model_validate_json(sys.argv[3])
+cloud = settings()
+
+def kills(action):
+    def killed(*arguments, **options):
+        action(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return killed
+
+if boundary == "read":
+    ExtractWriter.write = kills(ExtractWriter.write)
+elif boundary == "commit":
+    ExtractWriter.commit = kills(ExtractWriter.commit)
+elif boundary == "load":
+    ingest.load_extracts = kills(ingest.load_extracts)
+ingestion = Ingestion(
+    TableSource(feed, lambda: url),
+    lake=Lake(open_bucket(cloud, cloud.lake_bucket)),
+    connect=lambda: connect(cloud),
+    database=cloud.snowflake.database,
+    run_id="killed",
+)
+ingestion.run()
+"""
+
+
+@pytest.mark.parametrize("boundary", ["read", "commit", "load"])
+def test_a_process_that_is_killed_leaves_its_work_to_the_next(either: Table, boundary: str) -> None:
+    either.put((1, 1, "10:00"), (2, 2, "11:00"))
+    either.run()
+    either.put((2, 20, "12:00"), (3, 3, "12:00"))
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, boundary, either.database.url, either.feed.model_dump_json()],
+        env={**os.environ, **either.cloud.process_environment()},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    either.put((4, 4, "13:00"))
+    either.run()
+    assert (either.loaded(), either.unloaded()) == (either.there(), [])
