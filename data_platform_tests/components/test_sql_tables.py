@@ -12,10 +12,11 @@ import dagster as dg
 import pytest
 import yaml
 
+from data_platform.components.scaffolds import SqlTablesScaffolder
 from data_platform.components.sql_tables import SqlTables
 from data_platform.environment import Settings, settings
 from data_platform.feeds.databases import DatabaseDeclaration
-from data_platform.feeds.declared import declared_sources
+from data_platform.feeds.declared import declared_feeds, declared_sources
 from data_platform.lake.extracts import Lake
 from data_platform.transform.sources import sources_yaml
 from data_platform.warehouse.connection import connect
@@ -109,6 +110,12 @@ def test_its_dbt_source_has_its_columns(file: Path) -> None:
     (source,) = declared_sources(file.parents[3], DatabaseDeclaration)
     (made,) = yaml.safe_load(sources_yaml(source))["sources"]
     assert [table["name"] for table in made["tables"]] == ["addresses", "permits"]
+
+
+def test_what_dg_scaffolds_is_a_right_declaration(file: Path) -> None:
+    file.write_text(SqlTablesScaffolder.template.replace("{name}", file.parent.name))
+    (feed,) = declared_feeds(file.parents[3])
+    assert (feed.name, feed.load_mode) == (f"{file.parent.name}/example", "replace")
 
 
 def test_both_tables_are_loaded_and_the_url_is_nowhere_to_be_seen(

@@ -6,6 +6,7 @@ page at once: the lengths at the rows' positions, the values behind them, the po
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psycopg2
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -57,7 +59,8 @@ class Copy:
     def __exit__(self, *error: object) -> None:
         self._stopped.set()
         if self._thread.is_alive():
-            self._connection.cancel()
+            with contextlib.suppress(psycopg2.Error):  # the server is gone, too
+                self._connection.cancel()
         while self._thread.is_alive():
             try:
                 self._ready.get(timeout=0.1)

@@ -27,15 +27,12 @@ def next_window(cursor: Cursor, feed: SqlTableSpec, column: FoundColumn, since: 
     """What is new after `since`, or None. An infinite watermark isn't how far a table goes: no later row would be
     read."""
     type_ = _type(feed, column)
-    finite = f"WHERE {column.sql} < 'infinity'" if type_ in _MOMENTS else ""
-    relation = quoted(*feed.relation)
-    cursor.execute(
-        f"SELECT last::text, %s IS NULL OR last > CAST(%s AS {type_})"
-        f" FROM (SELECT max({column.sql}) AS last FROM {relation} {finite}) AS found",
-        [since, since],
-    )
-    ((last, is_new),) = cursor.fetchall()
-    return Window(since, last) if last is not None and is_new else None
+    finite = f" WHERE {column.sql} < 'infinity'" if type_ in _MOMENTS else ""
+    is_new = "TRUE" if since is None else f"last > {_value(cursor, since, type_)}"
+    found = f"SELECT max({column.sql}) AS last FROM {quoted(*feed.relation)}{finite}"
+    cursor.execute(f"SELECT last::text, {is_new} FROM ({found}) found")
+    ((last, new),) = cursor.fetchall()
+    return Window(since, last) if last is not None and new else None
 
 
 def condition(cursor: Cursor, feed: SqlTableSpec, column: FoundColumn, window: Window) -> str:
@@ -43,14 +40,18 @@ def condition(cursor: Cursor, feed: SqlTableSpec, column: FoundColumn, window: W
     become rejects, where nobody would see that they are missing."""
     type_ = _type(feed, column)
     overlap = feed.watermark.overlap_minutes if feed.watermark else 0
-    until = cursor.mogrify(f"{column.sql} <= CAST(%s AS {type_})", [window.until]).decode()
+    wanted = f"{column.sql} <= {_value(cursor, window.until, type_)}"
     if window.since is not None:
         less = f" - INTERVAL '{overlap} minutes'" if overlap else ""
-        since = cursor.mogrify(f"CAST(%s AS {type_}){less}", [window.since]).decode()
-        until = f"{column.sql} >= {since} AND {until}"
+        wanted = f"{column.sql} >= {_value(cursor, window.since, type_)}{less} AND {wanted}"
     odd = [] if column.not_null else [f"{column.sql} IS NULL"]
     odd += [f"{column.sql} IN ('infinity', '-infinity')"] if type_ in _MOMENTS else []
-    return " OR ".join([f"({until})", *odd])
+    return " OR ".join([f"({wanted})", *odd])
+
+
+def _value(cursor: Cursor, text: str, type_: str) -> str:
+    """A literal. Not a parameter of the statement: a column's name may have a `%` in it."""
+    return f"CAST({cursor.mogrify('%s', [text]).decode()} AS {type_})"
 
 
 def _type(feed: SqlTableSpec, column: FoundColumn) -> str:

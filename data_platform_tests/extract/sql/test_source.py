@@ -212,6 +212,15 @@ def test_names_are_taken_as_they_are_written(database: Database) -> None:
     assert must_read(database, feed).values == [(1,)]
 
 
+def test_a_watermark_may_have_any_name(database: Database) -> None:
+    database.run('CREATE TABLE t (id bigint, "100%s" bigint)', "INSERT INTO t VALUES (1, 5)")
+    feed = merged({"type": "int64", "source_name": "100%s"})
+    one = must_read(database, feed)
+    assert read(database, feed, one.position) is None
+    database.run("INSERT INTO t VALUES (2, 6)")
+    assert must_read(database, feed, one.position).values == [(1, 5), (2, 6)]
+
+
 def test_a_table_that_may_not_be_read_is_refused(database: Database, postgres_server: str) -> None:
     database.run(
         "CREATE TABLE t (id bigint)", "DROP ROLE IF EXISTS stranger", "CREATE ROLE stranger LOGIN PASSWORD 'x'"
