@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -12,8 +11,9 @@ from data_platform.extract.source import Chunk, Position, Refused
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import DELIVERY_ID, FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.delivery import ContractViolation, LandingError
+from data_platform.landing.delivery import LandingError
 from data_platform.landing.read import DeliveryReader
+from data_platform.landing.stated import disagreement
 from data_platform.landing.versions import Work
 
 _REJECTS_KEPT = 100_000
@@ -89,19 +89,14 @@ class DeliveryReading:
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def _disagrees(self, reader: DeliveryReader) -> str | None:
-        """How the file differs from its manifest, or None. Raises ContractViolation for a manifest that is no
-        object."""
+        """How the file differs from its manifest, or None."""
         companion = self._work.companion
         if companion is None or not self._feed.readiness.manifest:
             return None
-        try:
-            given = json.loads(self._bucket.open(companion).read()).items()
-        except (ValueError, AttributeError, RecursionError):
-            raise ContractViolation(
-                f"the manifest {companion.file_name} is not a JSON object; expected for example"
-                ' {"rows": 1200, "sha256": "…"}; send the file and a correct manifest again'
-            ) from None
-        stated = {field: value for field, value in given if field in ("rows", "bytes", "sha256")}
-        found = {"rows": reader.rows_read, "bytes": reader.content_bytes, "sha256": reader.content_sha256}
-        wrong = [f"{field} {stated[field]}, found {found[field]}" for field in stated if stated[field] != found[field]]
-        return f"the manifest states {'; '.join(wrong)}; send the file again" if wrong else None
+        found = {
+            "file": self._work.delivery.file_name.rpartition("/")[2],
+            "rows": reader.rows_read,
+            "bytes": reader.content_bytes,
+            "sha256": reader.content_sha256,
+        }
+        return disagreement(self._bucket.open(companion).read(), companion.file_name, found)

@@ -115,3 +115,16 @@ def test_new_columns_in_another_script_have_names_of_their_own() -> None:
     (row,) = read("other_script", "greek.csv").rows
     assert list(row.values()) == [1, Decimal("2.00"), "a", "b"]
     assert all(name.startswith("column_") for name in [*row][2:])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("w_a.csv", None),
+        ("w_b.csv", 'can\'t be checked: its rows is "1", not a whole number; expected'),
+        ("w_c.csv", "it has a member 'Rows', which is none of file, rows, bytes, sha256; it has a member 'SHA256'"),
+    ],
+)
+def test_a_manifest_is_checked_in_every_member_or_refused(name: str, reason: str | None) -> None:
+    found = read("manifest_spelling", name, f"{name}.manifest.json").quarantined
+    assert found is None if reason is None else found is not None and reason in found

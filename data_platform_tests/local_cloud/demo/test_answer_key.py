@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import pytest
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import LandingError
 from data_platform.landing.read import DeliveryReader
+from data_platform.landing.stated import disagreement
 from data_platform.local_cloud.demo.key import AnswerKey, Drop
 
 Demo = tuple[Path, AnswerKey]
@@ -59,10 +59,9 @@ def read(drop: Drop, folder: Path, rules: FileFeedSpec) -> Read:
     assert len(rejects) == reader.rows_rejected
     refused = rules.reject_limit.exceeded(reader.rows_rejected, reader.rows_read)
     if drop.companion is not None:
-        manifest = json.loads((folder / drop.companion).read_text())
-        stated = (manifest["rows"], manifest["bytes"], manifest["sha256"])
-        if stated != (reader.rows_read, drop.bytes, drop.sha256):
-            refused = refused or f"the manifest states {stated}"
+        manifest = (folder / drop.companion).read_bytes()
+        found = {"file": drop.file_name, "rows": reader.rows_read, "bytes": drop.bytes, "sha256": drop.sha256}
+        refused = refused or disagreement(manifest, drop.companion, found)
     return Read(pa.Table.from_batches([chunk.batch for chunk in chunks], reader.schema), rejects, refused)
 
 
