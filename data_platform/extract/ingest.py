@@ -167,7 +167,10 @@ class Ingestion:
 
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
             found = [manifest for manifest in pool.map(one, slices) if manifest is not None]
-        if found:
+        if not read and len(found) < len(slices):
+            left = len(slices) - len(found)
+            self._progress(f"{self.feed.name}: {left} have no extract yet; materialize lake/{self.feed.name} too")
+        if found and read:
             rows, rejects = sum(each.rows for each in found), sum(each.rejects for each in found)
             self._progress(f"{self.feed.name}: {len(found)} extracts of {rows} rows, {rejects} rejects")
         return found

@@ -62,6 +62,8 @@ class Partner:
         progress: Callable[[str], None] = lambda message: None,
         settled: bool = True,
         key: str | None = None,
+        extracts: bool = True,
+        loads: bool = True,
         **asked: Any,
     ) -> Taken:
         lake, database = Lake(open_bucket(self.settings, self.settings.lake_bucket)), self.settings.snowflake.database
@@ -77,7 +79,7 @@ class Partner:
             run_id=None,
             progress=progress,
         )
-        result = ingestion.run()
+        result = ingestion.run(extracts=extracts, loads=loads)
         if settled:
             ingestion.settle(result)
         return Taken(result, source.receipts, source.outcomes)
@@ -103,6 +105,17 @@ def partner(local_cloud: Mapping[str, str]) -> Partner:
         }
     )
     return Partner(settings, LandingBucket(open_bucket(settings, name), s3_client(settings), name), rules)
+
+
+def test_the_table_alone_takes_what_is_extracted_and_says_what_is_not(partner: Partner) -> None:
+    partner.drop("1")
+    told: list[str] = []
+    assert partner.take_in(told.append, extracts=False).receipts == []
+    assert f"1 have no extract yet; materialize lake/{partner.rules.name} too" in told[-1]
+    assert partner.take_in(loads=False).receipts == []
+    assert partner.pending() == ["f.csv", "f.csv.json"]
+    assert partner.take_in(extracts=False).outcomes["loaded"] == 1
+    assert partner.pending() == []
 
 
 def test_a_newer_file_and_manifest_that_come_meanwhile_stay_together(partner: Partner) -> None:
