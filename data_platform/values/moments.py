@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.rule import BadValue, Rule, shown
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# A midnight without an offset is a date: workbooks and many databases have no other way to write one.
+_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]00:00(?::00(?:\.0{1,9})?)?)?")
 _CLOCK = r"(?P<hour>[0-9]{2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]{1,9}))?)?)?"
 _TIME = re.compile(_CLOCK)
 _OFFSET = r"(?P<offset>Z|[+-](?P<oh>[0-9]{2})(?::?(?P<om>[0-9]{2}))?)"
@@ -18,8 +19,8 @@ _TIMESTAMP = re.compile(rf"(?P<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})(?:[T ]{_CL
 
 def _iso_date(text: str) -> date:
     try:
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text)
+        if match := _DATE.fullmatch(text):
+            return date.fromisoformat(match[1])
     except ValueError:
         pass
     raise BadValue(f"{shown(text)} is not a date YYYY-MM-DD")

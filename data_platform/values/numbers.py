@@ -25,7 +25,9 @@ from data_platform.values.rejects import Array
 from data_platform.values.rule import BadValue, Rule, shown
 
 INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+# A fraction of zeros is none: 5.0, as programs write whole numbers that may be missing. Not 1.000, which is also how a
+# thousand is written.
+_INTEGER = {mark: re.compile(rf"([+-]?[0-9]+)(?:[{mark}](?:0{{1,2}}|0{{4,}}))?") for mark in (".", ",")}
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _FLOAT_WORD = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -38,16 +40,31 @@ def integer_rule(column: FileColumn) -> Rule:
     bits = INTEGER_BITS[column.logical.name]
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
+    pattern = _INTEGER[column.decimal_mark]
+
     def parse(text: str) -> int:
-        if not _INTEGER.fullmatch(text):
+        match = pattern.fullmatch(text)
+        if not match:
             raise BadValue(f"{shown(text)} is not a whole number")
-        digits = text.lstrip("+-").lstrip("0")
-        value = int(text) if len(digits) <= 19 else high + 1
+        digits = match[1].lstrip("+-").lstrip("0")
+        value = int(match[1]) if len(digits) <= 19 else high + 1
         if not low <= value <= high:
             raise BadValue(f"{shown(text)} is outside {low}..{high} (int{bits})")
         return value
 
     return parse
+
+
+def whole(number: str) -> str:
+    """A number's text without the fraction or exponent that a whole number doesn't need: 12.000 and 1.2e1 are 12."""
+    if number.lstrip("+-").isdigit() or not _DECIMAL.fullmatch(number):
+        return number
+    try:
+        value = Decimal(number)
+    except InvalidOperation:
+        return number
+    is_whole = value.adjusted() < _DIGITS and value == value.to_integral_value(context=_EXACT)
+    return format(value.to_integral_value(context=_EXACT), "f") if is_whole else number
 
 
 def _pointed(text: str, column: FileColumn) -> str:

@@ -20,6 +20,7 @@ from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import converter_for
 from data_platform.values.kernels import pc
 from data_platform.values.moment_columns import outside_calendar
+from data_platform.values.numbers import INTEGER_BITS, whole
 from data_platform.values.rejects import Array, Converted
 from data_platform.values.rule import BadValue
 from data_platform.values.shapes import geometry_from_binary
@@ -72,18 +73,21 @@ def mixed_converter_for(column: FileColumn) -> Callable[[Sequence[Any]], Convert
         is_text = [isinstance(value, str) and not isinstance(value, NumberText) for value in values]
         parted = list(zip(values, is_text, strict=True))
         texts = by_text(pa.array([value if text else None for value, text in parted], pa.string()))
-        others = by_type(pa.array([None if text else _of_day(column, value) for value, text in parted], pa.string()))
+        others = by_type(
+            pa.array([None if text else _spelled_for(column, value) for value, text in parted], pa.string())
+        )
         array = pc.if_else(pa.array(is_text, pa.bool_()), texts.array, others.array)
         return Converted(array, {**texts.bad, **others.bad})
 
     return convert
 
 
-def _of_day(column: FileColumn, value: Any) -> str | None:
-    """Spelled; a midnight is a date where the column has dates, as workbooks don't tell the two apart."""
-    if column.logical.name == "date" and isinstance(value, datetime) and value.time() == time(0):
-        value = value.date()
-    return spelled(value)
+def _spelled_for(column: FileColumn, value: Any) -> str | None:
+    """Spelled; a whole number without a fraction where the column has whole numbers."""
+    text = spelled(value)
+    if text is not None and isinstance(value, NumberText | Decimal) and column.logical.name in INTEGER_BITS:
+        return whole(text)
+    return text
 
 
 def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | None:
@@ -109,7 +113,10 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
                 return _within_years(array.cast(column.arrow_type), by_spelling)
             except pa.ArrowInvalid:
                 pass
-        return by_spelling(_spelled_array(array))
+        texts = _spelled_array(array)
+        if pa.types.is_decimal(source) and column.logical.name in INTEGER_BITS:
+            texts = pa.array([text and whole(text) for text in texts.to_pylist()], pa.string())
+        return by_spelling(texts)
 
     return convert
 

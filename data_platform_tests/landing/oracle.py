@@ -124,7 +124,8 @@ def of(value: str, is_quoted: bool, column: FileColumn) -> Any:
 def parse(value: str, column: FileColumn) -> Any:
     kind, args = column.logical.name, column.logical.args
     if kind.startswith("int"):
-        if not re.fullmatch("[+-]?[0-9]+", value):
+        value, mark, zeros = value.partition(column.decimal_mark)
+        if not re.fullmatch("[+-]?[0-9]+", value) or (mark and (not zeros or zeros.strip("0") or len(zeros) == 3)):
             raise Bad
         number = int(value)
         if not -(2 ** (int(kind[3:]) - 1)) <= number < 2 ** (int(kind[3:]) - 1):
@@ -161,7 +162,7 @@ def parse(value: str, column: FileColumn) -> Any:
                 return meaning
         raise Bad
     if kind == "date":
-        return _moment(value, column, r"(\d{4})-(\d\d)-(\d\d)").date()
+        return _moment(value, column, r"(\d{4})-(\d\d)-(\d\d)([T ]00:00(:00(\.0{1,9})?)?)?").date()
     if kind == "time":
         if column.formats:
             return _formatted(value, column).time()

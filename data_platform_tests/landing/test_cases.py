@@ -128,3 +128,7 @@ def test_new_columns_in_another_script_have_names_of_their_own() -> None:
 def test_a_manifest_is_checked_in_every_member_or_refused(name: str, reason: str | None) -> None:
     found = read("manifest_spelling", name, f"{name}.manifest.json").quarantined
     assert found is None if reason is None else found is not None and reason in found
+
+
+def test_a_whole_number_is_one_whatever_type_the_file_gives_it() -> None:
+    assert read("int_from_decimal", "d.parquet").rows == [{"v": 5}]

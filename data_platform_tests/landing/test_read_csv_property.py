@@ -26,7 +26,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "word": {"type": "string", "null_words": ["NULL", "-"]},
     "int8": {"type": "int8"},
     "int32": {"type": "int32", "nullable": False, "null_words": ["-99"]},
-    "int64": {"type": "int64"},
+    "int64": {"type": "int64", "decimal_mark": ","},
     "decimal": {"type": "decimal(6,2)"},
     "comma": {"type": "decimal(10,3)", "decimal_mark": ","},
     "wide": {"type": "decimal(38,10)"},
@@ -51,7 +51,7 @@ _NUMBERS = st.one_of(
     st.builds("{}{}{}{}{}".format, st.sampled_from(["", "-", "+", " "]), _DIGITS, st.sampled_from(["", ".", ","]),
               _DIGITS, st.sampled_from(["", "", "e2", "E-3", "e", "x", " ", "e-99", "e400", "00000000000000000000"])),
     st.sampled_from(["0x1F", "1_000", "nan(1)", "-nan", "Infinity", "1e999999999", "1e-999999999", "9" * 39, "0" * 45,
-                     "٣", "1.5f", "--1", "1e-99999999999999"]),
+                     "٣", "1.5f", "--1", "5.0", "-5.00", "1.000", "7.0000", "5,0", "5.", "5.01", "1e-99999999999999"]),
 )  # fmt: skip
 _MOMENTS = st.one_of(
     st.datetimes().map(str),
@@ -70,7 +70,8 @@ _MOMENTS = st.one_of(
     st.builds("2026-{} 0{}:30:00".format, st.sampled_from(["03-08", "11-01"]), st.integers(0, 3)),
     st.sampled_from(["0000-01-01", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "1883-11-18 12:00:00",
                      "0001-01-01 00:00", "9999-12-31 23:59", "2050-07-01 12:00", "1/2/2026", "01.02.26", "24:00",
-                     "12:30 pm", "1230", "2026-01-01T00:00+0000", "202601010000Z", "2026-01-01 00:00:00Z"]),
+                     "12:30 pm", "1230", "2026-01-01T00:00+0000", "202601010000Z", "2026-01-01 00:00:00Z",
+                     "2026-01-01 00:00", "2026-01-01T00:00:00.000"]),
 )  # fmt: skip
 _WORDS = st.one_of(
     st.sampled_from(["", "NULL", "-", "-99", "ı", "Y", "y", "YES", "no", "maybe", " ", "\t", " 1 ", "é", "日本"]),

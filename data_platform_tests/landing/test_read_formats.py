@@ -141,6 +141,40 @@ def test_parquet_values_are_cast_where_nothing_is_lost() -> None:
     assert rejects[0]["raw_text"] == '{"meter_id": "B", "reading": 0.1, "flow": 2.5}'
 
 
+@pytest.mark.parametrize("form", ["csv", "json_lines", "parquet", "parquet strings", "excel", "excel text"])
+def test_every_format_takes_the_same_whole_numbers_dates_and_instants(form: str) -> None:
+    columns = [
+        {"name": "n", "type": "int32"},
+        {"name": "day", "type": "date"},
+        {"name": "at", "type": "timestamp", "time_zone": "UTC"},
+    ]
+    texts = [["5.0", "2026-03-09 00:00:00", "2026-03-09"], ["5.00", "2026-03-09", "2026-03-09T00:00:00.000000"]]
+    midnight = datetime(2026, 3, 9)
+    data = {
+        "csv": lambda: "\n".join(["n,day,at", *map(",".join, texts)]).encode(),
+        "json_lines": lambda: b"\n".join(
+            b'{"n":%b,"day":"%b","at":"%b"}' % tuple(text.encode() for text in row) for row in texts
+        ),
+        "parquet": lambda: parquet(
+            n=pa.array([Decimal("5.000")] * 2), day=pa.array([midnight] * 2), at=pa.array([date(2026, 3, 9)] * 2)
+        ),
+        "parquet strings": lambda: parquet(**{n: [r[at] for r in texts] for at, n in enumerate(("n", "day", "at"))}),
+        "excel": lambda: workbook([["n", "day", "at"], *[[5.0, midnight, midnight]] * 2]),
+        "excel text": lambda: workbook([["n", "day", "at"], *texts]),
+    }[form]()
+    rows, rejects, _ = read(data, form.split()[0], columns)
+    assert rejects == []
+    expected = {"n": 5, "day": date(2026, 3, 9), "at": midnight.replace(tzinfo=UTC)}
+    assert [{name: row[name] for name in expected} for row in rows] == [expected, expected]
+
+
+def test_json_numbers_are_whole_by_their_value_and_a_thousand_in_text_is_none() -> None:
+    data = b'{"n":5.000}\n{"n":1.2e1}\n{"n":"1.000"}\n{"n":1e30}\n{"n":1e999999999}\n{"n":1e-99999}\n{"n":0e9}\n'
+    rows, rejects, _ = read(data, "json_lines", [{"name": "n", "type": "int32"}])
+    assert [row["n"] for row in rows] == [5, 12, 0]
+    assert [found["record_number"] for found in rejects] == [3, 4, 5, 6]
+
+
 def test_parquet_types_reach_the_contracts_types() -> None:
     nine = datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
     columns = [
