@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from data_platform.feeds.spec import Declared, FeedDeclaration, FeedSpec, LoadMode, SourceDeclaration
+from data_platform.feeds.spec import Declared, FeedDeclaration, FeedSpec, LoadMode, RejectLimit, SourceDeclaration
 
 _RELATION = r'^[^."]+(\.[^."]+)?$'
 _ORDERED = ("timestamp", "date", "int16", "int32", "int64")
@@ -30,7 +30,8 @@ class Watermark(Declared):
 
 class TableDeclaration(FeedDeclaration):
     """One table of a database. `from`: the table or view in the database, with its schema; default: `table`, in the
-    schema public. Load mode `replace` reads all of it each time, `merge` what is new by the `watermark`."""
+    schema public. Load mode `replace` reads all of it each time, `merge` what is new by the `watermark`.
+    `reject_limit`: none unless it is set, but a whole table that is all rejects is never loaded."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -38,6 +39,7 @@ class TableDeclaration(FeedDeclaration):
     from_: Annotated[str | None, Field(alias="from", pattern=_RELATION)] = None
     load_mode: LoadMode = "replace"
     watermark: Watermark | None = None
+    reject_limit: RejectLimit | None = None
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
@@ -74,6 +76,12 @@ class TableDeclaration(FeedDeclaration):
             )
         if self.watermark.overlap_minutes and column.logical.name not in ("timestamp", "date"):
             raise ValueError(f"watermark.overlap_minutes needs a timestamp or date, and {name} is an {column.type}")
+
+    def too_many_rejects(self, rejected: int, read: int) -> str | None:
+        """Why a read with so many rejects isn't kept, or None."""
+        if self.load_mode == "replace" and rejected == read > 0:
+            return f"all {read} rows break the contract"
+        return None if self.reject_limit is None else self.reject_limit.exceeded(rejected, read)
 
 
 class SqlTableSpec(TableDeclaration, FeedSpec):

@@ -17,7 +17,7 @@ from data_platform.contract import Column, platform_column
 from data_platform.feeds import spec
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.formats import CsvFormat, FileFormat
-from data_platform.feeds.spec import Declared
+from data_platform.feeds.spec import Declared, RejectLimit
 
 DELIVERY_ID = "_delivery_id"
 RECORD_NUMBER = "_record_number"
@@ -29,24 +29,6 @@ def _pattern(text: str) -> str:
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
     return text
-
-
-class RejectLimit(Declared):
-    """How many rows of a delivery may break the contract; past either limit the whole delivery is quarantined.
-
-    `rows`: a number of rows. `share`: of the rows read, 0 to 1. Unset: that limit doesn't apply.
-    """
-
-    rows: int | None = Field(None, ge=0)
-    share: float | None = Field(0.05, ge=0, le=1)
-
-    def exceeded(self, rejected: int, read: int) -> str | None:
-        """Why the limit is exceeded, or None."""
-        if self.rows is not None and rejected > self.rows:
-            return f"{rejected} of {read} rows break the contract; the feed allows {self.rows}"
-        if self.share is not None and rejected > self.share * read:
-            return f"{rejected} of {read} rows break the contract; the feed allows a share of {self.share:g}"
-        return None
 
 
 class Readiness(Declared):

@@ -39,6 +39,25 @@ class Expected(Declared):
     within_minutes: int = Field(60, ge=0)
 
 
+class RejectLimit(Declared):
+    """How many rows of what is read at once may break the contract. Past either limit a delivery is quarantined, and
+    nothing that was read of a table is kept.
+
+    `rows`: a number of rows. `share`: of the rows read, 0 to 1. Unset: that limit doesn't apply.
+    """
+
+    rows: int | None = Field(None, ge=0)
+    share: float | None = Field(0.05, ge=0, le=1)
+
+    def exceeded(self, rejected: int, read: int) -> str | None:
+        """Why the limit is exceeded, or None."""
+        if self.rows is not None and rejected > self.rows:
+            return f"{rejected} of {read} rows break the contract; the feed allows {self.rows}"
+        if self.share is not None and rejected > self.share * read:
+            return f"{rejected} of {read} rows break the contract; the feed allows a share of {self.share:g}"
+        return None
+
+
 class FeedDeclaration(Declared):
     """What every feed's YAML states. `owners` and `compute` default to the source's. `audit: daily`: once a day, a load
     checks the whole table against the contract, and not only what it loaded."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from data_platform.feeds.files import FileFeedSpec, Readiness, RejectLimit
+from data_platform.feeds.files import FileFeedSpec, Readiness
+from data_platform.feeds.spec import RejectLimit
 
 CONTRACT = {"columns": [{"name": "id", "type": "string", "nullable": False}], "key": ["id"]}
 

@@ -99,12 +99,19 @@ class TableReading:
         self._first = next(self._pages, None)
 
     def chunks(self) -> Iterator[Chunk]:
-        """The rows, in the order in which the database gives them. Raises DatabaseFailed if it breaks off."""
-        read, told = 0, time.monotonic()
+        """The rows, in the order in which the database gives them. Raises DatabaseFailed if it breaks off, and Refused
+        where too many rows are rejects."""
+        read = rejected = 0
+        told = time.monotonic()
         page = self._first
+        example = ""
         try:
             while page is not None:
-                yield self._chunk(page, read)
+                chunk = self._chunk(page, read)
+                if chunk.rejects is not None:
+                    example = example or str(chunk.rejects.column("reason")[0])
+                    rejected += chunk.rejects.num_rows
+                yield chunk
                 read += len(page)
                 if time.monotonic() - told >= PROGRESS_SECONDS:
                     told = time.monotonic()
@@ -115,6 +122,12 @@ class TableReading:
                 f"{self._feed.name}: the database broke off after {read:,} rows: {first_line(error)}. Nothing of this"
                 " read is kept; the next run reads again"
             ) from None
+        problem = self._feed.too_many_rejects(rejected, read)
+        if problem is not None:
+            raise Refused(
+                f"{self._feed.name}: {problem} (the first: {example}). Nothing of this read is kept; correct the"
+                " contract or the data"
+            )
 
     def position(self) -> Position:
         """What the plan said: a read ends where it was to end."""

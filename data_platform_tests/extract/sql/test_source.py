@@ -202,6 +202,22 @@ def test_a_new_column_is_added_as_text_or_left_out(database: Database) -> None:
     assert must_read(database, table_feed({"id": ID}, drift="ignore")).values == [(1,)]
 
 
+def test_new_columns_that_would_have_one_name_are_refused(database: Database) -> None:
+    database.run('CREATE TABLE t (id bigint, "Pump Type" int, "pump-type" int)')
+    with pytest.raises(Refused, match="'Pump Type' and 'pump-type' would both be the column pump_type"):
+        read(database, table_feed({"id": ID}, drift="evolve"))
+
+
+def test_a_read_with_more_rejects_than_the_limit_is_not_kept(database: Database) -> None:
+    database.run("CREATE TABLE t (id bigint)", "INSERT INTO t VALUES (1), (2), (NULL)")
+    assert len(must_read(database, table_feed({"id": ID})).rejects) == 1
+    with pytest.raises(Refused, match=r"1 of 3 rows break the contract; the feed allows 0 \(the first: id: is null"):
+        read(database, table_feed({"id": ID}, reject_limit={"rows": 0}))
+    database.run("DELETE FROM t WHERE id IS NOT NULL")
+    with pytest.raises(Refused, match="all 1 rows break the contract"):
+        read(database, table_feed({"id": ID}))
+
+
 def test_names_are_taken_as_they_are_written(database: Database) -> None:
     database.run(
         'CREATE SCHEMA "Old ""Register"""',
