@@ -146,27 +146,25 @@ def write_deliveries(cursor: SnowflakeCursor, database: str, rows: Collection[De
 def _of_feed(
     cursor: SnowflakeCursor, database: str, partner: str, feed: str, where: str, bound: Sequence[Any]
 ) -> Iterator[DeliveryRow]:
-    """The deliveries of a feed that are as `where` says. Only those that were so once are compared with their later
-    records, or it would take longer the more deliveries there were."""
-    table, of_feed = deliveries(database), "PARTNER = %s AND FEED = %s"
-    once = f"SELECT DELIVERY_ID FROM {table.sql} WHERE {of_feed} AND ({where})"
-    latest = _latest(database, f"{of_feed} AND DELIVERY_ID IN ({once})")
-    return _rows(cursor, f"SELECT * FROM ({latest}) WHERE {where}", [partner, feed, partner, feed, *bound, *bound])
+    """The deliveries of a feed that are as `where` says. First come the few that were so once, by the columns that it
+    tests: the view would compare all the feed's records with their later ones."""
+    of_feed = [partner, feed]
+    cursor.execute(
+        f"SELECT DISTINCT DELIVERY_ID FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s AND ({where})",
+        [*of_feed, *bound],
+    )
+    once = [delivery_id for (delivery_id,) in cursor.fetchall()]
+    for start in range(0, len(once), _IDS_A_STATEMENT):
+        ids = once[start : start + _IDS_A_STATEMENT]
+        test = f"PARTNER = %s AND FEED = %s AND DELIVERY_ID IN ({placeholders(ids)}) AND ({where})"
+        yield from select_deliveries(cursor, database, test, [*of_feed, *ids, *bound])
 
 
 def select_deliveries(
     cursor: SnowflakeCursor, database: str, where: str, bound: Sequence[Any]
 ) -> Iterator[DeliveryRow]:
     """The deliveries, as they are now, that `where` admits, with what follows it."""
-    return _rows(cursor, f"SELECT {_DELIVERY} FROM {current_deliveries(database).sql} WHERE {where}", bound)
-
-
-def _latest(database: str, where: str = "") -> str:
-    return latest_sql(deliveries(database), _COLUMNS, ("PARTNER", "FEED", "DELIVERY_ID"), "SETTLED_AT", where)
-
-
-def _rows(cursor: SnowflakeCursor, sql: str, bound: Sequence[Any]) -> Iterator[DeliveryRow]:
-    cursor.execute(sql, list(bound))
+    cursor.execute(f"SELECT {_DELIVERY} FROM {current_deliveries(database).sql} WHERE {where}", list(bound))
     names = [field.name for field in fields(DeliveryRow)]
     for row in cursor.fetchall():
         values = dict(zip(names, row, strict=True))
@@ -201,7 +199,8 @@ def _superseded_loads(database: str) -> Iterator[str]:
 
 def _current_deliveries(database: str) -> Iterator[str]:
     comment = "Each file that a partner dropped, with its outcome as it is now."
-    yield create_view(current_deliveries(database), _latest(database), comment)
+    latest = latest_sql(deliveries(database), _COLUMNS, ("PARTNER", "FEED", "DELIVERY_ID"), "SETTLED_AT")
+    yield create_view(current_deliveries(database), latest, comment)
 
 
 MIGRATIONS = (

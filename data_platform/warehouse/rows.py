@@ -38,12 +38,12 @@ def insert_rows(
         )
 
 
-def latest_sql(table: TableRef, columns: Iterable[str], ids: Sequence[str], recorded_at: str, where: str = "") -> str:
-    """SQL of the latest record of each id. `recorded_at`: the SQL of a record's time. `where` narrows the records that
-    are read, and may only test what all records of an id share; a test of `ids` on the outside narrows them too."""
+def latest_sql(table: TableRef, columns: Iterable[str], ids: Sequence[str], recorded_at: str) -> str:
+    """SQL of the latest record of each id. `recorded_at`: the SQL of a record's time. A test of `ids`, on the outside,
+    narrows what is read; any other is made when all records have been compared."""
     listed, key = (", ".join(quoted(name) for name in names) for names in (columns, ids))
     return (
-        f"SELECT {listed} FROM {table.sql}{f' WHERE {where}' if where else ''}"
+        f"SELECT {listed} FROM {table.sql}"
         f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {recorded_at} DESC NULLS LAST) = 1"
     )
 
