@@ -9,6 +9,7 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.feeds.spec import FeedSpec
+from data_platform.landing import history
 from data_platform.landing import ledger as deliveries
 from data_platform.landing.ledger import MIGRATIONS
 from data_platform.warehouse import ledger
@@ -84,7 +85,7 @@ def test_the_first_releases_rows_are_followed_by_this_releases_records(
 ) -> None:
     first_release(connection, database)
     migrate(connection, database, EVERY)
-    superseded = deliveries.delivery(connection, database, "c")
+    superseded = history.delivery(connection, database, "c")
     assert superseded is not None
     with connection.cursor() as cursor:
         at = time_of_record([ledger.last_loads(cursor, database, FEED).recorded_at])
@@ -94,7 +95,7 @@ def test_the_first_releases_rows_are_followed_by_this_releases_records(
         assert ledger.loaded_extracts(cursor, database, ["a", "b"]) == {"a": 1, "b": 2}
         assert ledger.last_position(cursor, database, FEED) == {"at": 2}
         assert cursor.execute(f"SELECT COUNT(*) FROM {database}.PLATFORM.LOADS").fetchall() == [(3,)]
-    found = deliveries.list_deliveries(connection, database)
+    found = history.list_deliveries(connection, database)
     assert {(row.delivery_id, row.status) for row in found} == {("c", "superseded"), ("d", "superseded")}
 
 
