@@ -7,7 +7,6 @@ that 12.0 is a whole number, 12.5 is not, and nothing is rounded on the way. How
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -18,7 +17,8 @@ import pyarrow as pa
 
 from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import converter_for
-from data_platform.values.kernels import pc
+from data_platform.values.json_text import json_of
+from data_platform.values.kernels import mask, pc
 from data_platform.values.moment_columns import outside_calendar
 from data_platform.values.numbers import INTEGER_BITS, whole
 from data_platform.values.rejects import Array, Converted
@@ -26,6 +26,8 @@ from data_platform.values.rule import BadValue
 from data_platform.values.shapes import geometry_from_binary
 
 Convert = Callable[[Array], Converted]
+
+_OUTSIDE = "is outside the years 1..9999"
 
 # Integral floats up to here are exact; above, they are spelled with an exponent.
 _EXACT_FLOAT = 2**53
@@ -98,11 +100,11 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
         return inner and (lambda array: inner(array.dictionary_decode()))
     if _is_text(source):
         by_text = converter_for(column)
-        return lambda array: by_text(array.cast(pa.string()))
+        return lambda array: _valid_text(array.cast(pa.string()), by_text)
     if _is_bytes(source):
         return _bytes_converter(column)
     if pa.types.is_nested(source) and column.logical.name == "json":
-        return lambda array: Converted(pa.array([_json_text(value) for value in array.to_pylist()], pa.string()), {})
+        return _as_json
     if pa.types.is_nested(source) or pa.types.is_duration(source) or pa.types.is_interval(source):
         return None
     by_spelling = converter_for(plain(column))
@@ -116,13 +118,45 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
         texts = _spelled_array(array)
         if pa.types.is_decimal(source) and column.logical.name in INTEGER_BITS:
             texts = pa.array([text and whole(text) for text in texts.to_pylist()], pa.string())
-        return by_spelling(texts)
+        converted = by_spelling(texts)
+        if not pa.types.is_temporal(source):
+            return converted
+        # Arrow spells a moment that it can't compute so.
+        far = np.flatnonzero(mask(pc.starts_with(texts, "<value out of range"))).tolist()
+        return Converted(converted.array, {**converted.bad, **dict.fromkeys(far, _OUTSIDE)})
 
     return convert
 
 
-def _json_text(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, default=spelled)
+def _as_json(array: Array) -> Converted:
+    texts: list[str | None] = []
+    bad = {}
+    for row, scalar in enumerate(array):
+        try:
+            texts.append(json_of(scalar) if scalar.is_valid else None)
+        except BadValue as error:
+            texts.append(None)
+            bad[row] = str(error)
+    return Converted(pa.array(texts, pa.string()), bad)
+
+
+def _valid_text(texts: Array, convert: Convert) -> Converted:
+    """Text that isn't UTF-8, which Arrow lets through, made rejects."""
+    try:
+        texts.validate(full=True)
+        return convert(texts)
+    except pa.ArrowInvalid:
+        pass
+    kept: list[str | None] = []
+    bad = {}
+    for row, value in enumerate(texts.cast(pa.binary()).to_pylist()):
+        try:
+            kept.append(None if value is None else value.decode())
+        except UnicodeDecodeError as error:
+            kept.append(None)
+            bad[row] = f"byte 0x{value[error.start]:02X} at byte {error.start + 1} is not UTF-8"
+    converted = convert(pa.array(kept, pa.string()))
+    return Converted(converted.array, {**converted.bad, **bad})
 
 
 def _is_text(type: pa.DataType) -> bool:
@@ -161,7 +195,7 @@ def _within_years(array: Array, by_spelling: Convert) -> Converted:
     if not (pa.types.is_date(array.type) or pa.types.is_timestamp(array.type)):
         return Converted(array, {})
     rows = np.flatnonzero(outside_calendar(array)).tolist()
-    return Converted(array, dict.fromkeys(rows, "is outside the years 1..9999"))
+    return Converted(array, dict.fromkeys(rows, _OUTSIDE))
 
 
 def _spelled_array(array: Array) -> Array:

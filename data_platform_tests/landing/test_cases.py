@@ -132,3 +132,19 @@ def test_a_manifest_is_checked_in_every_member_or_refused(name: str, reason: str
 
 def test_a_whole_number_is_one_whatever_type_the_file_gives_it() -> None:
     assert read("int_from_decimal", "d.parquet").rows == [{"v": 5}]
+
+
+def test_a_parquet_page_whose_checksum_is_wrong_quarantines_the_file() -> None:
+    found = read("parquet_checksum", "flipped.parquet").quarantined
+    assert found is not None
+    assert "CRC checksum verification failed" in found
+
+
+def test_a_date_beyond_the_calendar_is_a_reject() -> None:
+    found = read("parquet_far_date", "far.parquet")
+    assert [row["id"] for row in found.rows] == [1]
+    assert (found.rejects, found.quarantined) == ([(2, "valid_to: is outside the years 1..9999")], None)
+
+
+def test_a_nan_within_a_struct_is_a_reject_as_json_has_none() -> None:
+    assert read("nan_in_struct", "nan.parquet").rejects == [(1, "m: holds NaN, which is not JSON")]

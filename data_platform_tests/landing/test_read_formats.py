@@ -175,6 +175,26 @@ def test_json_numbers_are_whole_by_their_value_and_a_thousand_in_text_is_none() 
     assert [found["record_number"] for found in rejects] == [3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("kind", ["date", "timestamp", "string", "json", "int32", "time"])
+@pytest.mark.parametrize(
+    "found",
+    [pa.date32(), pa.date64(), pa.timestamp("us"), pa.timestamp("ms"), pa.timestamp("us", "Asia/Tokyo")],
+    ids=str,
+)
+def test_no_parquet_date_however_far_fails_a_run(kind: str, found: pa.DataType) -> None:
+    wide = pa.int32() if pa.types.is_date32(found) else pa.int64()
+    far = pa.array([10**7 if pa.types.is_date32(found) else 2**62 // 86_400_000 * 86_400_000], wide).cast(found)
+    columns = [{"name": "id", "type": "int32"}, {"name": "x", "type": kind, "time_zone": "UTC"}]
+    for x, other in ((far, pa.array([1, 1])), (pa.array(["no"]), pa.concat_arrays([far, far]))):
+        try:
+            rows, _, _ = read(
+                parquet(id=[2**40, 1], x=pa.concat_arrays([x, x]), other=other), "parquet", columns, drift="ignore"
+            )
+            assert not any("out of range" in str(row["x"]) for row in rows)
+        except (ContractViolation, DeliveryUnreadable):
+            continue
+
+
 def test_parquet_types_reach_the_contracts_types() -> None:
     nine = datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
     columns = [
@@ -211,7 +231,7 @@ def test_parquet_types_reach_the_contracts_types() -> None:
         "small": Decimal("0.1"),
         "flag": True,
         "shape": shapely.to_wkb(shapely.Point(1, 2)),
-        "extra": '{"a": [1, null]}',
+        "extra": '{"a":[1,null]}',
         "raw": b"\0x",
         "_record_number": 1,
     }

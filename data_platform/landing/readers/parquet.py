@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import IO
 
@@ -16,6 +15,7 @@ from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.text import Readable
+from data_platform.values.json_text import shown_row
 from data_platform.values.rejects import Array, Converted
 from data_platform.values.typed import Convert, typed_converter_for
 
@@ -29,7 +29,7 @@ class ParquetReader:
         self._subject = subject
         self._spool: IO[bytes] = spooled(stream)
         try:
-            self._file = pq.ParquetFile(self._spool)
+            self._file = pq.ParquetFile(self._spool, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             self._spool.close()
             raise DeliveryUnreadable(
@@ -42,7 +42,12 @@ class ParquetReader:
                 f"{subject}: the unpacked file is {unpacked} bytes, more than the feed's max_decoded_bytes"
                 f" ({rules.max_decoded_bytes})"
             )
-        schema = self._file.schema_arrow
+        try:
+            schema = self._file.schema_arrow
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise DeliveryUnreadable(
+                f"{subject}: the Parquet file's columns can't be read ({error}); ask the partner to send it again"
+            ) from None
         self._header = match_header(schema.names, rules.contract, subject)
         self.contract = self._header.contract
         self._convert = [
@@ -87,10 +92,4 @@ class ParquetReader:
 
 
 def _row_text(batch: pa.RecordBatch, row: int) -> str:
-    """The row as JSON."""
-    values = {name: batch.column(at)[row].as_py() for at, name in enumerate(batch.schema.names)}
-    return json.dumps(values, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+    return shown_row(batch.schema.names, (column[row] for column in batch.columns))
