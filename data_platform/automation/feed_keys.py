@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TypeVar
 
 import dagster as dg
 
 from data_platform.feeds.spec import FeedSpec
 
+Feed = TypeVar("Feed", bound=FeedSpec)
 FEED_METADATA = "data_platform/feed"
-"""The metadata of a file feed's table that holds its spec as JSON."""
+"""The metadata of a feed's table that holds its spec as JSON."""
 KIND_TAG = "data_platform/source_kind"
 """The tag of a feed's assets that says of which kind its source is."""
 
@@ -45,3 +48,15 @@ def step_names(feeds: Iterable[FeedSpec]) -> dict[str, str]:
         for source, names in by_source.items()
         for place, feed in enumerate(sorted(names))
     }
+
+
+@lru_cache(maxsize=4)
+def feeds_of(repository: dg.RepositoryDefinition, kind: type[Feed]) -> Sequence[Feed]:
+    """Every feed of a kind, by name, from the metadata of the raw assets. Parsed once per loaded repository."""
+    found = (
+        kind.model_validate_json(metadata[FEED_METADATA].text)
+        for assets in set(repository.assets_defs_by_key.values())
+        for key, metadata in assets.metadata_by_key.items()
+        if FEED_METADATA in metadata and assets.tags_by_key[key].get(KIND_TAG) == kind.kind
+    )
+    return tuple(sorted(found, key=lambda feed: feed.name))

@@ -148,9 +148,10 @@ def _query_tag(context: dg.AssetExecutionContext, feed: FeedSpec) -> str:
 
 
 def _events(run: FeedRun, source: Source, result: Ingested, warehouse: WarehouseResource) -> Iterator[Any]:
-    """The feed's materializations, with their metadata, and its check results. If its accounts have changed and no row
-    was loaded (all deliveries are quarantined, or were loaded before), reports an observation of the table instead of a
-    materialization."""
+    """The feed's materializations, with their metadata, and its check results. If deliveries were accounted for and no
+    row was loaded (all are quarantined, or were loaded before), reports an observation of the table instead of a
+    materialization. A table whose source has nothing new was read all the same, and is up to date: without a
+    materialization Dagster would skip the models that follow in the run."""
     context, feed = run.context, source.feed
     for problem in source.problems():
         context.log.warning(f"{feed.name}: {problem}")
@@ -160,7 +161,7 @@ def _events(run: FeedRun, source: Source, result: Ingested, warehouse: Warehouse
             asset_key=lake_key(feed), metadata=_lake_metadata(result, extracted) | usage_metadata()
         )
     table = raw_key(feed)
-    if table not in context.selected_asset_keys or not result.loads:
+    if table not in context.selected_asset_keys or not (result.loads or result.up_to_date):
         return
     tag = _query_tag(context, feed)
     with warehouse.open(query_tag=tag) as connection:
@@ -171,7 +172,7 @@ def _events(run: FeedRun, source: Source, result: Ingested, warehouse: Warehouse
         metadata["preview"] = dg.MetadataValue.md(shown)
     except Exception as error:
         context.log.warning(f"{feed.name}: can't read a preview of the loaded rows: {error}")
-    if result.manifests:
+    if result.manifests or result.up_to_date:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:
         context.log_event(dg.AssetObservation(asset_key=table, partition=run.partition, metadata=metadata))

@@ -12,13 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
-from data_platform.automation.feed_keys import FEED_METADATA, KIND_TAG, lake_key, raw_key, step_names
+from data_platform.automation.feed_keys import KIND_TAG, feeds_of, lake_key, raw_key, step_names
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
@@ -93,17 +93,6 @@ def _delivery(item: Ready, history: History) -> dict[str, Any]:
         **({"companion": item.companion} if item.companion else {}),
         **(given_up if history.should_give_up(item.pending.token) else {}),
     }
-
-
-@lru_cache(maxsize=1)
-def feeds_of(repository: dg.RepositoryDefinition) -> Sequence[FileFeedSpec]:
-    """The rules of every file feed, from the metadata of the raw assets. Parsed once per loaded repository."""
-    return tuple(
-        FileFeedSpec.model_validate_json(metadata[FEED_METADATA].text)
-        for assets in set(repository.assets_defs_by_key.values())
-        for metadata in assets.metadata_by_key.values()
-        if FEED_METADATA in metadata
-    )
 
 
 @dataclass(frozen=True)
@@ -213,7 +202,7 @@ def landing(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg
     now = datetime.now(UTC)
     look = tick(
         landing.bucket(),
-        feeds_of(context.repository_def),
+        feeds_of(context.repository_def, FileFeedSpec),
         lambda: read_history(context.instance, now),
         Cursor.read(context.cursor),
         now,

@@ -39,12 +39,13 @@ Item = TypeVar("Item")
 @dataclass
 class Ingested:
     """What became of a feed's slices. `extracted`: the extracts that are committed. `loads`: what each transaction did.
-    `done`: extracts that no later run need look at."""
+    `done`: extracts that no later run need look at. `up_to_date`: the table has all that its source had."""
 
     target: TableRef
     extracted: list[Manifest] = field(default_factory=list)
     loads: list[LoadResult] = field(default_factory=list)
     done: list[Manifest] = field(default_factory=list)
+    up_to_date: bool = False
     table_rows: int = 0
     seconds: float = 0.0
 
@@ -111,7 +112,11 @@ class Ingestion:
                 elif not loads:
                     waiting = []
             result.done += [each for each in waiting if _outdated(each, result.manifests)]
-            if result.loads:
+            result.up_to_date = extracts and loads and not self.source.redelivers
+            if result.up_to_date and not result.loads:  # a source that has been empty so far has a table too
+                there = read_columns(connection, self.target)
+                apply_schema(connection, plan_changes(self.target, there, self.feed.table_columns))
+            if result.up_to_date or result.loads:
                 result.table_rows = count_rows(connection, self.target.sql)
         result.seconds = time.monotonic() - started
         return result

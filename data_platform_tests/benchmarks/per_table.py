@@ -88,15 +88,15 @@ def ours(options: dict[str, Any]) -> dict[str, Any]:
 
     package = write_project(Path.cwd() / "project", 1, options["tables"])
     sys.path.insert(0, str(package.parent))
-    from data_platform.automation.feed_keys import step_names
-    from data_platform.automation.landing_sensor import feeds_of
+    from data_platform.automation.feed_keys import feeds_of, step_names
     from data_platform.definitions import compose
+    from data_platform.feeds.files import FileFeedSpec
     from data_platform.resources import LakeResource, LandingResource, WarehouseResource
 
     repository = compose(package).get_repository_def()
     instance = _instance(options)
     asked: dict[str, dict[str, Any]] = {}
-    for feed, step in step_names(feeds_of(repository)).items():
+    for feed, step in step_names(feeds_of(repository, FileFeedSpec)).items():
         deliveries = asked.setdefault(step, {"config": {"deliveries": []}})["config"]["deliveries"]
         deliveries.append({"feed": feed, "key": "inbound/x"})
     with (

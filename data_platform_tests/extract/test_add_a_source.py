@@ -68,16 +68,24 @@ def test_its_dbt_source_comes_from_its_declaration(defs: Path, name: str) -> Non
     assert [column["name"] for column in made["tables"][0]["columns"]][:2] == ["id", "value"]
 
 
-def materialize(defs: Path, source: ModuleType, lake: Lake, cloud: Settings, *keys: str) -> dg.ExecuteInProcessResult:
+def materialize(
+    defs: Path,
+    source: ModuleType,
+    lake: Lake,
+    cloud: Settings,
+    *keys: str,
+    model: dg.AssetsDefinition | None = None,
+) -> dg.ExecuteInProcessResult:
     (feed,) = declared_feeds(defs)
-    assets = source.feed_definitions("d", "o", [feed], source.ROWS).assets
+    models = [model] if model else []
+    assets = [*source.feed_definitions("d", "o", [feed], source.ROWS).assets, *models]
     resources = {
         "lake": SimpleNamespace(lake=lambda: lake),
         "warehouse": SimpleNamespace(open=lambda **options: connect(cloud, **options)),
     }
     return dg.materialize(
         assets,
-        selection=[dg.AssetKey([key, feed.source, feed.table]) for key in keys],
+        selection=[*(dg.AssetKey([key, feed.source, feed.table]) for key in keys), *(each.key for each in models)],
         resources={key: dg.ResourceDefinition.hardcoded_resource(value) for key, value in resources.items()},
     )
 
@@ -113,7 +121,22 @@ def test_it_is_extracted_loaded_accounted_for_and_shown(
     with connection.cursor() as cursor:
         cursor.execute("SELECT RECORD_NUMBER, RAW_TEXT FROM PLATFORM.REJECTS WHERE SOURCE = %s", [name])
         assert list(cursor.fetchall()) == [(2, "{'id': 'b', 'value': 'two'}")]
-    assert told(materialize(defs, source, lake, cloud, "lake", "raw")) == {}
+    again = told(materialize(defs, source, lake, cloud, "lake", "raw"))
+    assert set(again) == {"raw"}, "it was read, and is up to date"
+    assert (again["raw"]["rows"], again["raw"]["dagster/row_count"]) == (0, 2)
+
+
+def test_a_model_that_follows_in_the_run_is_made_even_if_its_source_has_nothing_new(
+    defs: Path, source: ModuleType, lake: Lake, cloud: Settings
+) -> None:
+    (feed,) = declared_feeds(defs)
+
+    @dg.asset(deps=[["raw", feed.source, feed.table]])
+    def model() -> None: ...
+
+    for _ in range(2):
+        made = materialize(defs, source, lake, cloud, "lake", "raw", model=model)
+        assert model.key in {event.asset_key for event in made.get_asset_materialization_events()}
 
 
 def test_its_extracts_alone_are_committed_and_its_table_alone_loads_them(

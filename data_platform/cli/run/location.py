@@ -10,8 +10,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from data_platform.automation.landing_sensor import feeds_of
+from data_platform.automation.feed_keys import feeds_of
 from data_platform.environment import settings
+from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.runs.run_lock import folder_in
 
@@ -35,7 +36,12 @@ class CodeLocation:
     @cached_property
     def feeds(self) -> Sequence[FileFeedSpec]:
         """Every file feed."""
-        return feeds_of(self.repository)
+        return feeds_of(self.repository, FileFeedSpec)
+
+    @cached_property
+    def tables(self) -> Sequence[SqlTableSpec]:
+        """Every table of a database."""
+        return feeds_of(self.repository, SqlTableSpec)
 
     def select(self, selection: str) -> list[dg.AssetKey]:
         """The materializable assets of a selection in Dagster's syntax, in order; `raw/clear_air/*+` is short for
