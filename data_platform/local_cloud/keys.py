@@ -45,6 +45,11 @@ def partner_public_key(layout: Layout, partner: str) -> str:
     return public.read_text(encoding="utf-8").strip()
 
 
+def reader_of(database: str) -> str:
+    """The role by which the platform reads a source's database."""
+    return f"{database}_reader"
+
+
 def password(layout: Layout, role: str) -> str:
     """A PostgreSQL role's password, created if missing. It needs no quoting in a URL."""
     path = layout.keys / f"postgres.{role}"

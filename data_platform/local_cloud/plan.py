@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from data_platform.local_cloud import aws, keys
+from data_platform.local_cloud.declared import Declared, PartnerAccess
 from data_platform.local_cloud.ecs.plan import LOGS_BUCKET, EcsPlan
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK
@@ -47,11 +48,29 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class PostgresDatabase:
-    """A database and the role that owns it, of the same name."""
+class Reader:
+    """A role that may read the tables of these schemas, and nothing else."""
 
     name: str
     password: str
+    schemas: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PostgresDatabase:
+    """A database and the role that owns it, of the same name. `reader`: of a source's database, the platform's role."""
+
+    name: str
+    password: str
+    reader: Reader | None = None
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> PostgresDatabase:
+        """The database from what `asdict` and JSON made of it."""
+        reader = fields["reader"]
+        if reader is not None:
+            reader = Reader(**{**reader, "schemas": tuple(reader["schemas"])})
+        return cls(**{**fields, "reader": reader})
 
 
 @dataclass(frozen=True)
@@ -65,14 +84,6 @@ class SnowflakeAccess:
     role: str
     warehouse: str
     database: str
-
-
-@dataclass(frozen=True)
-class PartnerAccess:
-    """A partner's name, which is its SFTP user name, and its OpenSSH public key lines."""
-
-    name: str
-    public_keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,7 @@ class Plan:
         fields["buckets"] = tuple(Bucket(**bucket) for bucket in fields["buckets"])
         partners = fields["partners"]
         fields["partners"] = tuple(PartnerAccess(p["name"], tuple(p["public_keys"])) for p in partners)
-        fields["databases"] = tuple(PostgresDatabase(**database) for database in fields["databases"])
+        fields["databases"] = tuple(map(PostgresDatabase.from_fields, fields["databases"]))
         fields["snowflake"] = SnowflakeAccess(**fields["snowflake"]) if fields["snowflake"] else None
         if fields["ecs"]:
             fields["ecs"] = EcsPlan(**{**fields["ecs"], "roles": tuple(fields["ecs"]["roles"])})
@@ -113,7 +124,7 @@ def cloud_plan(
     layout: Layout,
     ports: Mapping[str, int],
     spec: CloudSpec,
-    partners: tuple[PartnerAccess, ...],
+    declared: Declared,
     ecs: EcsPlan | None = None,
 ) -> Plan:
     """The plan of a local cloud, with `ecs` where runs are tasks. Each partner gets the developer's key (see `keys`)
@@ -132,11 +143,19 @@ def cloud_plan(
         ),
         landing_bucket=spec.landing_bucket,
         partners=tuple(
-            replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name))) for p in partners
+            replace(p, public_keys=(*p.public_keys, keys.partner_public_key(layout, p.name))) for p in declared.partners
         ),
         postgres_port=ports["postgres"],
         postgres_password=keys.password(layout, "postgres"),
-        databases=tuple(PostgresDatabase(name, keys.password(layout, name)) for name in spec.postgres_databases),
+        databases=(
+            *(PostgresDatabase(name, keys.password(layout, name)) for name in spec.postgres_databases),
+            *(_source_database(layout, name, schemas) for name, schemas in declared.databases.items()),
+        ),
         snowflake=SnowflakeAccess(port=ports["snowflake"], private_key_file=str(private_key), **spec.snowflake),
         ecs=ecs,
     )
+
+
+def _source_database(layout: Layout, name: str, schemas: tuple[str, ...]) -> PostgresDatabase:
+    role = keys.reader_of(name)
+    return PostgresDatabase(name, keys.password(layout, name), Reader(role, keys.password(layout, role), schemas))

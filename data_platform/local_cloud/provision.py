@@ -1,4 +1,4 @@
-"""Creates what the platform expects in its cloud: buckets, partners' SFTP users, databases. Idempotent.
+"""Creates what the platform expects in its cloud: buckets, partners' SFTP users, databases and their roles. Idempotent.
 
 The supervisor runs it as a process with an environment of its own, so that no AWS profile, proxy or Snowflake setting
 of the developer's reaches boto3 or the connector. It reads its Plan as JSON from standard input. `warehouse` creates
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -19,8 +20,9 @@ from botocore.config import Config
 from psycopg2 import sql
 
 from data_platform.landing.partners import home_directory_mappings, session_policy
+from data_platform.local_cloud.declared import PartnerAccess
 from data_platform.local_cloud.ecs import provision as ecs_provision
-from data_platform.local_cloud.plan import Bucket, PartnerAccess, Plan, PostgresDatabase, SnowflakeAccess
+from data_platform.local_cloud.plan import Bucket, Plan, PostgresDatabase, Reader, SnowflakeAccess
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -81,22 +83,57 @@ def sftp_users(transfer: TransferClient, partners: Iterable[PartnerAccess], land
 
 
 def postgres_databases(host: str, port: int, password: str, declared: Iterable[PostgresDatabase]) -> None:
-    """Create the missing roles and databases, and set the roles' passwords."""
-    connection = psycopg2.connect(host=host, port=port, user="postgres", password=password, dbname="postgres")
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for database in declared:
-                name = sql.Identifier(database.name)
-                cursor.execute("select 1 from pg_roles where rolname = %s", (database.name,))
-                verb = sql.SQL("alter" if cursor.fetchone() else "create")
-                statement = sql.SQL("{} role {} login password {}")
-                cursor.execute(statement.format(verb, name, sql.Literal(database.password)))
-                cursor.execute("select 1 from pg_database where datname = %s", (database.name,))
-                if not cursor.fetchone():
-                    cursor.execute(sql.SQL("create database {} owner {}").format(name, name))
-    finally:
-        connection.close()
+    """Create the missing roles and databases, set the roles' passwords, and let readers read. Nobody else may
+    connect."""
+
+    @contextmanager
+    def superuser(database: str) -> Iterator[Any]:
+        connection = psycopg2.connect(host=host, port=port, user="postgres", password=password, dbname=database)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    readers: list[tuple[str, Reader]] = []
+    with superuser("postgres") as cursor:
+        for database in declared:
+            name = sql.Identifier(database.name)
+            _role(cursor, database.name, database.password)
+            cursor.execute("select 1 from pg_database where datname = %s", (database.name,))
+            if not cursor.fetchone():
+                cursor.execute(sql.SQL("create database {} owner {}").format(name, name))
+            cursor.execute(sql.SQL("revoke connect, temporary on database {} from public").format(name))
+            if reader := database.reader:
+                _role(cursor, reader.name, reader.password)
+                grant = sql.SQL("grant connect on database {} to {}")
+                cursor.execute(grant.format(name, sql.Identifier(reader.name)))
+                readers.append((database.name, reader))
+    for owner, reader in readers:
+        with superuser(owner) as cursor:
+            _let_read(cursor, owner, reader)
+
+
+def _role(cursor: Any, role: str, password: str) -> None:
+    cursor.execute("select 1 from pg_roles where rolname = %s", (role,))
+    verb = sql.SQL("alter" if cursor.fetchone() else "create")
+    statement = sql.SQL("{} role {} login password {}")
+    cursor.execute(statement.format(verb, sql.Identifier(role), sql.Literal(password)))
+
+
+def _let_read(cursor: Any, owner: str, reader: Reader) -> None:
+    """Create the schemas, and let the reader read their tables: those that are there, and those that the owner is going
+    to create."""
+    for schema in reader.schemas:
+        for statement in (
+            "create schema if not exists {schema} authorization {owner}",
+            "grant usage on schema {schema} to {reader}",
+            "grant select on all tables in schema {schema} to {reader}",
+            "alter default privileges for role {owner} in schema {schema} grant select on tables to {reader}",
+        ):
+            names = {"schema": schema, "owner": owner, "reader": reader.name}
+            cursor.execute(sql.SQL(statement).format(**{key: sql.Identifier(name) for key, name in names.items()}))
 
 
 def snowflake_database(host: str, access: SnowflakeAccess) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_platform.environment import LOCAL_DEFAULTS, RunsOn
+from data_platform.environment.groups import CONNECTION
 from data_platform.local_cloud import aws, keys
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK, PREFERRED
@@ -33,10 +34,15 @@ class CloudSpec:
     own: Mapping[str, str] = field(default_factory=dict)
 
 
-def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec) -> dict[str, str]:
-    """Every variable that settings need to reach this cloud, by name."""
+def cloud_environment(
+    layout: Layout, ports: Mapping[str, int], spec: CloudSpec, databases: Iterable[str]
+) -> dict[str, str]:
+    """Every variable that settings need to reach this cloud, by name. `databases`: those of sources."""
     private_key, _ = keys.snowflake_key_pair(layout)
-    dagster = f"dagster:{keys.password(layout, 'dagster')}@{LOOPBACK}:{ports['postgres']}/dagster"
+
+    def url(role: str, database: str) -> str:
+        return f"postgresql://{role}:{keys.password(layout, role)}@{LOOPBACK}:{ports['postgres']}/{database}"
+
     return {
         "DATA_PLATFORM_ENVIRONMENT": "local",
         "DATA_PLATFORM_STATE_DIR": str(layout.root),
@@ -55,7 +61,8 @@ def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec)
         "SNOWFLAKE_PORT": str(ports["snowflake"]),
         "SNOWFLAKE_PROTOCOL": "http",
         "DAGSTER_HOME": str(layout.dagster_home),
-        "DAGSTER_POSTGRES_URL": f"postgresql://{dagster}",
+        "DAGSTER_POSTGRES_URL": url("dagster", "dagster"),
+        **{f"{CONNECTION}{name.upper()}": url(keys.reader_of(name), name) for name in databases},
     }
 
 

@@ -18,13 +18,12 @@ from dotenv import dotenv_values
 from filelock import FileLock, Timeout
 
 from data_platform.environment import RunsOn, Settings
-from data_platform.feeds.declared import declared_sources
-from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.local_cloud import aws, postgres, provisioning, warehouse
+from data_platform.local_cloud.declared import Declared, read_declared
 from data_platform.local_cloud.ecs import images
 from data_platform.local_cloud.ecs.plan import IMAGE, checkout_image, ecs_environment, ecs_plan
 from data_platform.local_cloud.layout import Layout, write_atomically
-from data_platform.local_cloud.plan import PartnerAccess, cloud_plan
+from data_platform.local_cloud.plan import cloud_plan
 from data_platform.local_cloud.ports import accepts, choose, is_free
 from data_platform.local_cloud.processes import (
     Part,
@@ -67,17 +66,14 @@ class LocalCloud:
         Raises LocalCloudError, with the end of the part's log, if a part does not start.
         """
         began = time.monotonic()
-        partners = tuple(
-            PartnerAccess(source.name, source.declaration.public_keys)
-            for source in declared_sources(self.spec.defs_dir, PartnerDeclaration)
-        )
+        declared = read_declared(self.spec.defs_dir)
         with self._locked(report):
             self.layout.make()
             runs_on = self.spec.runs_on or self.runs_on
             attempts = PORT_ATTEMPTS
             while True:
                 try:
-                    cloud, started = self._bring_up(partners, runs_on, attempts == 1, report)
+                    cloud, started = self._bring_up(declared, runs_on, attempts == 1, report)
                     break
                 except LocalCloudError:
                     attempts -= 1
@@ -121,16 +117,16 @@ class LocalCloud:
         return any(not record.stopped and record.process() is None for record in self._records().values())
 
     def _bring_up(
-        self, partners: tuple[PartnerAccess, ...], runs_on: RunsOn, elsewhere: bool, report: Report
+        self, declared: Declared, runs_on: RunsOn, elsewhere: bool, report: Report
     ) -> tuple[dict[str, str], bool]:
         """Start the parts that don't run, on free ports (`elsewhere`: not on their earlier ones), and provision, unless
         these same processes were provisioned with the same plan before. Returns the environment variables that reach
         the parts, and whether a part was started."""
         alive = {name: record for name, record in self._records().items() if record.process() is not None}
         ports = self._ports(alive, elsewhere, report)
-        cloud = cloud_environment(self.layout, ports, self.spec)
+        cloud = cloud_environment(self.layout, ports, self.spec, declared.databases)
         ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
-        plan = cloud_plan(self.layout, ports, self.spec, partners, ecs)
+        plan = cloud_plan(self.layout, ports, self.spec, declared, ecs)
         with contextlib.ExitStack() as stack:
             process = None
             if not provisioning.is_done(self.layout, plan, alive):

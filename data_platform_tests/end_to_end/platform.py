@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data_platform.environment import Settings
+from data_platform.environment.groups import CONNECTION
 from data_platform.environment.machine import machine_environment
 from data_platform.warehouse.connection import connect
 from data_platform_tests.servers.commands import ended
@@ -86,6 +87,7 @@ class Platform:
         environment = {**cloud, "AWS_SECRET_ACCESS_KEY": aws_secret, "SNOWFLAKE_PRIVATE_KEY": key}
         del environment["SNOWFLAKE_PRIVATE_KEY_PATH"]
         planted = {"AWS secret": aws_secret, "Snowflake key": key.splitlines()[3], "Postgres password": password}
+        planted |= {name: url.split("@")[0].rsplit(":", 1)[1] for name, url in cloud.items() if CONNECTION in name}
         return cls(environment, Planted(planted))
 
     @property

@@ -1,0 +1,42 @@
+"""What `defs/` declares outside the platform, and the local cloud stands in for: partners, and databases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.declared import declared_sources
+from data_platform.feeds.partners import PartnerDeclaration
+from data_platform.feeds.spec import SourceDeclaration
+
+
+@dataclass(frozen=True)
+class PartnerAccess:
+    """A partner's name, which is its SFTP user name, and its OpenSSH public key lines."""
+
+    name: str
+    public_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """`databases`: {a connection's name: the schemas that feeds read}."""
+
+    partners: tuple[PartnerAccess, ...]
+    databases: Mapping[str, tuple[str, ...]]
+
+
+def read_declared(defs: Path) -> Declared:
+    """Reads every source's `defs.yaml`. Raises DefinitionInvalid."""
+    partners = []
+    schemas: dict[str, set[str]] = {}
+    for source in declared_sources(defs, SourceDeclaration):
+        if isinstance(source.declaration, PartnerDeclaration):
+            partners.append(PartnerAccess(source.name, source.declaration.public_keys))
+            continue  # its feeds' files need not be read
+        for feed in source.feeds():
+            if isinstance(feed, SqlTableSpec):
+                schemas.setdefault(feed.connection, set()).add(feed.relation[0])
+    return Declared(tuple(partners), {name: tuple(sorted(of)) for name, of in sorted(schemas.items())})
