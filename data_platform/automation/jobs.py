@@ -4,17 +4,21 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from data_platform.automation.feed_keys import KIND_TAG
 from data_platform.environment import Settings
+from data_platform.feeds.databases import SqlTableSpec
 
 DAILY_AT = "30 6 * * *"
 
 
 def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg.ScheduleDefinition:
     """The job `daily` and its schedule: 06:30 in the platform's time zone, also when clocks change."""
+    tables = dg.AssetSelection.tag(KIND_TAG, SqlTableSpec.kind)
     job = dg.define_asset_job(
         "daily",
-        selection=dg.AssetSelection.kind("dbt") | dg.AssetSelection.checks(*arrivals),
-        description="Builds and tests all dbt models, and checks that every expected file has arrived.",
+        selection=tables | dg.AssetSelection.kind("dbt") | dg.AssetSelection.checks(*arrivals),
+        description="Reads the tables of databases, builds and tests all dbt models, and checks that every expected"
+        " file has arrived.",
         tags={"data_platform/daily": "true"},
     )
 
@@ -29,8 +33,8 @@ def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg
         # Dagster's automation conditions see a run request only if the run names its assets. Otherwise they would
         # request again the models that this run has just updated.
         assets = context.repository_def.get_job("daily").asset_layer
-        models = assets.selected_asset_keys
-        checks = assets.asset_graph.get_check_keys_for_assets(models) | set(arrivals)
-        return dg.RunRequest(asset_selection=sorted(models), asset_check_keys=sorted(checks))
+        made = assets.selected_asset_keys
+        checks = assets.asset_graph.get_check_keys_for_assets(made) | set(arrivals)
+        return dg.RunRequest(asset_selection=sorted(made), asset_check_keys=sorted(checks))
 
     return daily

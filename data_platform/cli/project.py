@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import data_platform
 from data_platform.environment import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
-    from data_platform.feeds.files import FileFeedSpec
+    from data_platform.feeds.spec import FeedSpec
     from data_platform.landing.bucket import LandingBucket
 
+Feed = TypeVar("Feed", bound="FeedSpec")
 PACKAGE = Path(data_platform.__file__).parent
 ROOT = PACKAGE.parent
 DEFS = PACKAGE / "defs"
@@ -50,9 +51,13 @@ def landing_bucket(wanted: Settings) -> LandingBucket:
     return open_landing_bucket(wanted, wanted.landing_bucket)
 
 
-def declared_file_feeds() -> list[FileFeedSpec]:
-    """Every file feed, read from its folder without loading definitions. Raises DefinitionInvalid."""
+def declared() -> list[FeedSpec]:
+    """Every feed, read without loading definitions. Raises DefinitionInvalid."""
     from data_platform.feeds.declared import declared_feeds
-    from data_platform.feeds.files import FileFeedSpec
 
-    return [feed for feed in declared_feeds(DEFS) if isinstance(feed, FileFeedSpec)]
+    return declared_feeds(DEFS)
+
+
+def of_kind(feeds: Iterable[FeedSpec], kind: type[Feed]) -> list[Feed]:
+    """The feeds of a kind."""
+    return [feed for feed in feeds if isinstance(feed, kind)]

@@ -132,6 +132,27 @@ def delete_rejects(cursor: SnowflakeCursor, database: str, before: datetime) -> 
     return cursor.rowcount or 0
 
 
+class LoadSums(NamedTuple):
+    """A feed's loads. `replaced`: the extracts whose rows were taken out of the table; `rows_loaded` and
+    `rows_rejected` are of the others."""
+
+    extracts: int
+    replaced: int
+    rows_loaded: int
+    rows_rejected: int
+
+
+def accounting(cursor: SnowflakeCursor, database: str) -> dict[str, LoadSums]:
+    """The sums over every feed's loads, by the feed's name."""
+    cursor.execute(
+        "SELECT SOURCE, TABLE_NAME, COUNT(*), COUNT(REMOVED_AT), SUM(IFF(REMOVED_AT IS NULL, ROWS_LOADED, 0)),"
+        " SUM(IFF(REMOVED_AT IS NULL, COALESCE(REJECTED, 0), 0))"
+        f" FROM {current_loads(database).sql} LEFT JOIN (SELECT EXTRACT_ID AS REJECTED_OF, COUNT(*) AS REJECTED"
+        f" FROM {rejects(database).sql} GROUP BY EXTRACT_ID) ON EXTRACT_ID = REJECTED_OF GROUP BY SOURCE, TABLE_NAME"
+    )
+    return {f"{source}/{table}": LoadSums(*map(int, sums)) for source, table, *sums in cursor.fetchall()}
+
+
 def last_position(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> Any:
     """The position of a feed's last load: where in its source the next extract begins. None if it has none."""
     cursor.execute(

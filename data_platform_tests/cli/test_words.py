@@ -12,7 +12,7 @@ from data_platform.cli.deliveries.command import since
 from data_platform.cli.deliveries.pending import _described
 from data_platform.cli.errors import explained
 from data_platform.cli.output import duration, local_time, size
-from data_platform.cli.run.accounting import FeedAccount
+from data_platform.cli.run.accounting import FileAccount, TableAccount
 from data_platform.cli.run.location import _BARE_KEY
 from data_platform.environment import Settings, SettingsError, settings
 from data_platform.landing.bucket import Pending
@@ -76,19 +76,31 @@ ROWS = {"rows_read": 10, "rows_loaded": 9, "rejects": 1}
 
 
 def test_an_account_that_adds_up_has_no_problem() -> None:
-    assert FeedAccount("a/b", COUNTS | ROWS, 9).problems == []
+    assert FileAccount("a/b", COUNTS | ROWS, 9).problems == []
 
 
 def test_a_lost_file_and_a_lost_row_are_told() -> None:
-    lost = FeedAccount("a/b", COUNTS | ROWS | {"landed": 6, "rows_loaded": 8}, 9)
+    lost = FileAccount("a/b", COUNTS | ROWS | {"landed": 6, "rows_loaded": 8}, 9)
     assert lost.problems == [
         "a/b: 6 files landed, 5 have an outcome",
         "a/b: 10 rows read, 8 loaded and 1 rejected",
     ]
 
 
+@pytest.mark.parametrize(("whole", "in_table", "adds_up"), [(True, 9, True), (True, 8, False), (False, 8, True)])
+def test_a_table_that_is_read_whole_has_every_row_and_of_changes_the_last(
+    whole: bool, in_table: int, adds_up: bool
+) -> None:
+    account = TableAccount("a/b", {"rows_loaded": 9}, in_table, whole=whole)
+    assert account.problems == ([] if adds_up else [f"a/b: 9 rows loaded, and its table has {in_table}"])
+
+
+def test_a_table_has_no_row_that_was_not_loaded() -> None:
+    assert TableAccount("a/b", {"rows_loaded": 9}, 10, whole=False).problems
+
+
 def test_differences_name_what_was_expected() -> None:
-    account = FeedAccount("a/b", COUNTS | ROWS, 9)
+    account = FileAccount("a/b", COUNTS | ROWS, 9)
     assert account.differences(COUNTS | ROWS, 9) == []
     assert account.differences(COUNTS | ROWS | {"landed": 1_200}, 7) == [
         "landed 5, expected 1,200",

@@ -35,12 +35,17 @@ def create_raw_tables(connection: SnowflakeConnection) -> None:
 def insert(
     connection: SnowflakeConnection, name: str, extract: str, rows: Sequence[Row], *, minutes: int = 0
 ) -> list[Row]:
-    """Loads an extract of that name into `<partner>.<feed>`, extracted `minutes` after the hour zero of these tests.
+    """Loads an extract of that name into `<source>.<table>`, extracted `minutes` after the hour zero of these tests.
     Returns its rows with the columns that the loader adds."""
     partner, feed = name.split(".")
     at = ZERO + timedelta(minutes=minutes)
     full = [
-        {**row, "_extract_id": extract, "_extracted_at": at, "_delivery_id": f"d-{extract}", "_record_number": number}
+        {
+            **row,
+            "_extract_id": extract,
+            "_extracted_at": at,
+            **({} if partner == "city_records" else {"_delivery_id": f"d-{extract}", "_record_number": number}),
+        }
         for number, row in enumerate(rows, start=1)
     ]
     columns = list(full[0])
@@ -119,6 +124,24 @@ def station(station_id: str, name: str, *, active: bool = True) -> Row:
         "longitude": Decimal("-70.762600"),
         "opened_on": date(2020, 1, 1),
         "active": active,
+    }
+
+
+def address(address_id: int, neighborhood: str = "Orchard") -> Row:
+    """A row of the register's addresses."""
+    return {"address_id": address_id, "street": "Mill Pond", "house_number": "1", "neighborhood": neighborhood}
+
+
+def permit(permit_id: str, address_id: int, *, status: str = "issued", cost: Decimal | None = None) -> Row:
+    """A row of the register's permits."""
+    return {
+        "permit_id": permit_id,
+        "address_id": address_id,
+        "type": "sign",
+        "status": status,
+        "cost": cost,
+        "applied_on": date(2026, 3, 7),
+        "updated_at": ZERO,
     }
 
 

@@ -76,7 +76,7 @@ def test_a_run_builds_all_models_and_tells_rows_columns_and_where_they_come_from
     result = run(definitions, instance)
     assert result.success
     built = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
-    assert len(built) == 12
+    assert len(built) == 15
     metadata = built[CITY]
     assert metadata["dagster/row_count"].value == 1
     assert [column.name for column in metadata["dagster/column_schema"].value.columns] == [
@@ -92,7 +92,7 @@ def test_a_run_builds_all_models_and_tells_rows_columns_and_where_they_come_from
         (PARKING, "revenue")
     }
     checks = result.get_asset_check_evaluations()
-    assert len(checks) == 37
+    assert len(checks) == 46
     assert all(check.passed for check in checks)
 
 

@@ -18,7 +18,18 @@ import pytest
 from snowflake.connector import SnowflakeConnection
 
 from data_platform_tests.dbt.conftest import Dbt
-from data_platform_tests.dbt.raw_tables import DAYS, air, fetch, insert, local_day, readings, sessions, station
+from data_platform_tests.dbt.raw_tables import (
+    DAYS,
+    address,
+    air,
+    fetch,
+    insert,
+    local_day,
+    permit,
+    readings,
+    sessions,
+    station,
+)
 
 pytestmark = pytest.mark.server
 
@@ -47,6 +58,9 @@ def city(warehouse: SnowflakeConnection, dbt: Dbt) -> Iterator[City]:
         measured += insert(warehouse, "clear_air.air_quality", f"a-{day}", air(day, random))
     stations = [station("S01", "Harbour"), station("S02", "Mill"), station("S03", "Depot")]
     insert(warehouse, "clear_air.stations", "s-1", stations)
+    insert(warehouse, "city_records.addresses", "r-1", [address(1), address(2, "Uplands")])
+    permits = [permit("BP1", 1, cost=Decimal("10.50")), permit("BP2", 1, status="finished"), permit("BP3", 9)]
+    insert(warehouse, "city_records.permits", "r-1", permits)
     first = dbt("build")
     assert first.returncode == 0, first.stdout
 
@@ -157,3 +171,9 @@ def test_stations_keep_their_history_and_stay_known_when_they_leave_the_list(
 
 def _mean(values: list[Decimal]) -> Decimal:
     return (sum(values, Decimal(0)) / len(values)).quantize(Decimal("0.001"), ROUND_HALF_UP)
+
+
+@pytest.mark.usefixtures("city")
+def test_a_permit_counts_where_its_address_lies_and_stays_when_that_is_gone(warehouse: SnowflakeConnection) -> None:
+    found = fetch(warehouse, "SELECT * FROM MARTS.PERMITS_BY_NEIGHBORHOOD ORDER BY NEIGHBORHOOD")
+    assert found == [("Orchard", 2, 1, Decimal("10.50")), ("unknown", 1, 1, Decimal("0.00"))]

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 DEMO = (
     *("data_platform/defs/demo", "data_platform/local_cloud/demo"),
     *(f"data_platform/defs/sources/partners/{name}" for name in ("harbor_water", "clear_air", "meridian_parking")),
+    "data_platform/defs/sources/databases/city_records",
 )
 LOAD = """
 from data_platform.cli import main

@@ -27,6 +27,8 @@ RAW = (
     "RAW_MERIDIAN_PARKING.PARKING_SESSIONS",
     "RAW_CLEAR_AIR.AIR_QUALITY",
     "RAW_CLEAR_AIR.STATIONS",
+    "RAW_CITY_RECORDS.ADDRESSES",
+    "RAW_CITY_RECORDS.PERMITS",
 )
 MARTS = tuple(
     f"MARTS.{name}"
@@ -36,6 +38,7 @@ MARTS = tuple(
         "FCT_AIR_QUALITY_DAILY",
         "FCT_METER_READINGS_DAILY",
         "FCT_PARKING_DAILY",
+        "PERMITS_BY_NEIGHBORHOOD",
     )
 )
 Tables = Mapping[str, list[dict[str, Any]]]

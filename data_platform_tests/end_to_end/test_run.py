@@ -1,7 +1,9 @@
-"""`data-platform run` takes the demo city's files from SFTP to the marts, and every file and row is accounted for."""
+"""`data-platform run` takes the demo city's files and its register's tables to the marts, and every file and row is
+accounted for."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
@@ -35,7 +37,7 @@ def test_it_ends_well_and_says_that_all_is_as_the_answer_key_says(demo: Demo) ->
     assert demo.first.ended.returncode == 0, demo.first.ended.stdout + demo.first.ended.stderr
     for said in ("everything is as the answer key says.", "city_daily", "2026-11-01"):
         assert said in demo.first.ended.stdout.lower()
-    assert len(_feeds(demo.first)) == 4
+    assert len(_feeds(demo.first)) == 6
 
 
 def test_every_file_has_the_outcome_that_the_key_says(demo: Demo) -> None:
@@ -67,6 +69,28 @@ def test_files_and_rows_add_up_to_the_key(demo: Demo, feed: str) -> None:
     assert len(demo.first.tables[f"RAW_{name.replace('/', '.')}".upper()]) == demo.key.tables[name]
 
 
+@pytest.mark.parametrize("feed", ["city_records/addresses", "city_records/permits"])
+def test_a_databases_rows_add_up_to_the_key(demo: Demo, feed: str) -> None:
+    source, table = feed.split("/")
+    of_feed = [
+        row
+        for row in demo.first.tables["PLATFORM.CURRENT_LOADS"]
+        if (row["source"], row["table_name"]) == (source, table)
+    ]
+    assert len(of_feed) == 2, "once a wave"
+    current = {row["extract_id"]: row["rows_loaded"] for row in of_feed if row["removed_at"] is None}
+    rejects = [row for row in demo.first.tables["PLATFORM.REJECTS"] if row["extract_id"] in current]
+    expected = demo.key.databases[feed]
+    assert (len(current), sum(current.values()), len(rejects)) == (
+        *(expected.current, expected.rows_loaded, expected.rejects),
+    )
+    key = "address_id" if table == "addresses" else "permit_id"
+    assert Counter((json.loads(row["raw_text"])[key], row["column_name"]) for row in rejects) == Counter(
+        (reject.row, reject.column) for reject in expected.rejected
+    )
+    assert len(demo.first.tables[f"RAW_{source}.{table}".upper()]) == demo.key.tables[feed]
+
+
 def test_each_reject_names_its_record_and_column(demo: Demo) -> None:
     expected = Counter(
         (drop.file_name, reject.record, reject.column)
@@ -87,7 +111,9 @@ def test_each_reject_names_its_record_and_column(demo: Demo) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("mart", ["city_daily", "fct_parking_daily", "fct_air_quality_daily", "dim_stations"])
+@pytest.mark.parametrize(
+    "mart", ["city_daily", "fct_parking_daily", "fct_air_quality_daily", "dim_stations", "permits_by_neighborhood"]
+)
 def test_the_marts_are_the_keys(demo: Demo, mart: str) -> None:
     columns = list(demo.key.marts[mart][0])
     found = [_plain(row, *columns) for row in demo.first.tables[f"MARTS.{mart.upper()}"]]
@@ -114,6 +140,7 @@ def test_a_second_run_finds_nothing_new_and_accounts_for_everything_again(demo: 
         assert demo.second.tables[table] == rows, f"{table} is not as it was"
     assert _feeds(demo.second) == _feeds(demo.first)
     assert "Nothing new: " in demo.second.ended.stdout
+    assert "the databases were read today" in demo.second.ended.stdout
     assert "Everything is as the answer key says." in demo.second.ended.stdout
 
 

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from data_platform.automation.landing_history import History, read_history
-from data_platform.cli.project import declared_file_feeds, landing_bucket
+from data_platform.cli.project import declared, landing_bucket, of_kind
 from data_platform.cli.run.inbound import look
 from data_platform.environment import Settings
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.inbox import Ready, Scan
 
 
@@ -28,7 +29,7 @@ class PendingFile:
 
 def pending_files(settings: Settings) -> list[PendingFile]:
     """Every file in inbound, by key. The settings must have been adopted."""
-    found = look(landing_bucket(settings), declared_file_feeds())
+    found = look(landing_bucket(settings), of_kind(declared(), FileFeedSpec))
     with dg.DagsterInstance.get() as instance:
         history = read_history(instance, datetime.now(UTC))
     return sorted(_described(found, history, datetime.now(UTC)), key=lambda file: file.key)

@@ -1,13 +1,14 @@
-"""The accounts of files and rows, feed by feed, from the ledger, and how they compare with an answer key."""
+"""The accounts of files, extracts and rows, feed by feed, from the ledger, and how they compare with an answer key."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.output import amount, count, table
 from data_platform.landing.history import Accounting, accounting
+from data_platform.warehouse import ledger
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.table import raw_table
 
@@ -15,18 +16,41 @@ if TYPE_CHECKING:
     from rich.table import Table
     from snowflake.connector import SnowflakeConnection
 
+    from data_platform.feeds.spec import FeedSpec
     from data_platform.landing.inbox import Scan
 
+TABLE_COUNTS = ("extracts", "current", "replaced", "rows_read", "rows_loaded", "rejects")
 COUNTS = ("landed", "loaded", "duplicate", "superseded", "quarantined", "rows_read", "rows_loaded", "rejects")
 
 
 @dataclass(frozen=True)
-class FeedAccount:
-    """One feed: counts by the names in COUNTS, and the rows of its table."""
+class Account:
+    """One feed: its counts by name, and the rows of its table."""
 
     feed: str
     counts: Mapping[str, int]
     in_table: int
+
+    @property
+    def problems(self) -> list[str]:
+        """The counts that don't add up, which would be a defect of the platform."""
+        raise NotImplementedError
+
+    def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:
+        """Its differences from the expected counts: `landed 176, expected 177`."""
+        found = [
+            f"{name.replace('_', ' ')} {self.counts[name]:,}, expected {wanted:,}"
+            for name, wanted in expected.items()
+            if self.counts[name] != wanted
+        ]
+        if in_table is not None and self.in_table != in_table:
+            found.append(f"table has {self.in_table:,} rows, expected {in_table:,}")
+        return found
+
+
+@dataclass(frozen=True)
+class FileAccount(Account):
+    """A file feed's, by the names in COUNTS."""
 
     @property
     def problems(self) -> list[str]:
@@ -43,24 +67,53 @@ class FeedAccount:
             )
         return found
 
-    def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:
-        """Its differences from the expected counts: `landed 176, expected 177`."""
-        found = [
-            f"{name.replace('_', ' ')} {self.counts[name]:,}, expected {expected[name]:,}"
-            for name in COUNTS
-            if self.counts[name] != expected[name]
-        ]
-        if in_table is not None and self.in_table != in_table:
-            found.append(f"table has {self.in_table:,} rows, expected {in_table:,}")
-        return found
+
+@dataclass(frozen=True)
+class TableAccount(Account):
+    """A database's table, by the names in TABLE_COUNTS. `whole`: its one extract is all of it."""
+
+    whole: bool
+
+    @property
+    def problems(self) -> list[str]:
+        """A key that an extract brings again makes no further row; otherwise each loaded row is in the table."""
+        loaded = self.counts["rows_loaded"]
+        if self.in_table == loaded or (self.in_table < loaded and not self.whole):
+            return []
+        return [f"{self.feed}: {loaded} rows loaded, and its table has {self.in_table}"]
+
+
+def read_table_accounts(
+    connection: SnowflakeConnection, database: str, feeds: Iterable[FeedSpec]
+) -> list[TableAccount]:
+    """The accounts of these feeds, those that nothing was loaded of left out."""
+    with connection.cursor() as cursor:
+        loads = ledger.accounting(cursor, database)
+    return [
+        TableAccount(
+            feed.name,
+            {
+                "extracts": row.extracts,
+                "current": row.extracts - row.replaced,
+                "replaced": row.replaced,
+                "rows_read": row.rows_loaded + row.rows_rejected,
+                "rows_loaded": row.rows_loaded,
+                "rejects": row.rows_rejected,
+            },
+            count_rows(connection, raw_table(database, feed.source, feed.table).sql),
+            whole=feed.load_mode == "replace",
+        )
+        for feed in feeds
+        if (row := loads.get(feed.name)) is not None
+    ]
 
 
 def read_accounts(
     connection: SnowflakeConnection, database: str, feeds: Collection[str] | None = None
-) -> list[FeedAccount]:
+) -> list[FileAccount]:
     """The accounts of these feeds (`<partner>/<feed>`; None: all that anything has landed for)."""
     return [
-        FeedAccount(
+        FileAccount(
             f"{row.partner}/{row.feed}",
             _counts(row),
             count_rows(connection, raw_table(database, row.partner, row.feed).sql) if row.loaded else 0,
@@ -76,14 +129,33 @@ def _counts(row: Accounting) -> dict[str, int]:
 
 
 def accounts_table(
-    accounts: Iterable[FeedAccount],
+    accounts: Iterable[Account],
     compared: Mapping[str, Collection[str]] | None,
     beside: Mapping[str, int],
 ) -> Table:
     """The table that a run ends with. `compared`: each feed's differences from the answer key, where there is one;
     `beside`: how many deliveries came that the key knows nothing of."""
-    columns = ["feed", "files landed", "= loaded", "+ duplicate", "+ superseded", "+ quarantined"]
-    columns += ["rows read", "= loaded ", "+ rejects", "in table"]
+    first = ["feed", "files landed", "= loaded", "+ duplicate", "+ superseded", "+ quarantined"]
+    return _accounts_table(first, COUNTS, accounts, compared, beside)
+
+
+def table_accounts_table(
+    accounts: Iterable[Account],
+    compared: Mapping[str, Collection[str]] | None,
+    beside: Mapping[str, int],
+) -> Table:
+    """The same of databases' tables."""
+    return _accounts_table(["table", "extracts", "= current", "+ replaced"], TABLE_COUNTS, accounts, compared, beside)
+
+
+def _accounts_table(
+    first: Sequence[str],
+    counts: Sequence[str],
+    accounts: Iterable[Account],
+    compared: Mapping[str, Collection[str]] | None,
+    beside: Mapping[str, int],
+) -> Table:
+    columns = [*first, "rows read", "= loaded ", "+ rejects", "in table"]
     made = table(*columns, *(["answer key"] if compared is not None else []), right=columns[1:])
     for one in accounts:
         verdict = []
@@ -91,7 +163,7 @@ def accounts_table(
             verdict = ["[red]differs[/]" if compared.get(one.feed) else "[green]ok[/]"]
             if one.feed in beside:
                 verdict = [f"+{beside[one.feed]} not the demo's"]
-        made.add_row(one.feed, *(count(one.counts[name]) for name in COUNTS), count(one.in_table), *verdict)
+        made.add_row(one.feed, *(count(one.counts[name]) for name in counts), count(one.in_table), *verdict)
     return made
 
 

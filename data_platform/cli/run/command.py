@@ -16,12 +16,12 @@ from data_platform.environment import settings
 @click.command()
 @click.option("--select", metavar="SELECTION", help="Make only these assets, in Dagster's selection syntax.")
 @click.option("--partition", metavar="DAY", help="With --select: make this day, YYYY-MM-DD.")
-@click.option(
-    "--demo/--no-demo", default=None, help="Drop the demo city's files first, or not (default: only in local)."
-)
+@click.option("--demo/--no-demo", default=None, help="Make the demo city's day first, or not (default: only in local).")
 @click.option("--size", default="small", show_default=True, help="The demo's size: small, large or a number of meters.")
-@click.option("--again", is_flag=True, help="Drop all of the demo's files once more.")
-@click.option("--full", is_flag=True, help="Build all models and make all checks, even if nothing is new.")
+@click.option("--again", is_flag=True, help="Drop the demo's files and write its database once more.")
+@click.option(
+    "--full", is_flag=True, help="Read databases, build all models and make all checks, even if nothing is new."
+)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -34,13 +34,14 @@ def run(
 ) -> None:
     """Load delivered files, then build the models.
 
-    Without --select, the command loads the files in inbound, builds all dbt models and runs every check. In `local` it
-    first starts the local cloud and drops the demo city's files over SFTP, and at the end it compares the counts with
-    the demo's answer key. Running it again loads nothing twice. It builds nothing if no file, model, seed, contract,
-    code or setting has changed and no check is due (--full builds in any case).
+    Without --select, the command loads the files in inbound, reads the tables of databases, builds all dbt models and
+    runs every check. In `local` it first starts the local cloud, drops the demo city's files over SFTP and writes its
+    database, and at the end it compares the counts with the demo's answer key. Running it again loads nothing twice. It
+    builds nothing if no file, model, seed, contract, code or setting has changed, no check is due, and it has read the
+    databases today (--full reads and builds in any case).
 
     With --select, the command makes only these assets, in any environment. File feeds load their pending files (of
-    --partition, or of all days); models are built from the tables as they are.
+    --partition, or of all days), tables of databases what is new; models are built from the tables as they are.
 
     All runs are Dagster's and appear in its UI. If a Dagster daemon is at work (`data-platform dev`, or a
     deployment's), the daemon launches them through its queue and the command watches them. Otherwise the command

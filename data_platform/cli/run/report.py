@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,18 @@ import click
 from data_platform.cli.errors import DataProblem
 from data_platform.cli.output import console, count, duration, show
 from data_platform.cli.run.accounting import (
-    FeedAccount,
+    Account,
     accounts_table,
     left_table,
     read_accounts,
     read_rows,
+    read_table_accounts,
     rows_table,
+    table_accounts_table,
 )
 from data_platform.cli.run.outcome import RunOutcome
 from data_platform.environment import Settings
+from data_platform.feeds.spec import FeedSpec
 from data_platform.landing.inbox import Scan
 
 if TYPE_CHECKING:
@@ -32,14 +35,15 @@ _WIDTH = 150
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a `data-platform run`. `compared`: differences from the demo's answer key, by feed and place;
-    `beside`: deliveries that are not the demo's, by feed; `earlier`: the run of `daily` that still counts, where
-    nothing is new."""
+    """The result of a `data-platform run`. `accounts` are of file feeds, `tables` of databases. `compared`: differences
+    from the demo's answer key, by feed and place; `beside`: deliveries that are not the demo's, by feed; `earlier`: the
+    run of `daily` that still counts, where nothing is new."""
 
     settings: Settings
     runs: list[RunOutcome]
     left: Scan
-    accounts: list[FeedAccount]
+    accounts: Sequence[Account]
+    tables: Sequence[Account]
     headline: tuple[str, list[str], list[tuple[Any, ...]]] | None
     compared: Mapping[str, list[str]] | None
     beside: Mapping[str, int]
@@ -54,12 +58,13 @@ class Report:
         left: Scan,
         *,
         began: float,
+        tables: Sequence[FeedSpec],
         demo: Demo | None = None,
         feeds: set[str] | None = None,
         earlier: RunOutcome | None = None,
     ) -> Report:
-        """Reads the ledger and the marts. `feeds`: only these feeds' accounts, and no marts. `began`: as
-        `time.monotonic` gave it."""
+        """Reads the ledger and the marts. `tables`: every table of a database. `feeds`: only these feeds' accounts, and
+        no marts. `began`: as `time.monotonic` gave it."""
         from data_platform.warehouse.connection import connect
 
         database = settings.snowflake.database
@@ -70,18 +75,20 @@ class Report:
             left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
             accounts = read_accounts(connection, database, feeds)
+            wanted = [table for table in tables if feeds is None or table.name in feeds]
+            of_tables = read_table_accounts(connection, database, wanted) if wanted else []
             made = [*runs, earlier] if earlier else runs
             if demo is not None and any(_asset_of(demo.headline) in run.materialized for run in made):
                 sql = f"SELECT * FROM {database}.{demo.headline} ORDER BY 1"
                 headline = (demo.headline, *read_rows(connection, sql))
         if demo is not None:
-            compared = demo.differences(accounts, left)
-            beside = demo.beside(accounts)
+            compared = demo.differences([*accounts, *of_tables], left)
+            beside = demo.beside([*accounts, *of_tables])
             rows = [] if headline is None else [dict(zip(headline[1], row, strict=True)) for row in headline[2]]
             if not beside and (differences := demo.mart_differences(rows)):
                 compared[demo.headline] = differences
         seconds = time.monotonic() - began
-        return cls(settings, runs, left, accounts, headline, compared, beside, seconds, earlier)
+        return cls(settings, runs, left, accounts, of_tables, headline, compared, beside, seconds, earlier)
 
     @property
     def _checked(self) -> list[RunOutcome]:
@@ -90,7 +97,7 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """The problems of the data, a line each."""
-        found = [problem for account in self.accounts for problem in account.problems]
+        found = [problem for account in (*self.accounts, *self.tables) for problem in account.problems]
         found += [f"{name}: {text}" for run in self._checked for name, text in run.errors.items()]
         if self.compared is not None:  # the demo's warnings are planted: the key has their counts
             return found + [f"{place}: {text}" for place, texts in self.compared.items() for text in texts]
@@ -101,6 +108,10 @@ class Report:
         out = console()
         if self.accounts:
             show(accounts_table(self.accounts, self.compared, self.beside))
+        if self.accounts and self.tables:
+            out.print()
+        if self.tables:
+            show(table_accounts_table(self.tables, self.compared, self.beside))
         if self.left.unmatched or self.left.waiting:
             out.print()
             show(left_table(self.left))
@@ -117,9 +128,15 @@ class Report:
     @property
     def _summary(self) -> str:
         if self.earlier is not None:
-            return (
+            unchanged = (
                 "Nothing new: no file, model, contract, code or setting has changed since run"
-                f" {self.earlier.run_id[:8]} of `daily`, and no check is due (--full builds in any case)"
+                f" {self.earlier.run_id[:8]} of `daily`"
+            )
+            if not self.tables:
+                return f"{unchanged}, and no check is due (--full builds in any case)"
+            return (
+                f"{unchanged}, no check is due, and the databases were read today (tomorrow they are read again; --full"
+                " reads and builds now)"
             )
         ok = sum(run.success for run in self.runs)
         rows = sum(run.rows for run in self.runs)

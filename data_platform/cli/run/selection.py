@@ -27,8 +27,8 @@ class Wanted(NamedTuple):
 def requested_runs(
     location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None
 ) -> tuple[list[Wanted], set[str]]:
-    """The runs in order, and the selected feeds. File feeds without a day get a run for each day with pending files. A
-    table brings its extracts with it, so that pending files are loaded.
+    """The runs in order, and the selected feeds. File feeds without a day get a run for each day with pending files,
+    tables of databases one run. A raw table brings its extracts with it, so that what is new is loaded.
 
     Raises click.BadParameter for a wrong or empty selection, and for a text that isn't a day.
     """
@@ -51,10 +51,12 @@ def requested_runs(
         assets = sorted(tables | {lake_key(rules) for rules in mine} & keys)
         if assets:
             runs.append(Wanted(assets, day, landing=True))
-    others = sorted(keys - of_feeds)
-    if others:
-        runs.append(Wanted(others, None, landing=False))
-    return runs, {rules.name for rules in feeds}
+    databases = [table for table in location.tables if keys & {lake_key(table), raw_key(table)}]
+    of_tables = {key for table in databases for key in (lake_key(table), raw_key(table))}
+    read = sorted(of_tables & keys | {lake_key(table) for table in databases})
+    others = sorted(keys - of_feeds - of_tables)
+    runs += [Wanted(assets, None, landing=False) for assets in (read, others) if assets]
+    return runs, {feed.name for feed in [*feeds, *databases]}
 
 
 def _let_settle(feeds: list[FileFeedSpec], bucket: LandingBucket) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 import dagster as dg
 
-from data_platform.cli.project import DBT_PROJECT, bring_up, declared_file_feeds, landing_bucket
+from data_platform.automation.feed_keys import lake_key, raw_key
+from data_platform.cli.project import DBT_PROJECT, bring_up, declared, landing_bucket, of_kind
 from data_platform.cli.run import unchanged
 from data_platform.cli.run.daemon import RunsByDaemon, daemon_at_work
 from data_platform.cli.run.here import RunsHere
@@ -21,6 +22,8 @@ from data_platform.cli.run.outcome import RunOutcome, outcome_of
 from data_platform.cli.run.report import Report
 from data_platform.cli.run.turn import one_at_a_time
 from data_platform.environment import Settings
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.settle import report_unmatched
 from data_platform.runs.abandoned import report_abandoned
 from data_platform.runs.run_lock import folder_in
@@ -56,9 +59,9 @@ class Steps:
                 if not failed:
                     if daemon_at_work(instance, wanted) and not isinstance(runs, RunsByDaemon):
                         runs = RunsByDaemon(location, self._tell)  # it has come up since
-                    outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
-            left = look(bucket, location.feeds)
-            return Report.read(wanted, outcomes, left, demo=None if failed else demo, began=self.began)
+                    outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted, location.tables)))
+            left, demo = look(bucket, location.feeds), None if failed else demo
+            return Report.read(wanted, outcomes, left, tables=location.tables, demo=demo, began=self.began)
 
     def selected(self, select: str, partition: str | None) -> Report:
         """Makes the selected assets: file feeds' first, a run a day, then the others."""
@@ -80,7 +83,8 @@ class Steps:
                     self.progress.advance(task)
                     if not outcomes[-1].success:
                         break
-            return Report.read(wanted, outcomes, look(bucket, location.feeds), feeds=feeds, began=self.began)
+            left = look(bucket, location.feeds)
+            return Report.read(wanted, outcomes, left, tables=location.tables, feeds=feeds, began=self.began)
 
     @contextmanager
     def _ready(self, *, alone: bool) -> Iterator[tuple[Settings, dg.DagsterInstance]]:
@@ -128,10 +132,11 @@ class Steps:
         if demo is not None and not demo.all_dropped():
             return None
         now = datetime.now(UTC)
-        record = unchanged.last_daily(instance, wanted, now)
+        every = declared()
+        feeds, tables = of_kind(every, FileFeedSpec), of_kind(every, SqlTableSpec)
+        record = unchanged.last_daily(instance, wanted, now, tables)
         if record is None:
             return None
-        feeds = declared_file_feeds()
         left = look(bucket, feeds)
         if unsettled(left) or not unchanged.arrivals_are_as_at(record, now, wanted, feeds):
             return None
@@ -140,7 +145,7 @@ class Steps:
         run_id = record.dagster_run.run_id
         events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
         daily = outcome_of(run_id, True, events)
-        return Report.read(wanted, [], left, demo=demo, began=self.began, earlier=daily)
+        return Report.read(wanted, [], left, tables=tables, demo=demo, began=self.began, earlier=daily)
 
     def _location(self, wanted: Settings, instance: dg.DagsterInstance) -> CodeLocation:
         from data_platform.cli.run.location import CodeLocation
@@ -191,8 +196,9 @@ class Steps:
         *,
         again: bool,
     ) -> tuple[list[RunOutcome], bool]:
-        """Empties inbound, wave after wave of the demo's drops, the first of which has been made. Returns the runs, and
-        whether one failed, after which it stops."""
+        """Empties inbound, wave after wave of the demo's drops, the first of which has been made. Before the demo
+        changes the databases' tables, they are read; last, `daily` does. Returns the runs, and whether one failed,
+        after which it stops."""
         settled, rows = self._counter("files settled"), self._counter("rows loaded")
 
         def on_run(files: int, outcome: RunOutcome) -> None:
@@ -205,19 +211,29 @@ class Steps:
         outcomes: list[RunOutcome] = []
         for wave in range(len(demo.key.waves) if demo is not None else 1):
             if demo is not None and wave > 0:
+                if demo.writes_register(wave, again=again):
+                    keys = [key for table in location.tables for key in (lake_key(table), raw_key(table))]
+                    outcomes.append(runs.execute(keys, None, landing_only=False))
+                    on_run(0, outcomes[-1])
+                    if not outcomes[-1].success:
+                        return outcomes, True
                 self._drop(demo, wave, again)
             drained = drain(runs, bucket, location.feeds, on_wait=on_wait, on_run=on_run, tell=self._tell)
             outcomes += drained.runs
             if drained.failed:
                 return outcomes, True
-        self.progress.update(rows, total=self._completed(rows))
         return outcomes, False
 
     def _daily(self, runs: RunsHere | RunsByDaemon, location: CodeLocation, inputs: str) -> RunOutcome:
-        task = self.progress.add_task("models built", total=len(location.select("kind:dbt")))
+        made = location.repository.get_job(unchanged.DAILY).asset_layer.selected_asset_keys
+        task = self.progress.add_task("tables and models", total=len(made))
         tags = {unchanged.INPUTS_TAG: inputs}
         outcome = runs.build(unchanged.DAILY, tags, lambda done: self.progress.update(task, completed=done))
-        self.progress.update(task, completed=len(outcome.materialized))
+        # Of a table without new rows, no extract is made.
+        self.progress.update(task, completed=len(outcome.materialized), total=len(outcome.materialized))
+        rows = self._counter("rows loaded")
+        self.progress.advance(rows, outcome.rows)
+        self.progress.update(rows, total=self._completed(rows))
         return outcome
 
     def _tell(self, line: str) -> None:

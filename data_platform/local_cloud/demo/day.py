@@ -1,4 +1,5 @@
-"""The demo city's day: drops the partners' files over SFTP, wave by wave, and compares the results with the answer key.
+"""The demo city's day: drops the partners' files over SFTP and writes the register's tables, wave by wave, and compares
+the results with the answer key.
 
 `data-platform run` uses the demo only through this module, and works without it.
 """
@@ -14,13 +15,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from data_platform.environment import Settings
 from data_platform.landing.inbox import Scan
+from data_platform.local_cloud import keys
 from data_platform.local_cloud.demo import generate as generate_module
 from data_platform.local_cloud.demo.drop_log import DropLog
 from data_platform.local_cloud.demo.generate import SCALES, SEED, Scale, generate
-from data_platform.local_cloud.demo.key import KEY_FILE, AnswerKey, Drop, FeedTotals
+from data_platform.local_cloud.demo.key import KEY_FILE, AnswerKey, Drop, FeedTotals, TableState
+from data_platform.local_cloud.demo.records import SOURCE
 from data_platform.local_cloud.layout import Layout, write_atomically
 
 HEADLINE = "MARTS.CITY_DAILY"
@@ -37,7 +41,7 @@ class DropFailed(Exception):
 
 
 class Account(Protocol):
-    """A feed's counts, by the fields of FeedTotals."""
+    """A feed's counts, by the fields of FeedTotals or TableTotals."""
 
     @property
     def feed(self) -> str: ...
@@ -122,8 +126,14 @@ class Demo:
         write_atomically(self._state / f"{self._name}.rounds", str(self.rounds + 1))
 
     def all_dropped(self) -> bool:
-        """Whether every file of every wave has been dropped."""
-        return (self.folder / KEY_FILE).exists() and not any(self._log.undropped(wave) for wave in self.key.waves)
+        """Whether every file of every wave has been dropped, and the register written."""
+        if not (self.folder / KEY_FILE).exists():
+            return False
+        return not (any(map(self._log.undropped, self.key.waves)) or any(map(self._log.undropped, self.key.register)))
+
+    def writes_register(self, wave: int, *, again: bool) -> bool:
+        """Whether `drop` is going to write the register's tables."""
+        return again or bool(self._log.undropped(self.key.register[wave]))
 
     @property
     def _log(self) -> DropLog:
@@ -131,7 +141,8 @@ class Demo:
 
     def drop(self, wave: int, *, again: bool) -> Iterator[int]:
         """Generates the files, unless an earlier run has, and drops those of a wave (from 0) that haven't been dropped
-        yet (`again`: all), each as its partner. Yields how many are left to drop: at first, and after each.
+        yet (`again`: all), each as its partner. Yields how many are left to drop: at first, and after each. Before the
+        files it writes the register.
 
         Another process does it, because this one has definitions to load meanwhile. Raises DropFailed."""
         command = [sys.executable, "-m", "data_platform.local_cloud.demo", self.size, str(wave)]
@@ -146,6 +157,8 @@ class Demo:
         from data_platform.local_cloud.demo.drop import drop_wave  # imports an SFTP client
 
         self.make()
+        if self.writes_register(wave, again=again):
+            self._write_register(self.key.register[wave])
         drops, sftp = self.key.waves[wave], self.settings.sftp
         left = len(drops if again else self._log.undropped(drops))
         tell(left)
@@ -167,8 +180,19 @@ class Demo:
             on_progress=on_progress,
         )
 
+    def _write_register(self, states: Sequence[TableState]) -> None:
+        from data_platform.local_cloud.demo.register import write_states
+
+        read_from = urlsplit(self.settings.connection(SOURCE, "the demo"))
+        owner = f"{SOURCE}:{keys.password(self._layout, SOURCE)}"
+        write_states(states, self.folder, f"postgresql://{owner}@{read_from.hostname}:{read_from.port}/{SOURCE}")
+        for state in states:
+            self._log.note(state)
+
     def _expected(self, feed: str) -> dict[str, int]:
-        """A feed's counts after all rounds: each further round adds the same."""
+        """A feed's counts after all rounds: each further round adds the same; to a database's tables, nothing."""
+        if feed in self.key.databases:
+            return self.key.databases[feed].model_dump(exclude={"rejected"})
         once, twice = self.key.totals[feed], self.key.totals_again[feed]
         more = self.rounds - 1
         return {
@@ -177,23 +201,28 @@ class Demo:
         }
 
     def beside(self, accounts: Sequence[Account]) -> dict[str, int]:
-        """How many deliveries each feed got besides the demo's, for example by a replay. The key doesn't cover them."""
-        more = {
-            account.feed: account.counts["landed"] - self._expected(account.feed)["landed"]
-            for account in accounts
-            if account.feed in self.key.totals
-        }
+        """How many deliveries or extracts each feed got besides the demo's, for example by a replay. The key doesn't
+        cover them."""
+        more = {}
+        for account in accounts:
+            if account.feed in self._feeds:
+                counted = "current" if account.feed in self.key.databases else "landed"
+                more[account.feed] = account.counts[counted] - self._expected(account.feed)[counted]
         return {feed: number for feed, number in more.items() if number > 0}
+
+    @property
+    def _feeds(self) -> set[str]:
+        return self.key.totals.keys() | self.key.databases.keys()
 
     def differences(self, accounts: Sequence[Account], left: Scan) -> dict[str, list[str]]:
         """The differences from the key of the feeds' accounts and of the files left in inbound, by feed or place."""
         by_feed = {account.feed: account for account in accounts}
         beside = self.beside(accounts)
         found: dict[str, list[str]] = {}
-        for feed in self.key.totals.keys() - beside.keys():
+        for feed in self._feeds - beside.keys():
             account, expected = by_feed.get(feed), self._expected(feed)
             if account is None:
-                found[feed] = [f"nothing landed, expected {expected['landed']:,} files"]
+                found[feed] = [f"nothing was loaded, expected {expected['rows_loaded']:,} rows"]
             else:
                 found[feed] = account.differences(expected, self.key.tables.get(feed))
         stays = {f"inbound/{drop.partner}/{drop.file_name}" for drop in self.key.stays}

@@ -1,6 +1,6 @@
-"""Generates all partners' files and the answer key from a fixed seed: `generate(folder, SMALL)`.
+"""Generates all partners' files, the register's rows and the answer key from a fixed seed: `generate(folder, SMALL)`.
 
-The modules of the feeds (`water`, `parking`, `air`) make the files and their defects.
+The modules of the feeds (`water`, `parking`, `air`, `records`) make the files and their defects.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_platform.local_cloud.demo import air, parking, readings, water
+from data_platform.local_cloud.demo import air, parking, readings, records, water
 from data_platform.local_cloud.demo.calendar import DAYS, hours, midnight
 from data_platform.local_cloud.demo.key import AnswerKey, Drop, FeedTotals, outcomes, small_files, totals
 from data_platform.local_cloud.demo.shelf import Shelf
@@ -32,6 +32,16 @@ class Scale:
         if self.meters < 150 or self.sessions_a_day < 150:
             raise ValueError(f"{self}: at least 150 meters and 150 sessions a day")
 
+    @property
+    def addresses(self) -> int:
+        """The register's addresses."""
+        return 2_000 + 4 * self.meters
+
+    @property
+    def permits(self) -> int:
+        """The register's permits."""
+        return self.addresses // 2
+
 
 SMALL = Scale(meters=150, sessions_a_day=400)
 LARGE = Scale(meters=15_000, sessions_a_day=20_000)
@@ -48,6 +58,7 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
     sessions = parking.make(folder, scale.sessions_a_day, seed)
     measurements = air.make_measurements(folder, seed)
     stations = air.make_stations(folder)
+    register = records.make(folder, scale.addresses, scale.permits, seed)
 
     shelves: list[Shelf[Any]] = [meters, sessions, measurements, stations]
     drops = sorted((drop for shelf in shelves for drop, _ in shelf.made), key=lambda drop: drop.wave)
@@ -64,7 +75,10 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
         outcomes=tuple(ends),
         totals=counts,
         totals_again=_twice(drops),
+        states=register.states,
+        databases=register.totals,
         tables={
+            **register.tables,
             **{feed: count.rows_loaded for feed, count in counts.items()},
             f"{parking.PARTNER}/{parking.FEED}": len(table),
         },
@@ -79,7 +93,8 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
             parking.daily(table.values()),
             air_days,
             _loaded(stations, loaded)[-1],
-        ),
+        )
+        | {"permits_by_neighborhood": register.by_neighborhood},
     )
     key.write(folder)
     return key

@@ -78,14 +78,41 @@ class FeedTotals(_Plain):
     rejects: int
 
 
+class TableState(_Plain):
+    """All rows of a table of the register at a wave, in a file below the output folder."""
+
+    wave: int
+    table: str
+    path: str
+    sha256: str
+
+
+class PlantedRow(_Plain):
+    """A row of a database that must become a reject. `row`: its key; `column`: the first one that is wrong."""
+
+    row: str
+    column: str
+
+
+class TableTotals(_Plain):
+    """How many extracts a table consists of, and the rows that were read into these. `rejected` has a row once for each
+    read."""
+
+    current: int
+    rows_read: int
+    rows_loaded: int
+    rejects: int
+    rejected: tuple[PlantedRow, ...]
+
+
 class AnswerKey(_Plain):
     """All expected results of the demo.
 
     `outcomes`: the final outcome of each drop, in order (None: it stays in inbound). `totals`: a feed's counts after
-    one round; `totals_again`: after all files were dropped a second time, in the same waves. `tables` (rows) and
-    `marts` are the same after both. `missed`: the start of the hour or day whose file is missing. `small`: loaded files
-    with fewer rows than MIN_VOLUME of their feed's median. `instants`: start and end of parking sessions with an
-    ambiguous wall time.
+    one round; `totals_again`: after all files were dropped a second time, in the same waves. `states`: what the
+    register holds; `databases`: the counts of its feeds. These, `tables` (rows) and `marts` are the same after both
+    rounds. `missed`: the start of the hour or day whose file is missing. `small`: loaded files with fewer rows than
+    MIN_VOLUME of their feed's median. `instants`: start and end of parking sessions with an ambiguous wall time.
     """
 
     seed: int
@@ -95,6 +122,8 @@ class AnswerKey(_Plain):
     outcomes: tuple[Outcome | None, ...]
     totals: dict[str, FeedTotals]
     totals_again: dict[str, FeedTotals]
+    states: tuple[TableState, ...]
+    databases: dict[str, TableTotals]
     tables: dict[str, int]
     missed: dict[str, datetime]
     small: tuple[str, ...]
@@ -107,6 +136,11 @@ class AnswerKey(_Plain):
         order makes no difference."""
         last = max(drop.wave for drop in self.drops)
         return [[drop for drop in self.drops if drop.wave == wave] for wave in range(1, last + 1)]
+
+    @property
+    def register(self) -> list[list[TableState]]:
+        """The register wave by wave. A wave is written after the one before was read."""
+        return [[state for state in self.states if state.wave == wave] for wave in range(1, len(self.waves) + 1)]
 
     @property
     def stays(self) -> list[Drop]:

@@ -63,7 +63,9 @@ def test_the_key_can_be_read_back(demo: Demo) -> None:
 def test_the_files_are_those_of_the_key(demo: Demo) -> None:
     folder, key = demo
     named = {drop.path for drop in key.drops} | {drop.companion for drop in key.drops if drop.companion}
-    assert set(digests(folder)) == named | {"answer_key.json"}
+    assert set(digests(folder)) == named | {state.path for state in key.states} | {"answer_key.json"}
+    for state in key.states:
+        assert hashlib.sha256((folder / state.path).read_bytes()).hexdigest() == state.sha256
     for drop in key.drops:
         content = (folder / drop.path).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (drop.bytes, drop.sha256)
@@ -81,6 +83,8 @@ def test_the_key_adds_up_at_every_scale(tmp_path: Path, scale: Scale, seed: int)
     for totals in (*key.totals.values(), *key.totals_again.values()):
         assert totals.landed == totals.loaded + totals.duplicate + totals.superseded + totals.quarantined
         assert totals.rows_read == totals.rows_loaded + totals.rejects
+    for table in key.databases.values():
+        assert table.rows_read == table.rows_loaded + table.rejects
     for drop in key.drops:
         assert drop.rows_read == drop.rows_loaded + len(drop.rejects)
     assert sum(totals.landed for totals in key.totals.values()) + len(key.stays) == len(key.drops)
