@@ -148,3 +148,9 @@ def test_a_date_beyond_the_calendar_is_a_reject() -> None:
 
 def test_a_nan_within_a_struct_is_a_reject_as_json_has_none() -> None:
     assert read("nan_in_struct", "nan.parquet").rejects == [(1, "m: holds NaN, which is not JSON")]
+
+
+def test_a_formula_whose_value_was_never_stored_is_a_reject() -> None:
+    found = read("formula_without_value", "formula.xlsx")
+    reason = "sum: holds a formula without a stored value"
+    assert (found.rows, found.rejects) == ([], [(2, reason), (3, reason)])

@@ -21,7 +21,7 @@ from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, spooled
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
-from data_platform.landing.readers.xlsx import CellError, error_cells
+from data_platform.landing.readers.xlsx import CellFault, faulty_cells
 from data_platform.landing.text import Readable
 from data_platform.values.rejects import Converted
 from data_platform.values.typed import mixed_converter_for, spelled
@@ -56,8 +56,8 @@ class ExcelReader:
                 columns.append(convert([None] * len(rows)))
                 continue
             cells = [None if row[place] == "" else row[place] for _, row in rows]
-            converted = convert([None if isinstance(cell, CellError) else cell for cell in cells])
-            broken = {at: f"holds the error {cell}" for at, cell in enumerate(cells) if isinstance(cell, CellError)}
+            converted = convert([None if isinstance(cell, CellFault) else cell for cell in cells])
+            broken = {at: cell.reason for at, cell in enumerate(cells) if isinstance(cell, CellFault)}
             columns.append(Converted(converted.array, {**converted.bad, **broken}))
         numbers = np.array([number for number, _ in rows], dtype=np.int64)
         return assemble(self.contract, columns, numbers, lambda row: self._row_text(rows[row][1]))
@@ -81,15 +81,17 @@ def _sheet(spool: IO[bytes], format: ExcelFormat, subject: str) -> Iterator[tupl
                 f"{subject}: the workbook has no sheet {format.sheet!r}; it has {', '.join(map(repr, names))}"
             )
         name = format.sheet or names[0]
-        errors = error_cells(spool, name, subject)
+        faults = faulty_cells(spool, name, subject)
         sheet = workbook.get_sheet_by_name(name)
         rows = sheet.to_python(skip_empty_area=False)
     except (calamine.CalamineError, calamine.PasswordError, zipfile.BadZipFile, OSError, ExpatError) as error:
         raise DeliveryUnreadable(
             f"{subject}: not a workbook that can be read ({error}); ask the partner to send it again"
         ) from None
-    for (row, column), found in errors.items():
-        if row <= len(rows) and column <= len(rows[row - 1]):
+    width = len(rows[0]) if rows else 0
+    for (row, column), found in faults.items():
+        if column <= width:
+            rows += ([""] * width for _ in range(row - len(rows)))  # calamine stops at the last row with a value
             rows[row - 1][column - 1] = found
     return islice(enumerate(rows, 1), format.header_row - 1, None)
 

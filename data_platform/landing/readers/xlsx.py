@@ -1,5 +1,6 @@
-"""The cells of an .xlsx sheet that python-calamine doesn't report: errors, which it shows as empty, and cells far away,
-for which it would allocate the whole rectangle before them. Values and types are calamine's (`excel.py`)."""
+"""The cells of an .xlsx sheet that python-calamine doesn't report: errors and formulas without a stored value, which it
+shows as empty, and cells far away, for which it would allocate the whole rectangle before them. Values and types are
+calamine's (`excel.py`)."""
 
 from __future__ import annotations
 
@@ -14,20 +15,27 @@ from data_platform.landing.delivery import DeliveryUnreadable
 MAX_CELLS = 50_000_000
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _SEPARATOR = " "
+_SHOWN = 200
 
 
-class CellError(str):
-    """The error that a cell shows in place of a value: #DIV/0!, #REF!, …"""
+class CellFault(str):
+    """What a cell shows in place of a value: an error (#DIV/0!, #REF!, …), or a formula (=A1+B1) whose value was never
+    stored, as programs write workbooks that don't compute them."""
 
     __slots__ = ()
+
+    @property
+    def reason(self) -> str:
+        """Why the cell has no value."""
+        return "holds a formula without a stored value" if self.startswith("=") else f"holds the error {self}"
 
 
 class _DocumentType(expat.ExpatError):
     """The XML declares a document type, which no workbook needs, and which entities can make a bomb of."""
 
 
-def error_cells(workbook: IO[bytes], sheet: str, subject: str) -> dict[tuple[int, int], CellError]:
-    """The errors of a sheet by (row, column), from 1; none for a workbook that isn't .xlsx.
+def faulty_cells(workbook: IO[bytes], sheet: str, subject: str) -> dict[tuple[int, int], CellFault]:
+    """The faults of a sheet by (row, column), from 1; none for a workbook that isn't .xlsx.
 
     Raises DeliveryUnreadable where the sheet's cells span more than MAX_CELLS, ExpatError where the XML is broken."""
     if not zipfile.is_zipfile(workbook):
@@ -42,18 +50,21 @@ def error_cells(workbook: IO[bytes], sheet: str, subject: str) -> dict[tuple[int
         parser.EndElementHandler = found.end
         parser.CharacterDataHandler = found.text
         parser.ParseFile(content)
-    return found.errors
+    return found.faults
 
 
 class _Cells:
-    """Takes a sheet's XML as it is parsed, and keeps no more of it than the errors."""
+    """Takes a sheet's XML as it is parsed, and keeps no more of it than the faults."""
 
     def __init__(self, sheet: str, subject: str) -> None:
-        self.errors: dict[tuple[int, int], CellError] = {}
+        self.faults: dict[tuple[int, int], CellFault] = {}
         self._sheet, self._subject = sheet, subject
         self._last_row = self._last_column = 1
-        self._error_at: tuple[int, int] | None = None
-        self._in_value = False
+        self._at: tuple[int, int] | None = None
+        self._type = ""
+        self._inside = ""  # f, v or is, whose text comes
+        self._formula: str | None = None
+        self._value: str | None = None
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         if name == "c":
@@ -68,21 +79,31 @@ class _Cells:
                     f" {self._last_column}; expected at most {MAX_CELLS} cells. Ask the partner to delete stray cells,"
                     " or to send CSV."
                 )
-            if attributes.get("t") == "e":
-                self._error_at = at
-                self.errors[at] = CellError("")
-        elif name == "v":
-            self._in_value = self._error_at is not None
+            self._at, self._type = at, attributes.get("t", "n")
+            self._formula = self._value = None
+        elif name == "f":
+            self._inside, self._formula = name, self._formula or "="
+        elif name in ("v", "is"):
+            self._inside, self._value = name, self._value or ""
 
     def text(self, text: str) -> None:
-        if self._in_value and self._error_at is not None:
-            self.errors[self._error_at] = CellError(self.errors[self._error_at] + text)
+        if self._inside == "f" and self._formula is not None:
+            self._formula += text
+        elif self._inside and self._value is not None:
+            self._value += text
 
     def end(self, name: str) -> None:
-        if name.endswith(_SEPARATOR + "v"):
-            self._in_value = False
-        elif name.endswith(_SEPARATOR + "c"):
-            self._error_at = None
+        name = name.rpartition(_SEPARATOR)[2]
+        if name == self._inside:
+            self._inside = ""
+        elif name == "c" and self._at is not None:
+            # A stored text may be empty; a stored number can't.
+            stored = self._value if self._type == "str" else self._value or None
+            if self._type == "e":
+                self.faults[self._at] = CellFault(self._value or "")
+            elif self._formula is not None and stored is None:
+                self.faults[self._at] = CellFault(self._formula[:_SHOWN])
+            self._at = None
 
 
 def _parser(begin: Callable[[str, dict[str, str]], None]) -> expat.XMLParserType:
