@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,11 @@ from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.kernels import Mask, mask, pc
 from data_platform.values.rejects import Array
 from data_platform.values.rule import BadValue, Rule, shown
+
+DEEPEST = 100
+"""The levels of arrays and objects that a JSON value may have. Parsers give up at depths that differ; no data that
+people send is near this one."""
+_SURROGATE = re.compile(r"\\u[dD]")
 
 
 def boolean_rule(column: FileColumn) -> Rule:
@@ -79,14 +85,46 @@ def _json(text: str) -> str:
 
 def parsed_json(text: str, number: Callable[[str], Any] = str) -> Any:
     """The JSON value, `number` made of what each number is written as. Raises BadValue, also for an object that
-    names a member twice."""
+    names a member twice, for text with half a character, and for what is nested so deep that parsers give up."""
     try:
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_unrepeated,
             parse_constant=_not_json,
             parse_int=number,
             parse_float=number,
         )
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise _too_deep(text) from None
+    except ValueError as error:
         raise BadValue(f"{shown(text)} is not valid JSON: {error}") from None
+    if text.count("[") + text.count("{") > DEEPEST:
+        _refuse_deep(value, text)
+    if _SURROGATE.search(text):
+        _refuse_half_characters(value, text)
+    return value
+
+
+def _refuse_deep(value: Any, text: str) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if any(isinstance(value, dict | list) for value in level):
+        raise _too_deep(text)
+
+
+def _too_deep(text: str) -> BadValue:
+    return BadValue(f"{shown(text)} is nested more than {DEEPEST} levels deep")
+
+
+def _refuse_half_characters(value: Any, text: str) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise BadValue(f"{shown(text)} holds half a character: {half} without the other half of its pair") from None

@@ -154,3 +154,15 @@ def test_a_formula_whose_value_was_never_stored_is_a_reject() -> None:
     found = read("formula_without_value", "formula.xlsx")
     reason = "sum: holds a formula without a stored value"
     assert (found.rows, found.rejects) == ([], [(2, reason), (3, reason)])
+
+
+def test_half_a_character_is_a_reject() -> None:
+    found = read("lone_surrogate", "cut.jsonl")
+    assert [row["id"] for row in found.rows] == [1]
+    assert [number for number, _ in found.rejects] == [2, 3]
+    assert all("half a character" in reason for _, reason in found.rejects)
+
+
+def test_json_nested_too_deep_is_a_reject() -> None:
+    found = read("deep_json", "deep.jsonl")
+    assert (found.rows, [number for number, _ in found.rejects]) == ([{"id": 1, "m": "1"}], [2])

@@ -85,7 +85,11 @@ def test_json_numbers_keep_every_digit_they_are_written_with() -> None:
         ('{"meter_id":"A","METER_ID":"B"}', None, "two members are the column meter_id"),
         ('["A"]', None, "is not a JSON object"),
         ('{"meter_id":NaN}', None, "NaN is not JSON"),
-        ("[" * 100_000, None, "is not valid JSON"),
+        ("[" * 100_000, None, "is nested more than 100 levels deep"),
+        ('{"meter_id":' + "[" * 101 + "]" * 101 + "}", None, "is nested more than 100 levels deep"),
+        ('{"meter_id":' + '{"a":' * 400 + "1" + "}" * 401, None, "is nested more than 100 levels deep"),
+        ('{"meter_id":"\\ud83d"}', None, "half a character: \\ud83d without the other half"),
+        ('{"meter_id":"A","\\uDE00":1}', None, "half a character: \\ude00 without the other half"),
     ],
 )
 def test_a_json_line_that_breaks_the_contract_is_a_reject(line: str, column: str | None, reason: str) -> None:
@@ -117,6 +121,18 @@ def test_json_members_without_a_name_or_of_another_file_are_rejects() -> None:
         (2, "has none of the members 'meter_id'"),
         (4, "has none of the members 'meter_id'"),
     ]
+
+
+def test_whole_characters_and_usual_depths_are_kept_in_every_json_column() -> None:
+    deep = "[" * 99 + "]" * 99
+    columns = [{"name": "id", "type": "int32"}, {"name": "j", "type": "json"}]
+    lines = [f'{{"id":1,"j":{deep}}}', '{"id":2,"j":"\\ud83d\\ude00"}']
+    rows, rejects, _ = read("\n".join(lines).encode(), "json_lines", columns)
+    assert ([row["j"] for row in rows], rejects) == ([deep, '"😀"'], [])
+    text = 'id,j\n1,"[""\\ud83d""]"\n2,"[""\\ud83d\\ude00""]"\n3,' + "[" * 101 + "]" * 101
+    rows, rejects, _ = read(text.encode(), "csv", columns)
+    assert [row["id"] for row in rows] == [2]
+    assert [found["column_name"] for found in rejects] == ["j", "j"]
 
 
 def test_json_columns_keep_nested_values_as_they_are_written() -> None:
