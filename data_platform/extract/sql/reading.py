@@ -92,7 +92,6 @@ class TableReading:
         self.contract = plan.contract
         self._feed = feed
         self._plan = plan
-        self._copy = copy
         self._position = position
         self._progress = progress
         self._pages = copy.pages()
@@ -101,10 +100,8 @@ class TableReading:
     def chunks(self) -> Iterator[Chunk]:
         """The rows, in the order in which the database gives them. Raises DatabaseFailed if it breaks off, and Refused
         where too many rows are rejects."""
-        read = rejected = 0
-        told = time.monotonic()
-        page = self._first
-        example = ""
+        read, rejected, example = 0, 0, ""
+        page, told = self._first, time.monotonic()
         try:
             while page is not None:
                 chunk = self._chunk(page, read)
@@ -137,8 +134,7 @@ class TableReading:
         found = fields(rows, len(self._plan.readers))
         converted = [reader.convert(field) for reader, field in zip(self._plan.readers, found, strict=True)]
         # A null where there may be none is found below; until then the batch may hold it.
-        schema = self.contract.arrow_schema
-        batch = pa.RecordBatch.from_arrays([each.array for each in converted], schema=schema)
+        batch = pa.RecordBatch.from_arrays([each.array for each in converted], schema=self.contract.arrow_schema)
         numbers = range(read + 1, read + 1 + len(rows))
         good, rejects = parted(batch, self.contract.columns, converted, numbers, lambda row: self._raw_text(found, row))
         return Chunk(good, reject_batch(rejects) if rejects else None)
