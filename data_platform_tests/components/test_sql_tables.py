@@ -154,9 +154,8 @@ def test_both_tables_are_loaded_and_the_url_is_nowhere_to_be_seen(
         password = database.url.split(":")[2].split("@")[0]
         assert password not in repr(list(instance.all_logs(result.run_id)))
         again = materialize(file, lake, cloud, instance)
-        assert {event.asset_key.path[2] for event in again.get_asset_materialization_events() if event.asset_key} == {
-            "addresses"
-        }
+        read = [event.asset_key for event in again.get_asset_materialization_events() if event.asset_key]
+        assert [key.path[2] for key in read if key.path[0] == "lake"] == ["addresses"]
 
 
 def test_a_connection_that_is_not_set_fails_each_table_with_the_variable_to_set(
