@@ -107,6 +107,17 @@ def test_a_contract_that_contradicts_itself_is_refused(change: dict[str, object]
         ({"type": "time", "formats": ["%Y-%m-%d %H:%M"]}, "doesn't give a whole time"),
         ({"type": "timestamp", "time_zone": "New York"}, "not an IANA time zone"),
         ({"type": "string", "surprise": 1}, "Extra inputs"),
+        (
+            {"type": "boolean", "false_words": [""]},
+            "the empty word in false_words has no effect: an empty field is",
+        ),
+        ({"type": "int32", "null_words": [""]}, "the empty word in null_words has no effect"),
+        ({"type": "date", "null_words": [" n/a"]}, "' n/a' in null_words has no effect: blanks"),
+        ({"type": "string", "true_words": ["Y"]}, "true_words has no effect on a string; it is for boolean"),
+        ({"type": "string", "decimal_mark": ","}, "decimal_mark has no effect on a string"),
+        ({"type": "json", "binary_encoding": "base64"}, "binary_encoding has no effect on a json"),
+        ({"type": "date", "time_zone": "Europe/Paris"}, "time_zone has no effect on a date; it is for timestamp"),
+        ({"type": "timestamp", "ambiguous": "latest"}, "ambiguous has no effect without a time_zone"),
     ],
 )
 def test_hints_that_make_no_sense_for_a_column_are_refused(hints: dict[str, object], message: str) -> None:

@@ -12,6 +12,15 @@ from data_platform.contract import Column, Contract
 # strptime's directives that mean the same everywhere. Not %Z, which reads a zone's name and ignores it, nor %c and %x,
 # which depend on the locale.
 _DIRECTIVES = {"date": "YymbBdjaAHIMSfp", "timestamp": "YymbBdjaAHIMSfpz", "time": "HIMSfp"}
+_HINTS = {
+    "decimal_mark": ("int8", "int16", "int32", "int64", "decimal", "float"),
+    "true_words": ("boolean",),
+    "false_words": ("boolean",),
+    "binary_encoding": ("binary",),
+    "time_zone": ("timestamp",),
+    "ambiguous": ("timestamp",),
+}
+"""The types on which a hint has an effect."""
 
 
 class FileColumn(Column):
@@ -33,6 +42,29 @@ class FileColumn(Column):
     false_words: tuple[str, ...] = ("false", "0")
     null_words: tuple[str, ...] = ()
     binary_encoding: Literal["hex", "base64"] = "hex"
+
+    @model_validator(mode="after")
+    def _hints_have_an_effect(self) -> Self:
+        for hint, types in _HINTS.items():
+            if getattr(self, hint) != type(self).model_fields[hint].default and self.logical.name not in types:
+                raise ValueError(
+                    f"column {self.name}: {hint} has no effect on a {self.type}; it is for {' and '.join(types)}"
+                )
+        if self.ambiguous != "reject" and self.time_zone is None:
+            raise ValueError(f"column {self.name}: ambiguous has no effect without a time_zone")
+        if self.logical.name == "string":
+            return self
+        for hint in ("true_words", "false_words", "null_words"):
+            for word in getattr(self, hint):
+                if word != word.strip(" \t"):
+                    raise ValueError(
+                        f"column {self.name}: {word!r} in {hint} has no effect: blanks around a value are taken off"
+                    )
+                if not word:
+                    raise ValueError(
+                        f"column {self.name}: the empty word in {hint} has no effect: an empty field is always null"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _hints_agree(self) -> Self:

@@ -45,6 +45,10 @@ class Readiness(Declared):
     def _one_companion(self) -> Readiness:
         if self.manifest and self.trigger:
             raise ValueError("readiness takes `manifest` or `trigger`, not both")
+        if (self.manifest or self.trigger) and self.settle_seconds != type(self).model_fields["settle_seconds"].default:
+            raise ValueError(
+                "settle_seconds has no effect beside a manifest or trigger: the file is read as soon as that is there"
+            )
         template = self.manifest or self.trigger
         if template and "{name}" not in template and "{stem}" not in template:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -11,8 +12,8 @@ from data_platform.feeds.spec import Declared
 
 def _encoding(text: str) -> str:
     try:
-        "".encode(text)
-    except (LookupError, UnicodeError):
+        codecs.getincrementaldecoder(text)("surrogateescape").decode("a,\r\n".encode(text), final=True)
+    except (LookupError, UnicodeError, ValueError):
         raise ValueError(f"{text!r} is not an encoding of text, for example utf-8 or cp1252") from None
     return text
 

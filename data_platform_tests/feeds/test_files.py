@@ -66,13 +66,23 @@ def test_a_day_slot_begins_at_local_midnight() -> None:
         ({"load_mode": "merge", "contract": {**CONTRACT, "key": []}}, "merge needs contract.key"),
         ({"readiness": {"manifest": "{name}.a", "trigger": "{name}.b"}}, "not both"),
         ({"readiness": {"trigger": "all.done"}}, r"companion of every file.*write \{name\} or \{stem\}"),
+        ({"readiness": {"trigger": "{name}.b", "settle_seconds": 5}}, "settle_seconds has no effect"),
         ({"format": {"type": "tsv"}}, "tsv"),
+        ({"format": {"type": "csv", "quote": "''"}}, "expected one ASCII character, or none"),
+        ({"format": {"type": "csv", "encoding": "idna"}}, "not an encoding of text"),
+        ({"format": {"type": "csv", "encoding": "punycode"}}, "not an encoding of text"),
+        ({"format": {"type": "csv", "encoding": "hex"}}, "not an encoding of text"),
         ({"reject_limit": {"share": 2}}, "less than or equal to 1"),
     ],
 )
 def test_a_contradiction_is_named(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         rules(**changes)
+
+
+def test_a_spec_is_read_back_from_its_own_json() -> None:
+    spec = rules(readiness={"manifest": "{name}.json"})
+    assert FileFeedSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
 def test_a_companion_is_named_after_the_file() -> None:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from data_platform.extract.source import Refused
 from data_platform.feeds.files import FileFeedSpec
@@ -166,3 +167,8 @@ def test_half_a_character_is_a_reject() -> None:
 def test_json_nested_too_deep_is_a_reject() -> None:
     found = read("deep_json", "deep.jsonl")
     assert (found.rows, [number for number, _ in found.rejects]) == ([{"id": 1, "m": "1"}], [2])
+
+
+def test_an_option_without_effect_is_refused_before_a_file_comes() -> None:
+    with pytest.raises(ValidationError, match="the empty word in false_words has no effect"):
+        feed("empty_false_word")
