@@ -15,6 +15,7 @@ from typing import IO, BinaryIO, cast
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import DeliveryUnreadable
+from data_platform.landing.recognize import START_BYTES, unlike
 from data_platform.landing.text import Readable
 
 # Text compresses 5 to 30 times; a large file with a higher ratio than this is a bomb.
@@ -29,6 +30,8 @@ class Delivered:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._hash = stream, hashlib.sha256()
         self.size = 0
+        self.start = b""
+        """The first bytes, for messages."""
 
     def read(self, size: int, /) -> bytes:
         """Exactly `size` bytes, fewer only at the end."""
@@ -38,6 +41,8 @@ class Delivered:
             size -= len(piece)
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._hash.update(data)
+        if self.size < START_BYTES:
+            self.start += data[: START_BYTES - self.size]
         self.size += len(data)
         return data
 
@@ -87,10 +92,9 @@ class _Gunzip:
             data = self._file.read(size)
         except (zlib.error, gzip.BadGzipFile) as error:
             if self._delivered.size > 1:  # a lone byte can't be told from a header that is cut off
-                raise DeliveryUnreadable(
-                    f"{self._subject}: not a valid gzip file ({error}); ask the partner to send it again, or change the"
-                    " feed's compression"
-                ) from None
+                self._delivered.read(START_BYTES)  # gzip reads few bytes before it gives up
+                wrong = unlike(self._delivered.start, "gzip file", error, (b"\x1f\x8b",))
+                raise DeliveryUnreadable(f"{self._subject}: {wrong}") from None
             raise self._incomplete("is cut off") from None
         except EOFError:
             raise self._incomplete("is cut off") from None
@@ -157,7 +161,5 @@ def _unzipped(delivered: Delivered, rules: FileFeedSpec, subject: str) -> Readab
             raise DeliveryUnreadable(f"{subject}: the zip is encrypted; ask the partner to send it without password")
         return _Member(archive.open(member), subject)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise DeliveryUnreadable(
-            f"{subject}: not a valid zip file ({error}); ask the partner to send it again, or change the feed's"
-            " compression"
-        ) from None
+        wrong = unlike(delivered.start, "zip file", error, (b"PK",))
+        raise DeliveryUnreadable(f"{subject}: {wrong}") from None

@@ -11,10 +11,10 @@ import re
 from typing import Protocol
 
 from data_platform.landing.delivery import DeliveryUnreadable
+from data_platform.landing.recognize import START_BYTES, recognized
 
 _UTF8_MARK = codecs.BOM_UTF8
 _OTHER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_ARCHIVES = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
 _LINE_END = re.compile(rb"[\r\n]")
 _MARKED = re.compile("[\udc00-\udcff\0]")
 
@@ -48,7 +48,7 @@ class Text:
         self._stream = stream
         self._decoder = None if is_utf8(encoding) else codecs.getincrementaldecoder(encoding)("landing.mark")
         start = b""
-        while len(start) < 4 and (more := stream.read(4 - len(start))):
+        while len(start) < START_BYTES and (more := stream.read(START_BYTES - len(start))):
             start += more
         _refuse_foreign(start, encoding, subject)
         self._start = self._utf8(start).removeprefix(_UTF8_MARK)
@@ -82,11 +82,9 @@ def _refuse_foreign(start: bytes, encoding: str, subject: str) -> None:
             f"{subject}: the file begins with the byte order mark of UTF-8, but the feed says {encoding}; ask the"
             " partner, or set format.encoding to utf-8"
         )
-    for magic, name in _ARCHIVES.items():
-        if start.startswith(magic):
-            raise DeliveryUnreadable(
-                f"{subject}: the file is {name}, not text; ask the partner, or set the feed's compression to {name}"
-            )
+    if start and (found := recognized(start)):
+        what, advice = found
+        raise DeliveryUnreadable(f"{subject}: the file is {what}, not text; {advice}")
 
 
 def fault_positions(data: bytes) -> list[int]:

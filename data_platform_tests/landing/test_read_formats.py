@@ -323,7 +323,7 @@ def test_a_sheet_and_its_header_row_can_be_named() -> None:
 
 def test_what_isnt_a_workbook_is_unreadable() -> None:
     for broken in (b"", b"meter_id,flow\n", workbook([["a"]])[:-50]):
-        with pytest.raises(DeliveryUnreadable, match="not a workbook"):
+        with pytest.raises(DeliveryUnreadable, match="not a valid workbook"):
             read(broken, "excel")
 
 
@@ -346,7 +346,7 @@ def test_a_workbook_whose_xml_declares_entities_is_refused() -> None:
             if name.startswith("xl/worksheets/"):
                 content = content.replace(b"<worksheet", b'<!DOCTYPE x [<!ENTITY a "a">]><worksheet', 1)
             spoiled.writestr(name, content)
-    with pytest.raises(DeliveryUnreadable, match=r"not a workbook that can be read \(it declares a document type\)"):
+    with pytest.raises(DeliveryUnreadable, match=r"not a valid workbook \(it declares a document type\)"):
         read(file.getvalue(), "excel")
 
 

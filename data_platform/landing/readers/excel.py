@@ -22,11 +22,14 @@ from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, spooled
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.readers.xlsx import CellFault, faulty_cells
+from data_platform.landing.recognize import unlike
 from data_platform.landing.text import Readable
 from data_platform.values.rejects import Converted
 from data_platform.values.typed import mixed_converter_for, spelled
 
 _ROWS = 16_384
+_SEARCHED_BYTES = 16 * 2**20
+"""Where a workbook with a password says so: its directory may lie at its end."""
 
 
 class ExcelReader:
@@ -85,9 +88,9 @@ def _sheet(spool: IO[bytes], format: ExcelFormat, subject: str) -> Iterator[tupl
         sheet = workbook.get_sheet_by_name(name)
         rows = sheet.to_python(skip_empty_area=False)
     except (calamine.CalamineError, calamine.PasswordError, zipfile.BadZipFile, OSError, ExpatError) as error:
-        raise DeliveryUnreadable(
-            f"{subject}: not a workbook that can be read ({error}); ask the partner to send it again"
-        ) from None
+        spool.seek(0)
+        wrong = unlike(spool.read(_SEARCHED_BYTES), "workbook", error, (b"PK", b"\xd0\xcf\x11\xe0"))
+        raise DeliveryUnreadable(f"{subject}: {wrong}") from None
     width = len(rows[0]) if rows else 0
     for (row, column), found in faults.items():
         if column <= width:

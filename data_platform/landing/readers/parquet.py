@@ -14,6 +14,7 @@ from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
+from data_platform.landing.recognize import START_BYTES, unlike
 from data_platform.landing.text import Readable
 from data_platform.values.json_text import shown_row
 from data_platform.values.rejects import Array, Converted
@@ -31,10 +32,10 @@ class ParquetReader:
         try:
             self._file = pq.ParquetFile(self._spool, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
+            self._spool.seek(0)
+            wrong = unlike(self._spool.read(START_BYTES), "Parquet file", error, (b"PAR1",))
             self._spool.close()
-            raise DeliveryUnreadable(
-                f"{subject}: not a valid Parquet file ({error}); ask the partner to send it again"
-            ) from None
+            raise DeliveryUnreadable(f"{subject}: {wrong}") from None
         groups = (self._file.metadata.row_group(at) for at in range(self._file.metadata.num_row_groups))
         unpacked = sum(group.total_byte_size for group in groups)
         if unpacked > rules.max_decoded_bytes:
