@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from data_platform.automation.arrivals import ARRIVALS
-from data_platform.automation.jobs import daily_schedule
+from data_platform.automation.jobs import daily_schedule, databases_schedule
 from data_platform.automation.landing_sensor import landing
 from data_platform.environment import Settings
 
@@ -13,8 +13,10 @@ from data_platform.environment import Settings
 def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
     """The platform's automation, for the definitions loaded from `defs/`."""
     arrivals = [key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS]
-    daily = daily_schedule(settings, arrivals)
-    return dg.Definitions(jobs=[daily.job], sensors=[landing, _marts_follow_raw()], schedules=[daily])
+    schedules = [databases_schedule(settings), daily_schedule(settings, arrivals)]
+    return dg.Definitions(
+        jobs=[each.job for each in schedules], sensors=[landing, _marts_follow_raw()], schedules=schedules
+    )
 
 
 def _marts_follow_raw() -> dg.AutomationConditionSensorDefinition:

@@ -26,6 +26,7 @@ ENVIRONMENTS: frozenset[EnvironmentName] = frozenset(get_args(EnvironmentName))
 OWN: Mapping[str, frozenset[EnvironmentName]] = {
     "landing": ENVIRONMENTS,
     "marts_follow_raw": ENVIRONMENTS,
+    "databases": frozenset(("local", "prod")),
     "daily": frozenset(("local", "prod")),
 }
 

@@ -31,7 +31,11 @@ def test_sensors_and_schedules_run_without_being_switched_on(dev: DevServer) -> 
         "marts_follow_raw": "RUNNING",
         "city_daily_digest": "RUNNING",
     }
-    assert {one["name"]: one["scheduleState"]["status"] for one in repository["schedules"]} == {"daily": "RUNNING"}
+    assert {one["name"]: one["scheduleState"]["status"] for one in repository["schedules"]} == {
+        "daily": "RUNNING",
+        "databases": "RUNNING",
+        "retention": "RUNNING",
+    }
 
 
 def test_a_file_put_with_openssh_is_in_the_mart_within_a_minute(

@@ -59,7 +59,9 @@ class Steps:
                 if not failed:
                     if daemon_at_work(instance, wanted) and not isinstance(runs, RunsByDaemon):
                         runs = RunsByDaemon(location, self._tell)  # it has come up since
-                    outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted, location.tables)))
+                    if location.tables:
+                        outcomes.append(self._databases(runs, location))
+                    outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
             left, demo = look(bucket, location.feeds), None if failed else demo
             return Report.read(wanted, outcomes, left, tables=location.tables, demo=demo, began=self.began)
 
@@ -134,7 +136,7 @@ class Steps:
         now = datetime.now(UTC)
         every = declared()
         feeds, tables = of_kind(every, FileFeedSpec), of_kind(every, SqlTableSpec)
-        record = unchanged.last_daily(instance, wanted, now, tables)
+        record = unchanged.last_daily(instance, wanted, now, reads_databases=bool(tables))
         if record is None:
             return None
         left = look(bucket, feeds)
@@ -197,7 +199,7 @@ class Steps:
         again: bool,
     ) -> tuple[list[RunOutcome], bool]:
         """Empties inbound, wave after wave of the demo's drops, the first of which has been made. Before the demo
-        changes the databases' tables, they are read; last, `daily` does. Returns the runs, and whether one failed,
+        changes the databases' tables, they are read; last, `databases` does. Returns the runs, and whether one failed,
         after which it stops."""
         settled, rows = self._counter("files settled"), self._counter("rows loaded")
 
@@ -224,15 +226,22 @@ class Steps:
                 return outcomes, True
         return outcomes, False
 
+    def _databases(self, runs: RunsHere | RunsByDaemon, location: CodeLocation) -> RunOutcome:
+        """Reads the databases. If one can't be read, the models are built all the same, as by the schedules."""
+        task = self.progress.add_task("tables read", total=len(location.tables))
+        # A table and its extract are two assets; of a table without new rows, no extract is made.
+        outcome = runs.build(unchanged.DATABASES, {}, lambda done: self.progress.update(task, completed=done // 2))
+        read = sum(asset.startswith("raw/") for asset in outcome.materialized)
+        self.progress.update(task, completed=read)
+        self.progress.advance(self._counter("rows loaded"), outcome.rows)
+        return outcome
+
     def _daily(self, runs: RunsHere | RunsByDaemon, location: CodeLocation, inputs: str) -> RunOutcome:
-        made = location.repository.get_job(unchanged.DAILY).asset_layer.selected_asset_keys
-        task = self.progress.add_task("tables and models", total=len(made))
+        task = self.progress.add_task("models built", total=len(location.select("kind:dbt")))
         tags = {unchanged.INPUTS_TAG: inputs}
         outcome = runs.build(unchanged.DAILY, tags, lambda done: self.progress.update(task, completed=done))
-        # Of a table without new rows, no extract is made.
-        self.progress.update(task, completed=len(outcome.materialized), total=len(outcome.materialized))
+        self.progress.update(task, completed=len(outcome.materialized))
         rows = self._counter("rows loaded")
-        self.progress.advance(rows, outcome.rows)
         self.progress.update(rows, total=self._completed(rows))
         return outcome
 

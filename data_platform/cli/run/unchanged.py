@@ -4,68 +4,67 @@ would."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import dagster as dg
 
 from data_platform.automation.arrivals import LOOK_BACK, arrivals
-from data_platform.automation.feed_keys import raw_key
 from data_platform.cli.project import DBT_PROJECT, PACKAGE
 from data_platform.environment import Settings, each_setting
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.feeds.spec import FeedSpec
 from data_platform.landing.history import file_names
 from data_platform.transform.manifest import fingerprint
 from data_platform.warehouse.connection import connect
 
+DATABASES = "databases"
 DAILY = "daily"
 INPUTS_TAG = "data_platform/inputs"
 """The tag of a `daily` run that holds the fingerprint of its inputs."""
 _ENDINGS = (".py", ".yaml", ".sql")
 
 
-def inputs(instance: dg.DagsterInstance, given: Settings, tables: Iterable[FeedSpec]) -> str:
+def inputs(instance: dg.DagsterInstance, given: Settings) -> str:
     """16 hex digits that change with the code, every defs.yaml, the dbt project, a setting that is no secret, the
-    versions of Dagster and dbt's adapter, and each materialization of a raw table. `tables`: databases', which `daily`
-    itself makes, are left out."""
+    versions of Dagster and dbt's adapter, and each materialization of a raw table."""
     digest = hashlib.sha256()
-    own = {raw_key(table) for table in tables}
     for line in (
         *_code(),
         f"dbt {fingerprint(given.dbt_code.project_dir or DBT_PROJECT)} {version('dbt-snowflake')} {version('dagster')}",
         *(f"{variable}={value}" for variable, _, value, secret in each_setting(given) if not secret),
-        *(
-            f"{key.to_user_string()} {last and last.storage_id}"
-            for key, last in _raw_tables(instance)
-            if key not in own
-        ),
+        *_raw_tables(instance),
     ):
         digest.update(f"{line}\n".encode())
     return digest.hexdigest()[:16]
 
 
 def last_daily(
-    instance: dg.DagsterInstance, given: Settings, now: datetime, tables: Sequence[FeedSpec]
+    instance: dg.DagsterInstance, given: Settings, now: datetime, *, reads_databases: bool
 ) -> dg.RunRecord | None:
     """The last run of `daily`, if it still counts: it had today's inputs, it ran today (some checks depend on the day),
-    it was the last to read each of the databases' tables, and since it began no run has failed or is under way."""
-    record = next(iter(instance.get_run_records(dg.RunsFilter(job_name=DAILY), limit=1)), None)
+    `databases` has succeeded today if there are any, and since `daily` began no run has failed or is under way."""
+    wanted = (DATABASES, DAILY) if reads_databases else (DAILY,)
+    records = [_last_of_today(instance, given, now, job) for job in wanted]
+    record = records[-1]
+    if record is None or None in records:
+        return None
+    others = [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.SUCCESS]
+    if instance.get_run_records(dg.RunsFilter(statuses=others, created_after=record.create_timestamp), limit=1):
+        return None
+    return record if record.dagster_run.tags.get(INPUTS_TAG) == inputs(instance, given) else None
+
+
+def _last_of_today(instance: dg.DagsterInstance, given: Settings, now: datetime, job: str) -> dg.RunRecord | None:
+    """The last run of a job, if it was of today, whole and successful."""
+    record = next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
     if record is None or record.start_time is None:
         return None
     run = record.dagster_run
     if run.status != dg.DagsterRunStatus.SUCCESS or run.parent_run_id is not None:  # a retry may have made a part only
         return None
-    if datetime.fromtimestamp(record.start_time, given.zone).date() != now.astimezone(given.zone).date():
-        return None
-    others = [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.SUCCESS]
-    if instance.get_run_records(dg.RunsFilter(statuses=others, created_after=record.create_timestamp), limit=1):
-        return None
-    readers = {key: last.run_id for key, last in _raw_tables(instance) if last is not None}
-    if any(readers.get(raw_key(table)) != run.run_id for table in tables):
-        return None
-    return record if run.tags.get(INPUTS_TAG) == inputs(instance, given, tables) else None
+    began = datetime.fromtimestamp(record.start_time, given.zone)
+    return record if began.date() == now.astimezone(given.zone).date() else None
 
 
 def arrivals_are_as_at(record: dg.RunRecord, now: datetime, given: Settings, feeds: Sequence[FileFeedSpec]) -> bool:
@@ -86,8 +85,8 @@ def _code() -> Iterator[str]:
         yield f"{file.relative_to(PACKAGE).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
-def _raw_tables(instance: dg.DagsterInstance) -> Iterator[tuple[dg.AssetKey, dg.EventLogRecord | None]]:
-    """Each raw table, and its last materialization."""
+def _raw_tables(instance: dg.DagsterInstance) -> Iterator[str]:
     keys = instance.get_asset_keys(prefix=["raw"])
     for record in sorted(instance.get_asset_records(keys), key=lambda each: each.asset_entry.asset_key):
-        yield record.asset_entry.asset_key, record.asset_entry.last_materialization_record
+        last = record.asset_entry.last_materialization_record
+        yield f"{record.asset_entry.asset_key.to_user_string()} {last.storage_id if last else None}"

@@ -10,22 +10,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from data_platform.automation.feed_keys import raw_key
 from data_platform.cli.run import unchanged
 from data_platform.cli.run.unchanged import INPUTS_TAG, inputs, last_daily
 from data_platform.environment import Settings
-from data_platform.feeds.spec import FeedSpec
 
 RAW = dg.AssetKey(["raw", "harbor_water", "meter_readings"])
-TABLE = FeedSpec.of(
-    {"source": "records", "table": "permits", "contract": {"columns": [{"name": "id", "type": "string"}]}}
-)
 
 
 @dg.op
-def build(context: dg.OpExecutionContext) -> None:
-    """Reads the database's table, as `daily` does before it builds models."""
-    context.log_event(dg.AssetMaterialization(raw_key(TABLE)))
+def build() -> None: ...
 
 
 @dg.op
@@ -35,6 +28,11 @@ def fail() -> None:
 
 @dg.job
 def daily() -> None:
+    build()
+
+
+@dg.job
+def databases() -> None:
     build()
 
 
@@ -67,17 +65,19 @@ GIVEN = Settings.from_environment({})
 
 
 def run_daily(instance: dg.DagsterInstance, **tags: str) -> str:
-    tags = {INPUTS_TAG: inputs(instance, GIVEN, [TABLE])} | tags
+    tags = {INPUTS_TAG: inputs(instance, GIVEN)} | tags
     return daily.execute_in_process(instance=instance, tags=tags).run_id
 
 
-def is_new(instance: dg.DagsterInstance, given: Settings = GIVEN, now: datetime | None = None) -> bool:
-    return last_daily(instance, given, now or datetime.now(UTC), [TABLE]) is None
+def is_new(
+    instance: dg.DagsterInstance, given: Settings = GIVEN, now: datetime | None = None, reads_databases: bool = False
+) -> bool:
+    return last_daily(instance, given, now or datetime.now(UTC), reads_databases=reads_databases) is None
 
 
 def test_nothing_is_new_after_a_daily_run(instance: dg.DagsterInstance) -> None:
     latest = run_daily(instance)
-    record = last_daily(instance, GIVEN, datetime.now(UTC), [TABLE])
+    record = last_daily(instance, GIVEN, datetime.now(UTC), reads_databases=False)
     assert record is not None and record.dagster_run.run_id == latest
 
 
@@ -96,14 +96,19 @@ def test_another_table_is(instance: dg.DagsterInstance) -> None:
     assert is_new(instance)
 
 
-def test_a_table_that_another_run_read_since_is(instance: dg.DagsterInstance) -> None:
-    instance.report_runless_asset_event(dg.AssetMaterialization(raw_key(TABLE)))
-    assert is_new(instance)
+def test_databases_that_were_not_read_today_are(instance: dg.DagsterInstance) -> None:
+    assert is_new(instance, reads_databases=True)
+    databases.execute_in_process(instance=instance)
+    run_daily(instance)
+    assert not is_new(instance, reads_databases=True)
+    assert is_new(instance, now=datetime.now(UTC) + timedelta(days=1), reads_databases=True)
 
 
-def test_a_table_that_daily_did_not_read_is(instance: dg.DagsterInstance) -> None:
-    other = TABLE.model_copy(update={"table": "addresses"})
-    assert last_daily(instance, GIVEN, datetime.now(UTC), [TABLE, other]) is None
+def test_a_database_that_could_not_be_read_is(instance: dg.DagsterInstance) -> None:
+    run = instance.create_run_for_job(databases)
+    instance.report_run_failed(run)
+    run_daily(instance)
+    assert is_new(instance, reads_databases=True)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_the_next_day_is(instance: dg.DagsterInstance) -> None:
 
 
 def test_a_daily_run_that_failed_is_made_again(instance: dg.DagsterInstance) -> None:
-    run_id = instance.create_run_for_job(daily, tags={INPUTS_TAG: inputs(instance, GIVEN, [TABLE])}).run_id
+    run_id = instance.create_run_for_job(daily, tags={INPUTS_TAG: inputs(instance, GIVEN)}).run_id
     run = instance.get_run_by_id(run_id)
     assert run is not None
     instance.report_run_failed(run)
