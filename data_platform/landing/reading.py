@@ -19,6 +19,8 @@ from data_platform.landing.versions import Work
 _REJECTS_KEPT = 100_000
 _REJECT_BYTES_KEPT = 32 * 2**20
 """The rejects kept of a delivery past its limit: enough to see what is wrong. They are in memory until then."""
+_FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, NotImplementedError)
+"""What a value that nobody thought of makes a reader raise. Not OSError: an outage never counts against a file."""
 
 
 class DeliveryReading:
@@ -37,6 +39,8 @@ class DeliveryReading:
                 self._reader = DeliveryReader(stream, feed, file_name=work.delivery.file_name)
             except LandingError as error:
                 self._problem = str(error)
+            except _FAULTS as error:
+                self._problem = self._fault(error)
 
     @property
     def contract(self) -> FileContract:
@@ -64,6 +68,10 @@ class DeliveryReading:
             self._problem = str(error)
             self._reader.drain()
             raise Refused(self._problem) from None
+        except _FAULTS as error:
+            self._problem = self._fault(error)
+            self._reader.drain()
+            raise Refused(self._problem) from error
         self._counts = counts
         if problem is not None:
             self._problem = f"{self._feed.name}: {self._work.delivery.file_name}: {problem}"
@@ -80,6 +88,13 @@ class DeliveryReading:
             **self._counts,
             "quarantined": self._problem,
         }
+
+    def _fault(self, error: Exception) -> str:
+        what = type(error).__name__ if self._feed.contract.personal else f"{type(error).__name__}: {error}"[:500]
+        return (
+            f"{self._feed.name}: {self._work.delivery.file_name}: the platform failed on what the file holds ({what})."
+            " The fault is the platform's: report it, and replay the delivery when it is mended."
+        )
 
     def _stamped(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with the delivery's id, in the order of the extract's columns."""

@@ -21,6 +21,7 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.inbox import FeedIndex, Scan, scan
+from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.reading import DeliveryReading
 from data_platform.landing.versions import Work
 
@@ -172,3 +173,22 @@ def test_json_nested_too_deep_is_a_reject() -> None:
 def test_an_option_without_effect_is_refused_before_a_file_comes() -> None:
     with pytest.raises(ValidationError, match="the empty word in false_words has no effect"):
         feed("empty_false_word")
+
+
+@pytest.mark.parametrize("where", ["__init__", "chunks"])
+def test_a_fault_of_a_reader_quarantines_its_file_and_an_outage_does_not(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(error: Exception) -> Any:
+        def failing(*given: object) -> Any:
+            raise error
+
+        return failing
+
+    monkeypatch.setattr(CsvReader, where, fail(OverflowError("too far")))
+    found = read("manifest_spelling", "w_a.csv").quarantined
+    assert found is not None
+    assert "failed on what the file holds (OverflowError: too far). The fault is the platform's" in found
+    monkeypatch.setattr(CsvReader, where, fail(ConnectionError("reset")))
+    with pytest.raises(ConnectionError):
+        read("manifest_spelling", "w_a.csv")
