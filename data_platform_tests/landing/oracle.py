@@ -54,6 +54,8 @@ def read(data: bytes, contract: FileContract, delimiter: str = ",") -> Reading:
                 raise Swallowed
             reading.rejects.append((number, None, text))
             continue
+        if "\n" in record.text and all(_is_record(line, contract, delimiter) for line in record.text.split("\n")):
+            raise Swallowed
         row: dict[str, Any] = {}
         first_bad = None
         for column, (value, is_quoted) in zip(contract.columns, record.fields, strict=True):
@@ -66,6 +68,20 @@ def read(data: bytes, contract: FileContract, delimiter: str = ",") -> Reading:
         else:
             reading.rows.append(row | {"_record_number": number})
     return reading
+
+
+def _is_record(line: str, contract: FileContract, delimiter: str) -> bool:
+    fields = line.split(delimiter)
+    if len(fields) == 1 or len(fields) != len(contract.columns):
+        return False
+    found = []
+    for value, column in zip(fields, contract.columns, strict=True):
+        try:
+            if column.logical.name != "string":
+                found.append(of(value.strip(' \t\r"'), False, column.model_copy(update={"nullable": True})))
+        except Bad:
+            return False
+    return any(value is not None for value in found)
 
 
 def split(text: str, delimiter: str) -> list[Record]:

@@ -141,6 +141,8 @@ _GARBAGE = st.lists(
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_GARBAGE, st.sampled_from([1, 3, 8, 32, 1 << 20]))
 @example(b'1,"un', 1 << 20)
+@example(b'1,2\n"oops,3\nlost,4\nlost",5\n6,7\n', 1 << 20)
+@example(b'"Dear\nall, x",5\n6,7\n', 1 << 20)
 @example(b'"x"y,5" p\n"un', 1 << 20)
 @example(b'1,2\n3,"a""b\n4"\n"",""\n', 8)
 def test_any_bytes_are_cut_into_the_same_records(body: bytes, block_bytes: int) -> None:

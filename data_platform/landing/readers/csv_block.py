@@ -72,6 +72,7 @@ class _Records:
             }
             records = np.delete(records, places)
         self._refuse_swallowed(broken)
+        self._refuse_records_within_records(count, broken)
         if broken and count != len(self._bounds[0]):
             raise RuntimeError(f"{count} records were parsed where {len(self._bounds[0])} were found")
         return assemble(
@@ -114,6 +115,40 @@ class _Records:
             ):
                 personal = bool(self._layout.header.contract.personal)
                 raise LinesSwallowed(record + 1, self._text(record), broken[record], personal=personal)
+
+    def _refuse_records_within_records(self, count: int, broken: dict[int, str]) -> None:
+        """Raises LinesSwallowed for a record each of whose lines is a record by its number of fields and by the values
+        of its numbers and dates: a stray quote opens in the first, another closes in the last."""
+        data, header = self._block.data, self._layout.header
+        if not len(self._block.quoted_from) or header.width == 1 or data.count(b"\n") <= count:
+            return
+        starts, ends = self._bounds
+        delimiter = self._layout.format.delimiter.encode()
+        line_ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+        over_lines = np.flatnonzero(np.searchsorted(line_ends, starts) < np.searchsorted(line_ends, ends))
+        records: list[int] = []
+        lines: list[list[bytes]] = []
+        for record in over_lines.tolist():
+            found = [line.split(delimiter) for line in data[starts[record] : ends[record]].split(b"\n")]
+            if record not in broken and all(len(fields) == header.width for fields in found):
+                lines += found
+                records += [record] * len(found)
+        if not records:
+            return
+        plausible = np.zeros(len(lines), dtype=bool)
+        wrong = np.zeros(len(lines), dtype=bool)
+        for column, place, convert in zip(header.contract.columns, header.positions, self._layout.convert, strict=True):
+            if place is not None and column.logical.name not in ("string", "json"):
+                texts = [fields[place].strip(b' \t\r"') or None for fields in lines]
+                values = convert(pa.array(texts, pa.binary()).cast(pa.string()))
+                wrong[list(values.bad)] = True
+                plausible |= values.array.is_valid().to_numpy(zero_copy_only=False)
+        unlikely = set(np.array(records)[wrong | ~plausible].tolist())
+        for record in records:
+            if record not in unlikely:
+                reason = "each of them is a record by itself"
+                personal = bool(header.contract.personal)
+                raise LinesSwallowed(record + 1, self._text(record), reason, personal=personal)
 
     def _without(self, broken: dict[int, str]) -> bytes:
         if not broken:
