@@ -41,8 +41,8 @@ def match_header(found: Sequence[str], contract: FileContract, subject: str) -> 
             f"{subject}: the header row has {len(names)} columns: it looks like data, or another format; expected"
             f" {_listed(contract)}. Ask the partner, or change the feed's format"
         )
-    if contract.drift == "evolve":  # a column without a name is named by its place, so that its values are kept
-        names = [name or f"column_{place}" for place, name in enumerate(names, 1)]
+    unnamed = "" if all(names) else " (a column without a name is named by its place, from 1)"
+    names = [name or f"column_{place}" for place, name in enumerate(names, 1)]
     matched = _matched(names, contract)
     _refuse_repeated(names, matched, contract, subject)
     _refuse_missing(names, matched, contract, subject)
@@ -50,7 +50,7 @@ def match_header(found: Sequence[str], contract: FileContract, subject: str) -> 
     _refuse_unlike(names, matched, len(unknown), contract, subject)
     if unknown and contract.drift == "reject":
         raise ContractViolation(
-            f"{subject}: the contract doesn't know the columns {_shown(unknown, contract)}; expected"
+            f"{subject}: the contract doesn't know the columns {_shown(unknown, contract)}{unnamed}; expected"
             f" {_listed(contract)}. Add them to the feed's contract, or set its drift to evolve or ignore."
         )
     if unknown and contract.drift == "evolve":
@@ -95,7 +95,7 @@ def _refuse_repeated(names: Sequence[str], matched: dict[str, int], contract: Fi
     repeated = sorted(
         name for name, count in Counter(names).items() if count > 1 and (contract.drift != "ignore" or name in wanted)
     )
-    if any(repeated):
+    if repeated:
         raise ContractViolation(
             f"{subject}: the header names {_shown(repeated, contract)} more than once: {_shown(names, contract)}"
         )
@@ -147,10 +147,7 @@ def _shown(names: Sequence[str], contract: FileContract) -> str:
     header is missing, the first row is taken for it."""
     if contract.personal:
         return f"({len(names)} that aren't shown here, as the feed has personal columns)"
-    told = ", ".join(
-        "one without a name" if not name else repr(name if len(name) <= 100 else f"{name[:100]}…")
-        for name in names[:_NAMED]
-    )
+    told = ", ".join(repr(name if len(name) <= 100 else f"{name[:100]}…") for name in names[:_NAMED])
     return f"{told} and {len(names) - _NAMED} more" if len(names) > _NAMED else told
 
 
