@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from data_platform.contract.types import LONGEST, SNOWFLAKE_TYPES, LogicalType, arrow_types, parse_type
 
@@ -57,6 +57,14 @@ class Column(BaseModel):
     time_zone: TimeZone | None = None
     ambiguous: Literal["earliest", "latest", "reject"] = "reject"
     personal: bool = False
+
+    @model_validator(mode="after")
+    def _zone_has_an_effect(self) -> Self:
+        if self.time_zone is not None and self.logical.name != "timestamp":
+            raise ValueError(f"column {self.name}: time_zone has no effect on a {self.type}; it is for timestamp")
+        if self.ambiguous != "reject" and self.time_zone is None:
+            raise ValueError(f"column {self.name}: ambiguous has no effect without a time_zone")
+        return self
 
     @cached_property
     def logical(self) -> LogicalType:

@@ -17,8 +17,6 @@ _HINTS = {
     "true_words": ("boolean",),
     "false_words": ("boolean",),
     "binary_encoding": ("binary",),
-    "time_zone": ("timestamp",),
-    "ambiguous": ("timestamp",),
 }
 """The types on which a hint has an effect."""
 
@@ -50,8 +48,6 @@ class FileColumn(Column):
                 raise ValueError(
                     f"column {self.name}: {hint} has no effect on a {self.type}; it is for {' and '.join(types)}"
                 )
-        if self.ambiguous != "reject" and self.time_zone is None:
-            raise ValueError(f"column {self.name}: ambiguous has no effect without a time_zone")
         if self.logical.name == "string":
             return self
         for hint in ("true_words", "false_words", "null_words"):
