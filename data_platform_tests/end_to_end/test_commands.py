@@ -80,7 +80,7 @@ def test_what_waits_in_inbound_is_shown_with_the_cause(cli: Cli) -> None:
 def test_the_tables_follow_their_contracts(cli: Cli) -> None:
     planned = cli("schema", "plan")
     assert planned.returncode == 0
-    assert planned.stdout.count("matches its contract") == 4
+    assert planned.stdout.count("matches its contract") == 6
     assert cli("schema", "plan", "no/such").returncode == 2
 
 

@@ -6,7 +6,7 @@ The modules of the feeds (`water`, `parking`, `air`, `records`) make the files a
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,7 +62,8 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
 
     shelves: list[Shelf[Any]] = [meters, sessions, measurements, stations]
     drops = sorted((drop for shelf in shelves for drop, _ in shelf.made), key=lambda drop: drop.wave)
-    ends = outcomes(drops)
+    merged = {drop.path: {session.session_id for session in facts or ()} for drop, facts in sessions.made}
+    ends = outcomes(drops, merged)
     loaded = {drop.path for drop, end in zip(drops, ends, strict=True) if end == "loaded"}
     table = parking.merged(_loaded(sessions, loaded))
     air_days = _loaded(measurements, loaded)
@@ -74,7 +75,7 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
         drops=tuple(drops),
         outcomes=tuple(ends),
         totals=counts,
-        totals_again=_twice(drops),
+        totals_again=_twice(drops, merged),
         states=register.states,
         databases=register.totals,
         tables={
@@ -104,9 +105,9 @@ def _loaded(shelf: Shelf[Facts], paths: set[str]) -> list[Facts]:
     return [facts for drop, facts in shelf.made if drop.path in paths and facts is not None]
 
 
-def _twice(drops: list[Drop]) -> dict[str, FeedTotals]:
+def _twice(drops: list[Drop], merged: Mapping[str, Collection[str]]) -> dict[str, FeedTotals]:
     both = [*drops, *drops]
-    return totals(both, outcomes(both))
+    return totals(both, outcomes(both, merged))
 
 
 def _marts(

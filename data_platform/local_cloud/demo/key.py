@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -157,17 +157,21 @@ class AnswerKey(_Plain):
         return cls.model_validate_json((folder / KEY_FILE).read_text(encoding="utf-8"))
 
 
-def outcomes(drops: Sequence[Drop]) -> list[Outcome | None]:
+def outcomes(drops: Sequence[Drop], merged: Mapping[str, Collection[str]] | None = None) -> list[Outcome | None]:
     """The outcomes of drops that are settled one after the other. A drop with the content of a loaded one of the same
-    feed and partition is a `duplicate`. A drop with the name of a loaded one, but other content, makes that one
-    `superseded`. A quarantined file supersedes nothing."""
+    feed and partition is a `duplicate`, unless rows of that one were overwritten since. A drop with the name of a
+    loaded one, but other content, makes that one `superseded`. A quarantined file supersedes nothing. `merged`: the
+    keys of the rows of each path, in feeds where rows with the same key overwrite each other."""
     ends: list[Outcome | None] = []
+    merged = merged or {}
     for drop in drops:
         if drop.planted != "good":
             ends.append("quarantined" if drop.planted == "quarantined" else None)
             continue
         loaded = [at for at, end in enumerate(ends) if end == "loaded" and drops[at].feed == drop.feed]
-        if any((drops[at].sha256, drops[at].partition) == (drop.sha256, drop.partition) for at in loaded):
+        last = {key: at for at in loaded for key in merged.get(drops[at].path, ())}
+        whole = [at for at in loaded if all(last[key] == at for key in merged.get(drops[at].path, ()))]
+        if any((drops[at].sha256, drops[at].partition) == (drop.sha256, drop.partition) for at in whole):
             ends.append("duplicate")
             continue
         for at in loaded:

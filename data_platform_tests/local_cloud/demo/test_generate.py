@@ -107,6 +107,15 @@ def test_dropping_everything_again_ends_with_the_same_files_loaded(demo: Demo) -
     assert contents([*once]) == contents([*twice])
 
 
+def test_content_whose_rows_were_overwritten_is_loaded_when_it_comes_again(demo: Demo) -> None:
+    of_parking = [drop for drop in demo[1].drops if "parking" in drop.path and drop.planted == "good"]
+    whole, corrections = of_parking[0], next(drop for drop in of_parking if "_corrections" in drop.path)
+    merged = {whole.path: {"a", "b"}, corrections.path: {"b"}}
+    twice = [whole, corrections, whole, corrections]
+    assert outcomes(twice, merged) == ["superseded", "superseded", "loaded", "loaded"]
+    assert outcomes(twice) == ["loaded", "loaded", "duplicate", "duplicate"]
+
+
 def test_within_a_wave_the_order_makes_no_difference(demo: Demo) -> None:
     key = demo[1]
     backwards = [drop for wave in key.waves for drop in reversed(wave)]
