@@ -115,7 +115,7 @@ def test_the_build_leaves_an_app_that_nobody_but_root_can_write(builder: Builder
     files = [path for path in app.rglob("*") if path.is_file()]
     assert all(path.stat().st_uid == 0 and not path.stat().st_mode & 0o022 for path in files)
     compiled = {path.name.split(".")[0] for path in (app / "data_platform" / "__pycache__").iterdir()}
-    assert {"definitions", "contract"} <= compiled
+    assert {"definitions", "start"} <= compiled
     assert "data_platform_tests" not in {path.name for path in app.rglob("*")}
 
 

@@ -40,7 +40,7 @@ def merged(watermark: str | dict[str, Any], overlap: int = 0, **given: Any) -> S
         ("timestamptz", "timestamp", "2026-03-07 10:00:00.000001+00", "2026-03-07 10:00:00.000002+00"),
         (
             "timestamp",
-            {"type": "timestamp", "time_zone": "America/New_York"},
+            {"type": "timestamp", "time_zone": "America/New_York", "ambiguous": "latest"},
             "2026-11-01 01:30:00.1",
             "2026-11-01 01:30:00.100001",
         ),
@@ -52,7 +52,7 @@ def test_the_position_is_the_watermark_exactly(
     database: Database, type_: str, declared: Any, first: str, second: str
 ) -> None:
     database.run(f"CREATE TABLE t (id bigint, w {type_})", f"INSERT INTO t VALUES (1, '{first}')")
-    feed = merged({**(declared if isinstance(declared, dict) else {"type": declared}), "ambiguous": "latest"})
+    feed = merged(declared)
     one = must_read(database, feed)
     assert one.position == {"column": "w", "watermark": first}
     assert read(database, feed, one.position) is None

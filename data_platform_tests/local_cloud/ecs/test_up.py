@@ -23,7 +23,7 @@ DATABASE = "postgresql://reader:planted-password@127.0.0.1:5432/records"
 OWN = {
     "DATA_PLATFORM_TIME_ZONE": "Europe/Paris",
     "DATA_PLATFORM_CODE_TOKEN": TOKEN,
-    "DATA_PLATFORM_CONNECTION_CITY_RECORDS": DATABASE,
+    "DATA_PLATFORM_CONNECTION_ARCHIVE": DATABASE,
 }
 SEEN = """
 import json, os
@@ -34,7 +34,7 @@ print(json.dumps({
     "url": found.dagster_postgres_url.get_secret_value(),
     "key": found.snowflake.private_key.get_secret_value()[:27],
     "token": found.code.token.get_secret_value(),
-    "database": found.connection("city_records", "city_records/permits"),
+    "database": found.connection("archive", "city_records/permits"),
     "keys": found.aws.access_key_id is not None,
     "state": str(found.state_dir.absolute()),
     "home": os.environ["HOME"],
@@ -92,7 +92,8 @@ def test_secrets_are_named_in_the_container_context_and_nowhere_shown(tasked: Lo
         "DAGSTER_POSTGRES_URL": variables["DAGSTER_POSTGRES_URL"],
         "SNOWFLAKE_PRIVATE_KEY": (tasked.layout.keys / "snowflake.p8").read_text(),
         "DATA_PLATFORM_CODE_TOKEN": TOKEN,
-        "DATA_PLATFORM_CONNECTION_CITY_RECORDS": DATABASE,
+        "DATA_PLATFORM_CONNECTION_ARCHIVE": DATABASE,
+        "DATA_PLATFORM_CONNECTION_CITY_RECORDS": variables["DATA_PLATFORM_CONNECTION_CITY_RECORDS"],
     }
     for secret in (*secrets.values(), variables["AWS_SECRET_ACCESS_KEY"]):
         assert secret not in variables["DAGSTER_CONTAINER_CONTEXT"]
