@@ -1,6 +1,6 @@
 """The job `retention`: deletes what has served its time, and reports how much."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,10 +72,8 @@ def sweep_all(
     store, database = lake.lake(), settings().snowflake.database
     with warehouse.open() as connection, connection.cursor() as cursor:
 
-        def needed(ids: Iterable[str]) -> Set[str]:
-            listed = list(ids)
-            in_tables = loads.in_a_table(cursor, database, listed)
-            return in_tables | deliveries.duplicates(cursor, database, listed)
+        def needed(ids: Sequence[str]) -> Set[str]:
+            return loads.in_a_table(cursor, database, ids) | deliveries.duplicates(cursor, database, ids)
 
         done = sweep(store, now=now, extracts_after=extracts_after, needed=needed)
         rejects = loads.delete_rejects(cursor, database, now - rejects_after)

@@ -152,10 +152,11 @@ class Ingestion:
         self, connection: SnowflakeConnection, unloaded: Sequence[Manifest], partition: str | None
     ) -> Iterable[Slice]:
         since: Position | None = None
-        if not self.source.redelivers:
+        if unloaded:
+            since = unloaded[-1].position_to
+        elif not self.source.redelivers:
             with connection.cursor() as cursor:
-                last = ledger.last_position(cursor, self._database, self.feed)
-            since = unloaded[-1].position_to if unloaded else last
+                since = ledger.last_position(cursor, self._database, self.feed)
         return self.source.plan(since=since, partition=partition, unfinished=_whole(unloaded)[1])
 
     def _extract(self, slices: Sequence[Slice], *, read: bool) -> list[Manifest]:

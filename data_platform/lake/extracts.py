@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.store import ObjectStore
 
-from data_platform.lake.manifest import MANIFEST_NAME, ROOT, ExtractKey, Manifest, ManifestError
+from data_platform.lake.manifest import ROOT, ExtractKey, Manifest, ManifestError
 from data_platform.lake.writer import ExtractWriter, read_manifest
 
 UNLOADED = "unloaded"
@@ -121,13 +121,6 @@ class Lake:
     def read_manifest(self, key: ExtractKey) -> Manifest | None:
         """The extract's manifest, or None where there is no such extract. Raises ManifestError."""
         return read_manifest(self.store, key)
-
-    def list_manifests(self, source: str, table: str, partition: str | None = None) -> Iterator[Manifest]:
-        """The committed extracts of a feed (all partitions unless one is named), in no particular order."""
-        prefix = f"{ROOT}/{source}/{table}/" + (f"{partition}/" if partition is not None else "")
-        for path, *_ in self.objects(prefix):
-            if path.endswith("/" + MANIFEST_NAME):
-                yield Manifest.from_json(bytes(obstore.get(self.store, path).bytes()))
 
     def mark_unloaded(self, key: ExtractKey) -> None:
         """Remembers an extract that is about to be committed, until `mark_loaded`. So what isn't loaded yet is found

@@ -17,7 +17,6 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.delivery import Delivery
 from data_platform.landing.outcomes import DeliveryRow, Settlement
 from data_platform.landing.policy import DeliveryPolicy
 from data_platform.landing.reading import DeliveryReading
@@ -94,11 +93,15 @@ class DeliverySource(Source):
     def settle(self) -> None:
         """Writes the receipts, of other deliveries too whose outcome has changed, and moves the files out of inbound.
         Where some can't be copied, the others are still moved before the error is raised."""
+        companions = {work.delivery.id: work.companion for work in self._work.values()}
         corrected = {row.delivery_id: row for policy in self._policies for row in policy.corrected}
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
             # First: once the files are moved, no run comes back to these.
             list(pool.map(lambda row: write_receipts(row, self._bucket, self._lake.store), corrected.values()))
-            done = [pool.submit(self._archive, row) for row in self.receipts]
+            done = [
+                pool.submit(archive, row, self._bucket, self._lake.store, companion=companions.get(row.delivery_id))
+                for row in self.receipts
+            ]
         self._bucket.delete(*(version for one in done if one.exception() is None for version in one.result()))
         for one in done:
             one.result()
@@ -134,14 +137,6 @@ class DeliverySource(Source):
     def usual_rows(self) -> list[int]:
         """The row counts of the feed's deliveries that were loaded before these."""
         return list(self._policies[0].usual_rows) if self._policies else []
-
-    def _archive(self, receipt: DeliveryRow) -> list[Delivery]:
-        companion = self._companions.get(receipt.delivery_id)
-        return archive(receipt, self._bucket, self._lake.store, companion=companion)
-
-    @property
-    def _companions(self) -> dict[str, Delivery | None]:
-        return {work.delivery.id: work.companion for work in self._work.values()}
 
     def _settlement(self, manifest: Manifest) -> Settlement:
         delivery, read = self._work[manifest.extract_id].delivery, manifest.position_to

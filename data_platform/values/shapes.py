@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
+import pyarrow as pa
 import shapely
 
 from data_platform.feeds.file_contract import FileColumn
+from data_platform.values.rejects import Converted
 from data_platform.values.rule import SHOWN, BadValue, Rule, shown
 
 _EWKT = re.compile(r"SRID=(?P<srid>[0-9]{1,9});(?P<wkt>.*)", re.DOTALL | re.IGNORECASE)
@@ -27,6 +30,19 @@ def geometry_from_text(text: str, srid: int) -> bytes:
     except (shapely.errors.ShapelyError, ValueError):
         raise BadValue(f"{shown(text)} is not well-known text (WKT)") from None
     return _valid(shape, text)
+
+
+def geometries(values: Iterable[bytes | None], srid: int) -> Converted:
+    """Shapes as WKB; those that `geometry_from_binary` refuses are bad."""
+    shapes: list[bytes | None] = []
+    bad: dict[int, str] = {}
+    for row, value in enumerate(values):
+        try:
+            shapes.append(None if value is None else geometry_from_binary(value, srid))
+        except BadValue as error:
+            shapes.append(None)
+            bad[row] = str(error)
+    return Converted(pa.array(shapes, pa.binary()), bad)
 
 
 def geometry_from_binary(value: bytes, srid: int) -> bytes:

@@ -23,7 +23,7 @@ from data_platform.values.moment_columns import outside_calendar
 from data_platform.values.numbers import INTEGER_BITS, whole
 from data_platform.values.rejects import Array, Converted
 from data_platform.values.rule import BadValue
-from data_platform.values.shapes import geometry_from_binary
+from data_platform.values.shapes import geometries
 
 Convert = Callable[[Array], Converted]
 
@@ -219,15 +219,4 @@ def _bytes_converter(column: FileColumn) -> Convert | None:
     if column.logical.name != "geometry":
         return None
 
-    def convert(array: Array) -> Converted:
-        shapes: list[bytes | None] = []
-        bad = {}
-        for row, value in enumerate(array.cast(pa.binary()).to_pylist()):
-            try:
-                shapes.append(None if value is None else geometry_from_binary(value, column.logical.args[0]))
-            except BadValue as error:
-                shapes.append(None)
-                bad[row] = str(error)
-        return Converted(pa.array(shapes, pa.binary()), bad)
-
-    return convert
+    return lambda array: geometries(array.cast(pa.binary()).to_pylist(), column.logical.args[0])

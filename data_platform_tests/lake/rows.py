@@ -8,7 +8,7 @@ import pyarrow as pa
 from obstore.store import MemoryStore
 
 from data_platform.lake.extracts import Lake
-from data_platform.lake.manifest import ExtractKey
+from data_platform.lake.manifest import MANIFEST_NAME, ExtractKey
 
 KEY = ExtractKey("harbor_water", "meter_readings", "d41d8cd98f00b204", partition="2026-03-08")
 SCHEMA = pa.schema([pa.field("meter_id", pa.string(), False), pa.field("litres", pa.decimal128(12, 3))])
@@ -38,3 +38,9 @@ def rejects(*numbers: int) -> pa.RecordBatch:
 def lake_in_memory(part_bytes: int = 1) -> Lake:
     """With parts of one row group each, unless said otherwise."""
     return Lake(MemoryStore(), part_bytes=part_bytes)
+
+
+def committed(lake: Lake, source: str, table: str) -> set[str]:
+    """The ids of a feed's committed extracts."""
+    paths = [item.path.split("/") for item in lake.objects(f"extracts/{source}/{table}/")]
+    return {extract_id for *_, extract_id, name in paths if name == MANIFEST_NAME}

@@ -18,7 +18,7 @@ from obstore.store import LocalStore
 from data_platform.lake import parts
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, ManifestError
-from data_platform_tests.lake.rows import KEY, SCHEMA, batch, lake_in_memory, rejects
+from data_platform_tests.lake.rows import KEY, SCHEMA, batch, committed, lake_in_memory, rejects
 
 
 def paths(lake: Lake) -> list[str]:
@@ -232,7 +232,7 @@ def test_a_file_that_was_changed_is_not_read() -> None:
         lake.read_rows(manifest)
 
 
-def test_manifests_are_listed_by_feed_and_partition() -> None:
+def test_unloaded_extracts_are_listed_by_feed() -> None:
     lake = lake_in_memory()
     keys = [
         ExtractKey("s", "a", "e1", "2026-03-08"),
@@ -240,9 +240,12 @@ def test_manifests_are_listed_by_feed_and_partition() -> None:
         ExtractKey("s", "ab", "e3"),
     ]
     for key in keys:
+        lake.mark_unloaded(key)
         lake.write_extract(key, SCHEMA, [batch(1)], contract_hash="h")
-    assert {m.extract_id for m in lake.list_manifests("s", "a")} == {"e1", "e2"}
-    assert {m.extract_id for m in lake.list_manifests("s", "a", "2026-03-09")} == {"e2"}
+    assert {m.extract_id for m in lake.unloaded("s", "a")} == {"e1", "e2"} == committed(lake, "s", "a")
+    assert [m.key for m in lake.unloaded("s", "ab")] == [keys[2]]
+    lake.mark_loaded(keys[:1])
+    assert {m.extract_id for m in lake.unloaded("s", "a")} == {"e2"}
 
 
 def test_a_manifest_whose_answer_is_lost_keeps_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:

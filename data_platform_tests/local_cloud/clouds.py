@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import boto3
 import psutil
-import psycopg2
 import snowflake.connector
 from dotenv import dotenv_values
 
@@ -16,6 +15,7 @@ from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.status import PartStatus
 from data_platform.local_cloud.supervisor import LocalCloud
 from data_platform_tests.end_to_end.platform import wait_for
+from data_platform_tests.servers.postgres import Database
 
 Found = TypeVar("Found")
 PARTS = ("aws", "snowflake", "postgres")
@@ -105,11 +105,4 @@ def snowflake_session(cloud: LocalCloud) -> Any:
 
 
 def run_sql(cloud: LocalCloud, *statements: str) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(environment(cloud)["DAGSTER_POSTGRES_URL"])
-    try:
-        with connection, connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-            return list(cursor.fetchall()) if cursor.description else []
-    finally:
-        connection.close()
+    return Database(environment(cloud)["DAGSTER_POSTGRES_URL"]).run(*statements)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from data_platform.contract import Column
 from data_platform.extract.sql import binary, numeric
@@ -22,7 +21,7 @@ from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import by_rule, converter_for, rule_for
 from data_platform.values.rejects import Converted
 from data_platform.values.rule import BadValue, shown
-from data_platform.values.shapes import geometry_from_binary
+from data_platform.values.shapes import geometries
 
 _INTEGERS = ("int2", "int4", "int8")
 
@@ -113,16 +112,7 @@ def _geometry(column: Column, found: FoundColumn) -> ColumnReader | str:
         return "PostGIS's geometry, or bytea with well-known binary"
 
     def convert(field: Field) -> Converted:
-        shapes: list[bytes | None] = []
-        bad: dict[int, str] = {}
-        for row in range(len(field.starts)):
-            value = field.value(row)
-            try:
-                shapes.append(None if value is None else geometry_from_binary(value, column.logical.args[0]))
-            except BadValue as error:
-                shapes.append(None)
-                bad[row] = str(error)
-        return Converted(pa.array(shapes, pa.binary()), bad)
+        return geometries(map(field.value, range(len(field.starts))), column.logical.args[0])
 
     return ColumnReader(f"{found.sql}::bytea", convert, bytes.hex)
 
