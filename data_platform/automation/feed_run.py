@@ -7,7 +7,7 @@ then the step fails and names the failed feeds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,8 +56,8 @@ class FeedRun:
         return self.context.partition_key if self.context.has_partition_key else None
 
 
-OpenSources: TypeAlias = "Callable[[FeedRun, Sequence[Any]], Mapping[str, Source]]"
-"""Opens the sources of a run's feeds: {feed name: source}, without feeds that have nothing to do."""
+OpenSources: TypeAlias = "Callable[[FeedRun, Sequence[Any]], Sequence[Source]]"
+"""Opens the sources of a run's feeds, without those that have nothing to do."""
 
 
 def run_feeds(
@@ -104,7 +104,7 @@ def run_feeds(
     settling: dict[Future[None], FeedSpec] = {}
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
         futures: dict[Future[Ingested], Ingestion] = {}
-        for source in sources.values():
+        for source in sources:
             ingestion = Ingestion(
                 source,
                 lake=run.lake,

@@ -37,14 +37,14 @@ class LandingConfig(FeedConfig):
     deliveries: list[RequestedDelivery] | None = None
 
 
-def open_landing(run: FeedRun, feeds: Sequence[FileFeedSpec]) -> Mapping[str, DeliverySource]:
+def open_landing(run: FeedRun, feeds: Sequence[FileFeedSpec]) -> list[DeliverySource]:
     """The sources of the feeds that have files to take in, or, with `reload`, of all of them."""
     from data_platform.landing.source import DeliverySource  # the readers, which loading definitions doesn't need
 
     bucket: LandingBucket = run.context.resources.landing.bucket()
     work = {} if run.config.reload else _requested(run, feeds, bucket)
-    return {
-        feed.name: DeliverySource(
+    return [
+        DeliverySource(
             feed,
             work.get(feed.name, ()),
             bucket=bucket,
@@ -55,7 +55,7 @@ def open_landing(run: FeedRun, feeds: Sequence[FileFeedSpec]) -> Mapping[str, De
         )
         for feed in feeds
         if run.config.reload or feed.name in work
-    }
+    ]
 
 
 def _requested(run: FeedRun, feeds: Sequence[FileFeedSpec], bucket: LandingBucket) -> Mapping[str, list[Requested]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from data_platform.extract.sql.source import TableSource
 
 
-def open_tables(run: FeedRun, feeds: Sequence[SqlTableSpec]) -> Mapping[str, TableSource]:
+def open_tables(run: FeedRun, feeds: Sequence[SqlTableSpec]) -> list[TableSource]:
     """A source for each table. A run that reads nothing, as to load extracts again, needs no connection."""
     from data_platform.extract.sql.source import TableSource  # the reader, which loading definitions doesn't need
 
-    return {
-        feed.name: TableSource(feed, partial(settings().connection, feed.connection, feed.name), progress=run.progress)
+    return [
+        TableSource(feed, partial(settings().connection, feed.connection, feed.name), progress=run.progress)
         for feed in feeds
-    }
+    ]

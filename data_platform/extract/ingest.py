@@ -24,7 +24,7 @@ from data_platform.warehouse import ledger
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.load_rules import require_manifest
-from data_platform.warehouse.schema import TableColumn, apply_schema, plan_changes, read_columns
+from data_platform.warehouse.schema import TableColumn, apply_schema, plan_changes, plan_schema, read_columns
 from data_platform.warehouse.table import TableRef, raw_table
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ class Ingestion:
             result.done += [each for each in waiting if _outdated(each, result.manifests)]
             result.up_to_date = extracts and loads and not self.source.redelivers
             if result.up_to_date and not result.loads:  # a source that has been empty so far has a table too
-                there = read_columns(connection, self.target)
-                apply_schema(connection, plan_changes(self.target, there, self.feed.table_columns))
+                apply_schema(connection, plan_schema(connection, self.target, self.feed.table_columns))
             if result.up_to_date or result.loads:
                 result.table_rows = count_rows(connection, self.target.sql)
         result.seconds = time.monotonic() - started

@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "add-a-source.md"
 _IMPORTS = """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
