@@ -98,9 +98,6 @@ def run_feeds(
         feed = ingestion.feed
         return ingestion.run(extracts=lake_key(feed) in wanted, loads=raw_key(feed) in wanted, partition=run.partition)
 
-    def settle(ingestion: Ingestion, result: Ingested) -> None:
-        settling[pool.submit(ingestion.settle, result)] = ingestion.feed
-
     settling: dict[Future[None], FeedSpec] = {}
     with ThreadPoolExecutor(FEEDS_AT_ONCE, thread_name_prefix="feed") as pool:
         futures: dict[Future[Ingested], Ingestion] = {}
@@ -121,13 +118,8 @@ def run_feeds(
                 with failures(ingestion.feed):
                     result = future.result()
                     # Report to Dagster, then settle: the next run reports again what isn't settled.
-                    try:
-                        yield from _events(run, ingestion.source, result, warehouse)
-                    except Exception:
-                        if ingestion.source.settles_unreported:
-                            settle(ingestion, result)
-                        raise
-                    settle(ingestion, result)
+                    yield from _events(run, ingestion.source, result, warehouse)
+                    settling[pool.submit(ingestion.settle, result)] = ingestion.feed
             for settled in as_completed(settling):
                 with failures(settling[settled]):
                     settled.result()

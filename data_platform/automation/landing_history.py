@@ -1,7 +1,11 @@
-"""What earlier landing runs say about pending files: which files a run is loading, and which failed how often."""
+"""What earlier landing runs say about pending files: which files a run is loading, and which failed how often.
+
+A failed run is no file's fault: a file that can't be read or loaded is quarantined by the run that tries, which goes on
+with the others. So a file whose run failed is retried for as long as it takes, ever more seldom.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,9 +16,6 @@ from data_platform.landing.bucket import Pending
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 
 LANDING_TAG = "data_platform/landing"
-ATTEMPTS = 4
-"""The platform gives a delivery up after this many failed runs, the last with this file alone, if other runs succeeded
-meanwhile."""
 BACK_OFF = timedelta(seconds=30)
 LONGEST_BACK_OFF = timedelta(hours=1)
 _PARTITION_TAG = "dagster/partition"
@@ -38,24 +39,19 @@ class History:
 
     - `under_way`: files of a run that is queued or running.
     - `ended`, `failed`: how many runs with the file ended, and how many of these failed.
-    - `first_failure`, `last_failure`: when these failed.
-    - `blameless`: failed runs that say nothing about the file: they never started, or were stopped.
+    - `last_failure`: when the last of these failed.
     - `out_of_memory_at`: the memory (MiB) of the largest task that was killed for it, 0 if none was.
     - `interrupted`: files of runs that Spot took back.
     - `coming_up`: by day (partition, or ""), when the latest run that has not started was requested.
-    - `succeeded_between`: whether any landing run succeeded between two moments.
     """
 
     under_way: set[str] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    first_failure: dict[str, datetime] = field(default_factory=dict)
     last_failure: dict[str, datetime] = field(default_factory=dict)
-    blameless: Counter[str] = field(default_factory=Counter)
     out_of_memory_at: Counter[str] = field(default_factory=Counter)
     interrupted: set[str] = field(default_factory=set)
     coming_up: dict[str, datetime] = field(default_factory=dict)
-    succeeded_between: Callable[[datetime, datetime], bool] = lambda *_: False
 
     def retry_tags(self, tokens: Sequence[str]) -> dict[str, str]:
         """The tags that pass the lessons of failed runs on to a run of these files: how much memory was too little, and
@@ -63,10 +59,6 @@ class History:
         too_little = max((self.out_of_memory_at[token] for token in tokens), default=0)
         tags = {OUT_OF_MEMORY_TAG: str(too_little)} if too_little else {}
         return tags | ({} if self.interrupted.isdisjoint(tokens) else {INTERRUPTED_TAG: _BEFORE})
-
-    def blamed(self, token: str) -> int:
-        """How many runs failed possibly because of this file."""
-        return self.failed[token] - self.blameless[token]
 
     def resting(self, pending: Pending, now: datetime) -> bool:
         """Whether to leave a file alone this tick: a run is loading it, or it waits after a failed run."""
@@ -81,19 +73,12 @@ class History:
         back_off = min(BACK_OFF * 2.0 ** (failures - 1), LONGEST_BACK_OFF)
         return now < self.last_failure[token] + back_off
 
-    def should_give_up(self, token: str) -> bool:
-        """Whether to quarantine a file instead of retrying it: its runs fail while others succeed. While every run
-        fails, the cause lies elsewhere; the file gets another try once other runs succeed again."""
-        if self.blamed(token) < ATTEMPTS:
-            return False
-        return self.succeeded_between(self.first_failure[token], self.last_failure[token])
-
     def packing(self, partition: str, now: datetime) -> bool:
         """Whether a day's new files wait because a run of that day is about to start."""
         return now < self.coming_up.get(partition, _NEVER) + PACK_WHILE
 
-    def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER, started: bool = True) -> None:
-        """Takes a run into account. `started`: it had a process that began to execute it."""
+    def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER) -> None:
+        """Takes a run into account."""
         tokens = list(_tokens(run.run_config))
         if run.status in _IN_PROGRESS:
             self.under_way.update(tokens)
@@ -109,11 +94,8 @@ class History:
         told_to_end = run.tags.get(_REASON_TAG) == "UNEXPECTED_TERMINATION"
         if INTERRUPTED_TAG in run.tags or (told_to_end and run.tags.get(SPOT_TAG) == "true"):
             self.interrupted.update(tokens)
-        if not started or told_to_end or run.tags.get(INTERRUPTED_TAG, _BEFORE) != _BEFORE:
-            self.blameless.update(tokens)
         too_little = int(run.tags.get(OUT_OF_MEMORY_TAG, "0"))
         for token in tokens:
-            self.first_failure[token] = min(ended_at, self.first_failure.get(token, ended_at))
             self.last_failure[token] = max(ended_at, self.last_failure.get(token, ended_at))
             self.out_of_memory_at[token] = max(too_little, self.out_of_memory_at[token])
 
@@ -121,14 +103,7 @@ class History:
 def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
     """The history from Dagster's landing runs: those in progress, and the latest that ended."""
     tags = {LANDING_TAG: "true"}
-
-    def succeeded_between(after: datetime, before: datetime) -> bool:
-        succeeded = dg.RunsFilter(
-            tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=after, updated_before=before
-        )
-        return bool(instance.get_run_records(succeeded, limit=1))
-
-    history = History(succeeded_between=succeeded_between)
+    history = History()
     for record in (
         *instance.get_run_records(dg.RunsFilter(tags=tags, statuses=_IN_PROGRESS)),
         # Two queries: with hundreds of successful runs an hour, one query's limit would hide the few failed runs before
@@ -144,7 +119,7 @@ def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
         ),
     ):
         times = (record.update_timestamp.replace(tzinfo=UTC), record.create_timestamp.replace(tzinfo=UTC))
-        history.add(record.dagster_run, *times, started=record.start_time is not None)
+        history.add(record.dagster_run, *times)
     return history
 
 

@@ -30,26 +30,25 @@ TICK_SECONDS = 10
 READY_PER_TICK = 2_000
 REPORTED_PER_TICK = 200
 REPORT_SECONDS = 2.0
-PACKS = (500, 64, 8, 1)
-"""The most deliveries in a run, by how many runs with them have failed: smaller runs isolate the bad file."""
+FILES_A_RUN = 500
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def requests(
     ready: Sequence[Ready], history: History, now: datetime, steps: Mapping[str, str]
 ) -> Iterator[dg.RunRequest]:
-    """Packs ready files into one run per day (partition), across feeds whose partitions definitions are equal. The
-    more often a file has failed, the smaller its run. New files wait while an earlier run of their day has not started,
-    so that all files that arrive during a cold start go into one run. `steps`: the `step_names` of all feeds."""
-    packs: dict[tuple[str, str, int], list[Ready]] = defaultdict(list)
+    """Packs ready files into one run per day (partition), across feeds whose partitions definitions are equal. Files
+    whose run has failed go apart from new ones: whatever failed it doesn't fail theirs. New files wait while an
+    earlier run of their day has not started, so that all files that arrive during a cold start go into one run.
+    `steps`: the `step_names` of all feeds."""
+    packs: dict[tuple[str, str, bool], list[Ready]] = defaultdict(list)
     for item in ready:
-        failures = min(history.blamed(item.pending.token), len(PACKS) - 1)
-        packs[item.partition or "", _days(item.rules), failures].append(item)
-    for (partition, _, failures), items in sorted(packs.items(), key=lambda pack: pack[0]):
-        if failures == 0 and len(items) < PACKS[0] and history.packing(partition, now):
+        packs[item.partition or "", _days(item.rules), bool(history.failed[item.pending.token])].append(item)
+    for (partition, _, failed), items in sorted(packs.items(), key=lambda pack: pack[0]):
+        if not failed and len(items) < FILES_A_RUN and history.packing(partition, now):
             continue
-        for start in range(0, len(items), PACKS[failures]):
-            yield _request(items[start : start + PACKS[failures]], history, now, steps)
+        for start in range(0, len(items), FILES_A_RUN):
+            yield _request(items[start : start + FILES_A_RUN], history, now, steps)
 
 
 def _days(rules: FileFeedSpec) -> str:
@@ -64,7 +63,7 @@ def _request(items: Sequence[Ready], history: History, now: datetime, steps: Map
     name = tokens[0] if len(tokens) == 1 else hashlib.sha256("\n".join(tokens).encode()).hexdigest()[:24]
     by_step: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in items:
-        by_step[steps[item.rules.name]].append(_delivery(item, history))
+        by_step[steps[item.rules.name]].append(_delivery(item))
     feeds = list({item.rules.name: item.rules for item in items}.values())
     return dg.RunRequest(
         # Dagster never launches a second run with the same key, and the history reads recent runs only. A file whose
@@ -83,16 +82,9 @@ def _request(items: Sequence[Ready], history: History, now: datetime, steps: Map
     )
 
 
-def _delivery(item: Ready, history: History) -> dict[str, Any]:
-    failures = history.blamed(item.pending.token)
-    given_up = {"give_up": f"{failures} runs failed with it while others succeeded; see their logs"}
-    return {
-        "feed": item.rules.name,
-        "key": item.pending.key,
-        "token": item.pending.token,
-        **({"companion": item.companion} if item.companion else {}),
-        **(given_up if history.should_give_up(item.pending.token) else {}),
-    }
+def _delivery(item: Ready) -> dict[str, Any]:
+    asked = {"feed": item.rules.name, "key": item.pending.key, "token": item.pending.token}
+    return asked | ({"companion": item.companion} if item.companion else {})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import dagster as dg
 from data_platform.automation.feed_run import FeedConfig, FeedRun
 from data_platform.environment import settings
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.landing.bucket import LandingBucket, landed_at
+from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import pending_of
 
 if TYPE_CHECKING:
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
 
 class RequestedDelivery(dg.Config):
-    """A pending file. `token` identifies the upload, as a partner may upload a file of the same name again. With
-    `give_up` the file is quarantined for that reason instead of being read again."""
+    """A pending file. `token` identifies the upload, as a partner may upload a file of the same name again."""
 
     feed: str
     key: str
     token: str | None = None
     companion: str | None = None
-    give_up: str | None = None
 
 
 class LandingConfig(FeedConfig):
@@ -70,6 +68,5 @@ def _requested(run: FeedRun, feeds: Sequence[FileFeedSpec], bucket: LandingBucke
         return work
     for delivery in asked:
         if delivery.feed in names:
-            until = landed_at(delivery.token) if delivery.give_up and delivery.token else None
-            work[delivery.feed].append(Requested(delivery.key, delivery.companion, delivery.give_up, until))
+            work[delivery.feed].append(Requested(delivery.key, delivery.companion))
     return work

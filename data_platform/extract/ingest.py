@@ -11,11 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.contract import Contract
+from data_platform.extract.apart import load_apart
 from data_platform.extract.extract import extract, key_of
 from data_platform.extract.source import Position, Slice, SliceGone, Source
 from data_platform.lake.extracts import Lake
@@ -23,7 +25,7 @@ from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.load import LoadResult, load_extracts
-from data_platform.warehouse.load_rules import require_manifest
+from data_platform.warehouse.load_rules import LoadRefused, require_manifest
 from data_platform.warehouse.schema import TableColumn, apply_schema, plan_changes, plan_schema, read_columns
 from data_platform.warehouse.table import TableRef, raw_table
 
@@ -108,7 +110,9 @@ class Ingestion:
                 result.extracted += new if extracts else []
                 ready, waiting = _whole([*waiting, *new])
                 if loads and ready:
-                    self._load(connection, ready, result)
+                    load_apart(
+                        ready, partial(self._load, connection, result), partial(self._refuse, connection, result)
+                    )
                 elif not loads:
                     waiting = []
             result.done += [each for each in waiting if _outdated(each, result.manifests)]
@@ -136,7 +140,7 @@ class Ingestion:
             manifests.sort(key=lambda each: each.effective_at or each.started_at)
             at_once = len(manifests) if self.feed.load_mode == "replace" else SLICES_A_LOAD
             for batch in _batches(manifests, at_once):
-                self._load(connection, batch, result, reload=True)
+                self._load(connection, result, batch, reload=True)
             result.table_rows = count_rows(connection, self.target.sql) if manifests else 0
         result.seconds = time.monotonic() - started
         return result
@@ -183,8 +187,8 @@ class Ingestion:
     def _load(
         self,
         connection: SnowflakeConnection,
-        manifests: Sequence[Manifest],
         result: Ingested,
+        manifests: Sequence[Manifest],
         *,
         reload: bool = False,
     ) -> None:
@@ -204,6 +208,26 @@ class Ingestion:
         result.loads.append(load)
         result.done += manifests
         self._progress(f"{self.feed.name}: loaded {load.rows_loaded} rows of {len(load.loaded)} extracts")
+
+    def _refuse(
+        self, connection: SnowflakeConnection, result: Ingested, manifests: Sequence[Manifest], error: Exception
+    ) -> None:
+        """Accounts for an extract with a value that Snowflake refuses: as refused, or, if the source doesn't deliver
+        again, by failing the feed."""
+        for manifest in manifests:
+            what = manifest.origin.get("file_name") or f"extract {manifest.extract_id}"
+            said = f"error {getattr(error, 'errno', None)}" if self.feed.contract.personal else str(error)
+            reason = (
+                f"{self.feed.name}: {what}: Snowflake refuses a value that the contract accepts ({said}). Correct the"
+                " contract, or the value in its source, and bring it in again."
+            )
+            if not self.source.redelivers:
+                raise LoadRefused(reason) from error
+            self._load(
+                connection,
+                result,
+                [replace(manifest, files=(), rows=0, rejects=0, rejects_file=None, refused=reason)],
+            )
 
 
 def _batches(items: Iterable[Item], size: int = SLICES_A_LOAD) -> Iterator[list[Item]]:

@@ -115,11 +115,6 @@ class Source(ABC):
     def settle(self) -> None:  # noqa: B027 - most sources have nobody to tell
         """Tells the source what became of its slices, after Dagster was told. May be called again after a failure."""
 
-    @property
-    def settles_unreported(self) -> bool:
-        """Whether to settle even though Dagster couldn't be told."""
-        return False
-
     def problems(self) -> list[str]:
         """What the run's log is to warn of."""
         return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from botocore.exceptions import ClientError
@@ -54,11 +54,6 @@ class Pending(NamedTuple):
     def token(self) -> str:
         """Tells this upload from any other, one of the same bytes under the same name included."""
         return f"{self.key}@{self.etag.strip(chr(34))}-{int(self.modified.timestamp() * 1000):x}"
-
-
-def landed_at(token: str) -> datetime:
-    """When the upload landed that a `Pending.token` tells from others, to the millisecond."""
-    return datetime.fromtimestamp(int(token.rpartition("-")[2], 16) / 1000, UTC)
 
 
 class LandingBucket:

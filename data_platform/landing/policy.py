@@ -30,8 +30,9 @@ class DeliveryPolicy:
     """The policy of one load of a file feed's deliveries. `settlements`: what is wanted for each; None loads again what
     the ledger says of the manifests' deliveries. Of a quarantined delivery, the manifest holds only rejects.
 
-    Filled by the load: `outcomes`, the ledger rows of these deliveries by id, and `corrected`, those of other
-    deliveries whose outcome they have changed; `usual_rows`, the row counts of the feed's latest deliveries before.
+    Filled by the load, once it has recorded them: `outcomes`, the ledger rows of these deliveries by id, and
+    `corrected`, those of other deliveries whose outcome they have changed. `usual_rows`: the row counts of the feed's
+    latest deliveries before.
     """
 
     def __init__(
@@ -76,11 +77,7 @@ class DeliveryPolicy:
             reload=reload,
             overwritten=self._overwritten(cursor, rows, settlements) if mode == "merge" else (),
         )
-        self._settling, self.outcomes = settling, settling.outcomes
-        self.corrected = [row for each, row in settling.write.items() if each not in settling.outcomes]
-        before = [row.delivery_id for each, row in settling.outcomes.items() if each not in settling.write]
-        if before:  # an earlier try has loaded them, and may not have told the partner what they changed
-            self.corrected = [*self.corrected, *ledger.corrected_by(cursor, self._database, self._feed, before)]
+        self._settling = settling
         given = {manifest.extract_id: manifest for manifest in self._manifests}
         landed = {row.extract_id: row for row in (*rows, *settling.write.values()) if row.extract_id is not None}
         load = [_dated(given.get(each) or self._read(landed[each]), landed[each].landed_at) for each in settling.load]
@@ -97,7 +94,13 @@ class DeliveryPolicy:
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes new and changed outcomes."""
-        ledger.write_deliveries(cursor, self._database, list(self._settling.write.values()))
+        settling = self._settling
+        corrected = [row for each, row in settling.write.items() if each not in settling.outcomes]
+        before = [row.delivery_id for each, row in settling.outcomes.items() if each not in settling.write]
+        if before:  # an earlier try has loaded them, and may not have told the partner what they changed
+            corrected += ledger.corrected_by(cursor, self._database, self._feed, before)
+        ledger.write_deliveries(cursor, self._database, list(settling.write.values()))
+        self.outcomes, self.corrected = settling.outcomes, corrected
 
     def _settled(self, cursor: SnowflakeCursor) -> list[Settlement]:
         """What the ledger says of the deliveries whose extracts are given, as wishes."""

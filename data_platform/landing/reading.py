@@ -30,17 +30,16 @@ class DeliveryReading:
         self._work = work
         self._feed = feed
         self._bucket = bucket
-        self._problem: str | None = work.give_up
+        self._problem: str | None = None
         self._reader: DeliveryReader | None = None
         self._counts = {"rows_read": 0, "rows_rejected": 0}
-        if work.give_up is None:
-            try:
-                stream = bucket.open(work.delivery)
-                self._reader = DeliveryReader(stream, feed, file_name=work.delivery.file_name)
-            except LandingError as error:
-                self._problem = str(error)
-            except _FAULTS as error:
-                self._problem = self._fault(error)
+        try:
+            stream = bucket.open(work.delivery)
+            self._reader = DeliveryReader(stream, feed, file_name=work.delivery.file_name)
+        except LandingError as error:
+            self._problem = str(error)
+        except _FAULTS as error:
+            self._problem = self._fault(error)
 
     @property
     def contract(self) -> FileContract:

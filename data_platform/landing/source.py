@@ -58,8 +58,8 @@ class DeliverySource(Source):
         """A slice for each version of the requested files. Its extract's id follows from the delivery and the contract:
         a retry finds an earlier try's extract, and a corrected contract makes a new one."""
         for work in versions(self._bucket, self.feed, self._requested, self._progress):
-            delivery, gave_up = work.delivery, () if work.give_up is None else ("given up",)
-            extract_id = extract_id_of(delivery.id, self.feed.contract.hash, *gave_up)
+            delivery = work.delivery
+            extract_id = extract_id_of(delivery.id, self.feed.contract.hash)
             self._work[extract_id] = work
             yield Slice(
                 extract_id,
@@ -108,11 +108,6 @@ class DeliverySource(Source):
         if done:
             self._progress(f"{self.feed.name}: settled {len(done)} files")
 
-    @property
-    def settles_unreported(self) -> bool:
-        """Files that are given up leave inbound in any case: otherwise they never would."""
-        return all(asked.give_up for asked in self._requested)
-
     def problems(self) -> list[str]:
         """Files that aren't loaded, and why."""
         return [f"{row.file_name} is {row.status}: {row.reason}" for row in self.receipts if row.status != "loaded"]
@@ -141,6 +136,7 @@ class DeliverySource(Source):
     def _settlement(self, manifest: Manifest) -> Settlement:
         delivery, read = self._work[manifest.extract_id].delivery, manifest.position_to
         reason = manifest.refused or read["quarantined"]  # a release before `refused` said it there only
+        read_whole = read["quarantined"] or not manifest.refused  # else Snowflake refuses it, and none of it counts
         return Settlement(
             delivery_id=delivery.id,
             partner=self.feed.source,
@@ -155,7 +151,7 @@ class DeliverySource(Source):
             partition=manifest.partition,
             status="quarantined" if reason else "loaded",
             reason=reason,
-            rows_read=read["rows_read"],
-            rows_rejected=read["rows_rejected"],
+            rows_read=read["rows_read"] if read_whole else 0,
+            rows_rejected=read["rows_rejected"] if read_whole else 0,
             extract_id=manifest.extract_id,
         )

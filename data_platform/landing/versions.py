@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
@@ -13,22 +12,18 @@ from data_platform.landing.delivery import Delivery
 
 @dataclass(frozen=True)
 class Requested:
-    """A file in inbound to take in. `companion`: the key of its manifest or trigger. `give_up`: the reason to
-    quarantine it unread; versions that landed after `given_up_until` are read, as nobody has tried them yet."""
+    """A file in inbound to take in. `companion`: the key of its manifest or trigger."""
 
     key: str
     companion: str | None = None
-    give_up: str | None = None
-    given_up_until: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Work:
-    """A version to take in, with the version of its manifest or trigger. `give_up`: as in Requested."""
+    """A version to take in, with the version of its manifest or trigger."""
 
     delivery: Delivery
     companion: Delivery | None
-    give_up: str | None
 
 
 def versions(
@@ -44,10 +39,8 @@ def versions(
         if current is None:
             progress(f"{rules.name}: {asked.key} is gone: settled by another run")
             continue
-        if asked.companion and companion is None and rules.readiness.manifest and not asked.give_up:
+        if asked.companion and companion is None and rules.readiness.manifest:
             progress(f"{rules.name}: {asked.key} waits: {asked.companion} is gone")
             continue
-        until = asked.given_up_until
         for version in (*bucket.older_versions(current), current):
-            give_up = asked.give_up if until is None or version.landed_at <= until else None
-            yield Work(version, companion if version is current else None, give_up)
+            yield Work(version, companion if version is current else None)

@@ -16,7 +16,7 @@ COMMIT_TAG = "data_platform/commit"
 DBT_COMMIT_TAG = "data_platform/dbt_commit"
 SPOT_TAG = "data_platform/spot"
 OUT_OF_MEMORY_TAG = "data_platform/out_of_memory_at"
-"""On a run that was killed for memory: the MiB it had. Its retry inherits the tag."""
+"""On a run that was killed for memory: the MiB it had. Its retries inherit the tag, and get the size after that."""
 INTERRUPTED_TAG = "data_platform/spot_interrupted"
 SIZE_TAG = ".data_platform/size"
 """On every run: the size tags that this module set, as JSON; any other size tag was set by hand. Retries and
@@ -84,8 +84,8 @@ def _declared(run: dg.DagsterRun, workspace: Any) -> Iterator[Compute]:
 
 
 def _size(tags: Mapping[str, str], declared: Sequence[Compute]) -> dict[str, str]:
-    """The tags of a run's size. A size set by hand wins, rounded up to one that Fargate offers. The retry of a run that
-    was killed for memory gets at least the next size; the retry of one that Spot took back runs on demand."""
+    """The tags of a run's size. A size set by hand wins, rounded up to one that Fargate offers. The retries of a run
+    that was killed for memory get at least the next size; those of one that Spot took back run on demand."""
     size, asked = largest(declared), _by_hand(tags)
     by_hand = _number(asked, "ecs/cpu"), _number(asked, "ecs/memory")
     cpu, memory = fit(*by_hand) if any(by_hand) else (size.cpu or 0, size.memory or 0)

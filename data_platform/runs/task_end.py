@@ -49,7 +49,8 @@ def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
     reasons = " ".join(str(each.get("reason") or "") for each in containers)
     exit_code = max((each["exitCode"] for each in containers if each.get("exitCode") is not None), default=None)
     if _OUT_OF_MEMORY in reasons or _OUT_OF_MEMORY in reason:
-        return _out_of_memory(int(run_tags.get("ecs/memory") or task.get("memory") or 0))
+        had = int(run_tags.get("ecs/memory") or task.get("memory") or 0)
+        return _out_of_memory(had, int(run_tags.get(OUT_OF_MEMORY_TAG) or had))
     if code == SPOT_INTERRUPTION:
         return Ended("Fargate Spot took the task back. A retry runs on demand.", {INTERRUPTED_TAG: "true"})
     if code == "TaskFailedToStart" or (exit_code is None and not task.get("startedAt")):
@@ -66,11 +67,18 @@ def why_it_ended(task: Mapping[str, Any], run_tags: Mapping[str, str]) -> Ended:
     return Ended(f"The task's process ended with exit code {exit_code}{signal_name}. {reason} {reasons}".rstrip())
 
 
-def _out_of_memory(had: int) -> Ended:
+def _out_of_memory(had: int, first: int) -> Ended:
+    """`first`: what the first run had that was killed. Its retry gets the next size, and further ones no more: memory
+    that a run never has enough of is a fault, which the largest task would only make dearer."""
     larger = next_size(0, had)
-    then = f"A retry gets {larger[1]} MiB" if larger else "Fargate has no larger task: split the work into smaller runs"
+    if first < had:
+        then = f"A retry gets no more, as one with {first} MiB was killed before"
+    elif larger:
+        then = f"A retry gets {larger[1]} MiB"
+    else:
+        then = "Fargate has no larger task: split the work into smaller runs"
     text = f"Killed for memory: the task had {had} MiB. {then}; `compute.memory` in its defs.yaml sets the size."
-    return Ended(text, {OUT_OF_MEMORY_TAG: str(had)})
+    return Ended(text, {OUT_OF_MEMORY_TAG: str(first)})
 
 
 def is_shortage(error: Exception) -> bool:

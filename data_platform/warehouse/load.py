@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from data_platform.warehouse.copy import copy_rejects, copy_rows
 from data_platform.warehouse.load_lock import take_lock
 from data_platform.warehouse.merge import loading_table, merge_rows, overwrite_rows_of
 from data_platform.warehouse.policy import LoadOnce, Policy
+from data_platform.warehouse.refused_data import refuses_data
 from data_platform.warehouse.rows import count_by, delete_rows, placeholders, time_of_record
 from data_platform.warehouse.table import TableRef, raw_table
 
@@ -160,9 +161,12 @@ def _transaction(cursor: SnowflakeCursor, query_tag: str | None) -> Iterator[_Tr
     try:
         yield _Transaction(cursor, query_tag)
         cursor.execute("COMMIT")
-    except BaseException:
-        with suppress(Exception):  # on a lost connection, Snowflake rolls back itself when the session ends
+    except BaseException as error:
+        try:
             cursor.execute("ROLLBACK")
+        except Exception:  # on a lost connection, Snowflake rolls back itself when the session ends
+            if refuses_data(error):  # the caller would go on in this session, and within the open transaction
+                raise
         raise
 
 

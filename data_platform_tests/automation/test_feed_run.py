@@ -23,7 +23,6 @@ from data_platform.warehouse.table import TableRef
 RULES = FileFeedSpec.of(
     {"source": "p", "table": "f", "pattern": "f", "contract": {"columns": [{"name": "id", "type": "string"}]}}
 )
-GIVEN_UP = "4 runs failed with it while others succeeded; see their logs"
 
 
 class Ingestion:
@@ -52,7 +51,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return Ingestion.done
 
 
-def run(done: list[str], give_up: str | None = None) -> None:
+def run(done: list[str]) -> None:
     """Runs it as Dagster does, which stores each event before it asks for the next."""
     log = SimpleNamespace(info=lambda _: None, warning=lambda _: None, exception=lambda _: None)
     context: Any = SimpleNamespace(
@@ -69,7 +68,7 @@ def run(done: list[str], give_up: str | None = None) -> None:
         ),
         log_event=lambda _: done.append("told of the table"),
     )
-    config = LandingConfig(deliveries=[RequestedDelivery(feed=RULES.name, key="k", give_up=give_up)])
+    config = LandingConfig(deliveries=[RequestedDelivery(feed=RULES.name, key="k")])
     for event in run_feeds(context, config, [RULES], open_landing):
         done.append(f"told of {event.check_name}")
 
@@ -93,13 +92,6 @@ def test_what_dagster_could_not_be_told_stays_in_inbound(done: list[str], monkey
     with pytest.raises(dg.Failure, match="p/f: Statement reached its statement timeout"):
         run(done)
     assert done == ["loaded"]
-
-
-def test_what_is_given_up_leaves_inbound_even_so(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_run, "feed_check_results", _timeout)
-    with pytest.raises(dg.Failure, match="statement timeout"):
-        run(done, GIVEN_UP)
-    assert done == ["loaded", "settled"]
 
 
 def test_a_preview_that_fails_keeps_nothing_from_being_told(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

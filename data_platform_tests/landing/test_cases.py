@@ -69,7 +69,7 @@ def read(case: str, name: str, companion: str | None = None) -> Outcome:
     def delivery(name: str) -> Delivery:
         return Delivery(f"inbound/p/{name}", "1", '"e"', 1, NOW)
 
-    work = Work(delivery(name), delivery(companion) if companion else None, None)
+    work = Work(delivery(name), delivery(companion) if companion else None)
     reading = DeliveryReading(work, feed(case), cast(LandingBucket, Folder(case)))
     rows: list[dict[str, Any]] = []
     rejects: list[tuple[int, str]] = []

@@ -7,8 +7,6 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -64,10 +62,9 @@ class Partner:
         key: str | None = None,
         extracts: bool = True,
         loads: bool = True,
-        **asked: Any,
     ) -> Taken:
         lake, database = Lake(open_bucket(self.settings, self.settings.lake_bucket)), self.settings.snowflake.database
-        requested = [Requested(key) if key else Requested(self.key, f"{self.key}.json", **asked)]
+        requested = [Requested(key) if key else Requested(self.key, f"{self.key}.json")]
         source = DeliverySource(
             self.rules, requested, bucket=self.bucket, lake=lake, database=database, run_id=None, progress=progress
         )
@@ -143,19 +140,6 @@ def test_a_file_is_not_taken_without_the_manifest_that_it_was_ready_with(partner
     partner.bucket.delete(manifest)
     assert partner.take_in().receipts == []
     assert partner.pending() == ["f.csv"]
-
-
-def test_what_comes_after_a_file_was_given_up_is_read(partner: Partner) -> None:
-    partner.drop("1", "2")
-    current = partner.bucket.current(partner.key)
-    assert current is not None
-    result = partner.take_in(give_up="it failed", given_up_until=current.landed_at - timedelta(seconds=1))
-    assert [row.status for row in result.receipts] == ["loaded"]
-    partner.drop("3")
-    current = partner.bucket.current(partner.key)
-    assert current is not None
-    result = partner.take_in(give_up="it failed", given_up_until=current.landed_at)
-    assert [(row.status, row.reason) for row in result.receipts] == [("quarantined", "it failed")]
 
 
 def test_a_file_that_another_run_settles_meanwhile_fails_nothing(partner: Partner) -> None:

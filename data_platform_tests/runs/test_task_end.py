@@ -37,6 +37,13 @@ def test_a_task_killed_for_memory_says_what_it_had_and_what_a_retry_gets() -> No
     assert "had 4096 MiB. A retry gets 8192 MiB" in ended.text
 
 
+def test_a_retry_that_is_killed_for_memory_too_is_not_given_more_again() -> None:
+    described = {"containers": [{"exitCode": 137, "reason": "OutOfMemoryError"}]}
+    ended = why_it_ended(described, {"ecs/memory": "8192", OUT_OF_MEMORY_TAG: "4096"})
+    assert ended.tags == {OUT_OF_MEMORY_TAG: "4096"}, "from which its own retry gets 8192 MiB once more"
+    assert "had 8192 MiB. A retry gets no more" in ended.text
+
+
 def test_at_the_largest_size_it_says_that_there_is_no_larger_one() -> None:
     described = {"containers": [{"exitCode": 137, "reason": "OutOfMemoryError"}]}
     assert "no larger task" in why_it_ended(described, {"ecs/memory": "122880"}).text
