@@ -30,14 +30,38 @@ def any_free() -> int:
         return int(probe.getsockname()[1])
 
 
-def choose(wanted: list[int], taken: set[int]) -> int:
-    """The first wanted port that is free, or else any free one. Never one in `taken`."""
-    for port in wanted:
-        if port not in taken and is_free(port):
-            return port
-    while (port := any_free()) in taken:
-        pass
-    return port
+class Claims:
+    """Ports that this process has chosen and whose servers don't listen yet. Another local cloud that starts at the same
+    time chooses others. A claim is the UDP socket of the same number: it ends with the process, and leaves nothing
+    behind."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, socket.socket] = {}
+
+    def choose(self, wanted: list[int], taken: set[int]) -> int:
+        """Claims the first wanted port that is free, or else any free one. Never one in `taken`."""
+        for port in wanted:
+            if port not in taken and self._claim(port):
+                return port
+        while (port := any_free()) in taken or not self._claim(port):
+            pass
+        return port
+
+    def close(self) -> None:
+        """Gives up all claims: the servers listen now, or won't."""
+        while self._held:
+            self._held.popitem()[1].close()
+
+    def _claim(self, port: int) -> bool:
+        if port not in self._held:
+            claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                claim.bind((LOOPBACK, port))
+            except OSError:
+                claim.close()
+                return False
+            self._held[port] = claim
+        return is_free(port)
 
 
 def accepts(port: int, *, timeout: float = 1.0) -> bool:

@@ -24,7 +24,7 @@ from data_platform.local_cloud.ecs import images
 from data_platform.local_cloud.ecs.plan import IMAGE, checkout_image, ecs_environment, ecs_plan
 from data_platform.local_cloud.layout import Layout, write_atomically
 from data_platform.local_cloud.plan import cloud_plan
-from data_platform.local_cloud.ports import accepts, choose, is_free
+from data_platform.local_cloud.ports import Claims, accepts, is_free
 from data_platform.local_cloud.processes import (
     Part,
     PartNotReady,
@@ -67,13 +67,13 @@ class LocalCloud:
         """
         began = time.monotonic()
         declared = read_declared(self.spec.defs_dir)
-        with self._locked(report):
+        with self._locked(report), contextlib.closing(Claims()) as claims:
             self.layout.make()
             runs_on = self.spec.runs_on or self.runs_on
             attempts = PORT_ATTEMPTS
             while True:
                 try:
-                    cloud, started = self._bring_up(declared, runs_on, attempts == 1, report)
+                    cloud, started = self._bring_up(declared, runs_on, claims, attempts == 1, report)
                     break
                 except LocalCloudError:
                     attempts -= 1
@@ -97,7 +97,9 @@ class LocalCloud:
             postgres.part(self.layout, ports["postgres"]),
         ]
 
-    def _ports(self, alive: Mapping[str, Record], elsewhere: bool, report: Report) -> dict[str, int]:
+    def _ports(
+        self, alive: Mapping[str, Record], claims: Claims, elsewhere: bool, report: Report
+    ) -> dict[str, int]:
         """A part that runs keeps its ports. Another gets the first that is free: those it had, the preferred, any.
         `elsewhere`: any at once, because another program competes for the first two."""
         known = {name: port for record in self._records().values() for name, port in record.ports.items()}
@@ -105,25 +107,25 @@ class LocalCloud:
         for name, preferred in self.spec.preferred_ports.items():
             if name not in ports:
                 wanted = known.get(name, preferred)
-                ports[name] = choose([] if elsewhere else [wanted, preferred], set(ports.values()))
+                ports[name] = claims.choose([] if elsewhere else [wanted, preferred], set(ports.values()))
                 if ports[name] != wanted:
                     why = "another program may want port" if elsewhere else "another program uses port"
                     report(f"{name}: {why} {wanted}; using {ports[name]}")
         return ports
 
     def _has_lost_a_part(self) -> bool:
-        """Whether a part ended, as it does when another program takes its port first: two clouds that start at the same
-        time choose the same ports. That the port is free now proves nothing: the other program may be restarting."""
+        """Whether a part ended, as it does when another program takes its port first. That the port is free now proves
+        nothing: the other program may be restarting."""
         return any(not record.stopped and record.process() is None for record in self._records().values())
 
     def _bring_up(
-        self, declared: Declared, runs_on: RunsOn, elsewhere: bool, report: Report
+        self, declared: Declared, runs_on: RunsOn, claims: Claims, elsewhere: bool, report: Report
     ) -> tuple[dict[str, str], bool]:
         """Start the parts that don't run, on free ports (`elsewhere`: not on their earlier ones), and provision, unless
         these same processes were provisioned with the same plan before. Returns the environment variables that reach
         the parts, and whether a part was started."""
         alive = {name: record for name, record in self._records().items() if record.process() is not None}
-        ports = self._ports(alive, elsewhere, report)
+        ports = self._ports(alive, claims, elsewhere, report)
         cloud = cloud_environment(self.layout, ports, self.spec, declared.databases)
         ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
         plan = cloud_plan(self.layout, ports, self.spec, declared, ecs)
