@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from functools import partial
 
 import pyarrow as pa
 
 from data_platform.contract import Contract
-from data_platform.extract.source import Refused, Slice, Source
+from data_platform.extract.limits import limits_of, memory_to_declare
+from data_platform.extract.source import Reading, Refused, Slice, Source
+from data_platform.extract.workers import WORKERS, WorkerEnded, Workers
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
@@ -24,44 +28,103 @@ def rows_schema(feed: FeedSpec, contract: Contract) -> pa.Schema:
     return pa.schema([*contract.arrow_schema, *further])
 
 
-def extract(lake: Lake, feed: FeedSpec, source: Source, slice_: Slice, *, run_id: str | None) -> Manifest:
+class Extraction:
+    """Makes the extracts of one source. Its methods may be called from any thread."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        source: Source,
+        *,
+        run_id: str | None,
+        progress: Callable[[str], None] = lambda message: None,
+        workers: Workers = WORKERS,
+    ) -> None:
+        self._lake = lake
+        self._source = source
+        self._run_id = run_id
+        self._progress = progress
+        self._workers = workers
+        self._pickled: bytes | None = None
+
+    def extract(self, slice_: Slice) -> Manifest:
+        """Makes the slice's extract, as `extract` does: in this process, or, of a file, in a worker process. A file
+        whose reading ends its worker is read once more, on its own, as it may have been the victim of something else;
+        then it is refused.
+
+        Raises what `extract` raises, and OSError if no worker can be started.
+        """
+        if slice_.file is None:
+            return extract(self._lake, self._source, slice_, run_id=self._run_id)
+        feed, file = self._source.feed, slice_.file
+        if self._pickled is None:
+            self._pickled = pickle.dumps((self._lake, self._source))
+        call: Callable[..., Manifest] = partial(
+            self._workers.call,
+            self._pickled,
+            partial(extract, slice_=slice_, run_id=self._run_id),
+            limits := limits_of(feed.compute, file.size),
+            modules=[type(self._source).__module__],
+        )
+        try:
+            return call()
+        except WorkerEnded as ended:
+            self._progress(f"{feed.name}: {file.name}: {ended}; reading it once more, on its own")
+        try:
+            return call(alone=True)
+        except WorkerEnded as ended:
+            advice = "Replay it if the machine is to blame; else ask the partner to send it again, and report it."
+            if ended.of_memory:
+                advice = (
+                    f"If such files are expected, set the feed's compute.memory to {memory_to_declare(limits)} or more"
+                    " and replay it; else ask the partner."
+                )
+            refused = f"{feed.name}: {file.name}: {ended}, and so it was at a second try. {advice}"
+        return _commit(self._lake, self._source, slice_, self._source.unread(slice_, refused), run_id=self._run_id)
+
+
+def extract(lake: Lake, source: Source, slice_: Slice, *, run_id: str | None) -> Manifest:
     """Reads a slice and commits its extract, with the position that it ends at; reads nothing if an earlier try has
     committed it. Memory holds some chunks, never the slice.
 
     Raises SliceGone, Refused, and the errors of the source and of storage; nothing is committed then.
     """
-    key = key_of(feed, slice_)
-    committed = lake.read_manifest(key)
+    committed = lake.read_manifest(key_of(source.feed, slice_))
     if committed is not None:
         return committed
     with source.open(slice_) as reading:
-        begin = partial(
-            lake.extract,
-            key,
-            rows_schema(feed, reading.contract),
-            contract_hash=reading.contract.hash,
-            position_from=slice_.since,
-            run_id=run_id,
-            origin=slice_.origin,
-            reject_columns=feed.reject_columns,
-            effective_at=slice_.effective_at,
-            snapshot_id=slice_.snapshot.id if slice_.snapshot else None,
-            parts=slice_.snapshot.parts if slice_.snapshot else None,
-        )
-        try:
-            with begin() as writer:
-                for chunk in reading.chunks():
-                    if chunk.rows.num_rows:
-                        writer.write(chunk.rows)
-                    if chunk.rejects is not None and chunk.rejects.num_rows:
-                        writer.reject(chunk.rejects)
-                if not source.redelivers:
-                    lake.mark_unloaded(key)
-                return writer.commit(position_to=reading.position())
-        except Refused as refused:
+        return _commit(lake, source, slice_, reading, run_id=run_id)
+
+
+def _commit(lake: Lake, source: Source, slice_: Slice, reading: Reading, *, run_id: str | None) -> Manifest:
+    feed, key = source.feed, key_of(source.feed, slice_)
+    begin = partial(
+        lake.extract,
+        key,
+        rows_schema(feed, reading.contract),
+        contract_hash=reading.contract.hash,
+        position_from=slice_.since,
+        run_id=run_id,
+        origin=slice_.origin,
+        reject_columns=feed.reject_columns,
+        effective_at=slice_.effective_at,
+        snapshot_id=slice_.snapshot.id if slice_.snapshot else None,
+        parts=slice_.snapshot.parts if slice_.snapshot else None,
+    )
+    try:
+        with begin() as writer:
+            for chunk in reading.chunks():
+                if chunk.rows.num_rows:
+                    writer.write(chunk.rows)
+                if chunk.rejects is not None and chunk.rejects.num_rows:
+                    writer.reject(chunk.rejects)
             if not source.redelivers:
-                raise
-            with begin() as writer:
-                for rejects in refused.rejects:
-                    writer.reject(rejects)
-                return writer.commit(position_to=reading.position(), refused=str(refused))
+                lake.mark_unloaded(key)
+            return writer.commit(position_to=reading.position())
+    except Refused as refused:
+        if not source.redelivers:
+            raise
+        with begin() as writer:
+            for rejects in refused.rejects:
+                writer.reject(rejects)
+            return writer.commit(position_to=reading.position(), refused=str(refused))

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.contract import Contract
 from data_platform.extract.apart import load_apart
-from data_platform.extract.extract import extract, key_of
+from data_platform.extract.extract import Extraction, key_of
 from data_platform.extract.source import Position, Slice, SliceGone, Source
+from data_platform.extract.workers import READS_AT_ONCE
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 SLICES_A_LOAD = 200
-READS_AT_ONCE = 2
 
 Item = TypeVar("Item")
 
@@ -96,6 +96,7 @@ class Ingestion:
         self._run_id = run_id
         self._query_tag = query_tag
         self._progress = progress
+        self._extraction = Extraction(lake, source, run_id=run_id, progress=progress)
 
     def run(self, *, extracts: bool = True, loads: bool = True, partition: str | None = None) -> Ingested:
         """Reads what is new into extracts, and loads what is committed and not yet loaded, up to 200 extracts in a
@@ -169,7 +170,7 @@ class Ingestion:
             if not read:
                 return self._lake.read_manifest(key_of(self.feed, slice_))
             try:
-                return extract(self._lake, self.feed, self.source, slice_, run_id=self._run_id)
+                return self._extraction.extract(slice_)
             except SliceGone as gone:
                 self._progress(f"{self.feed.name}: {gone}: settled by another run")
                 return None

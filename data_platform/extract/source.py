@@ -49,12 +49,22 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """The file that a slice is. `size` in bytes; `version`: what its source opens it by, which can be pickled."""
+
+    name: str
+    size: int
+    version: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """What one extract is to hold, planned before it is read.
 
     `extract_id` follows from what is read (`extract_id_of`), so that a retry finds the work of an earlier try.
     `effective_at`: when the data is true in its source; in load mode `merge` a later one's rows win. `since` and
-    `until`: positions. `origin`: what else the manifest is to say of it, as JSON.
+    `until`: positions. `origin`: what else the manifest is to say of it, as JSON. `file`: set where somebody else made
+    what is read: a worker process reads it, with limits, and only it fails if its reader does.
     """
 
     extract_id: str
@@ -64,6 +74,7 @@ class Slice:
     until: Position | None = None
     snapshot: Snapshot | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    file: File | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,8 @@ class Reading(Protocol):
 
 
 class Source(ABC):
-    """A feed's source. Its methods may be called from several threads."""
+    """A feed's source. Its methods may be called from several threads. One whose slices are files is pickled for the
+    worker process that opens them, and overrides `unread`."""
 
     redelivers: ClassVar[bool] = False
     """Whether it plans again what isn't settled. If not, the lake remembers extracts that aren't loaded yet."""
@@ -107,6 +119,10 @@ class Source(ABC):
     @abstractmethod
     def open(self, slice_: Slice) -> AbstractContextManager[Reading]:
         """Begins to read a slice. Raises SliceGone."""
+
+    def unread(self, slice_: Slice, reason: str) -> Reading:
+        """A file that can't be read, for a reason that its reading doesn't know: its chunks raise Refused."""
+        raise NotImplementedError(f"{type(self).__name__} reads no files")
 
     def policy(self, manifests: Sequence[Manifest], *, reload: bool) -> Policy:
         """What the load of these extracts decides and records."""

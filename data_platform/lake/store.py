@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copyreg
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from obstore.store import S3Store
 
 if TYPE_CHECKING:
+    from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 from data_platform.environment import Settings
@@ -38,9 +40,14 @@ def open_bucket(settings: Settings, bucket: str) -> S3Store:
             "secret_access_key": aws.secret_access_key.get_secret_value(),
         }
         return S3Store(bucket, config=config, client_options=client, retry_config=_RETRIES)
+    provider = _task_role()
+    copyreg.pickle(type(provider), lambda _: (_task_role, ()))  # a worker process signs with keys that it asks for
+    return S3Store(bucket, config=config, client_options=client, retry_config=_RETRIES, credential_provider=provider)
+
+
+def _task_role() -> Boto3CredentialProvider:
     from obstore.auth.boto3 import Boto3CredentialProvider  # boto3 costs 0.3 s to import
 
     # botocore renews a task role's keys 10 to 15 minutes before they end, so asking it again every 5 minutes
     # never signs with keys that have ended; the provider's own default of 30 minutes could.
-    provider = Boto3CredentialProvider(ttl=timedelta(minutes=5))
-    return S3Store(bucket, config=config, client_options=client, retry_config=_RETRIES, credential_provider=provider)
+    return Boto3CredentialProvider(ttl=timedelta(minutes=5))

@@ -8,7 +8,8 @@ bytes that the partner put there in the meantime.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 INBOUND = "inbound/"
 _REFUSED = (InvalidPathError, ValueError)
 """What obstore raises for a key that S3 takes and it doesn't: `a//b`, or one with a line break."""
+_CONNECTING = threading.Lock()
+"""boto3 can't make clients in several threads at once."""
 _CHUNK = 2**20
 _DELETES_AT_ONCE = 1_000
 _LARGEST_COPY = 5 * 10**9
@@ -59,10 +62,23 @@ class Pending(NamedTuple):
 class LandingBucket:
     """One versioned bucket that partners deliver to."""
 
-    def __init__(self, store: ObjectStore, client: S3Client, name: str) -> None:
+    def __init__(self, store: ObjectStore, connect: Callable[[], S3Client], name: str) -> None:
+        """`connect` makes boto3's client, once it is needed: reading a file rarely needs it, and importing boto3 takes
+        0.3 s."""
         self.store = store
-        self._client = client
         self.name = name
+        self._connect = connect
+        self._connected: S3Client | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"store": self.store, "name": self.name, "_connect": self._connect, "_connected": None}
+
+    @property
+    def _client(self) -> S3Client:
+        with _CONNECTING:
+            if self._connected is None:
+                self._connected = self._connect()
+            return self._connected
 
     def pages(self, *, start_after: str | None = None, prefix: str = INBOUND) -> Iterator[list[Pending]]:
         """Pending objects in key order, a page of up to 1,000 at a time, from after a key on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from data_platform.environment import Settings
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def open_landing_bucket(loaded: Settings, name: str) -> LandingBucket:
     """The bucket, listed through obstore, with boto3 for requests that name a version."""
-    return LandingBucket(open_bucket(loaded, name), s3_client(loaded), name)
+    return LandingBucket(open_bucket(loaded, name), partial(s3_client, loaded), name)
 
 
 def s3_client(loaded: Settings) -> S3Client:

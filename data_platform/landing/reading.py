@@ -11,6 +11,7 @@ from data_platform.extract.source import Chunk, Position, Refused
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import DELIVERY_ID, FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.decode import Delivered
 from data_platform.landing.delivery import LandingError
 from data_platform.landing.read import DeliveryReader
 from data_platform.landing.stated import disagreement
@@ -24,22 +25,29 @@ _FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, 
 
 
 class DeliveryReading:
-    """A delivery, opened. One that can't be accepted raises Refused while it is read. Making it raises DeliveryGone."""
+    """A delivery, opened. One that can't be accepted raises Refused while it is read. Making it raises DeliveryGone.
+    `unreadable`: why it can't be read; its bytes are then only counted and hashed."""
 
-    def __init__(self, work: Work, feed: FileFeedSpec, bucket: LandingBucket) -> None:
+    def __init__(self, work: Work, feed: FileFeedSpec, bucket: LandingBucket, *, unreadable: str | None = None) -> None:
         self._work = work
         self._feed = feed
         self._bucket = bucket
-        self._problem: str | None = None
+        self._problem = unreadable
         self._reader: DeliveryReader | None = None
+        self._sha256: str | None = None
         self._counts = {"rows_read": 0, "rows_rejected": 0}
-        try:
-            stream = bucket.open(work.delivery)
-            self._reader = DeliveryReader(stream, feed, file_name=work.delivery.file_name)
-        except LandingError as error:
-            self._problem = str(error)
-        except _FAULTS as error:
-            self._problem = self._fault(error)
+        if unreadable is not None:
+            delivered = Delivered(bucket.open(work.delivery))
+            delivered.drain()
+            self._sha256 = delivered.sha256
+        else:
+            try:
+                stream = bucket.open(work.delivery)
+                self._reader = DeliveryReader(stream, feed, file_name=work.delivery.file_name)
+            except LandingError as error:
+                self._problem = str(error)
+            except _FAULTS as error:
+                self._problem = self._fault(error)
 
     @property
     def contract(self) -> FileContract:
@@ -83,7 +91,7 @@ class DeliveryReading:
             "key": delivery.key,
             "version_id": delivery.version_id,
             "etag": delivery.etag,
-            "sha256": None if self._reader is None else self._reader.content_sha256,
+            "sha256": self._sha256 if self._reader is None else self._reader.content_sha256,
             **self._counts,
             "quarantined": self._problem,
         }

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from data_platform.extract.source import Position, Slice, Source, extract_id_of
+from data_platform.extract.source import File, Position, Slice, Source, extract_id_of
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
@@ -70,12 +70,21 @@ class DeliverySource(Source):
                     "file_name": delivery.file_name,
                     "version_id": delivery.version_id,
                 },
+                file=File(delivery.file_name, delivery.size, work),
             )
 
     @contextmanager
     def open(self, slice_: Slice) -> Iterator[DeliveryReading]:
         """Reads the file's header. Raises DeliveryGone."""
-        yield DeliveryReading(self._work[slice_.extract_id], self.feed, self._bucket)
+        yield DeliveryReading(_work(slice_), self.feed, self._bucket)
+
+    def unread(self, slice_: Slice, reason: str) -> DeliveryReading:
+        """Counts and hashes the bytes, for the receipt. Raises DeliveryGone."""
+        return DeliveryReading(_work(slice_), self.feed, self._bucket, unreadable=reason)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What opening a slice needs."""
+        return {"feed": self.feed, "_bucket": self._bucket}
 
     def policy(self, manifests: Sequence[Manifest], *, reload: bool) -> DeliveryPolicy:
         """Outcomes, supersession and duplicates."""
@@ -155,3 +164,8 @@ class DeliverySource(Source):
             rows_rejected=read["rows_rejected"] if read_whole else 0,
             extract_id=manifest.extract_id,
         )
+
+
+def _work(slice_: Slice) -> Work:
+    assert slice_.file is not None and isinstance(slice_.file.version, Work)  # noqa: S101 - `plan` planned it
+    return slice_.file.version

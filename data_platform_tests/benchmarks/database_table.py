@@ -65,7 +65,7 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
     source = TableSource(feed, lambda: options["url"])
     lake = Lake(LocalStore(Path(options["folder"]) / options["table"], mkdir=True))
     (slice_,) = source.plan(since=None, partition=None, unfinished=())
-    manifest = extract(lake, feed, source, slice_, run_id=None)
+    manifest = extract(lake, source, slice_, run_id=None)
     return {
         "rows": manifest.rows + manifest.rejects,
         "rejects": manifest.rejects,

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from data_platform.environment import Settings
-from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.client import s3_client
+from data_platform.landing.client import open_landing_bucket
 from data_platform.landing.delivery import DeliveryGone
 
 pytestmark = pytest.mark.server
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.server
 def bucket(local_cloud: Mapping[str, str]) -> Iterator[LandingBucket]:
     settings = Settings.from_environment(local_cloud)
     name = settings.landing_bucket
-    bucket = LandingBucket(open_bucket(settings, name), s3_client(settings), name)
+    bucket = open_landing_bucket(settings, name)
     yield bucket
     for page in bucket.pages(prefix="inbound/odd/"):
         for pending in page:

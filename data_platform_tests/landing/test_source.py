@@ -16,7 +16,7 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.client import s3_client
+from data_platform.landing.client import open_landing_bucket
 from data_platform.landing.ledger import MIGRATIONS
 from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.source import DeliverySource
@@ -101,7 +101,7 @@ def partner(local_cloud: Mapping[str, str]) -> Partner:
             "readiness": {"manifest": "{name}.json"},
         }
     )
-    return Partner(settings, LandingBucket(open_bucket(settings, name), s3_client(settings), name), rules)
+    return Partner(settings, open_landing_bucket(settings, name), rules)
 
 
 def test_the_table_alone_takes_what_is_extracted_and_says_what_is_not(partner: Partner) -> None:
