@@ -37,6 +37,12 @@ def raw_key(feed: FeedSpec) -> dg.AssetKey:
     return dg.AssetKey(["raw", feed.source, feed.table])
 
 
+def days_of(feed: FeedSpec) -> str:
+    """Tells feeds with different partitions definitions apart: Dagster refuses a run of assets whose partitions
+    definitions differ. "" for a feed without partitions."""
+    return f"{feed.partition.start} {feed.time_zone}" if feed.partition else ""
+
+
 def step_names(feeds: Iterable[FeedSpec]) -> dict[str, str]:
     """The step of each feed, by `<source>/<table>`. A source's feeds, by name, fill steps of FEEDS_A_STEP feeds:
     `<source>`, `<source>__2` and so on. `feeds` must be all feeds of their sources."""

@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
-from data_platform.automation.feed_keys import KIND_TAG, feeds_of, lake_key, raw_key, step_names
+from data_platform.automation.feed_keys import KIND_TAG, days_of, feeds_of, lake_key, raw_key, step_names
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
@@ -43,18 +43,12 @@ def requests(
     `steps`: the `step_names` of all feeds."""
     packs: dict[tuple[str, str, bool], list[Ready]] = defaultdict(list)
     for item in ready:
-        packs[item.partition or "", _days(item.rules), bool(history.failed[item.pending.token])].append(item)
+        packs[item.partition or "", days_of(item.rules), bool(history.failed[item.pending.token])].append(item)
     for (partition, _, failed), items in sorted(packs.items(), key=lambda pack: pack[0]):
         if not failed and len(items) < FILES_A_RUN and history.packing(partition, now):
             continue
         for start in range(0, len(items), FILES_A_RUN):
             yield _request(items[start : start + FILES_A_RUN], history, now, steps)
-
-
-def _days(rules: FileFeedSpec) -> str:
-    """Identifies a feed's partitions definition: Dagster refuses a run of assets whose partitions definitions
-    differ."""
-    return f"{rules.partition.start} {rules.time_zone}" if rules.partition else ""
 
 
 def _request(items: Sequence[Ready], history: History, now: datetime, steps: Mapping[str, str]) -> dg.RunRequest:

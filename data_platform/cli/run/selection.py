@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime
+from operator import itemgetter
 from typing import NamedTuple
 
 import click
 import dagster as dg
 
-from data_platform.automation.feed_keys import lake_key, raw_key
+from data_platform.automation.feed_keys import days_of, lake_key, raw_key
 from data_platform.cli.run.location import CodeLocation
+from data_platform.cli.run.outcome import RunOutcome
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, pending_of, scan
@@ -27,8 +31,9 @@ class Wanted(NamedTuple):
 def requested_runs(
     location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None
 ) -> tuple[list[Wanted], set[str]]:
-    """The runs in order, and the selected feeds. File feeds without a day get a run for each day with pending files,
-    tables of databases one run. A raw table brings its extracts with it, so that what is new is loaded.
+    """The runs in order, and the selected feeds. File feeds get a run for each day with pending files, or for the given
+    day, and several where Dagster tells their days apart; tables of databases get one. A raw table brings its extracts
+    with it, so that what is new is loaded.
 
     Raises click.BadParameter for a wrong or empty selection, and for a text that isn't a day.
     """
@@ -45,18 +50,27 @@ def requested_runs(
     feeds = [rules for rules in location.feeds if keys & {lake_key(rules), raw_key(rules)}]
     of_feeds = {key for rules in feeds for key in (lake_key(rules), raw_key(rules))} & keys
     runs = []
-    for day in _days(feeds, bucket, partition):
-        mine = [rules for rules in feeds if (rules.partition is None) == (day is None)]
+    for day, mine in _days(feeds, bucket, partition):
         tables = {key for rules in mine if raw_key(rules) in keys for key in (lake_key(rules), raw_key(rules))}
-        assets = sorted(tables | {lake_key(rules) for rules in mine} & keys)
-        if assets:
-            runs.append(Wanted(assets, day, landing=True))
+        runs.append(Wanted(sorted(tables | {lake_key(rules) for rules in mine} & keys), day, landing=True))
     databases = [table for table in location.tables if keys & {lake_key(table), raw_key(table)}]
     of_tables = {key for table in databases for key in (lake_key(table), raw_key(table))}
     read = sorted(of_tables & keys | {lake_key(table) for table in databases})
     others = sorted(keys - of_feeds - of_tables)
     runs += [Wanted(assets, None, landing=False) for assets in (read, others) if assets]
     return runs, {feed.name for feed in [*feeds, *databases]}
+
+
+def execute(runs: Iterable[Wanted], one: Callable[[Wanted], RunOutcome]) -> Iterator[RunOutcome]:
+    """Executes the runs in order. A failed day of files doesn't keep the other days waiting. Anything else waits:
+    models would be built from a part of the files."""
+    failed = False
+    for run in runs:
+        if failed and not run.landing:
+            return
+        outcome = one(run)
+        failed = failed or not outcome.success
+        yield outcome
 
 
 def _let_settle(feeds: list[FileFeedSpec], bucket: LandingBucket) -> None:
@@ -68,18 +82,33 @@ def _let_settle(feeds: list[FileFeedSpec], bucket: LandingBucket) -> None:
         time.sleep((max(until) - now).total_seconds() + 0.1)
 
 
-def _days(feeds: list[FileFeedSpec], bucket: LandingBucket, partition: str | None) -> list[str | None]:
+def _days(
+    feeds: list[FileFeedSpec], bucket: LandingBucket, partition: str | None
+) -> Iterator[tuple[str | None, list[FileFeedSpec]]]:
+    """The days to make, each with the feeds that a single run can make: those with pending files, or, of a given day,
+    all that have it."""
     _let_settle(feeds, bucket)
     if partition is None:
-        ready = pending_of(bucket, feeds, now=datetime.now(UTC))
-        return sorted({item.partition for item in ready}, key=lambda day: day or "")
+        wanted = [(item.partition, item.rules) for item in pending_of(bucket, feeds, now=datetime.now(UTC))]
+    else:
+        wanted = [(partition, rules) for rules in _with(_day(partition), feeds)]
+    together: dict[tuple[str, str], dict[str, FileFeedSpec]] = defaultdict(dict)
+    for day, rules in wanted:
+        together[day or "", days_of(rules)][rules.name] = rules
+    return ((day or None, list(by_name.values())) for (day, _), by_name in sorted(together.items(), key=itemgetter(0)))
+
+
+def _day(partition: str) -> date:
     try:
-        day = datetime.strptime(partition, "%Y-%m-%d").date()
+        return datetime.strptime(partition, "%Y-%m-%d").date()
     except ValueError:
         raise click.BadParameter(f"{partition!r} is not a day such as 2026-03-08", param_hint="--partition") from None
-    for rules in feeds:
-        if rules.partition is not None and day < rules.partition.start:
-            raise click.BadParameter(
-                f"{day} is before the first day of {rules.name}, {rules.partition.start}", param_hint="--partition"
-            )
-    return [day.isoformat()]
+
+
+def _with(day: date, feeds: list[FileFeedSpec]) -> list[FileFeedSpec]:
+    """The feeds that have this day."""
+    starts = {rules.partition.start: rules.name for rules in feeds if rules.partition is not None}
+    if starts and day < min(starts):
+        first = min(starts)
+        raise click.BadParameter(f"{day} is before the first day of {starts[first]}, {first}", param_hint="--partition")
+    return [rules for rules in feeds if rules.partition is not None and rules.partition.start <= day]

@@ -67,7 +67,7 @@ class Steps:
 
     def selected(self, select: str, partition: str | None) -> Report:
         """Makes the selected assets: file feeds' first, a run a day, then the others."""
-        from data_platform.cli.run.selection import requested_runs
+        from data_platform.cli.run.selection import execute, requested_runs
 
         with self._ready(alone=False) as (wanted, instance):
             bucket = landing_bucket(wanted)
@@ -76,15 +76,15 @@ class Steps:
             task = self.progress.add_task("runs", total=len(requests))
             outcomes: list[RunOutcome] = []
             with self._runs(location, wanted, start_daemon=False) as runs:
-                for each in requests:
-                    try:
-                        outcomes.append(runs.execute(each.assets, each.partition, each.landing))
-                    except dg.DagsterInvalidConfigError as error:
-                        hint = "An asset that a sensor configures can't be selected: `and not group:operations`."
-                        raise click.BadParameter(f"{error}\n{hint}", param_hint="--select") from None
-                    self.progress.advance(task)
-                    if not outcomes[-1].success:
-                        break
+                try:
+                    for outcome in execute(
+                        requests, lambda each: runs.execute(each.assets, each.partition, each.landing)
+                    ):
+                        outcomes.append(outcome)
+                        self.progress.advance(task)
+                except dg.DagsterInvalidConfigError as error:
+                    hint = "An asset that a sensor configures can't be selected: `and not group:operations`."
+                    raise click.BadParameter(f"{error}\n{hint}", param_hint="--select") from None
             left = look(bucket, location.feeds)
             return Report.read(wanted, outcomes, left, tables=location.tables, feeds=feeds, began=self.began)
 
