@@ -117,7 +117,7 @@ def test_feeds_whose_days_begin_at_different_dates_are_made_by_runs_of_their_own
 def test_a_given_day_is_made_of_the_feeds_that_have_it() -> None:
     assert feeds_by_day(bucket_with(), "2026-06-07") == [("2026-06-07", ["a", "c"]), ("2026-06-07", ["b"])]
     assert feeds_by_day(bucket_with(), "2022-01-01") == [("2022-01-01", ["a", "c"])]
-    with pytest.raises(click.BadParameter, match="before the first day of p/., 2020-01-01"):
+    with pytest.raises(click.BadParameter, match=r"before the first day of p/[ac], 2020-01-01"):
         feeds_by_day(bucket_with(), "2019-12-31")
 
 
