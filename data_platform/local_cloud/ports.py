@@ -31,8 +31,8 @@ def any_free() -> int:
 
 
 class Claims:
-    """Ports that this process has chosen and whose servers don't listen yet. Another local cloud that starts at the same
-    time chooses others. A claim is the UDP socket of the same number: it ends with the process, and leaves nothing
+    """Ports that this process has chosen and whose servers don't listen yet. Another local cloud that starts at the
+    same time chooses others. A claim is the UDP socket of the same number: it ends with the process, and leaves nothing
     behind."""
 
     def __init__(self) -> None:

@@ -97,9 +97,7 @@ class LocalCloud:
             postgres.part(self.layout, ports["postgres"]),
         ]
 
-    def _ports(
-        self, alive: Mapping[str, Record], claims: Claims, elsewhere: bool, report: Report
-    ) -> dict[str, int]:
+    def _ports(self, alive: Mapping[str, Record], claims: Claims, elsewhere: bool, report: Report) -> dict[str, int]:
         """A part that runs keeps its ports. Another gets the first that is free: those it had, the preferred, any.
         `elsewhere`: any at once, because another program competes for the first two."""
         known = {name: port for record in self._records().values() for name, port in record.ports.items()}
