@@ -33,7 +33,7 @@ def disagreement(manifest: bytes, name: str, found: Mapping[str, object]) -> str
     if wrong:
         return f"the manifest {name} can't be checked: {'; '.join(wrong[:5])}; {_EXAMPLE}"
     wrong = [
-        f"{member} {value}, found {found[member]}"
+        f"{member} {_written(value)}, found {_written(found[member])}"
         for member, value in stated.items()
         if (value.lower() if member == "sha256" else value) != found[member]
     ]
@@ -58,5 +58,5 @@ def _fault(member: str, value: Any) -> str | None:
 
 
 def _written(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=True)
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 100 else f"{text[:100]}…"

@@ -16,7 +16,7 @@ from data_platform.landing.recognize import START_BYTES, recognized
 _UTF8_MARK = codecs.BOM_UTF8
 _OTHER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LINE_END = re.compile(rb"[\r\n]")
-_MARKED = re.compile("[\udc00-\udcff\0]")
+_MARKED = re.compile("[\ud800-\udfff\0]")
 
 
 class Readable(Protocol):
@@ -45,7 +45,7 @@ class Text:
     Raises DeliveryUnreadable where the first bytes show that the file isn't in that encoding at all."""
 
     def __init__(self, stream: Readable, encoding: str, subject: str) -> None:
-        self._stream = stream
+        self._stream, self._encoding, self._subject = stream, encoding, subject
         self._decoder = None if is_utf8(encoding) else codecs.getincrementaldecoder(encoding)("landing.mark")
         start = b""
         while len(start) < START_BYTES and (more := stream.read(START_BYTES - len(start))):
@@ -67,7 +67,13 @@ class Text:
     def _utf8(self, delivered: bytes) -> bytes:
         if self._decoder is None:
             return delivered
-        return self._decoder.decode(delivered, final=not delivered).encode("utf-8", "surrogatepass")
+        try:
+            return self._decoder.decode(delivered, final=not delivered).encode("utf-8", "surrogatepass")
+        except UnicodeError as error:
+            raise DeliveryUnreadable(
+                f"{self._subject}: the file isn't {self._encoding} ({error}); ask the partner, or set format.encoding:"
+                " utf-16-le or utf-16-be where there is no byte order mark, utf-8 for most other files"
+            ) from None
 
 
 def _refuse_foreign(start: bytes, encoding: str, subject: str) -> None:
@@ -127,9 +133,16 @@ def fault(record: bytes, encoding: str) -> str | None:
         return None
     if match[0] == "\0":
         return f"a NUL character at character {match.start() + 1}"
+    if not "\udc00" <= match[0] <= "\udcff":
+        return f"half a character, \\u{ord(match[0]):04x}, at character {match.start() + 1}"
     return f"byte 0x{ord(match[0]) - 0xDC00:02X} at character {match.start() + 1} is not {encoding}"
 
 
 def visible(record: bytes, encoding: str) -> str:
-    r"""The record as text; a byte that isn't text, or a NUL, as `\xNN`."""
-    return _MARKED.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", _shown(record, encoding))
+    r"""The record as text; a byte that isn't text, or a NUL, as `\xNN`, half a character as `\uNNNN`."""
+    return _MARKED.sub(_escaped, _shown(record, encoding))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code & 0xFF:02x}" if code == 0 or 0xDC00 <= code <= 0xDCFF else f"\\u{code:04x}"

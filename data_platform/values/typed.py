@@ -28,6 +28,8 @@ from data_platform.values.shapes import geometries
 Convert = Callable[[Array], Converted]
 
 _OUTSIDE = "is outside the years 1..9999"
+_NO_TIME = "is not a time of day: it is negative, or 24 hours or more"
+_DAY = 86_400_000_000
 
 # Integral floats up to here are exact; above, they are spelled with an exponent.
 _EXACT_FLOAT = 2**53
@@ -112,7 +114,7 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
     def convert(array: Array) -> Converted:
         if _same_family(source, column.arrow_type):
             try:
-                return _within_years(array.cast(column.arrow_type), by_spelling)
+                return _within_bounds(array.cast(column.arrow_type))
             except pa.ArrowInvalid:
                 pass
         texts = _spelled_array(array)
@@ -123,7 +125,8 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
             return converted
         # Arrow spells a moment that it can't compute so.
         far = np.flatnonzero(mask(pc.starts_with(texts, "<value out of range"))).tolist()
-        return Converted(converted.array, {**converted.bad, **dict.fromkeys(far, _OUTSIDE)})
+        reason = _NO_TIME if pa.types.is_time(source) else _OUTSIDE
+        return Converted(converted.array, {**converted.bad, **dict.fromkeys(far, reason)})
 
     return convert
 
@@ -190,8 +193,12 @@ def _is_instant(type: pa.DataType) -> bool:
     return isinstance(type, pa.TimestampType) and type.tz is not None
 
 
-def _within_years(array: Array, by_spelling: Convert) -> Converted:
-    """Dates and instants outside the years 1..9999 made rejects."""
+def _within_bounds(array: Array) -> Converted:
+    """Dates and instants outside the years 1..9999, and times outside the day, made rejects."""
+    if pa.types.is_time(array.type):
+        micros = array.cast(pa.int64())
+        rows = np.flatnonzero(mask(pc.or_(pc.less(micros, 0), pc.greater_equal(micros, _DAY)))).tolist()
+        return Converted(array, dict.fromkeys(rows, _NO_TIME))
     if not (pa.types.is_date(array.type) or pa.types.is_timestamp(array.type)):
         return Converted(array, {})
     rows = np.flatnonzero(outside_calendar(array)).tolist()

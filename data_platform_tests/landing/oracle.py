@@ -54,7 +54,10 @@ def read(data: bytes, contract: FileContract, delimiter: str = ",") -> Reading:
                 raise Swallowed
             reading.rejects.append((number, None, text))
             continue
-        if "\n" in record.text and all(_is_record(line, contract, delimiter) for line in record.text.split("\n")):
+        lines = re.split("[\r\n]+", record.text)
+        likely = sum(_is_record(line, contract, delimiter) for line in lines)
+        all_text = all(column.logical.name == "string" for column in contract.columns)
+        if len(lines) > 1 and (likely == len(lines) if all_text else likely * 2 > len(lines)):
             raise Swallowed
         row: dict[str, Any] = {}
         first_bad = None
@@ -74,6 +77,8 @@ def _is_record(line: str, contract: FileContract, delimiter: str) -> bool:
     fields = line.split(delimiter)
     if len(fields) == 1 or len(fields) != len(contract.columns):
         return False
+    if all(column.logical.name == "string" for column in contract.columns):
+        return len(fields) > 2
     found = []
     for value, column in zip(fields, contract.columns, strict=True):
         try:

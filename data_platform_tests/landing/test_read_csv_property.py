@@ -169,6 +169,35 @@ def test_where_nothing_quotes_every_line_is_a_record_and_every_quote_is_text(bod
     assert sum(chunk.rows_read for chunk in chunks) == len(lines)
 
 
+_LENGTHS = st.integers(1, 12)
+_KINDS = [["string"] * 3, ["int32", "string", "date"], ["string", "int32"], ["int32", "float"]]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data(), st.sampled_from("\"'#"), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n", "\r"]))
+def test_stray_quotes_never_hide_a_record(data: st.DataObject, quote: str, delimiter: str, end: str) -> None:
+    """Whatever marks a file has: as many rows are read as it has lines, or it is quarantined."""
+    kinds = data.draw(st.sampled_from(_KINDS))
+    values = {"string": ["a", "b c", ""], "int32": ["5", "17"], "float": ["1.5"], "date": ["2026-01-05"]}
+    lines = [
+        delimiter.join(data.draw(st.sampled_from(values[kind])) for kind in kinds) for _ in range(data.draw(_LENGTHS))
+    ]
+    for _ in range(data.draw(st.integers(1, 2))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        places = [0, *(place + 1 for place, mark in enumerate(lines[at]) if mark == delimiter), len(lines[at])]
+        place = data.draw(st.sampled_from(places))
+        lines[at] = lines[at][:place] + quote + lines[at][place:]
+    names = [f"c{place}" for place in range(len(kinds))]
+    columns = [{"name": name, "type": kind} for name, kind in zip(names, kinds, strict=True)]
+    rules = FileFeedSpec(source="p", table="f", pattern=".*", contract=FileContract(columns=columns))
+    text = end.join([delimiter.join(names), *lines])
+    try:
+        reader = CsvReader(io.BytesIO(text.encode()), rules, CsvFormat(delimiter=delimiter, quote=quote), "p/f: file")
+        assert sum(chunk.rows_read for chunk in reader.chunks()) == len(lines)
+    except DeliveryUnreadable:
+        pass
+
+
 @pytest.mark.parametrize("name", ["int32", "decimal", "float", "instant", "local", "us_date", "time", "latest"])
 def test_few_bad_values_among_many_are_found_and_only_they(name: str) -> None:
     good = {"int32": "{}", "decimal": "{}.5", "float": "{}.25", "instant": "2026-01-01T00:{:02d}:00Z",

@@ -399,3 +399,26 @@ def test_a_first_row_that_is_taken_for_a_header_is_not_quoted(drift: str) -> Non
     with pytest.raises(ContractViolation, match="that aren't shown here") as refused:
         read(b"Ada Lovelace,1815-12-10,3\n", "csv", PERSONAL, drift=drift)
     assert "Lovelace" not in str(refused.value)
+
+
+@pytest.mark.parametrize("found", [pa.time32("ms"), pa.time64("us"), pa.time64("ns")], ids=str)
+def test_a_parquet_time_outside_the_day_is_a_reject(found: Any) -> None:
+    wide = pa.int32() if pa.types.is_time32(found) else pa.int64()
+    day = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}[found.unit]
+    data = parquet(id=[1, 2, 3], t=pa.array([day - 10**3, day, -1], wide).view(found))
+    rows, rejects, _ = read(data, "parquet", [{"name": "id", "type": "int32"}, {"name": "t", "type": "time"}])
+    assert [row["id"] for row in rows] == [1]
+    assert [(row["record_number"], row["reason"]) for row in rejects] == [
+        (number, "t: is not a time of day: it is negative, or 24 hours or more") for number in (2, 3)
+    ]
+
+
+def test_text_that_its_encoding_cant_be_is_refused_and_half_a_character_is_a_reject() -> None:
+    columns = [{"name": "a", "type": "string"}]
+    with pytest.raises(DeliveryUnreadable, match=r"the file isn't utf-16 .* set format.encoding: utf-16-le"):
+        read(b"a\nb\n", "csv", columns, format={"type": "csv", "encoding": "utf-16"})
+    text = b"a\nx\n+33E-\n"  # a lone U+DF71
+    _, rejects, _ = read(text, "csv", columns, format={"type": "csv", "encoding": "utf-7"})
+    assert [(row["reason"], row["raw_text"]) for row in rejects] == [
+        ("half a character, \\udf71, at character 1", "\\udf71")
+    ]

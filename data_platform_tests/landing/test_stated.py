@@ -25,7 +25,9 @@ def test_a_manifest_that_agrees_is_no_problem(members: dict[str, object]) -> Non
     [
         (b'{"rows": 4, "bytes": 40}', "the manifest states rows 4, found 3; send the file again"),
         (b'{"rows": 3, "lines": 3}', "it has a member 'lines', which is none of file, rows, bytes, sha256"),
-        (b'{"file": "b.csv"}', "states file b.csv, found a.csv"),
+        (b'{"file": "b.csv"}', 'states file "b.csv", found "a.csv"'),
+        (b'{"file": "\\ud83d"}', 'states file "\\ud83d", found'),
+        (b'{"\\ud83d": 1}', "it has a member '\\ud83d', which is none of"),
         (b'{"rows": "3"}', 'its rows is "3", not a whole number'),
         (b'{"rows": true}', "its rows is true, not a whole number"),
         (b'{"bytes": 40.0}', "its bytes is 40.0, not a whole number"),
@@ -39,4 +41,7 @@ def test_a_manifest_that_agrees_is_no_problem(members: dict[str, object]) -> Non
     ],
 )
 def test_a_manifest_that_cant_be_checked_or_disagrees_is_told_with_the_member(manifest: bytes, reason: str) -> None:
-    assert reason in (disagreement(manifest, "m.json", FOUND) or "")
+    found = disagreement(manifest, "m.json", FOUND)
+    assert found is not None
+    assert reason in found
+    found.encode()

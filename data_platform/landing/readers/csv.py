@@ -14,7 +14,7 @@ from data_platform.feeds.formats import CsvFormat
 from data_platform.landing.chunk import Chunk
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
-from data_platform.landing.readers.csv_block import Layout, LinesSwallowed, read_block
+from data_platform.landing.readers.csv_block import Layout, LinesSwallowed, RecordsDiffer, read_block
 from data_platform.landing.readers.csv_records import (
     BLOCK_BYTES,
     MAX_RECORD_BYTES,
@@ -70,6 +70,12 @@ class CsvReader:
                             f" text, has taken the lines behind it for one field. It begins {error.text!r}. Ask the"
                             " partner to send it again with quotes doubled within quoted fields; if quotes are plain"
                             " text in this feed, set format.quote to none."
+                        ) from None
+                    except RecordsDiffer as error:
+                        raise DeliveryUnreadable(
+                            f"{self._subject}: {error.parsed} records were parsed where {error.found} were found,"
+                            f" behind record {done}; the file's quotes or line ends may be mixed. Ask the partner to"
+                            " send it again, and report it if that doesn't help"
                         ) from None
                     yield chunk.numbered_after(done)
                     done += chunk.rows_read

@@ -17,6 +17,7 @@ from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.header import Header
 from data_platform.landing.readers.csv_records import Block, Positions
 from data_platform.landing.text import fault, fault_positions, visible
+from data_platform.values.kernels import Mask
 from data_platform.values.rejects import Array, Converted, Reject, bounded
 
 _LINE_ENDS = re.compile(rb"[\r\n]*")
@@ -42,8 +43,16 @@ class LinesSwallowed(Exception):
         self.text = "…" if personal else text[:100]
 
 
+class RecordsDiffer(Exception):
+    """The two that tell records apart don't agree on how many a block has: `parsed`, and `found` by their bounds."""
+
+    def __init__(self, parsed: int, found: int) -> None:
+        super().__init__(parsed, found)
+        self.parsed, self.found = parsed, found
+
+
 def read_block(block: Block, layout: Layout) -> Chunk:
-    """The block's chunk, its records numbered from 1. Raises LinesSwallowed."""
+    """The block's chunk, its records numbered from 1. Raises LinesSwallowed and RecordsDiffer."""
     return _Records(block, layout).chunk()
 
 
@@ -74,7 +83,7 @@ class _Records:
         self._refuse_swallowed(broken)
         self._refuse_records_within_records(count, broken)
         if broken and count != len(self._bounds[0]):
-            raise RuntimeError(f"{count} records were parsed where {len(self._bounds[0])} were found")
+            raise RecordsDiffer(count, len(self._bounds[0]))
         return assemble(
             self._layout.header.contract,
             self._converted(table),
@@ -117,38 +126,55 @@ class _Records:
                 raise LinesSwallowed(record + 1, self._text(record), broken[record], personal=personal)
 
     def _refuse_records_within_records(self, count: int, broken: dict[int, str]) -> None:
-        """Raises LinesSwallowed for a record each of whose lines is a record by its number of fields and by the values
-        of its numbers and dates: a stray quote opens in the first, another closes in the last."""
+        """Raises LinesSwallowed for a record most of whose lines are records, by their number of fields and by the
+        values of their numbers and dates: a stray quote opens in the first, another closes in the last. Where all
+        columns are text, every line must have the fields, three or more: two also come about in plain text."""
         data, header = self._block.data, self._layout.header
-        if not len(self._block.quoted_from) or header.width == 1 or data.count(b"\n") <= count:
+        line_ends = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
+        if not len(self._block.quoted_from) or header.width == 1 or line_ends <= count:
             return
         starts, ends = self._bounds
-        delimiter = self._layout.format.delimiter.encode()
-        line_ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-        over_lines = np.flatnonzero(np.searchsorted(line_ends, starts) < np.searchsorted(line_ends, ends))
+        found = np.frombuffer(data, np.uint8)
+        at = np.flatnonzero((found == ord("\n")) | (found == ord("\r")))
+        over_lines = np.flatnonzero(np.searchsorted(at, starts) < np.searchsorted(at, ends))
         records: list[int] = []
         lines: list[list[bytes]] = []
         for record in over_lines.tolist():
-            found = [line.split(delimiter) for line in data[starts[record] : ends[record]].split(b"\n")]
-            if record not in broken and all(len(fields) == header.width for fields in found):
-                lines += found
-                records += [record] * len(found)
-        if not records:
-            return
-        plausible = np.zeros(len(lines), dtype=bool)
-        wrong = np.zeros(len(lines), dtype=bool)
-        for column, place, convert in zip(header.contract.columns, header.positions, self._layout.convert, strict=True):
-            if place is not None and column.logical.name not in ("string", "json"):
-                texts = [fields[place].strip(b' \t\r"') or None for fields in lines]
-                values = convert(pa.array(texts, pa.binary()).cast(pa.string()))
-                wrong[list(values.bad)] = True
-                plausible |= values.array.is_valid().to_numpy(zero_copy_only=False)
-        unlikely = set(np.array(records)[wrong | ~plausible].tolist())
-        for record in records:
-            if record not in unlikely:
+            if record not in broken:
+                parts = re.split(rb"[\r\n]+", data[starts[record] : ends[record]])
+                lines += [line.split(self._layout.format.delimiter.encode()) for line in parts]
+                records += [record] * len(parts)
+        likely = self._likely_records(lines)
+        for record in sorted(set(records)):
+            votes = likely[np.array(records) == record]
+            if len(votes) > 1 and (votes.all() if self._all_text else votes.sum() * 2 > len(votes)):
                 reason = "each of them is a record by itself"
                 personal = bool(header.contract.personal)
                 raise LinesSwallowed(record + 1, self._text(record), reason, personal=personal)
+
+    @cached_property
+    def _all_text(self) -> bool:
+        typed = zip(self._layout.header.contract.columns, self._layout.header.positions, strict=True)
+        return all(place is None or column.logical.name in ("string", "json") for column, place in typed)
+
+    def _likely_records(self, lines: list[list[bytes]]) -> Mask:
+        """Which lines, as their fields, are records by the number of them and by what numbers and dates hold."""
+        header = self._layout.header
+        whole = np.array([len(fields) == header.width for fields in lines], dtype=bool)
+        if self._all_text:
+            return whole if header.width > 2 else np.zeros(len(lines), dtype=bool)
+        rows = np.flatnonzero(whole)
+        plausible = np.zeros(len(rows), dtype=bool)
+        wrong = np.zeros(len(rows), dtype=bool)
+        around = b" \t\r" + (self._layout.format.quote_character or "").encode()
+        for column, place, convert in zip(header.contract.columns, header.positions, self._layout.convert, strict=True):
+            if len(rows) and place is not None and column.logical.name not in ("string", "json"):
+                texts = [lines[row][place].strip(around).decode("utf-8", "replace") or None for row in rows]
+                values = convert(pa.array(texts, pa.string()))
+                wrong[list(values.bad)] = True
+                plausible |= values.array.is_valid().to_numpy(zero_copy_only=False)
+        whole[rows[wrong | ~plausible]] = False
+        return whole
 
     def _without(self, broken: dict[int, str]) -> bytes:
         if not broken:

@@ -1,12 +1,13 @@
-"""Reads a sheet of a workbook (.xlsx, .xls, .ods). A record's number is its row in the sheet, from 1.
+"""Reads a sheet of a workbook (.xlsx, .xlsb, .xls, .ods). A record's number is its row in the sheet, from 1.
 
-Empty rows are no records. `xlsx.py` has what only .xlsx files need.
+Empty rows are no records. Values are python-calamine's; `cells.py` has what it doesn't report.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Any
@@ -21,13 +22,19 @@ from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, spooled
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
-from data_platform.landing.readers.xlsx import CellFault, faulty_cells
+from data_platform.landing.readers import ods, xls, xlsb, xlsx
+from data_platform.landing.readers.cells import CellFault, Cells
 from data_platform.landing.recognize import unlike
 from data_platform.landing.text import Readable
 from data_platform.values.rejects import Converted
 from data_platform.values.typed import mixed_converter_for, spelled
 
 _ROWS = 16_384
+_BROKEN = (
+    *(calamine.CalamineError, calamine.PasswordError, zipfile.BadZipFile, zlib.error, ExpatError, OSError, EOFError),
+    *(ValueError, KeyError, NotImplementedError, RuntimeError),
+)
+"""What the libraries raise where a file is no workbook, or a broken one."""
 _SEARCHED_BYTES = 16 * 2**20
 """Where a workbook with a password says so: its directory may lie at its end."""
 
@@ -38,8 +45,7 @@ class ExcelReader:
     def __init__(self, stream: Readable, rules: FileFeedSpec, format: ExcelFormat, subject: str) -> None:
         self._subject = subject
         with spooled(stream) as spool:
-            _refuse_bomb(spool, rules.max_decoded_bytes, subject)
-            self._rows = _sheet(spool, format, subject)
+            self._rows = _sheet(spool, rules, format, subject)
         header = next(self._rows, (0, []))[1]
         match = match_header([str(cell) for cell in _trimmed(header)], rules.contract, subject)
         self._positions, self.contract = match.positions, match.contract
@@ -74,29 +80,57 @@ class ExcelReader:
         return json.dumps(shown, ensure_ascii=False)
 
 
-def _sheet(spool: IO[bytes], format: ExcelFormat, subject: str) -> Iterator[tuple[int, list[Any]]]:
+def _sheet(spool: IO[bytes], rules: FileFeedSpec, format: ExcelFormat, subject: str) -> Iterator[tuple[int, list[Any]]]:
     """The rows from the header on, with their numbers."""
     try:
-        workbook = calamine.load_workbook(spool)
-        names = workbook.sheet_names
-        if format.sheet is not None and format.sheet not in names:
-            raise DeliveryUnreadable(
-                f"{subject}: the workbook has no sheet {format.sheet!r}; it has {', '.join(map(repr, names))}"
-            )
-        name = format.sheet or names[0]
-        faults = faulty_cells(spool, name, subject)
-        sheet = workbook.get_sheet_by_name(name)
-        rows = sheet.to_python(skip_empty_area=False)
-    except (calamine.CalamineError, calamine.PasswordError, zipfile.BadZipFile, OSError, ExpatError) as error:
+        cells = Cells(format.sheet or "the first", subject)
+        archive = _archive(spool, rules.max_decoded_bytes, subject)
+        package = None if archive is None else xlsx.Package(archive)
+        if package is None:
+            xls.find_cells(spool, format.sheet, cells, subject)
+        elif ods.CONTENT in package:
+            ods.find_cells(package.open(ods.CONTENT), format.sheet, cells, subject)
         spool.seek(0)
-        wrong = unlike(spool.read(_SEARCHED_BYTES), "workbook", error, (b"PK", b"\xd0\xcf\x11\xe0"))
-        raise DeliveryUnreadable(f"{subject}: {wrong}") from None
+        workbook = calamine.load_workbook(spool)
+        name = _name(workbook.sheet_names, format, subject)
+        if package is not None and ods.CONTENT not in package:
+            cells = Cells(name, subject)
+            find_cells = xlsb.find_cells if package.workbook.endswith(".bin") else xlsx.find_cells
+            find_cells(package, name, cells)
+            cells.close()
+        rows = workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
+    except DeliveryUnreadable:
+        raise
+    except _BROKEN as error:
+        raise _unreadable(spool, error, subject) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # calamine's, which is no Exception
+            raise
+        raise _unreadable(spool, error, subject) from None
     width = len(rows[0]) if rows else 0
-    for (row, column), found in faults.items():
+    for (row, column), found in cells.faults.items():
         if column <= width:
             rows += ([""] * width for _ in range(row - len(rows)))  # calamine stops at the last row with a value
             rows[row - 1][column - 1] = found
     return islice(enumerate(rows, 1), format.header_row - 1, None)
+
+
+def _name(names: list[str], format: ExcelFormat, subject: str) -> str:
+    if format.sheet is None and names:
+        return names[0]
+    if format.sheet is None or format.sheet not in names:
+        wanted = "no sheet" if format.sheet is None else f"no sheet {format.sheet!r}"
+        raise DeliveryUnreadable(
+            f"{subject}: the workbook has {wanted}; it has {', '.join(map(repr, names[:50])) or 'none'}. Ask the"
+            " partner, or change the feed's format.sheet"
+        )
+    return format.sheet
+
+
+def _unreadable(spool: IO[bytes], error: BaseException, subject: str) -> DeliveryUnreadable:
+    spool.seek(0)
+    wrong = unlike(spool.read(_SEARCHED_BYTES), "workbook", error, (b"PK", xls.MAGIC))
+    return DeliveryUnreadable(f"{subject}: {wrong}")
 
 
 def _trimmed(header: list[Any]) -> list[Any]:
@@ -107,15 +141,16 @@ def _trimmed(header: list[Any]) -> list[Any]:
     return header[:width]
 
 
-def _refuse_bomb(spool: IO[bytes], most: int, subject: str) -> None:
+def _archive(spool: IO[bytes], most: int, subject: str) -> zipfile.ZipFile | None:
+    """The workbook's zip file, if it is one. Raises DeliveryUnreadable for a bomb."""
     if not zipfile.is_zipfile(spool):
-        spool.seek(0)
-        return
+        return None
     packed = spool.seek(0, 2)
-    unpacked = sum(member.file_size for member in zipfile.ZipFile(spool).infolist())
-    spool.seek(0)
+    archive = zipfile.ZipFile(spool)
+    unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > most or (unpacked > RATIO_FROM_BYTES and unpacked > MAX_RATIO * packed):
         raise DeliveryUnreadable(
             f"{subject}: {packed} bytes unpack to {unpacked}; this looks like a decompression bomb. If that is"
             " expected, raise the feed's max_decoded_bytes"
         )
+    return archive

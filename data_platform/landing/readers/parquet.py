@@ -31,7 +31,7 @@ class ParquetReader:
         self._spool: IO[bytes] = spooled(stream)
         try:
             self._file = pq.ParquetFile(self._spool, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self._spool.seek(0)
             wrong = unlike(self._spool.read(START_BYTES), "Parquet file", error, (b"PAR1",))
             self._spool.close()

@@ -1,146 +1,121 @@
-"""The cells of an .xlsx sheet that python-calamine doesn't report: errors and formulas without a stored value, which it
-shows as empty, and cells far away, for which it would allocate the whole rectangle before them. Values and types are
-calamine's (`excel.py`)."""
+"""The cells of a sheet of an .xlsx file, by its XML; and what .xlsx and .xlsb share: a zip of parts (`Package`)."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 import zipfile
-from collections.abc import Callable
+from functools import cached_property
 from typing import IO
-from xml.parsers import expat
 
-from data_platform.landing.delivery import DeliveryUnreadable
+from data_platform.landing.readers.cells import Cells, local, xml_parser
 
-MAX_CELLS = 50_000_000
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
-_SEPARATOR = " "
-_SHOWN = 200
 
 
-class CellFault(str):
-    """What a cell shows in place of a value: an error (#DIV/0!, #REF!, …), or a formula (=A1+B1) whose value was never
-    stored, as programs write workbooks that don't compute them."""
+class Package:
+    """The parts of an Office file, found as Office and calamine find them: whatever their case."""
 
-    __slots__ = ()
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._names = {name.replace("\\", "/").lower(): name for name in archive.namelist()}
 
-    @property
-    def reason(self) -> str:
-        """Why the cell has no value."""
-        return "holds a formula without a stored value" if self.startswith("=") else f"holds the error {self}"
+    def __contains__(self, path: str) -> bool:
+        return path.lower() in self._names
+
+    def open(self, path: str) -> IO[bytes]:
+        """The part's content. Raises KeyError."""
+        return self._archive.open(self._names[path.lower()])
+
+    @cached_property
+    def workbook(self) -> str:
+        """The path of the workbook's part, which lists the sheets."""
+        for found in self.elements("_rels/.rels", "Relationship") if "_rels/.rels" in self else ():
+            if found.get("Type", "").endswith("/officeDocument"):
+                return found.get("Target", "").lstrip("/")
+        return "xl/workbook.bin" if "xl/workbook.bin" in self else "xl/workbook.xml"
+
+    def sheet(self, id: str) -> str:
+        """The path of the part that the workbook's relations give this id. Raises KeyError."""
+        folder, _, name = self.workbook.rpartition("/")
+        for found in self.elements(posixpath.join(folder, "_rels", f"{name}.rels"), "Relationship"):
+            if found.get("Id") == id:
+                target = found.get("Target", "")
+                return posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+        raise KeyError(f"there is no relation {id!r} of the workbook")
+
+    def elements(self, path: str, name: str) -> list[dict[str, str]]:
+        """The attributes, without namespaces, of every element of that name."""
+        found: list[dict[str, str]] = []
+
+        def begin(element: str, attributes: dict[str, str]) -> None:
+            if local(element) == name:
+                found.append({local(key): value for key, value in attributes.items()})
+
+        parser = xml_parser()
+        parser.StartElementHandler = begin
+        with self.open(path) as content:
+            parser.ParseFile(content)
+        return found
 
 
-class _DocumentType(expat.ExpatError):
-    """The XML declares a document type, which no workbook needs, and which entities can make a bomb of."""
+def find_cells(package: Package, sheet: str, cells: Cells) -> None:
+    """Tells `cells` of the sheet's. Raises ExpatError where the XML is broken, KeyError where a part is missing."""
+    ids = {found.get("name"): found.get("id", "") for found in reversed(package.elements(package.workbook, "sheet"))}
+    with package.open(package.sheet(ids[sheet])) as content:
+        _Sheet(cells).parse(content)
 
 
-def faulty_cells(workbook: IO[bytes], sheet: str, subject: str) -> dict[tuple[int, int], CellFault]:
-    """The faults of a sheet by (row, column), from 1; none for a workbook that isn't .xlsx.
-
-    Raises DeliveryUnreadable where the sheet's cells span more than MAX_CELLS, ExpatError where the XML is broken."""
-    if not zipfile.is_zipfile(workbook):
-        return {}
-    archive = zipfile.ZipFile(workbook)
-    path = _path(archive, sheet)
-    if path is None:
-        return {}
-    found = _Cells(sheet, subject)
-    with archive.open(path) as content:
-        parser = _parser(found.begin)
-        parser.EndElementHandler = found.end
-        parser.CharacterDataHandler = found.text
-        parser.ParseFile(content)
-    return found.faults
-
-
-class _Cells:
-    """Takes a sheet's XML as it is parsed, and keeps no more of it than the faults."""
-
-    def __init__(self, sheet: str, subject: str) -> None:
-        self.faults: dict[tuple[int, int], CellFault] = {}
-        self._sheet, self._subject = sheet, subject
-        self._last_row = self._last_column = 1
-        self._at: tuple[int, int] | None = None
-        self._type = ""
+class _Sheet:
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+        self._row = self._column = 0
+        self._type: str | None = None  # of the cell that is open
         self._inside = ""  # f, v or is, whose text comes
         self._formula: str | None = None
         self._value: str | None = None
 
-    def begin(self, name: str, attributes: dict[str, str]) -> None:
-        if name == "c":
-            place = _PLACE.fullmatch(attributes.get("r", ""))
-            if place is None:
-                return
-            at = int(place[2]), _column_number(place[1])
-            self._last_row, self._last_column = max(self._last_row, at[0]), max(self._last_column, at[1])
-            if self._last_row * self._last_column > MAX_CELLS:
-                raise DeliveryUnreadable(
-                    f"{self._subject}: sheet {self._sheet!r} reaches to row {self._last_row} and column"
-                    f" {self._last_column}; expected at most {MAX_CELLS} cells. Ask the partner to delete stray cells,"
-                    " or to send CSV."
-                )
-            self._at, self._type = at, attributes.get("t", "n")
+    def parse(self, content: IO[bytes]) -> None:
+        parser = xml_parser()
+        parser.StartElementHandler = self._begin
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.ParseFile(content)
+
+    def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        name = local(name)
+        if name == "row":
+            number = attributes.get("r", "")
+            self._row, self._column = int(number) if number.isdecimal() else self._row + 1, 0
+        elif name == "c":
+            place = _PLACE.fullmatch(attributes.get("r", "").upper())
+            if place is None:  # a cell may leave out where it is: behind the one before
+                self._column += 1
+            else:
+                self._row, self._column = int(place[2]), _column_number(place[1])
+            self._type = attributes.get("t", "n")
             self._formula = self._value = None
         elif name == "f":
             self._inside, self._formula = name, self._formula or "="
         elif name in ("v", "is"):
             self._inside, self._value = name, self._value or ""
 
-    def text(self, text: str) -> None:
+    def _text(self, text: str) -> None:
         if self._inside == "f" and self._formula is not None:
             self._formula += text
         elif self._inside and self._value is not None:
             self._value += text
 
-    def end(self, name: str) -> None:
-        name = name.rpartition(_SEPARATOR)[2]
+    def _end(self, name: str) -> None:
+        name = local(name)
         if name == self._inside:
             self._inside = ""
-        elif name == "c" and self._at is not None:
+        elif name == "c" and self._type is not None:
             # A stored text may be empty; a stored number can't.
             stored = self._value if self._type == "str" else self._value or None
-            if self._type == "e":
-                self.faults[self._at] = CellFault(self._value or "")
-            elif self._formula is not None and stored is None:
-                self.faults[self._at] = CellFault(self._formula[:_SHOWN])
-            self._at = None
-
-
-def _parser(begin: Callable[[str, dict[str, str]], None]) -> expat.XMLParserType:
-    """Gives `begin` each element's name and attributes, without their namespaces."""
-    parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        begin(name.rpartition(_SEPARATOR)[2], {key.rpartition(_SEPARATOR)[2]: attributes[key] for key in attributes})
-
-    def refuse(*declared: object) -> None:
-        raise _DocumentType("it declares a document type")
-
-    parser.StartElementHandler = start
-    parser.StartDoctypeDeclHandler = refuse
-    return parser
-
-
-def _path(archive: zipfile.ZipFile, sheet: str) -> str | None:
-    """The path of a sheet within the archive."""
-    names = set(archive.namelist())
-    if not {"xl/workbook.xml", "xl/_rels/workbook.xml.rels"} <= names:
-        return None
-    ids = [found["id"] for found in _elements(archive, "xl/workbook.xml", "sheet") if found.get("name") == sheet]
-    for found in _elements(archive, "xl/_rels/workbook.xml.rels", "Relationship"):
-        if found.get("Id") in ids[:1]:
-            target = found.get("Target", "")
-            path = target.lstrip("/") if target.startswith("/") else f"xl/{target}"
-            return path if path in names else None
-    return None
-
-
-def _elements(archive: zipfile.ZipFile, path: str, name: str) -> list[dict[str, str]]:
-    """The attributes of every element of that name."""
-    found: list[dict[str, str]] = []
-    with archive.open(path) as content:
-        _parser(lambda element, attributes: found.append(attributes) if element == name else None).ParseFile(content)
-    return found
+            fault = self._value or "" if self._type == "e" else self._formula if stored is None else None
+            self._cells.found(max(self._row, 1), self._column, fault)
+            self._type = None
 
 
 def _column_number(letters: str) -> int:
