@@ -44,6 +44,7 @@ def main(control: socket.socket) -> None:
     path, modules = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
     sys.path[:] = path
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # its threads would have to be forked
+    os.environ["MIMALLOC_ARENA_RESERVE"] = "64MiB"  # Arrow's allocator takes 1 GiB at a time, which counts as used
     for module in modules:
         importlib.import_module(module)
     template = os.getpid()
