@@ -15,7 +15,7 @@ from typing import IO, BinaryIO, cast
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import DeliveryUnreadable
-from data_platform.landing.recognize import START_BYTES, unlike
+from data_platform.landing.recognize import START_BYTES, WORKBOOKS, recognized, unlike
 from data_platform.landing.text import Readable
 
 # Text compresses 5 to 30 times; a large file with a higher ratio than this is a bomb.
@@ -93,7 +93,7 @@ class _Gunzip:
         except (zlib.error, gzip.BadGzipFile) as error:
             if self._delivered.size > 1:  # a lone byte can't be told from a header that is cut off
                 self._delivered.read(START_BYTES)  # gzip reads few bytes before it gives up
-                wrong = unlike(self._delivered.start, "gzip file", error, (b"\x1f\x8b",))
+                wrong = unlike(self._delivered.start, "gzip file", error, ("a gzip file",))
                 raise DeliveryUnreadable(f"{self._subject}: {wrong}") from None
             raise self._incomplete("is cut off") from None
         except EOFError:
@@ -150,16 +150,26 @@ def _unzipped(delivered: Delivered, rules: FileFeedSpec, subject: str) -> Readab
         archive = zipfile.ZipFile(spool)
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) != 1:
-            named = ", ".join(member.filename for member in members[:5])
-            raise DeliveryUnreadable(f"{subject}: the zip holds {len(members)} files ({named}); expected exactly one")
+            found, advice = recognized(delivered.start) or ("", "")
+            if found in WORKBOOKS:
+                raise DeliveryUnreadable(
+                    f"{subject}: the file is {found}, not a zip file with one file in it; set the feed's compression to"
+                    f" none, and {advice}"
+                )
+            named = ", ".join(repr(member.filename[:100]) for member in members[:5])
+            held = f"{len(members)} files ({named}{', …' if len(members) > 5 else ''})" if members else "no file"
+            raise DeliveryUnreadable(
+                f"{subject}: the zip holds {held}; expected exactly one. Ask the partner to send one file per zip"
+            )
         (member,) = members
         if "/" in member.filename or "\\" in member.filename:
             raise DeliveryUnreadable(
-                f"{subject}: the zip's file is in a folder: {member.filename}; expected it at the top"
+                f"{subject}: the zip's file is in a folder: {member.filename[:200]!r}; expected it at the top. Ask the"
+                " partner to zip the file alone"
             )
         if member.flag_bits & 0x1:
             raise DeliveryUnreadable(f"{subject}: the zip is encrypted; ask the partner to send it without password")
         return _Member(archive.open(member), subject)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        wrong = unlike(delivered.start, "zip file", error, (b"PK",))
+        wrong = unlike(delivered.start, "zip file", error, ("a zip file",))
         raise DeliveryUnreadable(f"{subject}: {wrong}") from None

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from data_platform.feeds.file_contract import FileContract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 
@@ -35,7 +37,10 @@ def match_header(found: Sequence[str], contract: FileContract, subject: str) -> 
     there are no columns at all."""
     names = [name.strip() for name in found]
     if not any(names):
-        raise DeliveryUnreadable(f"{subject}: there is no header row; expected {_listed(contract)}")
+        raise DeliveryUnreadable(
+            f"{subject}: there is no header row; expected {_listed(contract)}. Ask the partner, or"
+            " change the feed's format"
+        )
     if len(names) > _MOST_FOUND:
         raise DeliveryUnreadable(
             f"{subject}: the header row has {len(names)} columns: it looks like data, or another format; expected"
@@ -70,7 +75,8 @@ def evolved(contract: FileContract, headers: Sequence[str], subject: str) -> Fil
     try:
         return contract.evolved(tuple(headers))
     except ValueError as error:
-        told = "two columns' names become the same" if contract.personal else error
+        plain = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else error
+        told = "two columns' names become the same" if contract.personal else plain
         raise ContractViolation(
             f"{subject}: the new columns can't be added: {told}. Ask the partner to rename one, or declare them in the"
             " feed's contract with a source_name."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -17,10 +19,15 @@ from data_platform.landing.read import DeliveryReader
 from data_platform.landing.stated import disagreement
 from data_platform.landing.versions import Work
 
+_logger = logging.getLogger(__name__)
+
 _REJECTS_KEPT = 100_000
 _REJECT_BYTES_KEPT = 32 * 2**20
 """The rejects kept of a delivery past its limit: enough to see what is wrong. They are in memory until then."""
-_FAULTS = (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, NotImplementedError)
+_FAULTS = (
+    *(ValueError, TypeError, ArithmeticError, LookupError, RecursionError, NotImplementedError),
+    *(AssertionError, AttributeError, pa.ArrowException),
+)
 """What a value that nobody thought of makes a reader raise. Not OSError: an outage never counts against a file."""
 
 
@@ -97,10 +104,16 @@ class DeliveryReading:
         }
 
     def _fault(self, error: Exception) -> str:
+        """The reason to quarantine the file. Where the platform failed goes to the run's log: frames, which have no
+        values in them."""
         what = type(error).__name__ if self._feed.contract.personal else f"{type(error).__name__}: {error}"[:500]
+        file = f"{self._feed.name}: {self._work.delivery.file_name}"
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        _logger.error("%s: the platform failed on what the file holds (%s)\n%s", file, what, frames)
         return (
-            f"{self._feed.name}: {self._work.delivery.file_name}: the platform failed on what the file holds ({what})."
-            " The fault is the platform's: report it, and replay the delivery when it is mended."
+            f"{file}: the platform failed on what the file holds ({what}). The fault is the platform's: where it failed"
+            " is in the log of the run that the receipt names as run_id. Report it, and replay the delivery when it is"
+            " mended."
         )
 
     def _stamped(self, batch: pa.RecordBatch) -> pa.RecordBatch:

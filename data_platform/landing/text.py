@@ -83,6 +83,11 @@ def _refuse_foreign(start: bytes, encoding: str, subject: str) -> None:
                 f"{subject}: the file begins with the byte order mark of UTF-16 or UTF-32, but the feed says"
                 f" {encoding}; ask the partner, or set format.encoding"
             )
+        if len(start) > 1 and (wide := _wide(start)):
+            raise DeliveryUnreadable(
+                f"{subject}: the file looks like {wide} without a byte order mark, but the feed says {encoding}; ask"
+                f" the partner, or set format.encoding to {wide}"
+            )
     elif start.startswith(_UTF8_MARK):
         raise DeliveryUnreadable(
             f"{subject}: the file begins with the byte order mark of UTF-8, but the feed says {encoding}; ask the"
@@ -91,6 +96,15 @@ def _refuse_foreign(start: bytes, encoding: str, subject: str) -> None:
     if start and (found := recognized(start)):
         what, advice = found
         raise DeliveryUnreadable(f"{subject}: the file is {what}, not text; {advice}")
+
+
+def _wide(start: bytes) -> str | None:
+    """The encoding of text whose every second byte is NUL, but for a few."""
+    for at, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        nuls, others = start[at::2], start[1 - at :: 2]
+        if nuls.count(0) * 10 >= len(nuls) * 9 and others.count(0) * 10 < len(others):
+            return encoding
+    return None
 
 
 def fault_positions(data: bytes) -> list[int]:

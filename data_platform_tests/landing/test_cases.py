@@ -177,7 +177,7 @@ def test_an_option_without_effect_is_refused_before_a_file_comes() -> None:
 
 @pytest.mark.parametrize("where", ["__init__", "chunks"])
 def test_a_fault_of_a_reader_quarantines_its_file_and_an_outage_does_not(
-    where: str, monkeypatch: pytest.MonkeyPatch
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(error: Exception) -> Any:
         def failing(*given: object) -> Any:
@@ -189,6 +189,8 @@ def test_a_fault_of_a_reader_quarantines_its_file_and_an_outage_does_not(
     found = read("manifest_spelling", "w_a.csv").quarantined
     assert found is not None
     assert "failed on what the file holds (OverflowError: too far). The fault is the platform's" in found
+    assert "in the log of the run that the receipt names as run_id" in found
+    assert "test_cases.py" in caplog.text  # where it failed
     monkeypatch.setattr(CsvReader, where, fail(ConnectionError("reset")))
     with pytest.raises(ConnectionError):
         read("manifest_spelling", "w_a.csv")

@@ -90,14 +90,17 @@ class CsvReader:
             if len(starts):
                 break
         else:
-            raise DeliveryUnreadable(f"{self._subject}: the file is empty; expected at least a header row")
+            raise DeliveryUnreadable(
+                f"{self._subject}: the file is empty; expected at least a header row. Ask the partner to send it again"
+            )
         record = block.data[starts[0] : ends[0]]
         wrong = fault(record, self._format.encoding) or block.malformed.get(int(starts[0]))
         if wrong:
             shown = visible(record, self._format.encoding)[:200]
             raise DeliveryUnreadable(
                 f"{self._subject}: the header row {shown!r} can't be read: {wrong}. Expected text in"
-                f" {self._format.encoding}, delimited by {self._format.delimiter!r}."
+                f" {self._format.encoding}, delimited by {self._format.delimiter!r}. Ask the partner, or change the"
+                " feed's format."
             )
         return [name.decode() for name in self._splitter.fields(record)], self._splitter.whole(block.data[ends[0] :])
 

@@ -24,7 +24,7 @@ from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.readers import ods, xls, xlsb, xlsx
 from data_platform.landing.readers.cells import CellFault, Cells
-from data_platform.landing.recognize import unlike
+from data_platform.landing.recognize import WORKBOOKS, unlike
 from data_platform.landing.text import Readable
 from data_platform.values.rejects import Converted
 from data_platform.values.typed import mixed_converter_for, spelled
@@ -87,6 +87,9 @@ def _sheet(spool: IO[bytes], rules: FileFeedSpec, format: ExcelFormat, subject: 
         archive = _archive(spool, rules.max_decoded_bytes, subject)
         package = None if archive is None else xlsx.Package(archive)
         if package is None:
+            spool.seek(0)
+            if spool.read(len(xls.MAGIC)) != xls.MAGIC:
+                raise ValueError("it is neither a zip file nor a compound file")
             xls.find_cells(spool, format.sheet, cells, subject)
         elif ods.CONTENT in package:
             ods.find_cells(package.open(ods.CONTENT), format.sheet, cells, subject)
@@ -129,7 +132,7 @@ def _name(names: list[str], format: ExcelFormat, subject: str) -> str:
 
 def _unreadable(spool: IO[bytes], error: BaseException, subject: str) -> DeliveryUnreadable:
     spool.seek(0)
-    wrong = unlike(spool.read(_SEARCHED_BYTES), "workbook", error, (b"PK", xls.MAGIC))
+    wrong = unlike(spool.read(_SEARCHED_BYTES), "workbook", error, WORKBOOKS)
     return DeliveryUnreadable(f"{subject}: {wrong}")
 
 

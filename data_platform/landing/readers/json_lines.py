@@ -58,7 +58,10 @@ class JsonLinesReader:
             lines = self._blocks(self._text)
             first = next(lines, None)
             if first is None:
-                raise DeliveryUnreadable(f"{self._subject}: the file is empty; expected one JSON object a line")
+                raise DeliveryUnreadable(
+                    f"{self._subject}: the file is empty; expected one JSON object a line. Ask the partner to send it"
+                    " again"
+                )
             for block in chain([first], lines):
                 yield self._chunk(block, done)
                 done += len(block)
@@ -72,7 +75,8 @@ class JsonLinesReader:
         while more := text.read(_BLOCK_BYTES):
             end = more.rfind(b"\n") + 1
             if end:
-                yield _lines(held + more[:end])
+                if lines := _lines(held + more[:end]):
+                    yield lines
                 held = more[end:]
             else:
                 held += more
@@ -81,8 +85,8 @@ class JsonLinesReader:
                     f"{self._subject}: a line is longer than {_MAX_LINE_BYTES // 2**20} MiB; expected one JSON"
                     " object a line"
                 )
-        if held:
-            yield _lines(held)
+        if lines := _lines(held):
+            yield lines
 
     def _unknown_members(self, spool: IO[bytes]) -> list[str]:
         known = _members(self.contract)
@@ -105,7 +109,8 @@ class JsonLinesReader:
         text = line.decode()
         value = parsed_json(text, NumberText)
         if not isinstance(value, dict):
-            raise BadValue(f"{shown(text)} is not a JSON object")
+            what = " but an array: expected one object a line, not a list of them" if isinstance(value, list) else ""
+            raise BadValue(f"{shown(text)} is not a JSON object{what}")
         return value
 
     def _chunk(self, lines: list[bytes], done: int) -> Chunk:

@@ -33,7 +33,7 @@ class ParquetReader:
             self._file = pq.ParquetFile(self._spool, page_checksum_verification=True)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self._spool.seek(0)
-            wrong = unlike(self._spool.read(START_BYTES), "Parquet file", error, (b"PAR1",))
+            wrong = unlike(self._spool.read(START_BYTES), "Parquet file", error, ("a Parquet file",))
             self._spool.close()
             raise DeliveryUnreadable(f"{subject}: {wrong}") from None
         groups = (self._file.metadata.row_group(at) for at in range(self._file.metadata.num_row_groups))
