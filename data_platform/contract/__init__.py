@@ -62,6 +62,7 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     column_class: ClassVar[type[Column]] = Column
+    hashed_if_set: ClassVar[tuple[str, ...]] = ()
 
     columns: tuple[Column, ...] = Field(min_length=1)
     key: tuple[str, ...] = ()
@@ -114,13 +115,16 @@ class Contract(BaseModel):
                 raise ValueError(f"{taken[name]!r} and {header!r} would both be the column {name}")
             taken[name] = header
             added.append(self.column_class(name=name, type="string", source_name=None if name == header else header))
-        return type(self)(columns=(*self.columns, *added), key=self.key, drift=self.drift)
+        return type(self).model_validate({**dict(self), "columns": (*self.columns, *added)})
 
     @cached_property
     def hash(self) -> str:
         """16 hex digits that change with everything in the contract but descriptions."""
-        columns = [{name: column.__dict__[name] for name in self.column_class.hashed} for column in self.columns]
-        shape = {"columns": columns, "key": self.key, "drift": self.drift}
+        columns = [
+            {name: column.__dict__[name] for name in self.column_class.hashed} | _set_fields(column)
+            for column in self.columns
+        ]
+        shape = {"columns": columns, "key": self.key, "drift": self.drift} | _set_fields(self)
         text = json.dumps(shape, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -144,6 +148,11 @@ class Contract(BaseModel):
                 " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
             )
         return f"SELECT {', '.join(counts)} FROM {rows}"
+
+
+def _set_fields(model: Column | Contract) -> dict[str, object]:
+    fields = type(model).model_fields
+    return {name: model.__dict__[name] for name in model.hashed_if_set if model.__dict__[name] != fields[name].default}
 
 
 def _as_identifier(header: str) -> str:

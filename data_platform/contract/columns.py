@@ -48,6 +48,8 @@ class Column(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     hashed: ClassVar[tuple[str, ...]] = ("name", "type", "nullable", "source_name", "time_zone", "ambiguous")
     """The fields that a contract's hash covers. Another order would change the id of every extract."""
+    hashed_if_set: ClassVar[tuple[str, ...]] = ()
+    """Fields that the hash covers where they differ from their default: later ones, so that no old hash changed."""
 
     name: str = Field(pattern=_IDENTIFIER)
     type: Annotated[str, AfterValidator(_checked_type)]

@@ -17,6 +17,7 @@ _HINTS = {
     "true_words": ("boolean",),
     "false_words": ("boolean",),
     "binary_encoding": ("binary",),
+    "rounding": ("int8", "int16", "int32", "int64", "decimal", "float"),
 }
 """The types on which a hint has an effect."""
 _HINTED = frozenset((*_HINTS, "true_words", "false_words", "null_words"))
@@ -27,13 +28,14 @@ class FileColumn(Column):
 
     `source_name`: the column's name in the file, if it differs. `formats`: strptime patterns for a date, timestamp or
     time, tried in turn; default: ISO 8601. `null_words`: values that are read as null. An empty CSV field is always
-    null, a quoted empty one is an empty string.
+    null, a quoted empty one is an empty string. `rounding`: what a number with more digits than it should have means.
     """
 
     hashed: ClassVar[tuple[str, ...]] = (
         *("name", "type", "nullable", "source_name", "formats", "time_zone", "ambiguous", "decimal_mark"),
         *("true_words", "false_words", "null_words", "binary_encoding"),
     )
+    hashed_if_set: ClassVar[tuple[str, ...]] = ("rounding",)
 
     formats: tuple[str, ...] = ()
     decimal_mark: Literal[".", ","] = "."
@@ -41,6 +43,7 @@ class FileColumn(Column):
     false_words: tuple[str, ...] = ("false", "0")
     null_words: tuple[str, ...] = ()
     binary_encoding: Literal["hex", "base64"] = "hex"
+    rounding: Literal["exact", "digits", "places"] = "exact"
 
     @model_validator(mode="after")
     def _hints_have_an_effect(self) -> Self:
@@ -51,6 +54,11 @@ class FileColumn(Column):
                 raise ValueError(
                     f"column {self.name}: {hint} has no effect on a {self.type}; it is for {' and '.join(types)}"
                 )
+        if self.rounding == "places" and self.logical.name != "decimal":
+            raise ValueError(
+                f"column {self.name}: rounding: places has no effect on a {self.type}, which has no places; it is for"
+                " decimal. For the noise of binary fractions in workbooks and Parquet write rounding: digits"
+            )
         if self.logical.name == "string":
             return self
         for hint in ("true_words", "false_words", "null_words"):
@@ -87,8 +95,26 @@ class FileColumn(Column):
 
 
 class FileContract(Contract):
-    """A contract whose columns say how a file spells their values."""
+    """A contract whose columns say how a file spells their values. `sparse`: a file may have only few of the columns,
+    and more that the contract doesn't know; otherwise it is quarantined, as it looks like another feed's."""
 
     column_class: ClassVar[type[Column]] = FileColumn
+    hashed_if_set: ClassVar[tuple[str, ...]] = ("sparse",)
 
     columns: tuple[FileColumn, ...] = Field(min_length=1)
+    sparse: bool = False
+
+    @model_validator(mode="after")
+    def _sparse_has_an_effect(self) -> Self:
+        needed = sum(not column.nullable for column in self.columns)
+        if self.sparse and (self.drift == "reject" or self.unlike_below <= max(needed, 1)):
+            raise ValueError(
+                "sparse has no effect where drift is reject, as a file must then have every column, or where a third"
+                " of the columns must be there anyway"
+            )
+        return self
+
+    @property
+    def unlike_below(self) -> int:
+        """A file with fewer of the contract's columns than that, and more others, is taken for another's."""
+        return -(-len(self.columns) // 3)

@@ -110,6 +110,20 @@ class FileFeedDeclaration(spec.FeedDeclaration):
             )
         return self
 
+    @model_validator(mode="after")
+    def _options_have_an_effect(self) -> Self:
+        if self.format.type in ("csv", "json_lines"):
+            for column in self.contract.columns:
+                if column.rounding == "digits":
+                    raise ValueError(
+                        f"column {column.name}: rounding: digits has no effect on {self.format.type}, whose numbers are"
+                        " decimal text; it is for binary fractions in excel and parquet. Write rounding: places to"
+                        " round a decimal"
+                    )
+        if self.contract.sparse and self.format.type == "json_lines":
+            raise ValueError("contract.sparse has no effect on json_lines, where any object may have few members")
+        return self
+
     @cached_property
     def regex(self) -> re.Pattern[str]:
         """The compiled pattern; it must match a whole file name."""

@@ -112,13 +112,14 @@ def _refuse_unlike(
 ) -> None:
     """Refuses a header so unlike the contract's that it is another file's, or split at the wrong character: its rows
     would be nulls."""
-    few = len(matched) * 3 < len(contract.columns) and unknown > len(matched)
+    few = not contract.sparse and len(matched) < contract.unlike_below and unknown > len(matched)
     if few or not matched:
         found = f"only {len(matched)}" if matched else "none"
+        way_out = " If such files are right, set its sparse to true." if matched else ""
         raise ContractViolation(
             f"{subject}: the file has {found} of the contract's {len(contract.columns)} columns; expected"
             f" {_listed(contract)}; found {_shown(names, contract)}. Ask the partner, or change the feed's format or"
-            " source_name in its contract."
+            f" source_name in its contract.{way_out}"
         )
 
 

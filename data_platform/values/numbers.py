@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 import numpy as np
 import pyarrow as pa
@@ -91,6 +91,8 @@ def decimal_rule(column: FileColumn) -> Rule:
             raise BadValue(f"{shown(text)} is not a decimal number") from None
         if value.copy_abs() >= limit:
             raise BadValue(f"{shown(text)} has more than {precision - scale} digits before the decimal mark")
+        if column.rounding == "places":
+            return _rounded(value, step, limit, text)
         # An exponent far below the scale can't be quantized within the context: it is zero or too fine.
         if value and value.adjusted() < -scale:
             raise BadValue(f"{shown(text)} has more than {scale} digits after the decimal mark")
@@ -100,6 +102,16 @@ def decimal_rule(column: FileColumn) -> Rule:
         return exact
 
     return parse
+
+
+def _rounded(value: Decimal, step: Decimal, limit: Decimal, text: str) -> Decimal:
+    """The number to the column's places, half away from zero, as Excel does."""
+    if value.adjusted() < step.adjusted() - 1:
+        return Decimal(0).quantize(step)
+    rounded = value.quantize(step, rounding=ROUND_HALF_UP, context=_EXACT)
+    if rounded.copy_abs() >= limit:
+        raise BadValue(f"{shown(text)} is rounded to more digits before the decimal mark than the column has")
+    return rounded
 
 
 def float_rule(column: FileColumn) -> Rule:

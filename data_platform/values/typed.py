@@ -88,10 +88,18 @@ def mixed_converter_for(column: FileColumn) -> Callable[[Sequence[Any]], Convert
 
 def _spelled_for(column: FileColumn, value: Any) -> str | None:
     """Spelled; a whole number without a fraction where the column has whole numbers."""
+    if column.rounding != "exact" and isinstance(value, float):
+        value = _fifteen_digits(value)
     text = spelled(value)
     if text is not None and isinstance(value, NumberText | Decimal) and column.logical.name in INTEGER_BITS:
         return whole(text)
     return text
+
+
+def _fifteen_digits(value: float) -> float:
+    """As a number is shown by Excel, whose cells, like all binary fractions, hold 435 as 434.9999999999999 after some
+    arithmetic (support.microsoft.com: Excel specifications and limits, number precision)."""
+    return float(f"{value:.15g}")
 
 
 def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | None:
@@ -110,8 +118,11 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
     if pa.types.is_nested(source) or pa.types.is_duration(source) or pa.types.is_interval(source):
         return None
     by_spelling = converter_for(plain(column))
+    rounded = column.rounding != "exact" and pa.types.is_float64(source)
 
     def convert(array: Array) -> Converted:
+        if rounded:
+            array = pa.array([None if v is None else _fifteen_digits(v) for v in array.to_pylist()], pa.float64())
         if _same_family(source, column.arrow_type):
             try:
                 return _within_bounds(array.cast(column.arrow_type))

@@ -194,3 +194,11 @@ def test_a_fault_of_a_reader_quarantines_its_file_and_an_outage_does_not(
     monkeypatch.setattr(CsvReader, where, fail(ConnectionError("reset")))
     with pytest.raises(ConnectionError):
         read("manifest_spelling", "w_a.csv")
+
+
+def test_the_noise_of_binary_fractions_is_rounded_where_the_contract_says_so() -> None:
+    found = read("float_noise", "noise.xlsx")
+    assert ([str(row["amt"]) for row in found.rows], found.rejects) == (
+        ["0.30", "19.99", "3.30", "435.00", "68.67"],
+        [],
+    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from data_platform.feeds.file_contract import FileContract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
@@ -149,3 +152,28 @@ def test_thousands_of_new_columns_are_data() -> None:
     with pytest.raises(ContractViolation, match="and 2950 more") as raised:
         match_header(["Meter ID", "flow", "status", *(f"c{n}" * 50 for n in range(3_000))], contract("reject"), "f")
     assert len(str(raised.value)) < 10_000
+
+
+def sparse(**change: Any) -> FileContract:
+    columns = [
+        {"name": "id", "type": "int32", "nullable": False},
+        *({"name": f"c{n}", "type": "string"} for n in range(8)),
+    ]
+    return FileContract.model_validate({"columns": columns, "drift": "ignore", "sparse": True} | change)
+
+
+def test_a_file_with_few_of_the_columns_is_taken_where_the_contract_is_sparse() -> None:
+    names = ["id", "c3", "x", "y", "z"]
+    assert match_header(names, sparse(), "p/f: m.csv").positions[:5] == (0, None, None, None, 1)
+    assert match_header(names, sparse(drift="evolve"), "p/f: m.csv").contract.sparse
+    with pytest.raises(ContractViolation, match=r"only 2 of the contract's 9 columns; .* set its sparse to true\.$"):
+        match_header(names, sparse(sparse=False), "p/f: m.csv")
+    with pytest.raises(ContractViolation, match="none of the contract's 8 columns"):
+        match_header(["x", "y"], sparse(columns=sparse().columns[1:]), "p/f: m.csv")
+
+
+def test_sparse_is_refused_where_it_has_no_effect_and_changes_no_other_contracts_hash() -> None:
+    for change in ({"drift": "reject"}, {"columns": sparse().columns[:3]}):
+        with pytest.raises(ValidationError, match="sparse has no effect"):
+            sparse(**change)
+    assert sparse().hash != sparse(sparse=False).hash

@@ -17,6 +17,7 @@ import shapely
 import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
@@ -422,3 +423,48 @@ def test_text_that_its_encoding_cant_be_is_refused_and_half_a_character_is_a_rej
     assert [(row["reason"], row["raw_text"]) for row in rejects] == [
         ("half a character, \\udf71, at character 1", "\\udf71")
     ]
+
+
+NOISE = [434.9999999999999, 68.66499999999999, -0.125, 0.1 + 0.2, 999.996]
+
+
+def noise(form: str) -> bytes:
+    if form == "parquet":
+        return parquet(n=pa.array(NOISE))
+    if form == "excel":
+        return workbook([["n"], *([value] for value in NOISE)])
+    texts = [repr(value) for value in NOISE]
+    return "\n".join(["n", *texts] if form == "csv" else [f'{{"n":{text}}}' for text in texts]).encode()
+
+
+@pytest.mark.parametrize("form", ["csv", "json_lines", "parquet", "excel"])
+def test_decimals_are_rounded_to_their_places_where_the_contract_says_so(form: str) -> None:
+    column = {"name": "n", "type": "decimal(5,2)", "rounding": "places"}
+    rows, rejects, _ = read(noise(form), form, [column])
+    shown = "68.67" if form in ("parquet", "excel") else "68.66"  # text has the digits that it is written with
+    assert [str(row["n"]) for row in rows] == ["435.00", shown, "-0.13", "0.30"]
+    assert [row["reason"] for row in rejects] == [
+        "n: '999.996' is rounded to more digits before the decimal mark than the column has"
+    ]
+    _, rejects, _ = read(noise(form), form, [column | {"rounding": "exact"}])
+    assert {1, 2, 3, 5} <= {row["record_number"] - (form == "excel") for row in rejects}
+
+
+@pytest.mark.parametrize("form", ["parquet", "excel"])
+def test_binary_fractions_are_read_to_the_digits_that_excel_shows(form: str) -> None:
+    rows, _, _ = read(noise(form), form, [{"name": "n", "type": "float", "rounding": "digits"}])
+    assert [row["n"] for row in rows] == [435.0, 68.665, -0.125, 0.3, 999.996]
+    rows, rejects, _ = read(noise(form), form, [{"name": "n", "type": "int32", "rounding": "digits"}])
+    assert ([row["n"] for row in rows], len(rejects)) == ([435], 4)
+    _, rejects, _ = read(noise(form), form, [{"name": "n", "type": "decimal(6,2)", "rounding": "digits"}])
+    assert [row["record_number"] - (form == "excel") for row in rejects] == [2, 3, 5]
+
+
+def test_rounding_without_effect_is_refused() -> None:
+    for column, form, message in (
+        ({"type": "string", "rounding": "digits"}, "excel", "rounding has no effect on a string"),
+        ({"type": "int32", "rounding": "places"}, "excel", "rounding: places has no effect on a int32"),
+        ({"type": "float", "rounding": "digits"}, "csv", "rounding: digits has no effect on csv"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            read(b"n\n1\n", form, [{"name": "n", **column}])
