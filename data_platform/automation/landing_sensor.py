@@ -21,6 +21,7 @@ from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.feed_keys import KIND_TAG, days_of, feeds_of, lake_key, raw_key, step_names
 from data_platform.automation.landing_history import LANDING_TAG, History, read_history
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.lake.shown import visible
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import FeedIndex, Ready, Scan, scan
 from data_platform.landing.settle import report_unmatched
@@ -194,7 +195,7 @@ def landing(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg
         now,
     )
     for key, reason in look.unmatched:
-        context.log.warning(f"{key} stays in inbound: {reason}")
+        context.log.warning(f"{visible(key)} stays in inbound: {visible(reason)}")
     context.log.info(f"{look.summary}, {len(look.requests)} runs requested in {time.monotonic() - started:.2f} s")
     skipped = None if look.requests else dg.SkipReason(f"Nothing to ingest: {look.summary}")
     return dg.SensorResult(run_requests=look.requests, skip_reason=skipped, cursor=look.cursor.write())

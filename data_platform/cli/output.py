@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 _PLAIN_WIDTH = 180
 """Columns without a terminal, where rich would cut lines at 80."""
@@ -23,21 +24,39 @@ _PLAIN_WIDTH = 180
 
 @cache
 def console(*, stderr: bool = False) -> Console:
-    """The console of a stream. Progress bars and warnings go to stderr, results to stdout."""
+    """The console of a stream. Progress bars and warnings go to stderr, results to stdout. It takes no markup, which
+    names of files and values would be taken for."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _PLAIN_WIDTH, highlight=False)
+    width = None if stream.isatty() else _PLAIN_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, highlight=False)
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """A table without a frame; the columns named in `right` hold numbers."""
+    """A table without a frame; the columns named in `right` hold numbers. `add_row` fills it."""
     from rich.table import Table
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
+
+
+def add_row(made: Table, *cells: str | Text) -> None:
+    """Adds a row. Text is shown as it is, whatever a partner called a file: it is no markup, and moves no cursor."""
+    from rich.text import Text
+
+    from data_platform.lake.shown import visible
+
+    made.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in cells))
+
+
+def colored(text: str, color: str) -> Text:
+    """A text in a color of rich."""
+    from rich.text import Text
+
+    return Text(text, style=color)
 
 
 def show(made: Table) -> None:

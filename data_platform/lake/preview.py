@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
+from data_platform.lake.shown import as_markdown
+
 if TYPE_CHECKING:
     from data_platform.lake.extracts import Lake
     from data_platform.lake.manifest import Manifest
@@ -28,5 +30,4 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     text = value.hex() if isinstance(value, bytes | bytearray) else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
-    return text if len(text) <= _CELL else text[:_CELL] + "…"
+    return as_markdown(text if len(text) <= _CELL else text[:_CELL] + "…")

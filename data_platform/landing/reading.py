@@ -12,6 +12,7 @@ from data_platform.extract.extract import rows_schema
 from data_platform.extract.source import Chunk, Position, Refused
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import DELIVERY_ID, FileFeedSpec
+from data_platform.lake.shown import visible
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.decode import Delivered
 from data_platform.landing.delivery import LandingError
@@ -109,7 +110,7 @@ class DeliveryReading:
         what = type(error).__name__ if self._feed.contract.personal else f"{type(error).__name__}: {error}"[:500]
         file = f"{self._feed.name}: {self._work.delivery.file_name}"
         frames = "".join(traceback.format_tb(error.__traceback__))
-        _logger.error("%s: the platform failed on what the file holds (%s)\n%s", file, what, frames)
+        _logger.error("%s: the platform failed on what the file holds (%s)\n%s", visible(file), visible(what), frames)
         return (
             f"{file}: the platform failed on what the file holds ({what}). The fault is the platform's: where it failed"
             " is in the log of the run that the receipt names as run_id. Report it, and replay the delivery when it is"

@@ -31,7 +31,7 @@ def test_no_value_breaks_out_of_its_cell() -> None:
     rows = pa.record_batch(values)
     manifest = lake.write_extract(KEY, rows.schema, [rows], contract_hash="h")
     (line,) = preview(lake, [manifest], limit=2).splitlines()[2:]
-    assert line.startswith("| x\\|y zx")
+    assert line.startswith("| x\\|y\\\\nzx")
     assert "… |  | 01ff | " in line
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from data_platform.cli.output import console, count, local_time, print_json, show, size, table
+from data_platform.cli.output import add_row, colored, console, count, local_time, print_json, show, size, table
 from data_platform.cli.project import landing_bucket
 from data_platform.environment import Settings, settings
 
@@ -94,11 +94,12 @@ def list_(
     columns = ("delivery", "feed", "file", "status", "rows read", "loaded", "rejects", "landed", "reason")
     made = table(*columns, right=columns[4:7])
     for row in rows[:limit]:
-        made.add_row(
+        add_row(
+            made,
             row.delivery_id[:_ID_SHOWN],
             f"{row.partner}/{row.feed}",
             row.file_name,
-            f"[{_COLORS[row.status]}]{row.status}[/]",
+            colored(row.status, _COLORS[row.status]),
             count(row.rows_read),
             count(row.rows_loaded),
             count(row.rows_rejected),
@@ -141,14 +142,14 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
     made = table("receipt", "")
     for name, value in asdict(row).items():
         text = local_time(value, wanted.zone) if isinstance(value, datetime) else str(value)
-        made.add_row(name.replace("_", " "), "" if value is None else text)
+        add_row(made, name.replace("_", " "), "" if value is None else text)
     show(made)
     if rejects:
         shown = table("record", "column", "reason", "raw text", right=("record",))
         for reject in rejects:
             column = reject.column_name or "(whole record)"
-            text = "(personal: in the lake only)" if reject.raw_text is None else _escaped(reject.raw_text)
-            shown.add_row(count(reject.record_number), column, reject.reason, text)
+            text = "(personal: in the lake only)" if reject.raw_text is None else reject.raw_text
+            add_row(shown, count(reject.record_number), column, reject.reason, text)
         click.echo(f"\nRejects {offset + 1} to {offset + len(rejects)} of {total}:")
         show(shown)
         if offset + len(rejects) < total:
@@ -173,7 +174,7 @@ def pending(as_json: bool) -> None:
         return
     made = table("file", "size", "landed", "state", "why", right=("size",))
     for file in files:
-        made.add_row(file.key, size(file.size), local_time(file.landed_at, wanted.zone), file.state, file.why)
+        add_row(made, file.key, size(file.size), local_time(file.landed_at, wanted.zone), file.state, file.why)
     show(made) if files else click.echo("Inbound is empty: every delivery is settled.")
 
 
@@ -191,15 +192,17 @@ def replay(delivery: str, yes: bool) -> None:
       data-platform deliveries replay 3f9ac2d81b07
     """
     from data_platform.cli.deliveries.receipts import find, put_back, what_replay_does
+    from data_platform.lake.shown import visible
 
     with _ledger() as (wanted, connection):
         row = find(connection, wanted.snowflake.database, delivery)
     bucket = landing_bucket(wanted)
-    console().print(what_replay_does(row), markup=False, soft_wrap=True)
+    key = visible(row.object_key)
+    console().print(what_replay_does(row), soft_wrap=True)
     if not yes:
-        click.confirm(f"Put {row.object_key} into inbound again?", abort=True)
+        click.confirm(f"Put {key} into inbound again?", abort=True)
     put_back(bucket, row)
-    click.echo(f"{row.object_key} is in inbound again. The landing sensor or `data-platform run --no-demo` loads it.")
+    click.echo(f"{key} is in inbound again. The landing sensor or `data-platform run --no-demo` loads it.")
 
 
 @contextmanager
@@ -217,10 +220,4 @@ def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
 def _reason(row: DeliveryRow) -> str:
     text = " ".join((row.reason or "").split())
     text = text.removeprefix(f"{row.partner}/{row.feed}: ").removeprefix(f"{row.file_name}: ")
-    return _escaped(text if len(text) <= 90 else text[:89] + "…")
-
-
-def _escaped(text: str | None) -> str:
-    from rich.markup import escape
-
-    return escape(text or "")
+    return text if len(text) <= 90 else text[:89] + "…"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from data_platform.lake.shown import visible
 from data_platform.landing.history import delivery, list_deliveries
 from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.settle import settled_key
@@ -37,14 +38,15 @@ def _like(name: str) -> str:
 
 def what_replay_does(row: DeliveryRow) -> str:
     """What a replay will do, in a sentence or two."""
-    subject = f"{row.file_name} of {row.partner}/{row.feed}, {row.status} at {row.settled_at:%Y-%m-%d %H:%M %Z}"
+    name, reason = visible(row.file_name), visible(row.reason or "")
+    subject = f"{name} of {row.partner}/{row.feed}, {row.status} at {row.settled_at:%Y-%m-%d %H:%M %Z}"
     what = {
         "loaded": "Its rows are loaded. The same content will become a duplicate and change nothing. To load the rows"
         " again from the lake, materialize the raw asset with `reload: true` instead.",
         "duplicate": "Its content was loaded before. It will be a duplicate again while that content is loaded.",
         "superseded": "A newer file has replaced it. After the replay it is the newest: in one transaction, its rows"
         " replace those of the other file.",
-        "quarantined": f"It was quarantined: {row.reason}. The next run checks it against today's contract and limits,"
+        "quarantined": f"It was quarantined: {reason}. The next run checks it against today's contract and limits,"
         " and loads it if it passes.",
     }
     return f"{subject}.\n{what[row.status]}"
@@ -57,12 +59,12 @@ def put_back(bucket: LandingBucket, row: DeliveryRow) -> None:
     """
     if bucket.exists(row.object_key):
         raise click.ClickException(
-            f"{row.object_key} is taken: a newer file with this name is in inbound. Wait until it is settled."
+            f"{visible(row.object_key)} is taken: a newer file with this name is in inbound. Wait until it is settled."
         )
     kept = settled_key(row)
     if not bucket.exists(kept):
         raise click.ClickException(
-            f"{kept} is gone (its retention may have ended); ask {row.partner} to send the file again."
+            f"{visible(kept)} is gone (its retention may have ended); ask {row.partner} to send the file again."
         )
     folder, _, name = kept.rpartition("/")
     inbound = row.object_key.rpartition("/")[0]

@@ -13,7 +13,7 @@ import click
 
 from data_platform.cli.doctor.finding import Finding, Probe
 from data_platform.cli.errors import FAILED
-from data_platform.cli.output import console, print_json, show, table
+from data_platform.cli.output import add_row, colored, console, print_json, show, table
 from data_platform.environment import Settings, SettingsError, each_setting, layers, settings
 
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -46,7 +46,7 @@ def doctor(as_json: bool, offline: bool) -> None:
     if not as_json:
         shown = table("setting", "value", "from")
         for variable, value, source in sources:
-            shown.add_row(variable, value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ...", source)
+            add_row(shown, variable, value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ...", source)
         show(shown)
         console().print()
     findings = list(_findings(wanted, offline))
@@ -109,12 +109,10 @@ def _tried(subject: str, probe: Probe, wanted: Settings) -> list[Finding]:
 
 
 def _show(findings: list[Finding]) -> None:
-    from rich.markup import escape
-
     made = table("", "what", "found", "what to do")
     for finding in findings:
         color = _COLORS[finding.state]
-        made.add_row(f"[{color}]{finding.state}[/]", finding.subject, escape(finding.found), escape(finding.fix))
+        add_row(made, colored(finding.state, color), finding.subject, finding.found, finding.fix)
     show(made)
     counts = {state: sum(finding.state == state for finding in findings) for state in _COLORS}
     click.echo("\n" + ", ".join(f"{number} {state}" for state, number in counts.items()))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from data_platform.cli.output import amount, count, table
+from data_platform.cli.output import add_row, amount, colored, count, table
 from data_platform.landing.history import Accounting, accounting
 from data_platform.warehouse import ledger
 from data_platform.warehouse.describe import count_rows
@@ -14,6 +14,7 @@ from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
     from snowflake.connector import SnowflakeConnection
 
     from data_platform.feeds.spec import FeedSpec
@@ -158,12 +159,12 @@ def _accounts_table(
     columns = [*first, "rows read", "= loaded ", "+ rejects", "in table"]
     made = table(*columns, *(["answer key"] if compared is not None else []), right=columns[1:])
     for one in accounts:
-        verdict = []
+        verdict: list[str | Text] = []
         if compared is not None:
-            verdict = ["[red]differs[/]" if compared.get(one.feed) else "[green]ok[/]"]
+            verdict = [colored("differs", "red") if compared.get(one.feed) else colored("ok", "green")]
             if one.feed in beside:
                 verdict = [f"+{beside[one.feed]} not the demo's"]
-        made.add_row(one.feed, *(count(one.counts[name]) for name in counts), count(one.in_table), *verdict)
+        add_row(made, one.feed, *(count(one.counts[name]) for name in counts), count(one.in_table), *verdict)
     return made
 
 
@@ -171,9 +172,9 @@ def left_table(left: Scan) -> Table:
     """The files left in inbound, and why."""
     made = table("still in inbound", "why")
     for pending, reason in left.unmatched:
-        made.add_row(pending.key, reason)
+        add_row(made, pending.key, reason)
     for waiting in left.waiting:
-        made.add_row(waiting.pending.key, waiting.reason)
+        add_row(made, waiting.pending.key, waiting.reason)
     return made
 
 
@@ -188,5 +189,5 @@ def rows_table(columns: list[str], rows: Iterable[tuple[Any, ...]]) -> Table:
     """A table of rows, unchanged."""
     made = table(*columns, right=columns[1:])
     for row in rows:
-        made.add_row(*("" if value is None else amount(value) for value in row))
+        add_row(made, *("" if value is None else amount(value) for value in row))
     return made

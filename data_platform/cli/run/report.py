@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_platform.cli.errors import DataProblem
-from data_platform.cli.output import console, count, duration, show
+from data_platform.cli.output import colored, console, count, duration, show
 from data_platform.cli.run.accounting import (
     Account,
     accounts_table,
@@ -24,6 +24,7 @@ from data_platform.cli.run.accounting import (
 from data_platform.cli.run.outcome import RunOutcome
 from data_platform.environment import Settings
 from data_platform.feeds.spec import FeedSpec
+from data_platform.lake.shown import visible
 from data_platform.landing.inbox import Scan
 
 if TYPE_CHECKING:
@@ -118,10 +119,10 @@ class Report:
         self._checks()
         if self.headline is not None:
             table, columns, rows = self.headline
-            out.print(f"\n[bold]{table}[/]")
+            out.print(f"\n{table}", style="bold")
             show(rows_table(columns, rows))
         if self.compared is not None and not self.problems and not self.beside:
-            out.print("\n[green]Everything is as the answer key says.[/]")
+            out.print("\nEverything is as the answer key says.", style="green")
         out.print(f"\n{self._summary}, in {duration(self.seconds)}", soft_wrap=True)
         self._next()
 
@@ -152,10 +153,10 @@ class Report:
             self.problems and all(run.success or run.errors for run in self.runs)
         ):
             log = self.settings.state_dir / "logs" / "run.log"
-            told = [f"{text} (run {', '.join(runs)})" for text, runs in failures.items()]
+            told = [f"{visible(text)} (run {', '.join(runs)})" for text, runs in failures.items()]
             raise click.ClickException("\n".join([*told, f"The whole log: {log}"]))
         if self.problems:
-            raise DataProblem("\n".join(["The data has problems:", *self.problems]))
+            raise DataProblem("\n".join(["The data has problems:", *map(visible, self.problems)]))
 
     def _checks(self) -> None:
         made = sum(run.checks for run in self._checked)
@@ -165,13 +166,15 @@ class Report:
             return
         out = console()
         passed = made - sum(len(run.warnings) + len(run.errors) for run in self._checked)
-        out.print(f"\n{passed} of {made} checks passed" + (", [yellow]warnings[/]:" if warnings else ""))
+        out.print(f"\n{passed} of {made} checks passed", end=", " if warnings else "\n")
+        if warnings:
+            out.print(colored("warnings", "yellow"), end=":\n")
         for name, text in list(warnings.items())[:_WARNINGS_SHOWN]:
-            out.print(f"  {name}  {_short(text)}", markup=False, no_wrap=True, overflow="ellipsis")
+            out.print(f"  {name}  {_short(text)}", no_wrap=True, overflow="ellipsis")
         if len(warnings) > _WARNINGS_SHOWN:
             out.print(f"  and {len(warnings) - _WARNINGS_SHOWN} more, in the UI")
         for name, text in errors.items():
-            out.print(f"  failed: {name}  {_short(text)}", markup=False, style="red")
+            out.print(f"  failed: {name}  {_short(text)}", style="red")
 
     def _next(self) -> None:
         out = console()
@@ -187,7 +190,7 @@ class Report:
             key = self.settings.state_dir / "keys" / "partners" / partner
             lines["a partner's receipts, by SFTP"] = f"sftp -P {sftp.port} -i {key} {partner}@{sftp.host}"
         for command, what in lines.items():
-            out.print(f"  {command:<38}  {what}", markup=False, soft_wrap=True)
+            out.print(f"  {command:<38}  {what}", soft_wrap=True)
 
 
 def _asset_of(table: str) -> str:
@@ -204,5 +207,5 @@ def _of_partners(left: Scan, partners: set[str]) -> Scan:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = visible(" ".join(text.split()))
     return line if len(line) <= _WIDTH else line[:_WIDTH] + "…"

@@ -24,6 +24,7 @@ from data_platform.cli.run.turn import one_at_a_time
 from data_platform.environment import Settings
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.lake.shown import visible
 from data_platform.landing.settle import report_unmatched
 from data_platform.runs.abandoned import report_abandoned
 from data_platform.runs.run_lock import folder_in
@@ -246,7 +247,7 @@ class Steps:
         return outcome
 
     def _tell(self, line: str) -> None:
-        self.progress.console.print(f"  {line}", markup=False)
+        self.progress.console.print(f"  {visible(line)}", markup=False)
 
     def _counter(self, name: str) -> TaskID:
         """The progress bar of that name, which is added the first time."""
