@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from data_platform.cli.project import DEV_STARTED, ROOT, WORKSPACE, bring_up
 from data_platform.code.release import DAGSTER_VARIABLES
-from data_platform.environment import settings
+from data_platform.environment import Settings, settings
 from data_platform.runs.run_lock import folder_in
 
 
@@ -35,7 +34,7 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
     if settings().environment == "local" and host not in ("127.0.0.1", "localhost", "::1"):
         raise click.BadParameter(f"`local` allows loopback only, not {host}", ctx, param_hint="--host")
     wanted = bring_up(lambda line: click.echo(line, err=True))
-    _end_abandoned(folder_in(wanted.state_dir))
+    _end_abandoned(wanted)
     (wanted.state_dir / DEV_STARTED).touch()
     command = ["env", *(f"{name}={value}" for name, value in DAGSTER_VARIABLES.items())]
     command += [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port)]
@@ -50,12 +49,13 @@ def dev(ctx: click.Context, port: int, host: str, url: str | None, ref: str) -> 
     os.execvp(command[0], command)  # noqa: S606  no shell is wanted
 
 
-def _end_abandoned(locks: Path) -> None:
+def _end_abandoned(wanted: Settings) -> None:
     """Marks the runs of an earlier `dev` or `run` that was killed as failed, so that they are retried."""
     import dagster as dg
 
-    from data_platform.runs.abandoned import report_abandoned
+    from data_platform.runs.abandoned import all_runs_are_here, report_abandoned
 
     with dg.DagsterInstance.get() as instance:
-        for run_id in report_abandoned(instance, locks):
+        locks = folder_in(wanted.state_dir)
+        for run_id in report_abandoned(instance, locks, all_here=all_runs_are_here(wanted)):
             click.echo(f"run {run_id[:8]} was killed; reported it as failed", err=True)

@@ -7,6 +7,7 @@ Only for runs that are processes, which hold locks (`run_lock`). On ECS, Dagster
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,24 +18,51 @@ from data_platform.runs import run_lock
 if TYPE_CHECKING:  # the code server imports this module, and Dagster only where a run was killed
     import dagster as dg
 
+    from data_platform.environment import Settings
+
 LOOK_SECONDS = 5.0
 RETRY_SECONDS = 60.0
 """The pause after a failed report: Dagster's database may be down."""
+STARTING_SECONDS = 60.0
+"""Within this time after its start, a run takes its lock."""
+_GONE = "The run's process is gone: it was killed, or ended with its container or its machine."
 
 
-def report_abandoned(instance: dg.DagsterInstance, folder: Path) -> list[str]:
+def report_abandoned(instance: dg.DagsterInstance, folder: Path, *, all_here: bool = False) -> list[str]:
     """Reports each run as failed whose lock in `folder` no process holds, so that Dagster retries it. Returns the runs'
-    ids. Ignores runs without a lock there: their processes may be on another machine."""
-    gone = []
-    for lock in run_lock.free(folder):
-        run = instance.get_run_by_id(lock.stem)
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(
-                run, "The run's process is gone: it was killed, or ended with its container or its machine."
-            )
-            gone.append(run.run_id)
+    ids. Ignores runs without a lock there, whose processes may be on another machine, unless `all_here`."""
+    from data_platform.runs.interrupted import keep_check_results
+
+    gone = without_process(instance, folder) if all_here else []
+    free = run_lock.free(folder)
+    unended = [instance.get_run_by_id(lock.stem) for lock in free]
+    known = {run.run_id for run in gone}
+    gone += [run for run in unended if run is not None and not run.is_finished and run.run_id not in known]
+    for run in gone:
+        instance.report_run_failed(run, _GONE)
+        keep_check_results(instance, run.run_id)
+    for lock in free:
         lock.unlink(missing_ok=True)
-    return gone
+    return [run.run_id for run in gone]
+
+
+def all_runs_are_here(given: Settings) -> bool:
+    """Whether every run of this Dagster instance is a process of this machine: a started run that holds no lock is gone
+    then, whatever happened to its lock file."""
+    return given.environment == "local" and given.runs_on == "process"
+
+
+def without_process(instance: dg.DagsterInstance, folder: Path) -> list[dg.DagsterRun]:
+    """The started runs whose lock in `folder` no process holds. Only where `all_runs_are_here`."""
+    import dagster as dg
+
+    records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    before = time.time() - STARTING_SECONDS
+    return [
+        record.dagster_run
+        for record in records
+        if (record.start_time or 0.0) < before and not run_lock.is_held(folder, record.dagster_run.run_id)
+    ]
 
 
 @contextmanager

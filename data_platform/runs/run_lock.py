@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
 def folder_in(state_dir: Path) -> Path:
@@ -22,22 +23,44 @@ def folder_in(state_dir: Path) -> Path:
 def held(folder: Path, run_id: str, over: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Holds a run's lock while this process executes the run. If `over` returns False or raises at the end, the file
     stays, and `free` returns it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run_id}.lock"
-    made = path.with_suffix(".new")
-    with made.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made.replace(path)  # lock it, then name it: `free` must never return it while this process lives
+    with hold(folder, run_id):
         try:
             yield
         finally:
             if over():
-                path.unlink(missing_ok=True)
+                let_go(folder, run_id)
+
+
+def hold(folder: Path, run_id: str) -> TextIO:
+    """Takes a run's lock, and returns the file that must stay open: closing it, or the process's end, frees the
+    lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(folder, run_id)
+    made = path.with_suffix(".new")
+    lock = made.open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    made.replace(path)  # lock it, then name it: `free` must never return it while this process lives
+    return lock
+
+
+def let_go(folder: Path, run_id: str) -> None:
+    """Removes the lock of a run whose end Dagster has stored."""
+    _path(folder, run_id).unlink(missing_ok=True)
+
+
+def is_held(folder: Path, run_id: str) -> bool:
+    """Whether a process executes the run. False too if the run's lock is not in this folder."""
+    path = _path(folder, run_id)
+    return path.exists() and not _is_free(path)
 
 
 def free(folder: Path) -> list[Path]:
     """The lock files that no process holds. A file's stem is its run's id."""
     return sorted(path for path in folder.glob("*.lock") if _is_free(path))
+
+
+def _path(folder: Path, run_id: str) -> Path:
+    return folder / f"{run_id}.lock"
 
 
 def _is_free(path: Path) -> bool:

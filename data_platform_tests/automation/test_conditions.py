@@ -1,12 +1,14 @@
 """When models follow the tables they read, on a graph like the platform's: partitioned raw, unpartitioned dbt."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import dagster as dg
 import pytest
 
 from data_platform.automation.conditions import follows_its_tables
+from data_platform.runs.interrupted import keep_check_results
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-03-01", end_date="2026-03-10")
 FIRST, SECOND = "2026-03-07", "2026-03-08"
@@ -15,6 +17,7 @@ STAGED, STAGED_PARKING = dg.AssetKey(["staging", "water"]), dg.AssetKey(["stagin
 MART, CITY = dg.AssetKey(["marts", "water"]), dg.AssetKey(["marts", "city"])
 CONTRACT = dg.AssetCheckSpec("contract", asset=WATER, blocking=True)
 TESTED = dg.AssetCheckSpec("unique", asset=STAGED, blocking=True)
+MART_TESTED = dg.AssetCheckSpec("complete", asset=MART, blocking=True)
 
 
 def definitions(broken: set[str]) -> dg.Definitions:
@@ -42,7 +45,7 @@ def definitions(broken: set[str]) -> dg.Definitions:
             model(MART, STAGED),
             model(CITY, MART, STAGED_PARKING),
         ],
-        check_specs=[TESTED],
+        check_specs=[TESTED, MART_TESTED],
         can_subset=True,
     )
     def models(context: dg.AssetExecutionContext) -> Iterator[object]:
@@ -51,7 +54,11 @@ def definitions(broken: set[str]) -> dg.Definitions:
                 continue
             if key.path[-1] in broken:
                 raise dg.Failure(f"{key.to_user_string()} is broken")
+            if f"ctrl-c before {key.path[0]}" in broken:
+                raise KeyboardInterrupt
             yield dg.MaterializeResult(asset_key=key)
+            if key == MART:
+                yield dg.AssetCheckResult(passed="complete" not in broken, asset_key=MART, check_name="complete")
             if key == STAGED:
                 yield dg.AssetCheckResult(passed="unique" not in broken, asset_key=STAGED, check_name="unique")
                 if "unique" in broken:
@@ -88,9 +95,16 @@ class Platform:
 
     def _run(self, keys: set[dg.AssetKey], day: str | None = None) -> bool:
         job = self.defs.resolve_implicit_global_asset_job_def()
-        return job.execute_in_process(
-            asset_selection=sorted(keys), partition_key=day, instance=self.instance, raise_on_error=False
-        ).success
+        with suppress(KeyboardInterrupt):
+            job.execute_in_process(
+                asset_selection=sorted(keys), partition_key=day, instance=self.instance, raise_on_error=False
+            )
+        (run,) = self.instance.get_runs(limit=1)
+        if not run.is_finished:
+            self.instance.report_run_canceled(run)
+        if not run.is_success:
+            keep_check_results(self.instance, run.run_id)
+        return run.is_success
 
 
 @pytest.fixture
@@ -188,3 +202,21 @@ def test_an_update_while_the_models_are_being_built_is_remembered(loaded: Platfo
     while_building = loaded.tick()
     loaded.build(asked)
     assert while_building | loaded.tick() >= {STAGED, MART, CITY}
+
+
+def test_an_interrupted_build_does_not_keep_other_models_from_following_their_tables(built: Platform) -> None:
+    built.broken.add("ctrl-c before marts")
+    assert not built.build({MART, CITY})
+    built.broken.clear()
+    built.load(PARKING, SECOND)
+    assert built.tick() == {STAGED_PARKING, CITY}
+
+
+def test_an_interrupted_build_does_not_hide_that_a_table_had_failed_its_test(built: Platform) -> None:
+    built.broken.add("complete")
+    built.build({MART})
+    built.broken.add("ctrl-c before marts")
+    built.build({MART, CITY})
+    built.broken.clear()
+    built.load(PARKING, SECOND)
+    assert built.tick() == {STAGED_PARKING}

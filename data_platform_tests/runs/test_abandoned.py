@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -44,6 +45,24 @@ def test_a_run_that_came_to_its_end_keeps_it(tmp_path: Path) -> None:
     (tmp_path / f"{RUN}.lock").touch()  # killed between its last event and its end
     assert reported(tmp_path, status=dg.DagsterRunStatus.SUCCESS) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("started_ago", "gone"), [(90.0, True), (5.0, False)])
+def test_where_all_runs_are_here_a_started_run_without_a_lock_file_has_failed(
+    tmp_path: Path, started_ago: float, gone: bool
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(dg.DagsterRun(job_name="j", run_id=RUN))
+        start = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "j")
+        instance.report_dagster_event(start, RUN, timestamp=time.time() - started_ago)
+        assert report_abandoned(instance, tmp_path) == []
+        assert report_abandoned(instance, tmp_path, all_here=True) == ([RUN] if gone else [])
+
+
+def test_where_all_runs_are_here_a_run_whose_process_lives_goes_on(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance, run_lock.held(tmp_path, RUN):
+        instance.add_run(dg.DagsterRun(job_name="j", run_id=RUN, status=STARTED))
+        assert report_abandoned(instance, tmp_path, all_here=True) == []
 
 
 def test_a_run_that_ends_while_it_is_looked_at_keeps_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

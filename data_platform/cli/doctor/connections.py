@@ -199,6 +199,25 @@ def dagster_storage(settings: Settings) -> Iterator[Finding]:
     yield Finding("Dagster", "ok", f"PostgreSQL {version} answers and {runs}")
 
 
+def runs_without_process(settings: Settings) -> Iterator[Finding]:
+    """Whether each run that Dagster shows as started has a process."""
+    from data_platform.runs.abandoned import all_runs_are_here, without_process
+    from data_platform.runs.run_lock import folder_in
+
+    if not all_runs_are_here(settings):
+        return
+    import dagster as dg
+
+    settings.adopt()
+    with dg.DagsterInstance.get() as instance:
+        gone = without_process(instance, folder_in(settings.state_dir))
+    for run in gone:
+        found = f"run {run.run_id[:8]} of {run.job_name} is shown as started, but has no process"
+        yield Finding("runs", "failed", found, "data-platform run, or data-platform dev, reports it as failed")
+    if not gone:
+        yield Finding("runs", "ok", "every started run has a process")
+
+
 def databases(settings: Settings) -> Iterator[Finding]:
     """Signing in to each database that feeds read."""
     from data_platform.extract.sql.session import transaction
@@ -233,5 +252,6 @@ CONNECTIONS: tuple[tuple[str, Probe], ...] = (
     ("SFTP", sftp),
     ("databases", databases),
     ("Dagster", dagster_storage),
+    ("runs", runs_without_process),
     ("dbt", dbt),
 )

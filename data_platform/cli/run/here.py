@@ -16,6 +16,7 @@ from data_platform.automation.landing_sensor import landing
 from data_platform.cli.run.location import CodeLocation, run_locks
 from data_platform.cli.run.outcome import RunOutcome, outcome_of
 from data_platform.cli.signals import signals_ignored
+from data_platform.runs.interrupted import keep_check_results
 from data_platform.runs.run_lock import held
 
 # Dagster's names: the job of a run that selects assets, and the tags that its daemon gives a sensor's run.
@@ -96,6 +97,8 @@ class RunsHere:
             result = job.execute_in_process(
                 instance=self._location.instance, run_id=run_id, raise_on_error=False, **arguments
             )
+        if not result.success:
+            keep_check_results(self._location.instance, run_id)
         return outcome_of(run_id, result.success, result.all_events)
 
     def _report_progress(self, run_id: str, on_materialized: Callable[[int], None]) -> None:
@@ -127,4 +130,5 @@ class RunsHere:
                         instance.report_run_failed(run, str(error))
                     else:
                         instance.report_run_canceled(run, "The command that executed it was interrupted.")
+                keep_check_results(instance, run_id)
             raise

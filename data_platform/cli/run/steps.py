@@ -26,7 +26,7 @@ from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.shown import visible
 from data_platform.landing.settle import report_unmatched
-from data_platform.runs.abandoned import report_abandoned
+from data_platform.runs.abandoned import all_runs_are_here, report_abandoned
 from data_platform.runs.run_lock import folder_in
 from data_platform.transform.ahead import started_ahead
 
@@ -99,7 +99,7 @@ class Steps:
             instance = stack.enter_context(dg.DagsterInstance.get())
             if alone or not daemon_at_work(instance, wanted):
                 stack.enter_context(one_at_a_time(wanted.state_dir, self._tell))
-            report_abandoned(instance, folder_in(wanted.state_dir))
+            report_abandoned(instance, folder_in(wanted.state_dir), all_here=all_runs_are_here(wanted))
             yield wanted, instance
 
     @contextmanager

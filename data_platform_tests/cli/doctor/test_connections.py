@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+import dagster as dg
 import pytest
 
-from data_platform.cli.doctor.connections import dbt
+from data_platform.cli.doctor.connections import dbt, runs_without_process
 from data_platform.environment import Settings
 from data_platform_tests.test_environment import LOCAL_ENDPOINTS
 from data_platform_tests.transform.test_profile import edit, project
@@ -75,3 +77,18 @@ def test_a_profile_that_lacks_a_variable_is_named(settings: Settings, session: d
     (failed,) = dbt(settings)
     assert "profiles.yml needs the variable DBT_ROLE, which is not set" in failed.found
     assert "data-platform dbt debug" in failed.fix
+
+
+def test_a_started_run_without_a_process_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "adopt", lambda self: self)
+    given = settings.model_copy(update={"state_dir": tmp_path})
+    with dg.instance_for_test() as instance:
+        assert [finding.state for finding in runs_without_process(given)] == ["ok"]
+        run = instance.add_run(dg.DagsterRun(job_name="daily"))
+        start = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "daily")
+        instance.report_dagster_event(start, run.run_id, timestamp=time.time() - 90)
+        (finding,) = runs_without_process(given)
+    assert finding.state == "failed"
+    assert finding.found == f"run {run.run_id[:8]} of daily is shown as started, but has no process"
