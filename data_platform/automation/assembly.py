@@ -7,6 +7,7 @@ import dagster as dg
 from data_platform.automation.arrivals import ARRIVALS
 from data_platform.automation.jobs import daily_schedule, databases_schedule
 from data_platform.automation.landing_sensor import landing
+from data_platform.automation.unmatched_sensor import unmatched
 from data_platform.environment import Settings
 
 
@@ -15,7 +16,7 @@ def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
     arrivals = [key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS]
     schedules = [databases_schedule(settings), daily_schedule(settings, arrivals)]
     return dg.Definitions(
-        jobs=[each.job for each in schedules], sensors=[landing, _marts_follow_raw()], schedules=schedules
+        jobs=[each.job for each in schedules], sensors=[landing, unmatched, _marts_follow_raw()], schedules=schedules
     )
 
 

@@ -4,6 +4,7 @@ A failed run is no file's fault: a file that can't be read or loaded is quaranti
 with the others. So a file whose run failed is retried for as long as it takes, ever more seldom.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from data_platform.landing.bucket import Pending
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 
 LANDING_TAG = "data_platform/landing"
+PARTNER_TAG = "data_platform/partner"
+"""On a run that holds one partner's files only. `deploy/dagster.yaml` limits how many of these run at a time."""
 BACK_OFF = timedelta(seconds=30)
 LONGEST_BACK_OFF = timedelta(hours=1)
 _PARTITION_TAG = "dagster/partition"
@@ -32,6 +35,8 @@ _REASON_TAG = "dagster/failure_reason"
 _BEFORE = "before"  # the tag's value on a run that goes on demand because Spot took back an earlier run of its files
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass
 class History:
@@ -42,7 +47,8 @@ class History:
     - `last_failure`: when the last of these failed.
     - `out_of_memory_at`: the memory (MiB) of the largest task that was killed for it, 0 if none was.
     - `interrupted`: files of runs that Spot took back.
-    - `coming_up`: by day (partition, or ""), when the latest run that has not started was requested.
+    - `coming_up`: by day (partition, or "") and PARTNER_TAG (or ""), when the latest run that has not started was
+      requested.
     """
 
     under_way: set[str] = field(default_factory=set)
@@ -51,7 +57,7 @@ class History:
     last_failure: dict[str, datetime] = field(default_factory=dict)
     out_of_memory_at: Counter[str] = field(default_factory=Counter)
     interrupted: set[str] = field(default_factory=set)
-    coming_up: dict[str, datetime] = field(default_factory=dict)
+    coming_up: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def retry_tags(self, tokens: Sequence[str]) -> dict[str, str]:
         """The tags that pass the lessons of failed runs on to a run of these files: how much memory was too little, and
@@ -73,9 +79,10 @@ class History:
         back_off = min(BACK_OFF * 2.0 ** (failures - 1), LONGEST_BACK_OFF)
         return now < self.last_failure[token] + back_off
 
-    def packing(self, partition: str, now: datetime) -> bool:
-        """Whether a day's new files wait because a run of that day is about to start."""
-        return now < self.coming_up.get(partition, _NEVER) + PACK_WHILE
+    def packing(self, partition: str, partner: str, now: datetime) -> bool:
+        """Whether a day's new files, of this partner alone or ("") of several, wait because such a run of that day is
+        about to start."""
+        return now < self.coming_up.get((partition, partner), _NEVER) + PACK_WHILE
 
     def add(self, run: dg.DagsterRun, ended_at: datetime, asked_at: datetime = _NEVER) -> None:
         """Takes a run into account."""
@@ -83,8 +90,8 @@ class History:
         if run.status in _IN_PROGRESS:
             self.under_way.update(tokens)
             if run.status in _COMING_UP:
-                partition = run.tags.get(_PARTITION_TAG, "")
-                self.coming_up[partition] = max(asked_at, self.coming_up.get(partition, _NEVER))
+                which = run.tags.get(_PARTITION_TAG, ""), run.tags.get(PARTNER_TAG, "")
+                self.coming_up[which] = max(asked_at, self.coming_up.get(which, _NEVER))
             return
         self.ended.update(tokens)
         if run.status == dg.DagsterRunStatus.SUCCESS:
@@ -119,7 +126,10 @@ def read_history(instance: dg.DagsterInstance, now: datetime) -> History:
         ),
     ):
         times = (record.update_timestamp.replace(tzinfo=UTC), record.create_timestamp.replace(tzinfo=UTC))
-        history.add(record.dagster_run, *times)
+        try:
+            history.add(record.dagster_run, *times)
+        except (AttributeError, TypeError, ValueError):  # started by hand, with a configuration or tags of its own
+            _log.warning("run %s: its configuration or tags can't be read", record.dagster_run.run_id, exc_info=True)
     return history
 
 

@@ -1,58 +1,72 @@
 """The one sensor that watches every partner's inbound folder and packs ready deliveries into runs.
 
 It keeps no list of files it has seen: inbound holds the pending files, and Dagster's runs say which of them are being
-loaded and how often they failed. The cursor only says where to resume a listing that was cut short, and up to which
-time files that match no feed were reported. Resetting it neither loses nor doubles a row.
+loaded. The cursor only says where to resume a listing that was cut short, and of which partners files wait. Resetting
+it neither loses nor doubles a row. Files that match no feed are reported by a sensor of their own (`unmatched_sensor`).
 """
 
 import hashlib
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
-from data_platform.automation.feed_keys import KIND_TAG, days_of, feeds_of, lake_key, raw_key, step_names
-from data_platform.automation.landing_history import LANDING_TAG, History, read_history
+from data_platform.automation.feed_keys import KIND_TAG, days_of, feeds_of, lake_key, origin_key, raw_key, step_names
+from data_platform.automation.landing_history import LANDING_TAG, PARTNER_TAG, History, read_history
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.lake.shown import visible
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.inbox import FeedIndex, Ready, Scan, scan
-from data_platform.landing.settle import report_unmatched
+from data_platform.landing.feed_index import FeedIndex
+from data_platform.landing.inbox import Ready, scan
 from data_platform.resources import LandingResource
 
 TICK_SECONDS = 10
 READY_PER_TICK = 2_000
-REPORTED_PER_TICK = 200
-REPORT_SECONDS = 2.0
+READY_PER_PARTNER = 500
 FILES_A_RUN = 500
-_NEVER = datetime.min.replace(tzinfo=UTC)
+SHARED_FILES = 250
+SHARED_BYTES = 10**9
+"""A partner with more than this ready at a tick gets runs of its own: in a run with others, they would wait for it."""
 
 
 def requests(
     ready: Sequence[Ready], history: History, now: datetime, steps: Mapping[str, str]
 ) -> Iterator[dg.RunRequest]:
-    """Packs ready files into one run per day (partition), across feeds whose partitions definitions are equal. Files
-    whose run has failed go apart from new ones: whatever failed it doesn't fail theirs. New files wait while an
-    earlier run of their day has not started, so that all files that arrive during a cold start go into one run.
-    `steps`: the `step_names` of all feeds."""
-    packs: dict[tuple[str, str, bool], list[Ready]] = defaultdict(list)
+    """Packs ready files into one run per day (partition), across feeds whose partitions definitions are equal, and
+    across partners that haven't got much. Files whose run has failed go apart from new ones: whatever failed it doesn't
+    fail theirs. New files wait while an earlier run of their kind has not started, so that all files that arrive during
+    a cold start go into one run. `steps`: the `step_names` of all feeds."""
+    alone = _with_much(ready)
+    packs: dict[tuple[str, str, str, bool], list[Ready]] = defaultdict(list)
     for item in ready:
-        packs[item.partition or "", days_of(item.rules), bool(history.failed[item.pending.token])].append(item)
-    for (partition, _, failed), items in sorted(packs.items(), key=lambda pack: pack[0]):
-        if not failed and len(items) < FILES_A_RUN and history.packing(partition, now):
+        partner = item.rules.source if item.rules.source in alone else ""
+        failed = bool(history.failed[item.pending.token])
+        packs[item.partition or "", partner, days_of(item.rules), failed].append(item)
+    for (partition, partner, _, failed), items in sorted(packs.items(), key=itemgetter(0)):
+        if not failed and len(items) < FILES_A_RUN and history.packing(partition, partner, now):
             continue
         for start in range(0, len(items), FILES_A_RUN):
-            yield _request(items[start : start + FILES_A_RUN], history, now, steps)
+            yield _request(items[start : start + FILES_A_RUN], partner, history, now, steps)
 
 
-def _request(items: Sequence[Ready], history: History, now: datetime, steps: Mapping[str, str]) -> dg.RunRequest:
+def _with_much(ready: Sequence[Ready]) -> set[str]:
+    files: Counter[str] = Counter(item.rules.source for item in ready)
+    size: Counter[str] = Counter()
+    for item in ready:
+        size[item.rules.source] += item.pending.size
+    return {partner for partner in files if files[partner] > SHARED_FILES or size[partner] > SHARED_BYTES}
+
+
+def _request(
+    items: Sequence[Ready], partner: str, history: History, now: datetime, steps: Mapping[str, str]
+) -> dg.RunRequest:
     attempts = max(history.ended[item.pending.token] for item in items) + 1
     tokens = sorted(item.pending.token for item in items)
     name = tokens[0] if len(tokens) == 1 else hashlib.sha256("\n".join(tokens).encode()).hexdigest()[:24]
@@ -70,6 +84,7 @@ def _request(items: Sequence[Ready], history: History, now: datetime, steps: Map
         run_config={"ops": {step: {"config": {"deliveries": asked}} for step, asked in by_step.items()}},
         tags={
             LANDING_TAG: "true",
+            **({PARTNER_TAG: partner} if partner else {}),
             "data_platform/deliveries": str(len(items)),
             "dagster/max_retries": "0",  # this sensor retries, with the files that are pending then
             **history.retry_tags(tokens),
@@ -84,51 +99,41 @@ def _delivery(item: Ready) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cursor:
-    """`after`: the key where a listing was cut short. `reported`: files that match no feed were reported up to this
-    time. `newest`: the time of the latest such file in the current listing; `left`: that of the earliest which there
-    was no time to report."""
+    """`after`: the key where a listing was cut short. `left`: the partners of which files wait, as there are too
+    many."""
 
     after: str | None = None
-    reported: datetime = _NEVER
-    newest: datetime = _NEVER
-    left: datetime | None = None
+    left: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, text: str | None) -> "Cursor":
         """The cursor from the text that `write` returned; a fresh cursor for any other text."""
         try:
-            after, reported, newest, left = json.loads(text or "")
-            return cls(
-                after,
-                datetime.fromisoformat(reported),
-                datetime.fromisoformat(newest),
-                datetime.fromisoformat(left) if left else None,
-            )
+            after, left = json.loads(text or "")
+            return cls(after, tuple(left))
         except (ValueError, TypeError):
             return cls()
 
     def write(self) -> str:
-        """The cursor as text, about 1 kB at most."""
-        left = self.left.isoformat() if self.left else None
-        return json.dumps([self.after, self.reported.isoformat(), self.newest.isoformat(), left])
+        """The cursor as text, about 1 kB at most, and what the names of `left` take."""
+        return json.dumps([self.after, self.left])
 
-    def following(self, found: Scan, left: datetime | None) -> "Cursor":
-        """The cursor after a scan. `left`: the time of the first file that was not reported though it should have
-        been."""
-        newest = max([self.newest, *(pending.modified for pending, _ in found.unmatched)])
-        left = min((time for time in (self.left, left) if time is not None), default=None)
-        if found.resume_after is None:
-            return Cursor(None, left or newest, left or newest)
-        return Cursor(found.resume_after, self.reported, newest, left)
+
+class Event(NamedTuple):
+    """What happened to a partner: files of it begin to wait, or no longer do."""
+
+    partner: str
+    text: str
 
 
 @dataclass
 class Tick:
-    """The result of one listing of inbound. `unmatched`: (key, reason) of the files that were reported just now."""
+    """The result of one listing of inbound. `left`: why files wait, by partner."""
 
     requests: list[dg.RunRequest]
     cursor: Cursor
-    unmatched: list[tuple[str, str]]
+    events: list[Event]
+    left: Mapping[str, str]
     summary: str
 
 
@@ -147,30 +152,20 @@ def tick(
         now=now,
         start_after=cursor.after,
         limit=READY_PER_TICK,
+        limit_a_partner=READY_PER_PARTNER,
         skip=lambda pending: history().resting(pending, now),
     )
-    reported, left = report(bucket, found, cursor.reported)
+    ended = {partner for partner in cursor.left if found.whole(partner)}
     return Tick(
         requests=list(requests(found.ready, history(), now, step_names(feeds))) if found.ready else [],
-        cursor=cursor.following(found, left),
-        unmatched=reported,
+        cursor=Cursor(found.resume_after, tuple(sorted({*cursor.left, *found.left} - ended))),
+        events=[
+            *(Event(partner, why) for partner, why in found.left.items() if partner not in cursor.left),
+            *(Event(partner, "all its pending files are taken in again") for partner in sorted(ended)),
+        ],
+        left=found.left,
         summary=f"{found.listed} listed, {len(found.ready)} ready, {len(found.waiting)} waiting",
     )
-
-
-def report(bucket: LandingBucket, found: Scan, since: datetime) -> tuple[list[tuple[str, str]], datetime | None]:
-    """Reports files that match no feed to their partners, the oldest first, and stops after REPORTED_PER_TICK files or
-    REPORT_SECONDS: thousands of misnamed files mustn't keep anybody's good ones waiting. Returns the (key, reason) of
-    those that were reported for the first time, and the time of the first file that is left."""
-    reported: list[tuple[str, str]] = []
-    due = sorted((each for each in found.unmatched if each[0].modified >= since), key=lambda each: each[0].modified)
-    deadline = time.monotonic() + REPORT_SECONDS
-    for number, (pending, reason) in enumerate(due):
-        if number >= REPORTED_PER_TICK or time.monotonic() > deadline:
-            return reported, pending.modified
-        if report_unmatched(bucket, pending, reason):
-            reported.append((pending.key, reason))
-    return reported, None
 
 
 @dg.sensor(
@@ -182,20 +177,32 @@ def report(bucket: LandingBucket, found: Scan, since: datetime) -> tuple[list[tu
     description="Watches every partner's inbound folder, and packs ready deliveries into runs, one per day of data.",
 )
 def landing(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg.SensorResult:
-    """Requests runs for the ready deliveries of all partners."""
+    """Requests runs for the ready deliveries of all partners. Where files of a partner begin to wait, or no longer do,
+    records that on the partner's asset."""
     started = time.monotonic()
     if context.repository_def is None:
         raise dg.DagsterInvariantViolationError("the landing sensor reads the feeds from its code location")
     now = datetime.now(UTC)
+    feeds = feeds_of(context.repository_def, FileFeedSpec)
     look = tick(
         landing.bucket(),
-        feeds_of(context.repository_def, FileFeedSpec),
+        feeds,
         lambda: read_history(context.instance, now),
         Cursor.read(context.cursor),
         now,
     )
-    for key, reason in look.unmatched:
-        context.log.warning(f"{visible(key)} stays in inbound: {visible(reason)}")
+    for partner, why in look.left.items():
+        context.log.warning(f"{partner}: {why}; the others wait")
     context.log.info(f"{look.summary}, {len(look.requests)} runs requested in {time.monotonic() - started:.2f} s")
     skipped = None if look.requests else dg.SkipReason(f"Nothing to ingest: {look.summary}")
-    return dg.SensorResult(run_requests=look.requests, skip_reason=skipped, cursor=look.cursor.write())
+    origins = {rules.source: origin_key(rules) for rules in feeds}
+    return dg.SensorResult(
+        run_requests=look.requests,
+        skip_reason=skipped,
+        cursor=look.cursor.write(),
+        asset_events=[
+            dg.AssetObservation(origins[event.partner], description=event.text)
+            for event in look.events
+            if event.partner in origins
+        ],
+    )

@@ -25,6 +25,7 @@ ENVIRONMENTS: frozenset[EnvironmentName] = frozenset(get_args(EnvironmentName))
 
 OWN: Mapping[str, frozenset[EnvironmentName]] = {
     "landing": ENVIRONMENTS,
+    "unmatched": ENVIRONMENTS,
     "marts_follow_raw": ENVIRONMENTS,
     "databases": frozenset(("local", "prod")),
     "daily": frozenset(("local", "prod")),

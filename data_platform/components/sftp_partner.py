@@ -37,7 +37,8 @@ class SftpPartner(dg.Component):
     The folder's name is the partner's SFTP user, its inbound folder and the source in its assets' keys. `public_keys`:
     OpenSSH lines, whose owners may deliver. `time_zone` (IANA): the zone of days in file names and of expected
     arrivals. `owners` (emails or `team:<name>`): the owners of the feeds' assets. `compute`: the size of a Fargate task
-    that loads one of its feeds, unless the feed sets its own.
+    that loads one of its feeds, unless the feed sets its own. `quota`: how many files and gigabytes may be pending;
+    what lies beyond waits.
 
     ```yaml
     type: data_platform.components.SftpPartner
@@ -49,6 +50,7 @@ class SftpPartner(dg.Component):
         - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKjN5v4o6s0mO0bE8cQmV0v1eXr1ZtX2Yh3w0pQn7abc telemetry@harbor-water
       contacts: [telemetry@harbor-water.example]
       compute: {cpu: 1024, memory: 4096, spot: true}
+      quota: {files: 20000, gigabytes: 200}
     ```
     """
 

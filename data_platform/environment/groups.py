@@ -210,6 +210,9 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
     max_landing_runs: Annotated[int, InLocal("3")] = Field(
         10, description="how many of them may be landing runs, or runs of one backfill", examples=["10"], ge=1
     )
+    max_partner_runs: Annotated[int, InLocal("2")] = Field(
+        4, description="how many landing runs may be of one partner that has many files", examples=["4"], ge=1
+    )
     connections: Annotated[Mapping[str, SecretStr], Endpoint(needed=False), Named(CONNECTION)] = Field(
         default_factory=dict,
         description="a postgresql:// URL of a database that feeds read",

@@ -17,6 +17,7 @@ from data_platform.contract import Column, platform_column
 from data_platform.feeds import spec
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.formats import CsvFormat, FileFormat
+from data_platform.feeds.patterns import require_fast
 from data_platform.feeds.spec import Declared, RejectLimit
 
 DELIVERY_ID = "_delivery_id"
@@ -28,6 +29,7 @@ def _pattern(text: str) -> str:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
+    require_fast(text)
     return text
 
 
@@ -63,6 +65,22 @@ class Readiness(Declared):
         if template is None:
             return None
         return template.replace("{name}", file_name).replace("{stem}", file_name.split(".")[0])
+
+
+class Quota(Declared):
+    """How much of a partner's may be pending, in files and in bytes (1 gigabyte = 10**9). What lies beyond waits until
+    files before it, by name, are settled; nothing is refused."""
+
+    files: int = Field(20_000, gt=0)
+    gigabytes: float = Field(200, gt=0)
+
+    def passed(self, files: int, size: int) -> str | None:
+        """Why so many files with so many bytes are too much, or None. One file never is, however large."""
+        if files > self.files:
+            return f"more than {self.files:,} files are pending"
+        if size > self.gigabytes * 10**9 and files > 1:
+            return f"files of more than {self.gigabytes:g} GB are pending"
+        return None
 
 
 class DayPartition(spec.DayPartition):
@@ -136,7 +154,7 @@ class FileFeedDeclaration(spec.FeedDeclaration):
 
 
 class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
-    """One file feed of one partner."""
+    """One file feed of one partner. `quota`: the partner's, over all its feeds."""
 
     kind: ClassVar[str] = "sftp"
     origin: ClassVar[str] = "inbound"
@@ -147,6 +165,7 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
     reject_columns: ClassVar[tuple[str, ...]] = ("delivery_id",)
 
     description: str = ""
+    quota: Quota = Quota()
 
     @property
     def order_column(self) -> str | None:

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from data_platform.feeds.documents import Document
-from data_platform.feeds.files import FileFeedDeclaration, FileFeedSpec
+from data_platform.feeds.files import FileFeedDeclaration, FileFeedSpec, Quota
 from data_platform.feeds.spec import SourceDeclaration
 
 KEY_TYPES = frozenset(("ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"))
@@ -38,10 +38,12 @@ def _public_key(line: str) -> str:
 
 
 class PartnerDeclaration(SourceDeclaration):
-    """The attributes of an SftpPartner's `defs.yaml`. `public_keys`: OpenSSH lines, whose owners may deliver."""
+    """The attributes of an SftpPartner's `defs.yaml`. `public_keys`: OpenSSH lines, whose owners may deliver. `quota`:
+    how much may be pending."""
 
     public_keys: tuple[Annotated[str, AfterValidator(_public_key)], ...] = ()
     contacts: tuple[str, ...] = ()
+    quota: Quota = Quota()
 
     def feeds(self, declared_in: Path) -> Iterator[tuple[Path, Callable[[], FileFeedSpec]]]:
         """Each feed is declared in a folder below the partner's."""
@@ -51,5 +53,9 @@ class PartnerDeclaration(SourceDeclaration):
         declared = Document.read(path).attributes(FileFeedDeclaration)
         # Already validated: validating again would double the time.
         return FileFeedSpec.model_construct(
-            source=path.parent.parent.name, table=path.parent.name, declared_in=path, **self.inherited(declared)
+            source=path.parent.parent.name,
+            table=path.parent.name,
+            declared_in=path,
+            quota=self.quota,
+            **self.inherited(declared),
         )

@@ -1,31 +1,26 @@
 """Lists the pending files of the inbound prefixes and finds out which are ready for which feed.
 
 An inbound prefix holds only unsettled files, so a scan never lists history. It stops at its limit or deadline and
-returns the key from which the next scan resumes.
+returns the key from which the next scan resumes. No partner uses it up for the others: where one has many ready files,
+more than its quota, or names that take long to match, the scan goes on with the next partner.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from data_platform.feeds.files import FileFeedSpec, Readiness
-from data_platform.landing.bucket import LandingBucket, Pending
+from data_platform.feeds.patterns import LONGEST_NAME
+from data_platform.landing.bucket import INBOUND, LandingBucket, Pending
+from data_platform.landing.feed_index import FeedIndex, in_transfer
 
-# SFTP clients and transfer tools upload under such a name, or in a folder with a leading dot, and rename at the end.
-_ENDS_IN_TRANSFER = (
-    *(".part", ".partial", ".filepart", ".tmp", ".temp", ".swp", "~"),
-    *(".crdownload", ".incomplete", ".inprogress", ".uploading", ".writing"),
-)
-
-
-def _in_transfer(file_name: str) -> bool:
-    return file_name.startswith(".") or "/." in file_name or file_name.lower().endswith(_ENDS_IN_TRANSFER)
+_MATCHING_SECONDS = 2.0
+"""How long a scan compares one partner's names with its feeds' patterns. A hundred thousand usual ones take 0.1 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,54 +44,32 @@ class Waiting(NamedTuple):
 
 @dataclass(slots=True)
 class Scan:
-    """The result of one scan. `resume_after`: the key after which the next scan resumes; None at the listing's end."""
+    """The result of one scan, from after the key `start_after` on. `resume_after`: the key after which the next scan
+    resumes; None at the listing's end. `cut`: the partners whose folder was not listed to its end; `left`: why, if
+    some of their files have to wait until others are settled."""
 
     ready: list[Ready] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     unmatched: list[tuple[Pending, str]] = field(default_factory=list)
     listed: int = 0
+    start_after: str | None = None
     resume_after: str | None = None
+    cut: set[str] = field(default_factory=set)
+    left: dict[str, str] = field(default_factory=dict)
+
+    def whole(self, partner: str) -> bool:
+        """Whether it listed all of the partner's folder."""
+        first, end = f"{INBOUND}{partner}/", _end(partner)
+        return (
+            partner not in self.cut
+            and (self.start_after is None or self.start_after < first)
+            and (self.resume_after is None or self.resume_after >= end)
+        )
 
 
-# The fixed beginning of a pattern, which every name it matches starts with: its plain characters up to the first
-# special one, without a last character that a quantifier makes optional.
-_LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()](?![*+?{]))*")
-
-
-class FeedIndex:
-    """Finds the feed of a file. It tries only the feeds of the file's partner whose pattern begins like the name, so
-    the cost doesn't grow with the number of feeds."""
-
-    def __init__(self, feeds: Iterable[FileFeedSpec]) -> None:
-        # partner -> length of beginning -> beginning -> feeds
-        self._by_partner: dict[str, dict[int, dict[str, list[FileFeedSpec]]]] = {}
-        self._companions: dict[str, list[re.Pattern[str]]] = {}
-        for rules in feeds:
-            beginning = _beginning(rules.pattern)
-            by_length = self._by_partner.setdefault(rules.source, {})
-            by_length.setdefault(len(beginning), {}).setdefault(beginning, []).append(rules)
-            template = rules.readiness.manifest or rules.readiness.trigger
-            if template:
-                expression = re.escape(template).replace(r"\{name\}", r".+").replace(r"\{stem\}", r"[^.]+")
-                self._companions.setdefault(rules.source, []).append(re.compile(expression))
-
-    def match(self, partner: str, file_name: str) -> list[FileFeedSpec]:
-        """The partner's feeds whose pattern matches the name. More than one is a mistake in the feeds' YAML."""
-        return [
-            rules
-            for length, by_beginning in self._by_partner.get(partner, {}).items()
-            for rules in by_beginning.get(file_name[:length], ())
-            if rules.regex.fullmatch(file_name)
-        ]
-
-    def is_companion(self, partner: str, file_name: str) -> bool:
-        """Whether a file of this name is a manifest or trigger of one of the partner's feeds."""
-        return any(expression.fullmatch(file_name) for expression in self._companions.get(partner, ()))
-
-
-def _beginning(pattern: str) -> str:
-    found = _LITERAL.match(pattern)
-    return found[0] if found and "|" not in pattern else ""
+def _end(partner: str) -> str:
+    """A key after all of the partner's, and before those of the next one: "0" follows "/"."""
+    return f"{INBOUND}{partner}0"
 
 
 def scan(
@@ -106,22 +79,35 @@ def scan(
     now: datetime,
     start_after: str | None = None,
     limit: int = 2_000,
+    limit_a_partner: int | None = None,
     seconds: float = 20.0,
     skip: Callable[[Pending], bool] = lambda pending: False,
+    exists: Callable[[str], bool] | None = None,
 ) -> Scan:
     """Lists the pending files after a key, until `limit` files are ready or `seconds` have passed.
 
-    `skip` says which files to leave out, because a run has them or their next attempt is not due.
+    `limit_a_partner`: how many may be ready of one partner; the partners' quotas hold too. None: of any, all files.
+    `skip` says which files to leave out, because a run has them or their next attempt is not due. `exists` looks up a
+    manifest or trigger; by default in the bucket.
     """
-    found = Scan()
-    sorting = _Sorting(found, bucket, feeds, now, skip)
+    found = Scan(start_after=start_after)
+    sorting = _Sorting(found, exists or bucket.exists, feeds, now, skip, limit_a_partner)
     deadline = time.monotonic() + seconds
-    for page in bucket.pages(start_after=start_after):
-        sorting.page(page)
-        if page and (len(found.ready) >= limit or time.monotonic() > deadline):
-            found.resume_after = page[-1].key
+    after = start_after
+    while True:
+        for page in bucket.pages(start_after=after):
+            sorting.page(page)
+            if not page:
+                continue
+            over = sorting.end_of_closed()
+            if len(found.ready) >= limit or time.monotonic() > deadline:
+                found.resume_after = over or page[-1].key
+                return found
+            if over:
+                after = over
+                break
+        else:
             return found
-    return found
 
 
 class _Settling(NamedTuple):
@@ -137,15 +123,28 @@ class _Sorting:
     once, and the cheapest test comes first."""
 
     def __init__(
-        self, found: Scan, bucket: LandingBucket, feeds: FeedIndex, now: datetime, skip: Callable[[Pending], bool]
+        self,
+        found: Scan,
+        exists: Callable[[str], bool],
+        feeds: FeedIndex,
+        now: datetime,
+        skip: Callable[[Pending], bool],
+        limit_a_partner: int | None,
     ) -> None:
         self._found = found
-        self._bucket = bucket
+        self._exists = exists
         self._feeds = feeds
         self._now = now
         self._skip = skip
+        self._limit = limit_a_partner
         self._settlings: dict[float, _Settling] = {}
         self._today: dict[str, str] = {}
+        self._partner = ""
+        self._closed = False
+
+    def end_of_closed(self) -> str | None:
+        """The key after which the next partner's files begin, if the last file's partner gets no more."""
+        return _end(self._partner) if self._closed else None
 
     def page(self, page: Sequence[Pending]) -> None:
         """Sorts a page of a listing."""
@@ -157,10 +156,16 @@ class _Sorting:
                 self._found.unmatched.append((pending, "it lies outside every partner's inbound folder"))
                 continue
             _, partner, file_name = parts
-            if _in_transfer(file_name):
+            if partner != self._partner:
+                self._begin(partner)
+            if self._closed or not self._has_room(pending):
+                continue
+            if in_transfer(file_name):
                 self._found.waiting.append(Waiting(pending, "it is named as a file that is still being sent"))
                 continue
+            began = time.perf_counter()
             candidates = self._feeds.match(partner, file_name)
+            self._matching += time.perf_counter() - began
             if len(candidates) == 1:
                 rules = candidates[0]
                 if (settling := self._settling(rules.readiness)) and pending.modified > settling.since:
@@ -170,6 +175,30 @@ class _Sorting:
                     self._of_feed(pending, rules, file_name, present)
             elif not self._skip(pending):
                 self._of_no_feed(pending, candidates, partner, file_name)
+
+    def _begin(self, partner: str) -> None:
+        self._partner, self._closed = partner, False
+        self._files = self._bytes = 0
+        self._matching = 0.0
+        self._ready_before = len(self._found.ready)
+        self._quota = self._feeds.quota(partner)
+
+    def _has_room(self, pending: Pending) -> bool:
+        """Whether the file's partner gets one more in this scan."""
+        self._files += 1
+        self._bytes += pending.size
+        if reason := self._passed(pending):
+            self._found.left[self._partner] = reason
+        elif self._limit is None or len(self._found.ready) - self._ready_before < self._limit:
+            return True
+        self._closed = True
+        self._found.cut.add(self._partner)
+        return False
+
+    def _passed(self, pending: Pending) -> str | None:
+        if self._matching > _MATCHING_SECONDS:
+            return f"the names of its files before {pending.key!r} take too long to match"
+        return None if self._limit is None else self._quota.passed(self._files, self._bytes)
 
     def _of_feed(self, pending: Pending, rules: FileFeedSpec, file_name: str, present: Set[str]) -> None:
         try:
@@ -184,7 +213,7 @@ class _Sorting:
             return
         companion = rules.readiness.companion(file_name)
         companion_key = f"inbound/{rules.source}/{companion}" if companion else None
-        if companion_key is not None and companion_key not in present and not self._bucket.exists(companion_key):
+        if companion_key is not None and companion_key not in present and not self._exists(companion_key):
             self._found.waiting.append(Waiting(pending, f"{companion} has not come"))
             return
         self._found.ready.append(Ready(pending, rules, partition, companion_key))
@@ -193,6 +222,8 @@ class _Sorting:
         if candidates:
             names = ", ".join(rules.name for rules in candidates)
             self._found.unmatched.append((pending, f"more than one feed's pattern matches it: {names}"))
+        elif len(file_name) > LONGEST_NAME:
+            self._found.unmatched.append((pending, f"its name is longer than {LONGEST_NAME} characters"))
         elif self._feeds.is_companion(partner, file_name):
             self._found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
         else:
@@ -223,7 +254,7 @@ def pending_of(
     ready: list[Ready] = []
     for partner in sorted({rules.source for rules in feeds}):
         found = Scan()
-        sorting = _Sorting(found, bucket, index, now, lambda pending: False)
+        sorting = _Sorting(found, bucket.exists, index, now, lambda pending: False, None)
         for page in bucket.pages(prefix=f"inbound/{partner}/"):
             sorting.page(page)
         ready += found.ready

@@ -28,6 +28,7 @@ def test_sensors_and_schedules_run_without_being_switched_on(dev: DevServer) -> 
     (repository,) = found["repositoriesOrError"]["nodes"]
     assert {one["name"]: one["sensorState"]["status"] for one in repository["sensors"]} == {
         "landing": "RUNNING",
+        "unmatched": "RUNNING",
         "marts_follow_raw": "RUNNING",
         "city_daily_digest": "RUNNING",
     }

@@ -20,7 +20,8 @@ from data_platform.extract.source import Refused
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
-from data_platform.landing.inbox import FeedIndex, Scan, scan
+from data_platform.landing.feed_index import FeedIndex
+from data_platform.landing.inbox import Scan, scan
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.reading import DeliveryReading
 from data_platform.landing.versions import Work
@@ -38,6 +39,9 @@ class Folder:
     def pages(self, start_after: str | None = None) -> list[list[Pending]]:
         names = sorted(path.name for path in self._folder.iterdir() if path.name != "defs.yaml")
         return [[Pending(f"inbound/p/{name}", '"e"', 1, NOW) for name in names]]
+
+    def exists(self, key: str) -> bool:
+        return (self._folder / key.removeprefix("inbound/p/")).exists()
 
     def open(self, delivery: Delivery) -> BinaryIO:
         return io.BytesIO((self._folder / delivery.file_name).read_bytes())

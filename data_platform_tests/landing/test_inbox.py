@@ -10,7 +10,8 @@ import pytest
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket, Pending
-from data_platform.landing.inbox import FeedIndex, Scan, pending_of, scan
+from data_platform.landing.feed_index import FeedIndex
+from data_platform.landing.inbox import Scan, pending_of, scan
 from data_platform_tests.feeds.test_files import CONTRACT
 
 NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)

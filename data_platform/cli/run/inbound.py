@@ -11,7 +11,8 @@ from typing import Protocol
 from data_platform.cli.run.outcome import RunOutcome
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.inbox import FeedIndex, Scan, scan
+from data_platform.landing.feed_index import FeedIndex
+from data_platform.landing.inbox import Scan, scan
 
 _ALL = 1_000_000
 _LONGEST_WAIT = 2.0

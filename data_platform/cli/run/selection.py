@@ -17,7 +17,8 @@ from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.run.outcome import RunOutcome
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.inbox import FeedIndex, pending_of, scan
+from data_platform.landing.feed_index import FeedIndex
+from data_platform.landing.inbox import pending_of, scan
 
 
 class Wanted(NamedTuple):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from data_platform.cli.run.location import CodeLocation
     from data_platform.landing.bucket import LandingBucket
+    from data_platform.landing.inbox import Scan
     from data_platform.local_cloud.demo.day import Demo
 
 
@@ -64,6 +65,7 @@ class Steps:
                         outcomes.append(self._databases(runs, location))
                     outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
             left, demo = look(bucket, location.feeds), None if failed else demo
+            _report_unmatched(bucket, left)
             return Report.read(wanted, outcomes, left, tables=location.tables, demo=demo, began=self.began)
 
     def selected(self, select: str, partition: str | None) -> Report:
@@ -143,8 +145,7 @@ class Steps:
         left = look(bucket, feeds)
         if unsettled(left) or not unchanged.arrivals_are_as_at(record, now, wanted, feeds):
             return None
-        for pending, reason in left.unmatched:
-            report_unmatched(bucket, pending, reason)
+        _report_unmatched(bucket, left)
         run_id = record.dagster_run.run_id
         events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
         daily = outcome_of(run_id, True, events)
@@ -262,6 +263,12 @@ class Steps:
         task = self.progress.add_task(name, total=1)
         yield
         self.progress.advance(task)
+
+
+def _report_unmatched(bucket: LandingBucket, left: Scan) -> None:
+    """What the sensor `unmatched` does where a daemon is at work."""
+    for pending, reason in left.unmatched:
+        report_unmatched(bucket, pending, reason)
 
 
 def _ensure_ledger(wanted: Settings) -> None:
