@@ -20,12 +20,14 @@ def _encoding(text: str) -> str:
 
 class CsvFormat(Declared):
     """Delimited text with a header row (RFC 4180 quoting, `""` for a quote within quotes). `quote: none`: quotes are
-    ordinary characters, and a record ends with its line."""
+    ordinary characters, and a record ends with its line. `ends_with_newline`: a file whose last line has no line end is
+    quarantined, as a transfer that broke off."""
 
     type: Literal["csv"] = "csv"
     delimiter: str = Field(",", min_length=1, max_length=1)
     quote: str = '"'
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+    ends_with_newline: bool = False
 
     @model_validator(mode="after")
     def _marks_agree(self) -> Self:
@@ -45,10 +47,11 @@ class CsvFormat(Declared):
 
 
 class JsonLinesFormat(Declared):
-    """One JSON object a line; column names are the objects' keys."""
+    """One JSON object a line; column names are the objects' keys. `ends_with_newline`: as of CSV."""
 
     type: Literal["json_lines"]
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+    ends_with_newline: bool = False
 
 
 class ParquetFormat(Declared):

@@ -46,6 +46,7 @@ class Text:
 
     def __init__(self, stream: Readable, encoding: str, subject: str) -> None:
         self._stream, self._encoding, self._subject = stream, encoding, subject
+        self._last = b""
         self._decoder = None if is_utf8(encoding) else codecs.getincrementaldecoder(encoding)("landing.mark")
         start = b""
         while len(start) < START_BYTES and (more := stream.read(START_BYTES - len(start))):
@@ -55,14 +56,22 @@ class Text:
 
     def read(self, size: int, /) -> bytes:
         """About `size` bytes of UTF-8; none at the end."""
-        if self._start:
-            start, self._start = self._start, b""
-            return start
-        while True:
+        text, self._start = self._start, b""
+        while not text:
             delivered = self._stream.read(size)
             text = self._utf8(delivered)
-            if text or not delivered:
-                return text
+            if not delivered:
+                break
+        self._last = text[-1:] or self._last
+        return text
+
+    def refuse_open_end(self) -> None:
+        """Raises DeliveryUnreadable where the text, read to its end, has no line end there."""
+        if self._last not in (b"\n", b"\r"):
+            raise DeliveryUnreadable(
+                f"{self._subject}: the file ends within a line, as a transfer that broke off leaves it; expected a line"
+                " end there (the feed says ends_with_newline). Ask the partner to send it again"
+            )
 
     def _utf8(self, delivered: bytes) -> bytes:
         if self._decoder is None:

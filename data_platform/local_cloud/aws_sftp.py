@@ -1,8 +1,9 @@
 """A partner's SFTP session: AWS Transfer's file system, on S3's own operations, in place of ministack's session class.
 
 Follows what AWS Transfer Family documents for S3: logical home folders, session policies, renaming by copy and delete,
-no renamed folders, no links, no appends; an upload that a lost connection cuts off is stored as far as it came.
-ministack signs partners in; `aws_folders` maps paths.
+no renamed folders, no links, no appends. An upload that a lost connection cuts off is stored as far as it came, and
+deleted at once by the server's workflow for partial uploads (docs/partners.md). ministack signs partners in;
+`aws_folders` maps paths.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import asyncssh
-from asyncssh.sftp import SFTPAttrs, SFTPName
+from asyncssh.sftp import SFTPAttrs, SFTPName, SFTPServerHandler
 
 from data_platform.local_cloud.aws_folders import PartnerFolders, file_attributes, folder_attributes
 
@@ -47,7 +48,15 @@ def install(transfer: Any, s3: Any) -> None:
         def __init__(self, channel: Any, restrict_to_server_id: str | None = None) -> None:
             super().__init__(channel, transfer, s3)
 
+    class Handler(SFTPServerHandler):
+        async def _cleanup(self, exc: Exception | None) -> None:
+            """The client is gone: what asyncssh closes from now on was open."""
+            if isinstance(self._server, PartnerFiles):
+                self._server.disconnected = True
+            await super()._cleanup(exc)
+
     transfer._MiniStackSFTPServer = Files
+    asyncssh.sftp.SFTPServerHandler = Handler  # type: ignore[misc]
 
 
 class PartnerFiles(asyncssh.SFTPServer):
@@ -55,6 +64,7 @@ class PartnerFiles(asyncssh.SFTPServer):
 
     def __init__(self, channel: Any, transfer: Any, s3: Any) -> None:
         super().__init__(channel)
+        self.disconnected = False
         self._folders = PartnerFolders(channel.get_connection(), transfer, s3)
 
     # Folders
@@ -127,12 +137,15 @@ class PartnerFiles(asyncssh.SFTPServer):
         return int(file_obj.content.write(data))
 
     def close(self, file_obj: object) -> None:
-        """asyncssh calls it, too, for each open file when a connection is lost."""
+        """asyncssh calls it, too, for each open file when the client is gone: a partial upload, on which AWS Transfer
+        starts the server's workflow (`OnPartialUpload`), whose one step deletes the file."""
         if isinstance(file_obj, Upload):
             with file_obj.content as content:
                 content.seek(0)
                 headers = {"content-type": "application/octet-stream"}
                 self._folders.call("PUT", file_obj.bucket, file_obj.key, headers, content.read())
+            if self.disconnected:
+                self._folders.call("DELETE", file_obj.bucket, file_obj.key, {})
 
     def remove(self, path: bytes) -> None:
         bucket, key = self._folders.object_target(path)

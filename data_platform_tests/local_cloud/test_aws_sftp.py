@@ -54,7 +54,7 @@ class Client:
         self.environment = environment
         self.folder = folder
 
-    def run(self, *commands: str, user: str = PARTNER, key: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def command(self, *further: str, user: str = PARTNER, key: Path | None = None) -> list[str]:
         keys = Path(self.environment["DATA_PLATFORM_STATE_DIR"]) / "keys" / "partners"
         options = {
             "IdentitiesOnly": "yes",
@@ -64,13 +64,16 @@ class Client:
             "PreferredAuthentications": "publickey",
             "BatchMode": "yes",
         }
+        return [
+            *("sftp", "-F", "none", "-b", "-", "-P", self.environment["SFTP_PORT"], *further),
+            *("-i", str(key or keys / user)),
+            *(part for option in options.items() for part in ("-o", "=".join(option))),
+            f"{user}@{self.environment['SFTP_HOST']}",
+        ]
+
+    def run(self, *commands: str, user: str = PARTNER, key: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [
-                *("sftp", "-F", "none", "-b", "-", "-P", self.environment["SFTP_PORT"]),
-                *("-i", str(key or keys / user)),
-                *(part for option in options.items() for part in ("-o", "=".join(option))),
-                f"{user}@{self.environment['SFTP_HOST']}",
-            ],
+            self.command(user=user, key=key),
             input="\n".join(commands),
             capture_output=True,
             text=True,
@@ -229,7 +232,29 @@ def test_signing_in_gives_files_only(local_cloud: Mapping[str, str], request_kin
         asyncio.run(ask())
 
 
-def test_an_upload_cut_off_lands_as_what_had_come(local_cloud: Mapping[str, str], s3: S3Client, bucket: str) -> None:
+def versions(s3: S3Client, bucket: str, name: str) -> tuple[list[int], int]:
+    """The sizes of a file's versions in inbound, and how many delete markers it has."""
+    found = s3.list_object_versions(Bucket=bucket, Prefix=f"inbound/{PARTNER}/{name}")
+    return [version["Size"] for version in found.get("Versions", [])], len(found.get("DeleteMarkers", []))
+
+
+def sent(pid: int, file: Path) -> int:
+    """How far a process has read a file that it sends."""
+    with contextlib.suppress(FileNotFoundError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            if descriptor.resolve() == file.resolve():
+                return int(Path(f"/proc/{pid}/fdinfo/{descriptor.name}").read_text().split()[1])
+    return 0
+
+
+def is_deleted(s3: S3Client, bucket: str, name: str) -> bool:
+    sizes, markers = versions(s3, bucket, name)
+    return len(sizes) == 1 == markers
+
+
+def test_an_upload_that_a_lost_connection_cuts_off_is_stored_and_deleted(
+    local_cloud: Mapping[str, str], s3: S3Client, bucket: str
+) -> None:
     # AWS Transfer calls it a partial upload: the file was open when the session disconnected.
     async def break_off() -> None:
         connection = await signed_in(local_cloud)
@@ -239,13 +264,45 @@ def test_an_upload_cut_off_lands_as_what_had_come(local_cloud: Mapping[str, str]
         connection.abort()
         await connection.wait_closed()
 
-    def landed() -> bytes:
-        with contextlib.suppress(s3.exceptions.NoSuchKey):
-            return s3.get_object(Bucket=bucket, Key=f"inbound/{PARTNER}/cut.csv")["Body"].read()
-        return b""
-
     asyncio.run(break_off())
-    assert wait_for(landed, 120, "what had come lands", every=0.1) == b"half of it"
+    wait_for(lambda: is_deleted(s3, bucket, "cut.csv"), 120, "the partial upload is deleted", every=0.1)
+    assert versions(s3, bucket, "cut.csv")[0] == [len(b"half of it")]
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix=f"inbound/{PARTNER}/cut.csv")
+
+
+def test_a_client_killed_within_a_large_file_leaves_nothing_to_load(
+    sftp: Client, local_cloud: Mapping[str, str], s3: S3Client, bucket: str
+) -> None:
+    file = sftp.folder / "large.csv"
+    file.write_bytes(b"1,2.50\n" * 6_000_000)
+    slowly = sftp.command("-l", "80000")  # 10 MB a second
+    with subprocess.Popen(slowly, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=sftp.folder) as client:
+        assert client.stdin is not None
+        client.stdin.write(b"put large.csv /inbound/large.csv\n")
+        client.stdin.flush()
+        wait_for(lambda: sent(client.pid, file) > 4_000_000, 60, "some MB of it are sent", every=0.05)
+        client.kill()
+    wait_for(lambda: is_deleted(s3, bucket, "large.csv"), 120, "the partial upload is deleted", every=0.1)
+    (size,), _ = versions(s3, bucket, "large.csv")
+    assert 0 < size < file.stat().st_size
+    file.write_bytes(b"1,2.50\n" * 100_000)
+    assert sftp.run("put large.csv /inbound/large.csv").returncode == 0
+    assert s3.head_object(Bucket=bucket, Key=f"inbound/{PARTNER}/large.csv")["ContentLength"] == 700_000
+
+
+def test_a_client_that_goes_after_it_closed_the_file_leaves_it(
+    local_cloud: Mapping[str, str], s3: S3Client, bucket: str
+) -> None:
+    async def close_and_go() -> None:
+        connection = await signed_in(local_cloud)
+        client = await connection.start_sftp_client()
+        async with client.open("/inbound/whole.csv", "wb") as file:
+            await file.write(b"all of it")
+        connection.abort()
+        await connection.wait_closed()
+
+    asyncio.run(close_and_go())
+    assert versions(s3, bucket, "whole.csv") == ([len(b"all of it")], 0)
 
 
 def test_nothing_is_visible_before_the_client_closes_the_file(

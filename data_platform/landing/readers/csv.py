@@ -43,8 +43,8 @@ class CsvReader:
     ) -> None:
         self._subject, self._format = subject, format
         self._splitter = Splitter(format.delimiter, format.quote_character)
-        text = Text(stream, format.encoding, subject)
-        self._blocks = self._readable(self._splitter.blocks(text, block_bytes))
+        self._text = Text(stream, format.encoding, subject)
+        self._blocks = self._readable(self._splitter.blocks(self._text, block_bytes))
         names, self._first = self._header()
         header = match_header(names, rules.contract, subject)
         self.contract = header.contract
@@ -82,6 +82,8 @@ class CsvReader:
             finally:
                 for future in waiting:
                     future.cancel()
+        if self._format.ends_with_newline:
+            self._text.refuse_open_end()
 
     def _header(self) -> tuple[list[str], Block]:
         """The header's fields, and the rest of the block that contains the header."""

@@ -35,7 +35,9 @@ class JsonLinesReader:
 
     def __init__(self, stream: Readable, rules: FileFeedSpec, format: JsonLinesFormat, subject: str) -> None:
         self._subject, self._encoding = subject, format.encoding
-        self._text: Readable = Text(stream, format.encoding, subject)
+        self._delivered = Text(stream, format.encoding, subject)
+        self._text: Readable = self._delivered
+        self._ends_with_newline = format.ends_with_newline
         self.contract = rules.contract
         self._declared = len(rules.contract.columns)
         self._expected = [column.header for column in rules.contract.columns[:20]]
@@ -65,6 +67,8 @@ class JsonLinesReader:
             for block in chain([first], lines):
                 yield self._chunk(block, done)
                 done += len(block)
+            if self._ends_with_newline:
+                self._delivered.refuse_open_end()
         finally:
             if self._spool is not None:
                 self._spool.close()

@@ -107,15 +107,21 @@ def _stream(workbook: IO[bytes]) -> bytes | None:
             root = start
         elif name.lower() == "workbook":
             if length >= 4096 or root is None:
-                return b"".join(sector(number) for number in chain(start, fat))[:length]
+                return _whole(b"".join(sector(number) for number in chain(start, fat)), length)
             mini_fat = tuple(
                 entry
                 for number in chain(struct.unpack_from("<I", data, 60)[0], fat)
                 for entry in _numbers(sector(number))
             )
             minis = b"".join(sector(number) for number in chain(root, fat))
-            return b"".join(minis[n * 64 : n * 64 + 64] for n in chain(start, mini_fat))[:length]
+            return _whole(b"".join(minis[n * 64 : n * 64 + 64] for n in chain(start, mini_fat)), length)
     return None
+
+
+def _whole(stream: bytes, length: int) -> bytes:
+    if len(stream) < length:
+        raise ValueError("it ends before its workbook does")
+    return stream[:length]
 
 
 def _numbers(sector: bytes) -> tuple[int, ...]:
