@@ -1,4 +1,5 @@
-"""`data-platform check`: checks each `defs.yaml` against its component, and whether it is in the right folder."""
+"""`data-platform check`: checks each `defs.yaml` against its component, and whether it is in the right folder; and the
+dbt project."""
 
 from __future__ import annotations
 
@@ -8,15 +9,16 @@ from pathlib import Path
 import click
 
 from data_platform.cli.errors import DataProblem
-from data_platform.cli.project import DEFS
+from data_platform.cli.project import DBT_PROJECT, DEFS
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 def check(paths: tuple[Path, ...]) -> None:
-    """Check every defs.yaml, or those of the given files and folders.
+    """Check every defs.yaml and the dbt project, or the defs.yaml of the given files and folders.
 
-    Connects to nothing. Shows each mistake as file:line:column with the line and a caret, and then exits with 3.
+    Connects to nothing. Shows each mistake as file:line:column with the line and a caret, and then exits with 3. dbt
+    parses the project only if a file of it has changed since it was last parsed.
 
     \b
     Examples:
@@ -34,7 +36,30 @@ def check(paths: tuple[Path, ...]) -> None:
         click.echo(message)
     if wrong or misplaced:
         raise DataProblem(f"{len(wrong) + len(misplaced)} of {len(files)} defs.yaml are wrong")
+    if not paths:
+        _check_models()
     click.echo(f"{len(files)} defs.yaml are right")
+
+
+def _check_models() -> None:
+    """Raises DataProblem if a model reads a source that no feed declares, or dbt can't parse the project."""
+    from data_platform.environment import settings
+    from data_platform.feeds.declared import declared_sources
+    from data_platform.feeds.spec import SourceDeclaration
+    from data_platform.transform.manifest import ManifestUnusable, build_manifest
+    from data_platform.transform.sources import readers_of_undeclared
+
+    project = settings().dbt_code.project_dir or DBT_PROJECT
+    if not (project / "dbt_project.yml").is_file():
+        return
+    for line in (lines := list(readers_of_undeclared(project, declared_sources(DEFS, SourceDeclaration)))):
+        click.echo(line)
+    if lines:
+        raise DataProblem(f"{len(lines)} models read what no feed declares")
+    try:
+        build_manifest(project, settings())
+    except ManifestUnusable as error:
+        raise DataProblem(str(error)) from None
 
 
 def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
+from data_platform.components.invalid import broken_definition
 from data_platform.environment import settings
 from data_platform.feeds.compute import Compute
 from data_platform.resources import WarehouseResource
@@ -64,8 +65,8 @@ class DbtModels(dg.Component):
         return cls(cast(DbtModelsAttributes, attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The assets, the checks and the resource `dbt`. Raises ManifestUnusable in `dev` and `prod` if the manifest
-        wasn't built."""
+        """The assets, the checks and the resource `dbt`. If the project can't be parsed, or (in `dev` and `prod`) its
+        manifest wasn't built, one invalid asset that shows why: files are landed without models too."""
         # dagster-dbt imports dbt, which takes more than a second; a code location without models doesn't pay it.
         from dagster_dbt import DbtProject, dbt_assets
 
@@ -73,10 +74,13 @@ class DbtModels(dg.Component):
         from data_platform.automation.freshness import freshness_checks
         from data_platform.components.dbt_translator import ModelTranslator, with_usage
         from data_platform.resources.dbt import DbtCli, dbt_resource
-        from data_platform.transform.manifest import load_manifest
+        from data_platform.transform.manifest import ManifestUnusable, load_manifest
 
         project_dir = settings().dbt_code.project_dir or (context.path / self.attributes.project).resolve()
-        manifest = load_manifest(project_dir, settings())
+        try:
+            manifest = load_manifest(project_dir, settings())
+        except ManifestUnusable as error:
+            return dg.Definitions(assets=[broken_definition(["invalid", "dbt_models"], error)])
 
         @dbt_assets(
             name="dbt_models",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from data_platform.components.sftp_partner import broken_definition
+from data_platform.components.invalid import broken_definition
 
 
 class Loaded(NamedTuple):

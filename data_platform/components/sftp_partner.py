@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import dagster as dg
@@ -11,13 +10,12 @@ from pydantic import BaseModel
 from data_platform.automation.arrivals import arrivals_check
 from data_platform.automation.landing_sources import LandingConfig, open_landing
 from data_platform.components.feed_assets import SourceKind, feed_definitions
+from data_platform.components.invalid import broken_definition
 from data_platform.components.scaffolds import SftpPartnerScaffolder
 from data_platform.environment import settings
 from data_platform.feeds.documents import DefinitionInvalid
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.partners import PartnerDeclaration
-
-_log = logging.getLogger(__name__)
 
 LANDING = SourceKind(
     open_landing,
@@ -87,20 +85,3 @@ class SftpPartner(dg.Component):
         return dg.Definitions.merge(
             definitions, dg.Definitions(assets=broken, asset_checks=[arrivals] if arrivals else [])
         )
-
-
-def broken_definition(key: list[str], error: BaseException) -> dg.AssetSpec:
-    """An asset that shows an invalid definition in the UI. Its description is the error, with its causes."""
-    texts = [str(error)]
-    while error.__cause__ is not None:
-        error = error.__cause__
-        texts.append(str(error))
-    message = "\n\n".join(texts)
-    _log.error("%s", message)
-    return dg.AssetSpec(
-        key,
-        description=f"**This definition is invalid and was left out.**\n\n```\n{message}\n```",
-        group_name="invalid",
-        kinds={"error"},
-        tags={"data_platform/invalid": ""},
-    )

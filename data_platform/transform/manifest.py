@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,11 +25,16 @@ from data_platform.transform.process import run_dbt
 _BUILT = ("manifest.json", "partial_parse.msgpack")
 PARSE_SECONDS = 300.0
 """How long dbt may take to parse the project. A second process that wants to build waits for it."""
+_MISSING = re.compile(r"\(([^()\s]+)\) depends on a (source|node) named '([\w.]+)' which was not found")
 _NOT_SOURCE = frozenset(("target", "logs", "dbt_packages"))
 
 
 class ManifestUnusable(Exception):
     """The manifest is missing or stale, or dbt can't parse the project. The message says what to do."""
+
+
+class ProjectBroken(ManifestUnusable):
+    """dbt can't parse the project. The message is dbt's; for a missing source or model it adds file and line."""
 
 
 def fingerprint(project_dir: Path) -> str:
@@ -73,8 +79,16 @@ def build_manifest(project_dir: Path, settings: Settings) -> str:
         wanted = fingerprint(project_dir)
         if _built_from(project_dir) == wanted:
             return wanted
+        failed = target / "failed.json"
+        state = [wanted, *sorted(package.name for package in project_dir.glob("dbt_packages/*"))]
+        if failed.exists() and (before := json.loads(failed.read_text()))["state"] == state:
+            raise ManifestUnusable(before["message"])  # parsing takes seconds, and every process that loads would
         with tempfile.TemporaryDirectory(prefix=".parse-", dir=target) as scratch:
-            _parse(project_dir, Path(scratch), settings)
+            try:
+                _parse(project_dir, Path(scratch), settings)
+            except ProjectBroken as error:
+                failed.write_text(json.dumps({"state": state, "message": str(error)}))
+                raise
             for name in _BUILT:
                 (Path(scratch) / name).replace(target / name)
         (target / "fingerprint").write_text(wanted)
@@ -90,7 +104,27 @@ def _parse(project_dir: Path, scratch: Path, settings: Settings) -> None:
             f"dbt took longer than {PARSE_SECONDS:.0f} s to parse {project_dir} and was killed"
         ) from None
     if run.returncode != 0:
-        raise ManifestUnusable(f"dbt can't parse {project_dir}:\n{run.stdout}{run.stderr}")
+        raise ProjectBroken(f"dbt can't parse {project_dir}:\n{_explained(run.stdout + run.stderr, project_dir)}")
+
+
+def _explained(output: str, project_dir: Path) -> str:
+    """dbt's error without the lines before it, and where the missing source or model is read."""
+    message = output.partition("Encountered an error:\n")[2].strip() or output.strip()
+    found = _MISSING.search(message)
+    if found is None:
+        return message
+    file, kind, name = found.groups()
+    parts = name.split(".") if kind == "source" else [name.split(".")[-1]]
+    reads = re.compile(r"\s*,\s*".join(rf"""["']{re.escape(part)}["']""" for part in parts))
+    lines = (project_dir / file).read_text(encoding="utf-8").splitlines()
+    line = next((number for number, text in enumerate(lines, start=1) if reads.search(text)), 1)
+    fix = (
+        "No feed declares it. If the feed was renamed, correct the model; if it was removed, remove the model too. If"
+        " the feed is new, run `data-platform dbt-sources`."
+        if kind == "source"
+        else "No model has this name: correct it, or write the model."
+    )
+    return f"{message}\n{project_dir / file}:{line}: reads the missing {kind} {name}. {fix}"
 
 
 def _built_from(project_dir: Path) -> str | None:

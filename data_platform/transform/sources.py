@@ -6,7 +6,8 @@ write models and their descriptions, so these don't belong here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from data_platform.feeds.spec import Expected, FeedSpec
 HEADER = (
     "# Written from the contracts in data_platform/defs/sources by `data-platform dbt-sources`; edit those instead.\n"
 )
+_SOURCE = re.compile(r"""source\(\s*["'](\w+)["']\s*,\s*["'](\w+)["']""")
 _MINUTES = {"hour": 60, "day": 24 * 60}
 
 
@@ -51,6 +53,21 @@ def outdated(project_dir: Path, sources: Iterable[DeclaredSource[Any]]) -> dict[
     }
     changed = {file: text for file, text in wanted.items() if present.get(file) != text}
     return changed | {file: "" for file in present if file not in wanted}
+
+
+def readers_of_undeclared(project_dir: Path, sources: Iterable[DeclaredSource[Any]]) -> Iterator[str]:
+    """A line for each place where a model reads a table of a generated `_sources.yml` that no feed declares any more:
+    the feed was renamed or removed, and `write_sources` is yet to remove the table, after which dbt can't parse."""
+    declared = {(source.name, feed.table) for source in sources for feed in source.feeds()}
+    generated = {file.parent.name for file in project_dir.glob("models/staging/*/_sources.yml")}
+    for file in sorted(project_dir.glob("models/**/*.sql")):
+        for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            for source, table in _SOURCE.findall(text):
+                if source in generated and (source, table) not in declared:
+                    yield (
+                        f"{file}:{number}: model {file.stem} reads the source {source}.{table}, which no feed declares."
+                        " If the feed was renamed, correct the model; if it was removed, remove the model too."
+                    )
 
 
 def write_sources(project_dir: Path, sources: Iterable[DeclaredSource[Any]]) -> list[Path]:

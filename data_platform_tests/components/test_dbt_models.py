@@ -12,13 +12,17 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import data_platform
+from data_platform.cli import main
+from data_platform.cli.doctor.machine import dbt_manifest
 from data_platform.components import DbtModels
 from data_platform.components.dbt_models import DbtModelsAttributes
+from data_platform.components.invalid import messages_of_invalid
+from data_platform.definitions import compose
 from data_platform.environment import settings
 from data_platform.runs.provenance import commits
-from data_platform.transform.manifest import ManifestUnusable
 from data_platform_tests.test_environment import PRODUCTION
 
 PACKAGE = Path(data_platform.__file__).parent
@@ -89,14 +93,37 @@ def test_links_lead_to_the_repository_where_there_is_one(variables: pytest.Monke
     assert spec.metadata["docs"].value == f"{base}/_models.yml"
 
 
-def test_a_folder_without_a_built_manifest_fails_the_load_in_production_with_what_to_do(
+def test_a_folder_without_a_built_manifest_is_one_invalid_asset_in_production_that_says_what_to_do(
     variables: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "dbt_project.yml").write_text("name: data_platform\n")
     for name, value in PRODUCTION.items():
         variables.setenv(name, value)
-    with pytest.raises(ManifestUnusable, match="data-platform dbt-manifest"):
-        built({"project": "."}, SimpleNamespace(path=tmp_path))
+    (message,) = messages_of_invalid(built({"project": "."}, SimpleNamespace(path=tmp_path)).assets or ())
+    assert "data-platform dbt-manifest" in message
+
+
+def test_a_model_that_reads_a_removed_source_leaves_every_feed_loaded_and_names_model_line_and_source(
+    variables: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = tmp_path / "dbt_project"
+    others = ("target", "logs", "tests", "snapshots", "marts", "intermediate", "clear_air", "meridian_parking")
+    shutil.copytree(PACKAGE.parent / "dbt_project", project, ignore=shutil.ignore_patterns(*others))
+    sources = project / "models" / "staging" / "city_records" / "_sources.yml"
+    sources.write_text(sources.read_text().replace("name: permits", "name: building_permits"))
+    variables.setenv("DATA_PLATFORM_DBT_PROJECT_DIR", str(project))
+    loaded = compose(PACKAGE)
+    (message,) = messages_of_invalid(loaded.resolve_all_asset_specs())
+    model = sources.with_name("stg_city_records__permits.sql")
+    assert "depends on a source named 'city_records.permits' which was not found" in message
+    assert f"{model}:5: reads the missing source city_records.permits" in message
+    keys = {key.to_user_string() for key in loaded.resolve_asset_graph().get_all_asset_keys()}
+    assert "raw/city_records/permits" in keys
+    assert loaded.resolve_job_def("daily")
+    (finding,) = dbt_manifest(settings())
+    assert finding.state == "failed" and "stg_city_records__permits.sql:5" in finding.found
+    checked = CliRunner().invoke(main, ["check"])
+    assert checked.exit_code == 3 and f"{model}:5" in checked.output
 
 
 def test_a_checkout_of_the_projects_own_repository_replaces_the_codes(

@@ -13,7 +13,7 @@ import data_platform
 from data_platform.cli.dbt import dbt_sources
 from data_platform.feeds.declared import declared_sources
 from data_platform.feeds.spec import SourceDeclaration
-from data_platform.transform.sources import outdated, sources_file, sources_yaml, write_sources
+from data_platform.transform.sources import outdated, readers_of_undeclared, sources_file, sources_yaml, write_sources
 
 PACKAGE = Path(data_platform.__file__).parent
 DEFS = PACKAGE / "defs"
@@ -89,3 +89,17 @@ def _freshness(source: str, table: str) -> object:
     [written] = yaml.safe_load(sources_yaml(declared))["sources"]
     [found] = [each for each in written["tables"] if each["name"] == table]
     return found["config"]["freshness"]
+
+
+def test_a_model_that_reads_a_renamed_feed_is_named_with_its_line_before_dbts_sources_are_written(defs: Path) -> None:
+    feed = defs / "sources" / "partners" / "harbor_water" / "meter_readings"
+    feed.rename(feed.with_name("readings"))
+    (line,) = readers_of_undeclared(PROJECT, declared_sources(defs, SourceDeclaration))
+    model = PROJECT / "models" / "staging" / "harbor_water" / "stg_harbor_water__meter_readings.sql"
+    assert line.startswith(
+        f"{model}:5: model {model.stem} reads the source harbor_water.meter_readings, which no feed declares"
+    )
+
+
+def test_every_source_that_the_projects_models_read_is_declared() -> None:
+    assert list(readers_of_undeclared(PROJECT, declared_sources(DEFS, SourceDeclaration))) == []

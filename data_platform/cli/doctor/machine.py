@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -78,13 +79,16 @@ def dbt_manifest(settings: Settings) -> Iterator[Finding]:
         fix = "set DATA_PLATFORM_DBT_PROJECT_DIR to the folder of dbt_project.yml"
         yield Finding("dbt manifest", "failed", f"{project} is not a dbt project", fix)
         return
-    built = project / "target" / "fingerprint"
+    built, failed = project / "target" / "fingerprint", project / "target" / "failed.json"
     if not built.exists():
         found = "there is no manifest yet"
     elif built.read_text() != fingerprint(project):
         found = "the manifest is out of date"
     else:
         yield Finding("dbt manifest", "ok", "is up to date")
+        return
+    if failed.exists() and (broken := json.loads(failed.read_text()))["state"][0] == fingerprint(project):
+        yield Finding("dbt manifest", "failed", broken["message"], "correct the project; data-platform check")
         return
     local = settings.environment == "local"
     fix = (

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from data_platform.automation.feed_keys import feeds_of
+from data_platform.components.invalid import messages_of_invalid
 from data_platform.environment import settings
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
@@ -42,6 +43,11 @@ class CodeLocation:
     def tables(self) -> Sequence[SqlTableSpec]:
         """Every table of a database."""
         return feeds_of(self.repository, SqlTableSpec)
+
+    @cached_property
+    def invalid(self) -> list[str]:
+        """Why definitions were left out, such as a dbt project that can't be parsed."""
+        return messages_of_invalid(self.definitions.resolve_all_asset_specs())
 
     def select(self, selection: str) -> list[dg.AssetKey]:
         """The materializable assets of a selection in Dagster's syntax, in order; `raw/clear_air/*+` is short for

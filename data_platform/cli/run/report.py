@@ -38,7 +38,7 @@ _WIDTH = 150
 class Report:
     """The result of a `data-platform run`. `accounts` are of file feeds, `tables` of databases. `compared`: differences
     from the demo's answer key, by feed and place; `beside`: deliveries that are not the demo's, by feed; `earlier`: the
-    run of `daily` that still counts, where nothing is new."""
+    run of `daily` that still counts, where nothing is new; `invalid`: why definitions were left out."""
 
     settings: Settings
     runs: list[RunOutcome]
@@ -50,6 +50,7 @@ class Report:
     beside: Mapping[str, int]
     seconds: float
     earlier: RunOutcome | None = None
+    invalid: Sequence[str] = ()
 
     @classmethod
     def read(
@@ -98,7 +99,8 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """The problems of the data, a line each."""
-        found = [problem for account in (*self.accounts, *self.tables) for problem in account.problems]
+        found = [f"A definition is invalid and was left out: {message}" for message in self.invalid]
+        found += [problem for account in (*self.accounts, *self.tables) for problem in account.problems]
         found += [f"{name}: {text}" for run in self._checked for name, text in run.errors.items()]
         if self.compared is not None:  # the demo's warnings are planted: the key has their counts
             return found + [f"{place}: {text}" for place, texts in self.compared.items() for text in texts]

@@ -43,9 +43,10 @@ def requested_runs(
     except Exception as error:
         raise click.BadParameter(f"{selection!r}: {error}", param_hint="--select") from None
     if not keys:
+        left_out = "".join(f"\nA definition is invalid and was left out: {message}" for message in location.invalid)
         raise click.BadParameter(
             f"{selection!r} selects no asset that can be materialized; expected, for example, 'raw/harbor_water/*',"
-            " 'marts/city_daily' or 'group:clear_air'",
+            f" 'marts/city_daily' or 'group:clear_air'{left_out}",
             param_hint="--select",
         )
     feeds = [rules for rules in location.feeds if keys & {lake_key(rules), raw_key(rules)}]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,8 @@ class Steps:
                     outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
             left, demo = look(bucket, location.feeds), None if failed else demo
             _report_unmatched(bucket, left)
-            return Report.read(wanted, outcomes, left, tables=location.tables, demo=demo, began=self.began)
+            report = Report.read(wanted, outcomes, left, tables=location.tables, demo=demo, began=self.began)
+            return replace(report, invalid=location.invalid)
 
     def selected(self, select: str, partition: str | None) -> Report:
         """Makes the selected assets: file feeds' first, a run a day, then the others."""
@@ -240,7 +242,7 @@ class Steps:
 
     def _daily(self, runs: RunsHere | RunsByDaemon, location: CodeLocation, inputs: str) -> RunOutcome:
         task = self.progress.add_task("models built", total=len(location.select("kind:dbt")))
-        tags = {unchanged.INPUTS_TAG: inputs}
+        tags = {} if location.invalid else {unchanged.INPUTS_TAG: inputs}  # the next run says it again
         outcome = runs.build(unchanged.DAILY, tags, lambda done: self.progress.update(task, completed=done))
         self.progress.update(task, completed=len(outcome.materialized))
         rows = self._counter("rows loaded")
