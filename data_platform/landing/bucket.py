@@ -8,6 +8,7 @@ bytes that the partner put there in the meantime.
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 INBOUND = "inbound/"
 _REFUSED = (InvalidPathError, ValueError)
 """What obstore raises for a key that S3 takes and it doesn't: `a//b`, or one with a line break."""
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML can't hold, and a key can: a request that names such a key among others is refused as a whole."""
 _CONNECTING = threading.Lock()
 """boto3 can't make clients in several threads at once."""
 _CHUNK = 2**20
@@ -181,8 +184,12 @@ class LandingBucket:
 
     def delete(self, *deliveries: Delivery) -> None:
         """Deletes exactly those versions, a thousand in a request; one that is gone is no error."""
-        for start in range(0, len(deliveries), _DELETES_AT_ONCE):
-            part = deliveries[start : start + _DELETES_AT_ONCE]
+        plain = [one for one in deliveries if not _NOT_XML.search(one.key)]
+        for one in deliveries:
+            if _NOT_XML.search(one.key):
+                self._client.delete_object(Bucket=self.name, Key=one.key, VersionId=one.version_id)
+        for start in range(0, len(plain), _DELETES_AT_ONCE):
+            part = plain[start : start + _DELETES_AT_ONCE]
             objects: list[ObjectIdentifierTypeDef] = [{"Key": one.key, "VersionId": one.version_id} for one in part]
             answer = self._client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
             if refused := answer.get("Errors"):

@@ -10,6 +10,7 @@ Closes the gaps between ministack 1.5.33 and what AWS documents, with `aws_sftp`
 - It runs without SFTP if SFTP's port is taken.
 - It saves its state (buckets' versioning, secrets, Transfer users) only when it stops in order.
 - ECS's containers need Docker (`ecs.gaps`).
+- It lists versions as XML even of keys that XML can't hold.
 - It sorts the whole bucket for each page of a listing, and keeps the bytes of each version in memory.
 
 `aws.part` sets the environment variables that configure it.
@@ -23,10 +24,13 @@ import bisect
 import json
 import logging
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import unescape
 
 import ministack.app as ministack_app
 from hypercorn.asyncio import serve
@@ -42,6 +46,9 @@ from data_platform.local_cloud.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
 
+_KEYS = re.compile(
+    rb"(<(?:Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>)([^<]*)(</(?:Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>)"
+)
 SAVED_EVERY = 2.0
 """Seconds between saves of the services whose state changed."""
 
@@ -137,8 +144,9 @@ def close_gaps() -> None:
     """Replace functions in ministack's modules. Call it once, before the server starts."""
     aws_sftp.install(transfer, s3)
 
-    find_bucket, create_user, describe_user, start_sftp = (
+    find_bucket, list_versions, create_user, describe_user, start_sftp = (
         s3._ensure_bucket,
+        s3._list_object_versions,
         transfer._create_user,
         transfer._describe_user,
         transfer.sftp_start,
@@ -160,6 +168,14 @@ def close_gaps() -> None:
         for version in s3._object_versions.get((bucket, key)) or ():
             if version["version_id"] == (record.get("version_id") or "null"):
                 version["data"] = None  # otherwise ministack keeps the bytes of every version in memory
+
+    def list_versions_encoded(bucket: str, query: dict[str, Any]) -> Any:
+        """With `encoding-type=url`, which boto3 asks for: XML can't hold every character of a key."""
+        status, headers, body = list_versions(bucket, query)
+        if status == 200 and s3._qp(query, "encoding-type", "") == "url":
+            body = _KEYS.sub(lambda found: found[1] + quote(unescape(found[2].decode())).encode() + found[3], body)
+            body = body.replace(b"<IsTruncated>", b"<EncodingType>url</EncodingType><IsTruncated>", 1)
+        return status, headers, body
 
     def create_user_with_policy(data: dict[str, Any]) -> Any:
         answer = create_user(data)
@@ -187,6 +203,7 @@ def close_gaps() -> None:
     s3._ensure_bucket = ensure_bucket
     s3._persist_object = persist_object
     s3._collect_list_entries = list_page
+    s3._list_object_versions = list_versions_encoded
     transfer._create_user = create_user_with_policy
     transfer._describe_user = describe_user_with_policy
 

@@ -41,6 +41,38 @@ def test_a_name_that_obstore_refuses_hides_no_other_file(bucket: LandingBucket, 
     assert [pending.file_name for pending in after] == names[names.index(odd) + 1 :]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "m\x01.csv",
+        "[red]%41 +&<>'\"\\.csv",
+        "\u202em.csv",
+        " m ",
+        "..",
+        "é" * 127,
+        "a?b#c.csv",
+        "\x7f.csv",
+        "e\u0301.csv",
+    ],
+)
+def test_a_file_of_any_name_is_listed_read_copied_and_deleted(bucket: LandingBucket, odd: str) -> None:
+    key, kept = f"inbound/odd/{odd}", f"archive/odd/{uuid.uuid4().hex}/{odd}"
+    bucket.put(key, b"old")
+    bucket.put(key, b"x")
+    assert key in [pending.key for page in bucket.pages(prefix="inbound/odd/") for pending in page]
+    current = bucket.current(key)
+    assert current is not None
+    assert bucket.open(current).read() == b"x"
+    (older,) = bucket.older_versions(current)
+    bucket.copy(current, kept)
+    bucket.delete(current, older)
+    assert not bucket.exists(key)
+    bucket.copy_back(kept, key)
+    again = bucket.current(key)
+    assert again is not None
+    assert bucket.open(again).read() == b"x"
+
+
 def test_exactly_one_version_is_copied_and_deleted_however_often(bucket: LandingBucket) -> None:
     key, moved = "inbound/odd/m.csv", f"archive/odd/{uuid.uuid4().hex}/m.csv"
     bucket.put(key, b"old")
