@@ -46,6 +46,15 @@ class FileColumn(Column):
     rounding: Literal["exact", "digits", "places"] = "exact"
 
     @model_validator(mode="after")
+    def _source_name_can_be_met(self) -> Self:
+        if self.source_name is not None and (not self.source_name or self.source_name != self.source_name.strip()):
+            raise ValueError(
+                f"column {self.name}: source_name {self.source_name!r} is no name of a column: blanks around names are"
+                " taken off. For a column without a name write its place, for example column_3"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _hints_have_an_effect(self) -> Self:
         if not self.model_fields_set & _HINTED:  # most columns have no hint, and a team may declare many thousands
             return self

@@ -322,6 +322,20 @@ def test_a_sheet_and_its_header_row_can_be_named() -> None:
         read(data, "excel", format={"type": "excel", "sheet": "Pumps"})
 
 
+def test_a_header_cell_may_be_a_number() -> None:
+    columns = [
+        {"name": "y", "type": "int32", "source_name": "2026"},
+        {"name": "x", "type": "float", "source_name": "0.5"},
+    ]
+    assert read(workbook([[2026, 0.5], [1, 2]]), "excel", columns)[0] == [{"y": 1, "x": 2.0, "_record_number": 2}]
+
+
+@pytest.mark.parametrize("source_name", ["", " ", "n ", "\tn"])
+def test_a_source_name_that_no_file_can_have_is_refused(source_name: str) -> None:
+    with pytest.raises(ValidationError, match="is no name of a column"):
+        read(b"n\n", "csv", [{"name": "n", "type": "string", "source_name": source_name}])
+
+
 def test_what_isnt_a_workbook_is_unreadable() -> None:
     for broken in (b"", b"meter_id,flow\n", workbook([["a"]])[:-50]):
         with pytest.raises(DeliveryUnreadable, match="not a valid workbook"):

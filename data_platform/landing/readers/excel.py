@@ -32,7 +32,7 @@ from data_platform.values.typed import mixed_converter_for, spelled
 _ROWS = 16_384
 _BROKEN = (
     *(calamine.CalamineError, calamine.PasswordError, zipfile.BadZipFile, zlib.error, ExpatError, OSError, EOFError),
-    *(ValueError, KeyError, NotImplementedError, RuntimeError),
+    *(ValueError, LookupError, NotImplementedError, RuntimeError),
 )
 """What the libraries raise where a file is no workbook, or a broken one."""
 _SEARCHED_BYTES = 16 * 2**20
@@ -47,9 +47,9 @@ class ExcelReader:
         with spooled(stream) as spool:
             self._rows = _sheet(spool, rules, format, subject)
         header = next(self._rows, (0, []))[1]
-        match = match_header([str(cell) for cell in _trimmed(header)], rules.contract, subject)
+        self._names = [_name_of(cell) for cell in header]
+        match = match_header(self._names[: _width(header)], rules.contract, subject)
         self._positions, self.contract = match.positions, match.contract
-        self._names = [str(cell) for cell in header]
         self._convert = [mixed_converter_for(column) for column in self.contract.columns]
 
     def chunks(self) -> Iterator[Chunk]:
@@ -136,12 +136,17 @@ def _unreadable(spool: IO[bytes], error: BaseException, subject: str) -> Deliver
     return DeliveryUnreadable(f"{subject}: {wrong}")
 
 
-def _trimmed(header: list[Any]) -> list[Any]:
-    """The header without the empty cells that stray formatting leaves at its end."""
+def _width(header: list[Any]) -> int:
+    """The header's cells without the empty ones that stray formatting leaves at its end."""
     width = len(header)
     while width and header[width - 1] == "":
         width -= 1
-    return header[:width]
+    return width
+
+
+def _name_of(cell: Any) -> str:
+    """A column's name; a year that is a number is 2026, not 2026.0."""
+    return str(spelled(cell) if isinstance(cell, float) else cell)
 
 
 def _archive(spool: IO[bytes], most: int, subject: str) -> zipfile.ZipFile | None:
