@@ -22,9 +22,10 @@ from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.feed_keys import KIND_TAG, days_of, feeds_of, lake_key, origin_key, raw_key, step_names
 from data_platform.automation.landing_history import LANDING_TAG, PARTNER_TAG, History, read_history
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.lake.shown import visible
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.feed_index import FeedIndex
-from data_platform.landing.inbox import Ready, scan
+from data_platform.landing.inbox import Left, Ready, scan
 from data_platform.resources import LandingResource
 
 TICK_SECONDS = 10
@@ -128,12 +129,12 @@ class Event(NamedTuple):
 
 @dataclass
 class Tick:
-    """The result of one listing of inbound. `left`: why files wait, by partner."""
+    """The result of one listing of inbound. `left`: by partner, from which file on they wait."""
 
     requests: list[dg.RunRequest]
     cursor: Cursor
     events: list[Event]
-    left: Mapping[str, str]
+    left: Mapping[str, Left]
     summary: str
 
 
@@ -160,7 +161,7 @@ def tick(
         requests=list(requests(found.ready, history(), now, step_names(feeds))) if found.ready else [],
         cursor=Cursor(found.resume_after, tuple(sorted({*cursor.left, *found.left} - ended))),
         events=[
-            *(Event(partner, why) for partner, why in found.left.items() if partner not in cursor.left),
+            *(Event(partner, left.reason) for partner, left in found.left.items() if partner not in cursor.left),
             *(Event(partner, "all its pending files are taken in again") for partner in sorted(ended)),
         ],
         left=found.left,
@@ -191,8 +192,8 @@ def landing(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg
         Cursor.read(context.cursor),
         now,
     )
-    for partner, why in look.left.items():
-        context.log.warning(f"{partner}: {why}; the others wait")
+    for partner, left in look.left.items():
+        context.log.warning(f"{partner}: {left.reason}; those from {visible(left.key)} on wait")
     context.log.info(f"{look.summary}, {len(look.requests)} runs requested in {time.monotonic() - started:.2f} s")
     skipped = None if look.requests else dg.SkipReason(f"Nothing to ingest: {look.summary}")
     origins = {rules.source: origin_key(rules) for rules in feeds}

@@ -19,6 +19,7 @@ from data_platform.feeds.patterns import LONGEST_NAME
 from data_platform.landing.bucket import INBOUND, LandingBucket, Pending
 from data_platform.landing.feed_index import FeedIndex, in_transfer
 
+_SLOW = "the names of its files take too long to match"
 _MATCHING_SECONDS = 2.0
 """How long a scan compares one partner's names with its feeds' patterns. A hundred thousand usual ones take 0.1 s."""
 
@@ -42,11 +43,18 @@ class Waiting(NamedTuple):
     until: datetime | None = None
 
 
+class Left(NamedTuple):
+    """The first file of a partner that waits until others are settled, and why."""
+
+    key: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Scan:
     """The result of one scan, from after the key `start_after` on. `resume_after`: the key after which the next scan
-    resumes; None at the listing's end. `cut`: the partners whose folder was not listed to its end; `left`: why, if
-    some of their files have to wait until others are settled."""
+    resumes; None at the listing's end. `cut`: the partners whose folder was not listed to its end. `left`: by
+    partner, from which file on they wait until others are settled, if any do."""
 
     ready: list[Ready] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -55,7 +63,7 @@ class Scan:
     start_after: str | None = None
     resume_after: str | None = None
     cut: set[str] = field(default_factory=set)
-    left: dict[str, str] = field(default_factory=dict)
+    left: dict[str, Left] = field(default_factory=dict)
 
     def whole(self, partner: str) -> bool:
         """Whether it listed all of the partner's folder."""
@@ -86,7 +94,7 @@ def scan(
 ) -> Scan:
     """Lists the pending files after a key, until `limit` files are ready or `seconds` have passed.
 
-    `limit_a_partner`: how many may be ready of one partner; the partners' quotas hold too. None: of any, all files.
+    `limit_a_partner`: how many may be ready of one partner, of the files within its quota. None: all of its files.
     `skip` says which files to leave out, because a run has them or their next attempt is not due. `exists` looks up a
     manifest or trigger; by default in the bucket.
     """
@@ -187,18 +195,17 @@ class _Sorting:
         """Whether the file's partner gets one more in this scan."""
         self._files += 1
         self._bytes += pending.size
-        if reason := self._passed(pending):
-            self._found.left[self._partner] = reason
-        elif self._limit is None or len(self._found.ready) - self._ready_before < self._limit:
-            return True
-        self._closed = True
-        self._found.cut.add(self._partner)
-        return False
-
-    def _passed(self, pending: Pending) -> str | None:
-        if self._matching > _MATCHING_SECONDS:
-            return f"the names of its files before {pending.key!r} take too long to match"
-        return None if self._limit is None else self._quota.passed(self._files, self._bytes)
+        slow = self._matching > _MATCHING_SECONDS
+        reason = _SLOW if slow else self._quota.passed(self._files, self._bytes)
+        if reason:
+            self._found.left.setdefault(self._partner, Left(pending.key, reason))
+        if self._limit is None:
+            self._closed = slow
+        else:
+            self._closed = reason is not None or len(self._found.ready) - self._ready_before >= self._limit
+        if self._closed:
+            self._found.cut.add(self._partner)
+        return not self._closed
 
     def _of_feed(self, pending: Pending, rules: FileFeedSpec, file_name: str, present: Set[str]) -> None:
         try:

@@ -18,6 +18,7 @@ from data_platform.environment import Settings, SettingsError, settings
 from data_platform.landing.bucket import Pending
 from data_platform.landing.inbox import Scan, Waiting
 from data_platform.local_cloud.demo.day import DemoRefused, scale_of
+from data_platform_tests.landing.test_inbox import Objects, feed, look
 
 NOW = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
 
@@ -115,6 +116,17 @@ def test_a_waiting_file_says_how_long() -> None:
     left = Scan(waiting=[Waiting(pending, "its size must be stable for 10 s", NOW + timedelta(seconds=7))])
     (file,) = _described(left, History(), NOW)
     assert (file.state, file.why) == ("waiting", "its size must be stable for 10 s; ready in 7 s")
+
+
+def test_a_file_beyond_its_partners_quota_is_shown_as_waiting() -> None:
+    from data_platform.automation.landing_history import History
+
+    objects = Objects({f"inbound/p/f_2026030{day}.csv": 99 for day in range(1, 6)})
+    found = look(objects, feed(quota={"files": 3}))
+    states = {file.key[-5]: (file.state, file.why) for file in _described(found, History(), NOW)}
+    waits = ("waiting", "more than 3 files are pending: it waits until some before it are settled")
+    assert [states[day][0] for day in "123"] == ["ready"] * 3
+    assert [states[day] for day in "45"] == [waits] * 2
 
 
 def test_errors_of_the_platform_are_said_as_they_are_and_others_by_their_class() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.landing import inbox
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.feed_index import FeedIndex
 from data_platform.landing.inbox import Scan, pending_of, scan
@@ -126,6 +128,42 @@ def test_a_scan_stops_at_its_deadline() -> None:
     found = look(objects, seconds=0)
     assert objects.pages_read == 1
     assert found.resume_after is not None
+
+
+@pytest.mark.parametrize("page_size", [1, 3, 1000])
+def test_a_scan_leaves_off_a_partner_with_many_ready_files_and_lists_the_next_one(page_size: int) -> None:
+    days = {f"inbound/p/f_2026{month:02}{day:02}.csv": 99.0 for month in (1, 2) for day in range(1, 29)}
+    objects = Objects({**days, "inbound/p-q/f_20260101.csv": 99, "inbound/q/f_20260101.csv": 99}, page_size)
+    found = look(objects, feed(), feed(source="q"), feed(source="p-q"), limit_a_partner=4)
+    assert Counter(item.rules.source for item in found.ready) == {"p-q": 1, "p": 4, "q": 1}
+    assert (found.cut, found.left) == ({"p"}, {})
+    assert [found.whole(partner) for partner in ("p-q", "p", "q")] == [True, False, True]
+    assert page_size == 1000 or objects.pages_read < 20, "it doesn't list what it leaves off"
+
+
+@pytest.mark.parametrize(("quota", "taken"), [({"files": 2}, 2), ({"gigabytes": 25e-9}, 2), ({"gigabytes": 1e-9}, 1)])
+def test_what_lies_beyond_a_quota_waits_and_a_file_larger_than_it_is_taken_alone(
+    quota: dict[str, float], taken: int
+) -> None:
+    objects = Objects({f"inbound/p/f_2026030{day}.csv": 99 for day in range(1, 6)})
+    found = look(objects, feed(quota=quota), limit_a_partner=100)
+    assert names(found.ready) == [f"f_2026030{day}.csv" for day in range(1, taken + 1)]
+    assert found.left["p"].key == f"inbound/p/f_2026030{taken + 1}.csv"
+    assert len(look(objects, feed(quota=quota)).ready) == 5, "all are shown"
+
+
+def test_names_that_take_long_to_match_cost_a_partner_its_turn_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "_MATCHING_SECONDS", 0.01)
+    slow = feed(pattern=r".*_.*_.*(?P<day>\d{8})\.csv")
+    hostile = {f"inbound/p/{'_' * 200}{number}": 99.0 for number in range(200)}
+    found = look(Objects({**hostile, "inbound/q/f_20260101.csv": 99}), slow, feed(source="q"))
+    assert (names(found.ready), found.left["p"].reason) == (["f_20260101.csv"], inbox._SLOW)
+    assert len(found.unmatched) < 200
+
+
+def test_a_name_longer_than_any_pattern_looks_at_is_told() -> None:
+    found = look(Objects({f"inbound/p/{'f' * 256}.csv": 99}), feed(pattern=r"f*(?P<day>)\.csv"))
+    assert "longer than 255 characters" in found.unmatched[0][1]
 
 
 def test_what_is_taken_care_of_is_skipped() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -157,8 +158,9 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
 
 
 @deliveries.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-def pending(as_json: bool) -> None:
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Show at most this many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, of all files.")
+def pending(limit: int, as_json: bool) -> None:
     """Show the files in inbound, and why each has not been loaded.
 
     \b
@@ -173,9 +175,13 @@ def pending(as_json: bool) -> None:
         print_json([asdict(file) for file in files])
         return
     made = table("file", "size", "landed", "state", "why", right=("size",))
-    for file in files:
+    for file in files[:limit]:
         add_row(made, file.key, size(file.size), local_time(file.landed_at, wanted.zone), file.state, file.why)
     show(made) if files else click.echo("Inbound is empty: every delivery is settled.")
+    if len(files) > limit:
+        states = Counter(file.state for file in files).most_common()
+        click.echo(f"{len(files):,} files: {', '.join(f'{number:,} {state}' for state, number in states)}.")
+        click.echo(f"There are more: --limit {len(files)}, or --json")
 
 
 @deliveries.command()

@@ -38,7 +38,11 @@ def pending_files(settings: Settings) -> list[PendingFile]:
 def _described(found: Scan, history: History, now: datetime) -> Iterator[PendingFile]:
     companions = {ready.companion for ready in found.ready}
     for ready in found.ready:
-        state, why = _state(ready, history, now)
+        left = found.left.get(ready.rules.source)
+        if left and ready.pending.key >= left.key and ready.pending.token not in history.under_way:
+            state, why = "waiting", f"{left.reason}: it waits until some before it are settled"
+        else:
+            state, why = _state(ready, history, now)
         yield PendingFile(ready.pending.key, ready.pending.size, ready.pending.modified, state, why)
     for waiting in found.waiting:
         pending = waiting.pending
