@@ -17,6 +17,7 @@ _MANY = 4
 """A group that is repeated more often counts as repeated without limit."""
 _MAY_BE_SLOW = re.compile(r"\)[*+{]|" + r"(?:[*+}][^*+}]*)" * (MOST_FREE + 1))
 """Few patterns: so the others needn't be parsed once more."""
+_REPETITION = re.compile(r"[*+|]|(?<!\()\?|,\d*\}")
 _CHARACTERS = frozenset(map(chr, range(256)))
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 _CATEGORIES = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}
@@ -24,6 +25,11 @@ _CATEGORIES = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}
 
 class SlowPattern(ValueError):
     """A file name can make the pattern slow; the message says why, and what to write instead."""
+
+
+def has_repetitions(pattern: str) -> bool:
+    """Whether the pattern may match a text in several ways. In doubt, it does."""
+    return _REPETITION.search(pattern) is not None
 
 
 def require_fast(pattern: str) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from data_platform.feeds.files import FileFeedSpec, Quota
-from data_platform.feeds.patterns import LONGEST_NAME
+from data_platform.feeds.patterns import LONGEST_NAME, has_repetitions
 
 # SFTP clients and transfer tools upload under such a name, or in a folder with a leading dot, and rename at the end.
 _ENDS_IN_TRANSFER = (
@@ -34,8 +34,11 @@ class FeedIndex:
         self._by_partner: dict[str, dict[int, dict[str, list[FileFeedSpec]]]] = {}
         self._companions: dict[str, list[re.Pattern[str]]] = {}
         self._quotas: dict[str, Quota] = {}
+        self._slow: set[str] = set()
         for rules in feeds:
             self._quotas[rules.source] = rules.quota
+            if has_repetitions(rules.pattern):
+                self._slow.add(rules.source)
             beginning = _beginning(rules.pattern)
             by_length = self._by_partner.setdefault(rules.source, {})
             by_length.setdefault(len(beginning), {}).setdefault(beginning, []).append(rules)
@@ -58,6 +61,10 @@ class FeedIndex:
     def quota(self, partner: str) -> Quota:
         """The partner's quota."""
         return self._quotas.get(partner) or Quota()
+
+    def may_be_slow(self, partner: str) -> bool:
+        """Whether a file name can be slow to match: no pattern of fixed length is."""
+        return partner in self._slow
 
     def is_companion(self, partner: str, file_name: str) -> bool:
         """Whether a file of this name is a manifest or trigger of one of the partner's feeds."""

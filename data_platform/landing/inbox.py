@@ -147,8 +147,9 @@ class _Sorting:
         self._limit = limit_a_partner
         self._settlings: dict[float, _Settling] = {}
         self._today: dict[str, str] = {}
-        self._partner = ""
-        self._closed = False
+        self._page: Sequence[Pending] = ()
+        self._present: Set[str] | None = None
+        self._begin("")
 
     def end_of_closed(self) -> str | None:
         """The key after which the next partner's files begin, if the last file's partner gets no more."""
@@ -156,7 +157,7 @@ class _Sorting:
 
     def page(self, page: Sequence[Pending]) -> None:
         """Sorts a page of a listing."""
-        present = {pending.key for pending in page}
+        self._page, self._present = page, None
         self._found.listed += len(page)
         for pending in page:
             parts = pending.key.split("/", 2)
@@ -166,48 +167,53 @@ class _Sorting:
             _, partner, file_name = parts
             if partner != self._partner:
                 self._begin(partner)
-            if self._closed or not self._has_room(pending):
+            self._files += 1
+            self._bytes += pending.size
+            if self._closed or ((self._files > self._most or self._bytes > self._most_bytes) and self._passes(pending)):
                 continue
             if in_transfer(file_name):
                 self._found.waiting.append(Waiting(pending, "it is named as a file that is still being sent"))
                 continue
-            began = time.perf_counter()
-            candidates = self._feeds.match(partner, file_name)
-            self._matching += time.perf_counter() - began
+            candidates = self._match(partner, file_name)
             if len(candidates) == 1:
                 rules = candidates[0]
                 if (settling := self._settling(rules.readiness)) and pending.modified > settling.since:
                     until = pending.modified + settling.time
                     self._found.waiting.append(Waiting(pending, settling.reason, until))
                 elif not self._skip(pending):
-                    self._of_feed(pending, rules, file_name, present)
+                    self._of_feed(pending, rules, file_name)
             elif not self._skip(pending):
                 self._of_no_feed(pending, candidates, partner, file_name)
 
     def _begin(self, partner: str) -> None:
         self._partner, self._closed = partner, False
-        self._files = self._bytes = 0
+        self._files = self._bytes = self._ready = 0
+        quota = self._feeds.quota(partner)
+        self._most, self._most_bytes = quota.files, quota.gigabytes * 10**9
         self._matching = 0.0
-        self._ready_before = len(self._found.ready)
-        self._quota = self._feeds.quota(partner)
+        self._match = self._timed_match if self._feeds.may_be_slow(partner) else self._feeds.match
 
-    def _has_room(self, pending: Pending) -> bool:
-        """Whether the file's partner gets one more in this scan."""
-        self._files += 1
-        self._bytes += pending.size
-        slow = self._matching > _MATCHING_SECONDS
-        reason = _SLOW if slow else self._quota.passed(self._files, self._bytes)
-        if reason:
-            self._found.left.setdefault(self._partner, Left(pending.key, reason))
-        if self._limit is None:
-            self._closed = slow
-        else:
-            self._closed = reason is not None or len(self._found.ready) - self._ready_before >= self._limit
-        if self._closed:
+    def _passes(self, pending: Pending) -> bool:
+        """Whether the file must wait, as it is beyond its partner's quota."""
+        if reason := self._feeds.quota(self._partner).passed(self._files, self._bytes):
+            self._close(pending.key, reason, self._limit is not None)
+        return self._closed
+
+    def _timed_match(self, partner: str, file_name: str) -> list[FileFeedSpec]:
+        began = time.perf_counter()
+        found = self._feeds.match(partner, file_name)
+        self._matching += time.perf_counter() - began
+        if self._matching > _MATCHING_SECONDS:
+            self._close(f"{INBOUND}{partner}/{file_name}", _SLOW)
+        return found
+
+    def _close(self, key: str, reason: str, closed: bool = True) -> None:
+        self._found.left.setdefault(self._partner, Left(key, reason))
+        if closed:
+            self._closed = True
             self._found.cut.add(self._partner)
-        return not self._closed
 
-    def _of_feed(self, pending: Pending, rules: FileFeedSpec, file_name: str, present: Set[str]) -> None:
+    def _of_feed(self, pending: Pending, rules: FileFeedSpec, file_name: str) -> None:
         try:
             partition = rules.partition_key(file_name)
         except ValueError as error:
@@ -220,10 +226,22 @@ class _Sorting:
             return
         companion = rules.readiness.companion(file_name)
         companion_key = f"inbound/{rules.source}/{companion}" if companion else None
-        if companion_key is not None and companion_key not in present and not self._exists(companion_key):
+        if companion_key is not None and not self._is_there(companion_key):
             self._found.waiting.append(Waiting(pending, f"{companion} has not come"))
             return
         self._found.ready.append(Ready(pending, rules, partition, companion_key))
+        self._ready += 1
+        if self._ready == self._limit:
+            self._closed = True
+            self._found.cut.add(self._partner)
+
+    def _is_there(self, key: str) -> bool:
+        if self._present is None:
+            self._present = {pending.key for pending in self._page}
+        if key in self._present:
+            return True
+        # Between the page's first and last key, the page has all that there are.
+        return not self._page[0].key <= key <= self._page[-1].key and self._exists(key)
 
     def _of_no_feed(self, pending: Pending, candidates: Sequence[FileFeedSpec], partner: str, file_name: str) -> None:
         if candidates:

@@ -32,6 +32,7 @@ from data_platform_tests.benchmarks import (
     push_to_run,
     small_file,
     table_size,
+    unmatched_files,
     whole_path,
 )
 from data_platform_tests.benchmarks.runner import ROOT
@@ -69,6 +70,7 @@ BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,
     "small_file": small_file.run,
+    "unmatched_files": unmatched_files.run,
     "table_size": table_size.run,
     "ledger_size": ledger_size.run,
     "packing": packing.run,

@@ -70,6 +70,15 @@ def test_a_file_with_a_manifest_waits_for_it_however_pages_fall(page_size: int) 
     assert not found.unmatched
 
 
+def test_a_manifest_that_the_listing_would_have_shown_is_not_looked_up_one_by_one() -> None:
+    rules = feed(readiness={"manifest": "{name}.manifest.json"})
+    objects = Objects({f"inbound/p/f_202603{day:02}.csv": 99 for day in range(1, 8)})
+    looked_up: list[str] = []
+    found = look(objects, rules, exists=lambda key: bool(looked_up.append(key)))
+    assert len(found.waiting) == 7
+    assert looked_up == ["inbound/p/f_20260307.csv.manifest.json"], "the only one beyond the page's last key"
+
+
 def test_what_no_feed_takes_is_told_with_the_reason() -> None:
     found = look(Objects({"inbound/p/other.txt": 99, "inbound/q/f_20260307.csv": 99, "inbound/p/f_20261399.csv": 99}))
     assert {pending.key for pending, _ in found.unmatched} == {
