@@ -133,43 +133,43 @@ class _Records:
         line_ends = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
         if not len(self._block.quoted_from) or header.width == 1 or line_ends <= count:
             return
-        starts, ends = self._bounds
+        starts, _ = self._bounds
         found = np.frombuffer(data, np.uint8)
         at = np.flatnonzero((found == ord("\n")) | (found == ord("\r")))
-        over_lines = np.flatnonzero(np.searchsorted(at, starts) < np.searchsorted(at, ends))
-        records: list[int] = []
-        lines: list[list[bytes]] = []
-        for record in over_lines.tolist():
-            if record not in broken:
-                parts = re.split(rb"[\r\n]+", data[starts[record] : ends[record]])
-                lines += [line.split(self._layout.format.delimiter.encode()) for line in parts]
-                records += [record] * len(parts)
-        likely = self._likely_records(lines)
-        for record in sorted(set(records)):
-            votes = likely[np.array(records) == record]
-            if len(votes) > 1 and (votes.all() if self._all_text else votes.sum() * 2 > len(votes)):
-                reason = "each of them is a record by itself"
-                personal = bool(header.contract.personal)
-                raise LinesSwallowed(record + 1, self._text(record), reason, personal=personal)
+        lines = np.stack((np.concatenate(([0], at + 1)), np.concatenate((at, [len(data)]))), axis=1)
+        lines = lines[lines[:, 0] < lines[:, 1]]
+        of_record = np.searchsorted(starts, lines[:, 0], side="right") - 1
+        counts = np.bincount(of_record, minlength=len(starts))
+        counts[list(broken)] = 0
+        over_lines = counts[of_record] > 1
+        likely = self._likely_records(lines[over_lines])
+        votes = np.bincount(of_record[over_lines][likely], minlength=len(starts))
+        swallowed = (counts > 1) & ((votes == counts) if self._all_text else (votes * 2 > counts))
+        for record in np.flatnonzero(swallowed).tolist():
+            reason = "each of them is a record by itself"
+            raise LinesSwallowed(record + 1, self._text(record), reason, personal=bool(header.contract.personal))
 
     @cached_property
     def _all_text(self) -> bool:
         typed = zip(self._layout.header.contract.columns, self._layout.header.positions, strict=True)
         return all(place is None or column.logical.name in ("string", "json") for column, place in typed)
 
-    def _likely_records(self, lines: list[list[bytes]]) -> Mask:
-        """Which lines, as their fields, are records by the number of them and by what numbers and dates hold."""
-        header = self._layout.header
-        whole = np.array([len(fields) == header.width for fields in lines], dtype=bool)
+    def _likely_records(self, lines: Positions) -> Mask:
+        """Which lines (start and end of each) are records by their number of fields and by what numbers and dates
+        hold."""
+        header, delimiter = self._layout.header, self._layout.format.delimiter.encode()
+        delimiters = np.flatnonzero(np.frombuffer(self._block.data, np.uint8) == delimiter[0])
+        whole: Mask = np.diff(np.searchsorted(delimiters, lines), axis=1)[:, 0] == header.width - 1
         if self._all_text:
-            return whole if header.width > 2 else np.zeros(len(lines), dtype=bool)
+            return whole & (header.width > 2)
         rows = np.flatnonzero(whole)
+        fields = [self._block.data[start:end].split(delimiter) for start, end in lines[rows].tolist()]
         plausible = np.zeros(len(rows), dtype=bool)
         wrong = np.zeros(len(rows), dtype=bool)
         around = b" \t\r" + (self._layout.format.quote_character or "").encode()
         for column, place, convert in zip(header.contract.columns, header.positions, self._layout.convert, strict=True):
             if len(rows) and place is not None and column.logical.name not in ("string", "json"):
-                texts = [lines[row][place].strip(around).decode("utf-8", "replace") or None for row in rows]
+                texts = [line[place].strip(around).decode("utf-8", "replace") or None for line in fields]
                 values = convert(pa.array(texts, pa.string()))
                 wrong[list(values.bad)] = True
                 plausible |= values.array.is_valid().to_numpy(zero_copy_only=False)
