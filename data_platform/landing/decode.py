@@ -106,6 +106,13 @@ class _Gunzip:
         return DeliveryUnreadable(f"{self._subject}: the gzip file {what}; ask the partner to send it again")
 
 
+def most_decoded(rules: FileFeedSpec, size: int) -> int:
+    """The most bytes that a file of `size` bytes may unpack to."""
+    if rules.compression == "none":
+        return size
+    return min(rules.max_decoded_bytes, max(RATIO_FROM_BYTES, MAX_RATIO * size))
+
+
 def decoded(delivered: Delivered, rules: FileFeedSpec, subject: str) -> Readable:
     """The content, unpacked as the feed's `compression` says. Raises DeliveryUnreadable, here or when read."""
     inner: Readable = delivered

@@ -23,11 +23,13 @@ from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.formats import CsvFormat, JsonLinesFormat, ParquetFormat
 from data_platform.landing.chunk import Chunk, batch_schema
-from data_platform.landing.decode import Delivered, decoded
+from data_platform.landing.decode import Delivered, decoded, most_decoded
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.readers.excel import ExcelReader
-from data_platform.landing.readers.json_lines import JsonLinesReader
+from data_platform.landing.readers.json_lines import ROW_BYTES, JsonLinesReader
 from data_platform.landing.readers.parquet import ParquetReader
+
+_SHEET_ROWS = 2**20
 
 
 class _FormatReader(Protocol):
@@ -48,8 +50,9 @@ class DeliveryReader:
     (columns missing, unknown or repeated). A caller may stop early; `drain` then completes count and hash.
     """
 
-    def __init__(self, stream: BinaryIO, rules: FileFeedSpec, *, file_name: str) -> None:
-        self._delivered = Delivered(stream)
+    def __init__(self, stream: BinaryIO | Delivered, rules: FileFeedSpec, *, file_name: str) -> None:
+        self._delivered = stream if isinstance(stream, Delivered) else Delivered(stream)
+        self._rules = rules
         self._format = _open(self._delivered, rules, f"{rules.name}: {file_name}")
         self.rows_read = 0
         self.rows_rejected = 0
@@ -80,6 +83,17 @@ class DeliveryReader:
             self.rows_rejected += chunk.rejects.num_rows
             yield chunk
         self.drain()
+
+    def rows_at_most(self, size: int) -> int:
+        """The most rows that the file can have, if it has `size` bytes as delivered."""
+        if isinstance(self._format, ParquetReader):
+            return self._format.rows
+        if isinstance(self._format, ExcelReader):
+            return _SHEET_ROWS
+        row_bytes = self._format.row_bytes if isinstance(self._format, CsvReader) else ROW_BYTES
+        # Each row that is read took a byte at least; the rest of the file may be the smallest rows.
+        rest = most_decoded(self._rules, max(size, self.content_bytes)) - self.rows_read
+        return self.rows_read + max(0, rest) // row_bytes + 1
 
     def drain(self) -> None:
         """Reads what is left of the stream without looking at it, so that count and hash are of the whole file."""

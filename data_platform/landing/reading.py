@@ -42,20 +42,17 @@ class DeliveryReading:
         self._bucket = bucket
         self._problem = unreadable
         self._reader: DeliveryReader | None = None
-        self._sha256: str | None = None
         self._counts = {"rows_read": 0, "rows_rejected": 0}
-        if unreadable is not None:
-            delivered = Delivered(bucket.open(work.delivery))
-            delivered.drain()
-            self._sha256 = delivered.sha256
-        else:
+        self._delivered = Delivered(bucket.open(work.delivery))
+        if unreadable is None:
             try:
-                stream = bucket.open(work.delivery)
-                self._reader = DeliveryReader(stream, feed, file_name=work.delivery.file_name)
+                self._reader = DeliveryReader(self._delivered, feed, file_name=work.delivery.file_name)
             except LandingError as error:
                 self._problem = str(error)
             except _FAULTS as error:
                 self._problem = self._fault(error)
+        if self._reader is None:
+            self._delivered.drain()
 
     @property
     def contract(self) -> FileContract:
@@ -69,6 +66,7 @@ class DeliveryReading:
             raise Refused(str(self._problem))
         kept: list[pa.RecordBatch] = []
         kept_rows = kept_bytes = 0
+        stopped = False
         try:
             for chunk in self._reader:
                 if kept_rows < _REJECTS_KEPT and kept_bytes < _REJECT_BYTES_KEPT:
@@ -76,8 +74,13 @@ class DeliveryReading:
                     kept_rows += chunk.rejects.num_rows
                     kept_bytes += chunk.rejects.nbytes
                 yield Chunk(self._stamped(chunk.batch), chunk.rejects)
+                if stopped := self._exceeds_whatever_follows(self._reader):
+                    self._reader.drain()
+                    break
             counts = {"rows_read": self._reader.rows_read, "rows_rejected": self._reader.rows_rejected}
             problem = self._feed.reject_limit.exceeded(counts["rows_rejected"], counts["rows_read"])
+            if problem is not None and stopped:
+                problem += ". The file was read to where no more rows could keep it within the limit"
             problem = problem or self._disagrees(self._reader)
         except LandingError as error:
             self._problem = str(error)
@@ -92,6 +95,13 @@ class DeliveryReading:
             self._problem = f"{self._feed.name}: {self._work.delivery.file_name}: {problem}"
             raise Refused(self._problem, kept)
 
+    def _exceeds_whatever_follows(self, reader: DeliveryReader) -> bool:
+        """Whether the rejects so far are too many, even if all that follows is good."""
+        limit, rejected = self._feed.reject_limit, reader.rows_rejected
+        if limit.exceeded(rejected, reader.rows_read) is None:
+            return False
+        return limit.exceeded(rejected, reader.rows_at_most(self._work.delivery.size)) is not None
+
     def position(self) -> Position:
         """The version that was read, its hash and counts. A file that can't be read counts no rows."""
         delivery = self._work.delivery
@@ -99,7 +109,7 @@ class DeliveryReading:
             "key": delivery.key,
             "version_id": delivery.version_id,
             "etag": delivery.etag,
-            "sha256": self._sha256 if self._reader is None else self._reader.content_sha256,
+            "sha256": self._delivered.sha256,
             **self._counts,
             "quarantined": self._problem,
         }

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Protocol
+
+import numpy as np
 
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.recognize import START_BYTES, recognized
@@ -19,11 +23,34 @@ _LINE_END = re.compile(rb"[\r\n]")
 _MARKED = re.compile("[\ud800-\udfff\0]")
 
 
+LINES_AT_ONCE = 150_000
+"""Lines that readers take at once: the shortest lines, each of them a reject, fill a hundred MiB."""
+
+
 class Readable(Protocol):
     """What reading needs of a stream: as `BinaryIO.read`, but it may return fewer bytes before the end."""
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes; none at the end."""
+
+
+def pieces(stream: Readable, size: int) -> Iterator[bytes]:
+    """The stream's bytes, `size` or a little less at a time, and no more lines than LINES_AT_ONCE."""
+    while data := _full(stream, size):
+        codes = np.frombuffer(data, np.uint8)
+        ends = np.flatnonzero((codes == 10) | (codes == 13) if b"\r" in data else codes == 10)
+        parts = -(-len(ends) // LINES_AT_ONCE) or 1
+        step = -(-len(ends) // parts) or 1  # even parts: a small rest would cost as much as a large one
+        cuts = (ends[step - 1 :: step][: parts - 1] + 1).tolist()
+        yield from (data[begin:end] for begin, end in pairwise([0, *cuts, len(data)]) if begin < end)
+
+
+def _full(stream: Readable, size: int) -> bytes:
+    """Just as many bytes, and fewer only at the end."""
+    data = stream.read(size)
+    while data and len(data) < size and (more := stream.read(size - len(data))):
+        data += more
+    return data
 
 
 def is_utf8(encoding: str) -> bool:

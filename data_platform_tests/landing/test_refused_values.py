@@ -21,7 +21,7 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.client import s3_client
+from data_platform.landing.client import open_landing_bucket
 from data_platform.landing.ledger import MIGRATIONS
 from data_platform.landing.source import DeliverySource
 from data_platform.landing.versions import Requested
@@ -99,7 +99,7 @@ def partner(local_cloud: Mapping[str, str]) -> Partner:
     with connect(settings) as connection:
         ensure_platform(connection, settings.snowflake.database, settings.lake_bucket, migrations=MIGRATIONS)
     name = settings.landing_bucket
-    bucket = LandingBucket(open_bucket(settings, name), s3_client(settings), name)
+    bucket = open_landing_bucket(settings, name)
     return Partner(settings, bucket, Lake(open_bucket(settings, settings.lake_bucket)), f"p{uuid.uuid4().hex[:12]}")
 
 

@@ -31,7 +31,8 @@ _AHEAD = 3
 
 
 class CsvReader:
-    """Reads a decoded stream. `contract` is known at once: columns that drift adds are in it."""
+    """Reads a decoded stream. `contract` is known at once: columns that drift adds are in it. `row_bytes`: a row that
+    keeps it has at least as many."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class CsvReader:
         self.contract = header.contract
         convert = tuple(converter_for(column) for column in header.contract.columns)
         self._layout = Layout(format, header, convert)
+        self.row_bytes = max(2, header.width)
 
     def chunks(self) -> Iterator[Chunk]:
         """The chunks, once. A caller that stops early leaves no thread behind once the iterator is closed."""

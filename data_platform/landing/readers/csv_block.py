@@ -130,8 +130,8 @@ class _Records:
         values of their numbers and dates: a stray quote opens in the first, another closes in the last. Where all
         columns are text, every line must have the fields, three or more: two also come about in plain text."""
         data, header = self._block.data, self._layout.header
-        line_ends = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
-        if not len(self._block.quoted_from) or header.width == 1 or line_ends <= count:
+        lines_there = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n") + (data[-1:] not in b"\r\n")
+        if not len(self._block.quoted_from) or header.width == 1 or lines_there <= count:
             return
         starts, _ = self._bounds
         found = np.frombuffer(data, np.uint8)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_platform.landing.text import Readable
+from data_platform.landing.text import Readable, pieces
 
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -70,9 +70,9 @@ class Splitter:
         )
 
     def blocks(self, stream: Readable, size: int = BLOCK_BYTES) -> Iterator[Block]:
-        """Blocks of about `size` bytes. Raises RecordTooLong."""
-        held, wanted = b"", size
-        while more := stream.read(size):
+        """Blocks of about `size` bytes, or of LINES_AT_ONCE. Raises RecordTooLong."""
+        held, wanted = b"", 0
+        for more in pieces(stream, size):
             held += more
             if len(held) < wanted:
                 continue
@@ -82,7 +82,7 @@ class Splitter:
                     raise RecordTooLong
                 wanted = len(held) * 2
                 continue
-            held, wanted = held[end:], size
+            held, wanted = held[end:], 0
             yield block
         if held:
             yield self.whole(held)

@@ -19,7 +19,7 @@ from data_platform.landing.chunk import Chunk, assemble
 from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import evolved
-from data_platform.landing.text import Readable, Text, fault, visible
+from data_platform.landing.text import Readable, Text, fault, pieces, visible
 from data_platform.values.rejects import Converted, Reject, bounded
 from data_platform.values.rule import BadValue, shown
 from data_platform.values.typed import NumberText, mixed_converter_for
@@ -27,6 +27,8 @@ from data_platform.values.words import parsed_json
 
 _BLOCK_BYTES = 4 * 2**20
 _MAX_LINE_BYTES = 16 * 2**20
+ROW_BYTES = 3
+"""The least that an object and its line end take."""
 
 
 class JsonLinesReader:
@@ -76,7 +78,7 @@ class JsonLinesReader:
     def _blocks(self, text: Readable) -> Iterator[list[bytes]]:
         """Lines that aren't blank, some MiB of them at a time."""
         held = b""
-        while more := text.read(_BLOCK_BYTES):
+        for more in pieces(text, _BLOCK_BYTES):
             end = more.rfind(b"\n") + 1
             if end:
                 if lines := _lines(held + more[:end]):

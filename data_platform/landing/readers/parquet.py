@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import IO
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.chunk import Chunk, assemble
-from data_platform.landing.decode import spooled
+from data_platform.landing.decode import MAX_RATIO, spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.recognize import START_BYTES, unlike
@@ -21,6 +22,12 @@ from data_platform.values.rejects import Array, Converted
 from data_platform.values.typed import Convert, typed_converter_for
 
 _ROWS = 65_536
+_BATCH_BYTES = 16 * 2**20
+_SAMPLE_ROWS = 16
+_UNPACKED_FROM_BYTES = 2**30
+"""Rows that take less are never too many for their file: a run of the same value takes no bytes in Parquet."""
+_READ_BYTES = 2**20
+"""What of each column's pages is in memory at a time: not the whole row group."""
 
 
 class ParquetReader:
@@ -30,7 +37,9 @@ class ParquetReader:
         self._subject = subject
         self._spool: IO[bytes] = spooled(stream)
         try:
-            self._file = pq.ParquetFile(self._spool, page_checksum_verification=True)
+            self._file = pq.ParquetFile(self._spool, page_checksum_verification=True, buffer_size=_READ_BYTES)
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self._spool.seek(0)
             wrong = unlike(self._spool.read(START_BYTES), "Parquet file", error, ("a Parquet file",))
@@ -49,6 +58,14 @@ class ParquetReader:
             raise DeliveryUnreadable(
                 f"{subject}: the Parquet file's columns can't be read ({error}); ask the partner to send it again"
             ) from None
+        self.rows = self._file.metadata.num_rows
+        least = self.rows * sum(map(_least_bytes, schema.types))
+        packed = self._spool.seek(0, os.SEEK_END)
+        if least > max(_UNPACKED_FROM_BYTES, MAX_RATIO * packed):
+            raise DeliveryUnreadable(
+                f"{subject}: {packed} bytes claim to hold {self.rows} rows, which take {least} bytes or more; this"
+                " looks like a decompression bomb. Ask the partner, who may send the rows in several files"
+            )
         self._header = match_header(schema.names, rules.contract, subject)
         self.contract = self._header.contract
         self._convert = [
@@ -71,14 +88,25 @@ class ParquetReader:
         done = 0
         with self._spool:
             try:
-                for batch in self._file.iter_batches(batch_size=_ROWS):
+                for batch in self._file.iter_batches(batch_size=self._rows_at_once()):
                     yield self._chunk(batch, done)
                     done += batch.num_rows
+            except MemoryError:
+                raise
             except (pa.ArrowException, OSError) as error:
                 raise DeliveryUnreadable(
                     f"{self._subject}: the Parquet file is broken after row {done} ({error}); ask the partner to"
                     " send it again"
                 ) from None
+
+    def _rows_at_once(self) -> int:
+        """As many rows as fill a batch if the first ones are like the others. The footer doesn't tell: it counts a text
+        that occurs a million times once."""
+        sample = next(self._file.iter_batches(batch_size=_SAMPLE_ROWS), None)
+        if sample is None or not sample.num_rows:
+            return _ROWS
+        size: int = sum(_plain(column).nbytes for column in sample.columns)
+        return max(1, min(_ROWS, _BATCH_BYTES * sample.num_rows // max(1, size)))
 
     def _chunk(self, batch: pa.RecordBatch, done: int) -> Chunk:
         columns = []
@@ -90,6 +118,15 @@ class ParquetReader:
                 columns.append(convert(batch.column(place)))
         numbers = np.arange(done + 1, done + 1 + batch.num_rows, dtype=np.int64)
         return assemble(self.contract, columns, numbers, lambda row: _row_text(batch, row))
+
+
+def _plain(column: Array) -> Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _least_bytes(kind: pa.DataType) -> int:
+    """Of a value in memory: of the text of a string, none."""
+    return max(1, kind.bit_width // 8) if pa.types.is_primitive(kind) else 4
 
 
 def _row_text(batch: pa.RecordBatch, row: int) -> str:
