@@ -13,6 +13,7 @@ import ctypes
 import errno
 import gc
 import importlib
+import logging
 import os
 import pickle
 import resource
@@ -25,7 +26,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
 OUT_OF_MEMORY = 86
@@ -85,10 +88,14 @@ def _forked(control: socket.socket) -> Connection:
 
 
 def _work(connection: Connection) -> None:
-    """Does what comes, until the other end is closed: `call(*shared)`. Answers (result, None, ""), or (None, error,
-    traceback). Not answered: that the memory doesn't suffice, or what isn't an Exception; both end the process."""
+    """Does what comes, until the other end is closed: `call(*shared)`. Answers (result, None, "", what was logged), or
+    (None, error, traceback, what was logged). Not answered: that the memory doesn't suffice, or what isn't an
+    Exception; both end the process."""
+    logged: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    logging.getLogger().addHandler(QueueHandler(logged))
     shared_of = lru_cache(maxsize=8)(pickle.loads)  # a store keeps its connections from file to file
     limit = _limit_by_watching if sys.platform == "darwin" else _limit_by_kernel
+    done: tuple[Any, Exception | None, str]
     while True:
         try:
             shared, call, memory = connection.recv()
@@ -96,12 +103,12 @@ def _work(connection: Connection) -> None:
             return
         limit(memory)
         try:
-            answer = pickle.dumps((_called(call, shared_of, shared), None, ""))
+            done = (_called(call, shared_of, shared), None, "")
         except Exception as error:
             if any(map(_is_of_memory, _chain(error))):
                 os._exit(OUT_OF_MEMORY)
-            answer = pickle.dumps((None, _picklable(error), traceback.format_exc()))
-        connection.send_bytes(answer)
+            done = (None, _picklable(error), traceback.format_exc())
+        connection.send((*done, [logged.get() for _ in range(logged.qsize())]))
 
 
 def _called(call: bytes, shared_of: Callable[[bytes], Any], shared: bytes) -> Any:

@@ -7,6 +7,7 @@ dies. `worker.py` is their program.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import pickle
 import signal
@@ -68,12 +69,14 @@ class Workers:
         with self._slots(self._count if alone else 1):
             one = self._taken(modules, new=alone)
             try:
-                result, error, trace = one.ask(message, limits)
+                result, error, trace, logged = one.ask(message, limits)
             except BaseException:
                 one.end()
                 raise
             with self._lock:
                 self._idle.append(one)
+        for record in logged:
+            logging.getLogger(record.name).handle(record)
         if error is not None:
             raise error from InWorker(trace)
         return result
@@ -166,7 +169,7 @@ class _Worker:
     def is_alive(self) -> bool:
         return not self._connection.poll()  # nothing comes from an idle worker but the end
 
-    def ask(self, message: bytes, limits: Limits) -> tuple[Any, Exception | None, str]:
+    def ask(self, message: bytes, limits: Limits) -> tuple[Any, Exception | None, str, list[logging.LogRecord]]:
         """The answer. Raises WorkerEnded; then the worker has to be ended."""
         try:
             self._connection.send_bytes(message)

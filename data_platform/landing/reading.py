@@ -29,7 +29,8 @@ _FAULTS = (
     *(ValueError, TypeError, ArithmeticError, LookupError, RecursionError, NotImplementedError),
     *(AssertionError, AttributeError, pa.ArrowException),
 )
-"""What a value that nobody thought of makes a reader raise. Not OSError: an outage never counts against a file."""
+"""What a value that nobody thought of makes a reader raise. Not OSError: an outage never counts against a file. Nor
+MemoryError, which Arrow's is too: the worker process ends with it."""
 
 
 class DeliveryReading:
@@ -49,6 +50,8 @@ class DeliveryReading:
                 self._reader = DeliveryReader(self._delivered, feed, file_name=work.delivery.file_name)
             except LandingError as error:
                 self._problem = str(error)
+            except MemoryError:
+                raise
             except _FAULTS as error:
                 self._problem = self._fault(error)
         if self._reader is None:
@@ -86,6 +89,8 @@ class DeliveryReading:
             self._problem = str(error)
             self._reader.drain()
             raise Refused(self._problem) from None
+        except MemoryError:
+            raise
         except _FAULTS as error:
             self._problem = self._fault(error)
             self._reader.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import select
 import signal
@@ -104,6 +105,10 @@ def fill_memory() -> None:
     held = []
     while True:
         held.append(b"x" * (16 * MIB))
+
+
+def log() -> None:
+    logging.getLogger("readers").warning("a line of %s", "log")
 
 
 def find_it_gone() -> None:
@@ -250,6 +255,11 @@ def test_other_errors_come_back_as_they_are(lane: Lane, deed: Deed, kind: type[E
 def tell_and_hang() -> None:
     print(os.getpid(), flush=True)
     hang()
+
+
+def test_what_a_reader_logs_is_in_the_log_of_the_run(lane: Lane, caplog: pytest.LogCaptureFixture) -> None:
+    lane.read(log)
+    assert ("readers", logging.WARNING, "a line of log") in caplog.record_tuples
 
 
 def test_workers_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
