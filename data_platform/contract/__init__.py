@@ -115,7 +115,9 @@ class Contract(BaseModel):
                 raise ValueError(f"{taken[name]!r} and {header!r} would both be the column {name}")
             taken[name] = header
             added.append(self.column_class(name=name, type="string", source_name=None if name == header else header))
-        return type(self).model_validate({**dict(self), "columns": (*self.columns, *added)})
+        # Not dict(self): that has the cached `hash` too, which is no field.
+        declared = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate({**declared, "columns": (*self.columns, *added)})
 
     @cached_property
     def hash(self) -> str:
