@@ -10,7 +10,8 @@ from pathlib import Path
 from data_platform.feeds.compute import Compute
 
 MIB = 2**20
-_MOST = 2048 * MIB
+_LEAST, _MOST = 512 * MIB, 2048 * MIB
+"""A worker needs some 350 MiB for an ordinary CSV file of any size, its modules included."""
 _SHARES = 3
 """Two workers and the run itself share the run's memory."""
 _SECONDS, _SECONDS_PER_MIB = 300, 20
@@ -28,9 +29,9 @@ class Limits:
 
 def limits_of(compute: Compute | None, size: int) -> Limits:
     """The limits for a file of `size` bytes, of a feed that declares this compute: a third of the run's memory, but
-    at most 2 GiB, or a third of the memory that the feed declares if that is more."""
+    512 MiB at least, and at most 2 GiB, or a third of the memory that the feed declares if that is more."""
     declared = (compute.memory if compute else None) or 0
-    memory = min(run_memory() // _SHARES, max(_MOST, declared * MIB // _SHARES))
+    memory = max(_LEAST, min(run_memory() // _SHARES, max(_MOST, declared * MIB // _SHARES)))
     return Limits(memory, _SECONDS + _SECONDS_PER_MIB * size / MIB)
 
 

@@ -24,8 +24,9 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from data_platform.extract import extract as extract_module
+from data_platform.extract import limits as limits_module
 from data_platform.extract.extract import Extraction, key_of
-from data_platform.extract.limits import MIB, Limits, limits_of, run_memory
+from data_platform.extract.limits import MIB, Limits, limits_of
 from data_platform.extract.source import Chunk, File, Position, Refused, Slice, SliceGone, Source
 from data_platform.extract.workers import InWorker, Workers
 from data_platform.feeds.compute import Compute
@@ -281,9 +282,13 @@ def test_workers_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
     assert psutil.wait_procs([worker, template], timeout=30)[1] == []
 
 
-def test_a_file_may_take_a_third_of_the_memory_and_longer_if_it_is_large() -> None:
-    third = run_memory() // 3
+@pytest.mark.parametrize("gibibytes", [1, 2, 4, 200])
+def test_a_file_may_take_a_third_of_the_memory_and_longer_if_it_is_large(
+    gibibytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits_module, "run_memory", lambda: gibibytes * 1024 * MIB)
+    third = gibibytes * 1024 * MIB // 3
     small, large = limits_of(None, 10**6), limits_of(Compute(memory=120 * 1024), 10**9)
-    assert small.memory == min(third, 2048 * MIB)
-    assert large.memory == min(third, 40 * 1024 * MIB)
+    assert small.memory == max(512 * MIB, min(third, 2048 * MIB))
+    assert large.memory == max(512 * MIB, min(third, 40 * 1024 * MIB))
     assert 300 < small.seconds < large.seconds
