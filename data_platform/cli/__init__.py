@@ -34,6 +34,9 @@ COMMANDS: Mapping[str, Command] = {
         "data_platform.cli.code_server:code_server", "Serve the code of a branch or tag to Dagster."
     ),
     "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "List, show and replay deliveries."),
+    "feed": Command("data_platform.cli.feed.command:feed", "Test a file against its contract; read a feed again."),
+    "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only."),
+    "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table."),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from data_platform.cli.errors import DataProblem
-from data_platform.cli.project import DBT_PROJECT, DEFS
+from data_platform.cli.project import DBT_PROJECT, DEFS, declared
 
 
 @click.command()
@@ -42,7 +42,8 @@ def check(paths: tuple[Path, ...]) -> None:
 
 
 def _check_models() -> None:
-    """Raises DataProblem if a model reads a source that no feed declares, or dbt can't parse the project."""
+    """Raises DataProblem if a model reads a source that no feed declares, or a column that no contract has, or if dbt
+    can't parse the project."""
     from data_platform.environment import settings
     from data_platform.feeds.declared import declared_sources
     from data_platform.feeds.spec import SourceDeclaration
@@ -60,6 +61,10 @@ def _check_models() -> None:
         build_manifest(project, settings())
     except ManifestUnusable as error:
         raise DataProblem(str(error)) from None
+    for line in (lines := list(_undeclared_columns(project))):
+        click.echo(line)
+    if lines:
+        raise DataProblem(f"{len(lines)} columns that models read are in no contract")
 
 
 def _files(paths: tuple[Path, ...], below: Callable[[Path], list[Path]]) -> Iterator[Path]:
@@ -78,6 +83,18 @@ def _names(folders: Iterable[Path]) -> Iterator[str]:
             declared_sources(folder, SourceDeclaration)
         except DefinitionInvalid as error:
             yield str(error)
+
+
+def _undeclared_columns(project: Path) -> Iterator[str]:
+    """Columns that a model names, and that nothing that it reads has: they were removed from a contract, or renamed."""
+    from data_platform.transform.lineage import Lineage
+
+    feeds = declared()
+    now = {old: column.name for feed in feeds for column in feed.contract.columns for old in column.renamed_from}
+    for model in Lineage(project, feeds).models():
+        for column in model.missing:
+            hint = f"it is called {now[column]} now" if column in now else "was it removed from a contract, or renamed?"
+            yield f"{model.path}: {column} is not a column of anything that the model reads: {hint}"
 
 
 def _misplaced(files: Iterable[Path]) -> Iterator[str]:

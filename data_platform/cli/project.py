@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+import click
 
 import data_platform
 from data_platform.environment import Settings, SettingsError, settings
@@ -21,6 +24,8 @@ DBT_PROJECT = ROOT / "dbt_project"
 DEMO = PACKAGE / "local_cloud" / "demo" / "day.py"
 """The demo's entry point. A team that has deleted the demo runs without it."""
 WORKSPACE = ROOT / "workspace.yaml"
+DAY = click.DateTime(formats=["%Y-%m-%d"])
+"""The type of an option that is a day."""
 DEV_STARTED = "dev.started"
 """The file below the state folder that says: daemons are started by `dev`, as processes that this machine shows."""
 
@@ -56,6 +61,16 @@ def declared() -> list[FeedSpec]:
     from data_platform.feeds.declared import declared_feeds
 
     return declared_feeds(DEFS)
+
+
+def declared_feed(name: str) -> FeedSpec:
+    """The feed of that name, `<source>/<table>`. Raises click.BadParameter."""
+    feeds = {feed.name: feed for feed in declared()}
+    if name not in feeds:
+        near = difflib.get_close_matches(name, feeds, n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; the feeds are {', '.join(feeds)}"
+        raise click.BadParameter(f"unknown feed {name!r}{hint}")
+    return feeds[name]
 
 
 def of_kind(feeds: Iterable[FeedSpec], kind: type[Feed]) -> list[Feed]:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 def schema() -> None:
     """Plan and apply changes of Snowflake's tables.
 
-    Loading a delivery changes its table to match the contract. With these commands you see the changes first, and make
-    them without a delivery. They refuse a change that could lose data, and say what to do instead (exit code 3).
+    Loading a delivery changes its table to match the contract. With these commands you see the changes first, with the
+    dbt models that read a column that goes, and make them without a delivery. They refuse a change that could lose
+    data, and say what to do instead (exit code 3).
     """
 
 
@@ -29,7 +30,8 @@ def schema() -> None:
 def plan(feeds: tuple[str, ...]) -> None:
     """Show what `apply` would run.
 
-    These are the statements that make tables match their contracts. FEEDS are <source>/<table>; default: all.
+    These are the statements that make tables match their contracts. For a column that the contract no longer has, the
+    command also names the dbt models that read it. FEEDS are <source>/<table>; default: all.
 
     \b
     Examples:
@@ -49,7 +51,8 @@ def plan(feeds: tuple[str, ...]) -> None:
     metavar="NAME",
     help="The integration by which Snowflake reads the lake's bucket; needed the first time, except in local.",
 )
-def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) -> None:
+@click.option("--drop-removed", is_flag=True, help="Drop the columns that the contracts of FEEDS no longer have.")
+def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None, drop_removed: bool) -> None:
     """Change tables to match their contracts.
 
     Also creates the platform's own schema, or brings it to this release by its migrations: run this after each deploy.
@@ -59,13 +62,16 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
     Examples:
       data-platform schema apply
       data-platform schema apply clear_air/stations --yes
+      data-platform schema apply clear_air/stations --drop-removed
     """
+    if drop_removed and not feeds:
+        raise click.UsageError("--drop-removed drops columns with their values: name the FEEDS")
     from data_platform.landing.ledger import MIGRATIONS
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import ensure_platform
     from data_platform.warehouse.schema import apply_schema
 
-    plans = _plans(feeds)
+    plans = _plans(feeds, drop_removed=drop_removed)
     _show(plans)
     wanted = settings()
     due = [plan for plan in plans if plan.changes and not plan.refusals]
@@ -89,17 +95,22 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None) ->
     _raise_refusals(plans)
 
 
-def _plans(names: tuple[str, ...]) -> list[SchemaPlan]:
+def _plans(names: tuple[str, ...], *, drop_removed: bool = False) -> list[SchemaPlan]:
     from data_platform.warehouse.connection import connect
-    from data_platform.warehouse.schema import plan_schema
+    from data_platform.warehouse.further_columns import with_drift
+    from data_platform.warehouse.schema import count_nulls, plan_changes, read_columns
     from data_platform.warehouse.table import raw_table
 
     wanted = settings().require_endpoints()
+    plans = []
     with connect(wanted, query_tag="data-platform schema plan") as connection:
-        return [
-            plan_schema(connection, raw_table(wanted.snowflake.database, feed.source, feed.table), feed.table_columns)
-            for feed in _feeds(names)
-        ]
+        for feed in _feeds(names):
+            table = raw_table(wanted.snowflake.database, feed.source, feed.table)
+            there = read_columns(connection, table)
+            columns = feed.with_contract(with_drift(feed.contract, there)).table_columns
+            nulls = count_nulls(connection, table, there, columns)
+            plans.append(plan_changes(table, there, columns, nulls=nulls, drop_removed=drop_removed))
+    return plans
 
 
 def _feeds(names: tuple[str, ...]) -> list[FeedSpec]:
@@ -114,17 +125,49 @@ def _feeds(names: tuple[str, ...]) -> list[FeedSpec]:
 
 
 def _show(plans: list[SchemaPlan]) -> None:
+    affected = any(plan.removed or plan.renamed for plan in plans)
+    readers = _readers(plans) if affected else {}
     for plan in plans:
         if plan.refusals:
             click.echo(f"-- {plan.table}: refused")
             for refusal in plan.refusals:
                 click.echo(refusal)
         elif not plan.changes:
-            click.echo(f"-- {plan.table}: matches its contract")
+            click.echo(f"-- {plan.table}: {'nothing to run' if plan.notes else 'matches its contract'}")
         else:
             click.echo(f"-- {plan.table}")
             for change in plan.changes:
                 click.echo(f"{change.sql};  -- {change.reason}")
+        for note in plan.notes:
+            click.echo(f"--   {note}")
+        for line in readers.get(plan.feed, ()):
+            click.echo(f"--   {line}")
+
+
+def _readers(plans: list[SchemaPlan]) -> dict[str, list[str]]:
+    """By feed, a line for each column that goes or is renamed: the dbt models that read it."""
+    from data_platform.cli.project import DBT_PROJECT, declared
+    from data_platform.transform.lineage import Lineage
+
+    project = settings().dbt_code.project_dir or DBT_PROJECT
+    if not project.exists():
+        return {}
+    lineage = Lineage(project, declared(), {plan.feed: (*plan.removed, *plan.renamed) for plan in plans})
+    found: dict[str, list[str]] = {}
+    for plan in plans:
+        for column in (*plan.renamed, *plan.removed):
+            models = [
+                f"{model} ({', '.join(made) or 'as a filter or join'})"
+                for model, made in lineage.readers(plan.feed, column).items()
+            ]
+            told = f"dbt models that read it: {', '.join(models)}" if models else "no dbt model reads it"
+            found.setdefault(plan.feed, []).append(f"{column.upper()}: {told}")
+    if lineage.unread:
+        for lines in found.values():
+            lines.append(
+                f"not known of these dbt models, whose SQL only dbt can read: {', '.join(sorted(lineage.unread))}"
+            )
+    return found
 
 
 def _raise_refusals(plans: list[SchemaPlan]) -> None:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -78,6 +79,11 @@ class Contract(BaseModel):
         twice = sorted({header for header in headers if headers.count(header) > 1})
         if twice:
             raise ValueError(f"two columns read from the same source column: {', '.join(twice)}")
+        before = [old for column in self.columns for old in column.renamed_from]
+        if wrong := sorted({old for old in before if old in names or before.count(old) > 1}):
+            raise ValueError(
+                f"renamed_from {', '.join(wrong)}: a former name may be neither a column's now, nor two columns'"
+            )
         for name in self.key:
             if name not in names:
                 raise ValueError(f"key column {name!r} is not one of the columns: {', '.join(names)}")
@@ -115,6 +121,10 @@ class Contract(BaseModel):
                 raise ValueError(f"{taken[name]!r} and {header!r} would both be the column {name}")
             taken[name] = header
             added.append(self.column_class(name=name, type="string", source_name=None if name == header else header))
+        return self.with_columns(added)
+
+    def with_columns(self, added: Iterable[Column]) -> Self:
+        """This contract with further columns."""
         # Not dict(self): that has the cached `hash` too, which is no field.
         declared = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_validate({**declared, "columns": (*self.columns, *added)})

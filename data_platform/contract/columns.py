@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from data_platform.contract.types import LONGEST, SNOWFLAKE_TYPES, LogicalType, arrow_types, parse_type
 
@@ -35,6 +35,10 @@ def _checked_zone(text: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_checked_zone)]
+_Names = Annotated[
+    tuple[Annotated[str, Field(pattern=_IDENTIFIER)], ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+]
 
 
 class Column(BaseModel):
@@ -42,7 +46,8 @@ class Column(BaseModel):
 
     `source_name`: the column's name in its source, if it differs. `time_zone`: the zone of timestamps without an
     offset; if it isn't set, such a value is a reject. `ambiguous`: the meaning of a wall time that occurs twice when
-    clocks go back. `personal`: values are in the lake and in the table only, and shown nowhere else.
+    clocks go back. `personal`: values are in the lake and in the table only, and shown nowhere else. `renamed_from`:
+    the name, or names, that the column had in this contract before: its values in the table and in older extracts stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +64,7 @@ class Column(BaseModel):
     time_zone: TimeZone | None = None
     ambiguous: Literal["earliest", "latest", "reject"] = "reject"
     personal: bool = False
+    renamed_from: _Names = ()
 
     @model_validator(mode="after")
     def _zone_has_an_effect(self) -> Self:

@@ -16,7 +16,6 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
-from data_platform.contract import Contract
 from data_platform.extract.apart import load_apart
 from data_platform.extract.extract import Extraction, key_of
 from data_platform.extract.source import Position, Slice, SliceGone, Source
@@ -25,9 +24,10 @@ from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger
 from data_platform.warehouse.describe import count_rows
+from data_platform.warehouse.further_columns import with_further
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.load_rules import LoadRefused, require_manifest
-from data_platform.warehouse.schema import TableColumn, apply_schema, plan_changes, plan_schema, read_columns
+from data_platform.warehouse.schema import apply_schema, plan_changes, plan_schema, read_columns
 from data_platform.warehouse.table import TableRef, raw_table
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Ingestion:
         reload: bool = False,
     ) -> None:
         there = read_columns(connection, self.target)
-        feed = self.feed.with_contract(_evolved(self.feed.contract, manifests, there))
+        feed = self.feed.with_contract(with_further(self.feed.contract, manifests, there))
         apply_schema(connection, plan_changes(self.target, there, feed.table_columns))
         load = load_extracts(
             connection,
@@ -250,14 +250,3 @@ def _whole(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest
 def _outdated(part: Manifest, loaded: Iterable[Manifest]) -> bool:
     """Whether a later snapshot has been loaded than the incomplete one that this is a part of."""
     return any(each.effective_at and part.effective_at and each.effective_at > part.effective_at for each in loaded)
-
-
-def _evolved(contract: Contract, manifests: Iterable[Manifest], there: Iterable[TableColumn]) -> Contract:
-    """The contract with the columns that drift added to any of these extracts, or to the table before: rows of earlier
-    extracts may be loaded again beside them."""
-    known = {column.name for column in contract.columns}
-    found = [column.name for manifest in manifests for column in manifest.columns]
-    if contract.drift == "evolve":
-        found += [column.name.lower() for column in there if column.nullable and column.kind == "VARCHAR"]
-    added = {name: None for name in found if name not in known and not name.startswith("_")}
-    return contract.evolved(tuple(added)) if added else contract

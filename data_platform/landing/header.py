@@ -92,6 +92,10 @@ def _matched(names: Sequence[str], contract: FileContract) -> dict[str, int]:
             if name.lower() == column.header.lower() and place not in matched.values():
                 matched[column.name] = place
                 break
+        else:  # a file from before the column was renamed
+            former = [place for place, name in enumerate(names) if name in column.renamed_from]
+            if former and former[0] not in matched.values():
+                matched[column.name] = former[0]
     return matched
 
 

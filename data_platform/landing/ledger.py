@@ -90,6 +90,12 @@ def related_deliveries(
     return [*found, *_duplicates(cursor, database, first, there, {row.delivery_id for row in found})]
 
 
+def in_use(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> list[DeliveryRow]:
+    """The feed's deliveries that are loaded, or duplicates of loaded ones."""
+    where = f"PARTNER = %s AND FEED = %s AND {_IN_USE}"
+    return list(select_deliveries(cursor, database, where, [feed.source, feed.table]))
+
+
 def _duplicates(
     cursor: SnowflakeCursor, database: str, first: Settlement, contents: Sequence[str | None], known: Collection[str]
 ) -> Iterator[DeliveryRow]:

@@ -212,11 +212,14 @@ def _loaded(state: dict[str, DeliveryRow]) -> list[DeliveryRow]:
 
 
 def _later(wanted: _File, state: dict[str, DeliveryRow], mode: LoadMode) -> list[DeliveryRow]:
-    """The deliveries that landed later and supersede this one."""
+    """The deliveries that landed later and supersede this one. A duplicate of this one doesn't: its content is in the
+    table by this one."""
     return [
         row
         for row in state.values()
-        if row.status in ("loaded", "duplicate") and row.landed_at > wanted.landed_at and _competes(wanted, row, mode)
+        if row.landed_at > wanted.landed_at
+        and (row.status == "loaded" or (row.status == "duplicate" and not _same_content(wanted, row)))
+        and _competes(wanted, row, mode)
     ]
 
 
@@ -225,10 +228,14 @@ def _twin(wanted: _File, state: dict[str, DeliveryRow], overwritten: Collection[
     for row in _loaded(state):
         if row.delivery_id == wanted.delivery_id:
             continue
-        same_content = wanted.content_sha256 is not None and row.content_sha256 == wanted.content_sha256
-        if same_content and row.partition == wanted.partition and row.extract_id not in overwritten:
+        if _same_content(wanted, row) and row.extract_id not in overwritten:
             return row
     return None
+
+
+def _same_content(wanted: _File, row: DeliveryRow) -> bool:
+    known = wanted.content_sha256 is not None
+    return known and (row.content_sha256, row.partition) == (wanted.content_sha256, wanted.partition)
 
 
 def _competes(wanted: _File, row: DeliveryRow, mode: LoadMode) -> bool:

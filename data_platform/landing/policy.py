@@ -80,7 +80,7 @@ class DeliveryPolicy:
         self._settling = settling
         given = {manifest.extract_id: manifest for manifest in self._manifests}
         landed = {row.extract_id: row for row in (*rows, *settling.write.values()) if row.extract_id is not None}
-        load = [_dated(given.get(each) or self._read(landed[each]), landed[each].landed_at) for each in settling.load]
+        load = [dated(given.get(each) or self._read(landed[each]), landed[each].landed_at) for each in settling.load]
         in_table = {row.extract_id for row in settling.outcomes.values() if row.status == "loaded"}
         recorded = {row.delivery_id for row in rows}
         again = {each.extract_id for each in self._manifests if each.origin.get("delivery_id") in recorded}
@@ -140,6 +140,6 @@ class DeliveryPolicy:
         return row is not None and row.status == "quarantined" and not manifest.files
 
 
-def _dated(manifest: Manifest, landed_at: datetime) -> Manifest:
+def dated(manifest: Manifest, landed_at: datetime) -> Manifest:
     """The manifest, which in an earlier release didn't say when its data was true."""
     return manifest if manifest.effective_at else replace(manifest, effective_at=landed_at)

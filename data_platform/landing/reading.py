@@ -44,7 +44,7 @@ class DeliveryReading:
         self._problem = unreadable
         self._reader: DeliveryReader | None = None
         self._counts = {"rows_read": 0, "rows_rejected": 0}
-        self._delivered = Delivered(bucket.open(work.delivery))
+        self._delivered = Delivered(bucket.open(work.stored or work.delivery))
         if unreadable is None:
             try:
                 self._reader = DeliveryReader(self._delivered, feed, file_name=work.delivery.file_name)

@@ -58,20 +58,23 @@ class DeliverySource(Source):
         """A slice for each version of the requested files. Its extract's id follows from the delivery and the contract:
         a retry finds an earlier try's extract, and a corrected contract makes a new one."""
         for work in versions(self._bucket, self.feed, self._requested, self._progress):
-            delivery = work.delivery
-            extract_id = extract_id_of(delivery.id, self.feed.contract.hash)
-            self._work[extract_id] = work
-            yield Slice(
-                extract_id,
-                effective_at=delivery.landed_at,
-                partition=self.feed.partition_key(delivery.file_name),
-                origin={
-                    "delivery_id": delivery.id,
-                    "file_name": delivery.file_name,
-                    "version_id": delivery.version_id,
-                },
-                file=File(delivery.file_name, delivery.size, work),
-            )
+            yield self._slice(work, self.feed.partition_key(work.delivery.file_name))
+
+    def _slice(self, work: Work, partition: str | None) -> Slice:
+        delivery = work.delivery
+        extract_id = extract_id_of(delivery.id, self.feed.contract.hash)
+        self._work[extract_id] = work
+        return Slice(
+            extract_id,
+            effective_at=delivery.landed_at,
+            partition=partition,
+            origin={
+                "delivery_id": delivery.id,
+                "file_name": delivery.file_name,
+                "version_id": delivery.version_id,
+            },
+            file=File(delivery.file_name, delivery.size, work),
+        )
 
     @contextmanager
     def open(self, slice_: Slice) -> Iterator[DeliveryReading]:

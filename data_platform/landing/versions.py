@@ -20,10 +20,12 @@ class Requested:
 
 @dataclass(frozen=True)
 class Work:
-    """A version to take in, with the version of its manifest or trigger."""
+    """A version to take in, with the version of its manifest or trigger. `stored`: where its bytes are, if it is no
+    longer in inbound."""
 
     delivery: Delivery
     companion: Delivery | None
+    stored: Delivery | None = None
 
 
 def versions(

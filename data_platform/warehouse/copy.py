@@ -17,12 +17,12 @@ again. The ledger, written in the same transaction, keeps rows from doubling. A 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 from data_platform.contract import Column, quoted
 from data_platform.feeds.spec import FeedSpec
-from data_platform.lake.manifest import FileEntry
+from data_platform.lake.manifest import FileEntry, Manifest
 from data_platform.warehouse.platform import REJECTS_COLUMNS, file_format, stage
 from data_platform.warehouse.table import TableRef, literal
 
@@ -38,12 +38,16 @@ class RowCountMismatch(Exception):
     """Snowflake loaded a different number of rows than the manifests say. The transaction was rolled back."""
 
 
-def copy_rows(execute: Execute, table: TableRef, columns: Sequence[Column], files: Sequence[FileEntry]) -> int:
-    """Loads these files into the table, in the open transaction. Returns the number of rows. Raises
+def copy_rows(execute: Execute, table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> int:
+    """Loads these extracts' files into the table, in the open transaction. Returns the number of rows. Raises
     RowCountMismatch."""
     names = ", ".join(column.snowflake_name for column in columns)
-    values = ", ".join(value_sql(column) for column in columns)
-    return _copy(execute, table, names, values, files)
+    by_values: dict[str, list[FileEntry]] = {}
+    for manifest in manifests:
+        there = {entry.name for entry in manifest.columns}
+        values = ", ".join(value_sql(column, _name_in(there, column)) for column in columns)
+        by_values.setdefault(values, []).extend(manifest.files)
+    return sum(_copy(execute, table, names, values, files) for values, files in by_values.items())
 
 
 def copy_rejects(execute: Execute, table: TableRef, feed: FeedSpec, files: Sequence[FileEntry]) -> int:
@@ -58,9 +62,14 @@ def copy_rejects(execute: Execute, table: TableRef, feed: FeedSpec, files: Seque
     return _copy(execute, table, names, values, files)
 
 
-def value_sql(column: Column) -> str:
+def _name_in(there: Container[str], column: Column) -> str:
+    """The column's name in an extract, which may be older than its name in the contract."""
+    return next((name for name in (column.name, *column.renamed_from) if name in there), column.name)
+
+
+def value_sql(column: Column, name_in_file: str | None = None) -> str:
     """The SQL by which COPY selects a column's value from a Parquet file."""
-    field = f'$1:"{column.name}"'
+    field = f'$1:"{name_in_file or column.name}"'
     name, args = column.logical
     if name == "json":
         return f"PARSE_JSON({field}::VARCHAR)"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from data_platform.warehouse.table import DOES_NOT_EXIST, TableRef
+
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
@@ -21,3 +23,15 @@ def count_rows(connection: SnowflakeConnection, relation: str) -> int:
         cursor.execute(f"SELECT COUNT(*) FROM {relation}")
         ((rows,),) = cursor.fetchall()
     return int(rows)
+
+
+def rows_of(connection: SnowflakeConnection, table: TableRef) -> int:
+    """The number of a table's rows; 0 if somebody dropped it."""
+    from snowflake.connector import ProgrammingError
+
+    try:
+        return count_rows(connection, table.sql)
+    except ProgrammingError as refused:
+        if refused.errno in DOES_NOT_EXIST:
+            return 0
+        raise

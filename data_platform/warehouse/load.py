@@ -17,9 +17,8 @@ the ledger and does nothing. There is no DDL within the transaction, as DDL comm
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -32,13 +31,12 @@ from data_platform.warehouse.copy import copy_rejects, copy_rows
 from data_platform.warehouse.load_lock import take_lock
 from data_platform.warehouse.merge import loading_table, merge_rows, overwrite_rows_of
 from data_platform.warehouse.policy import LoadOnce, Policy
-from data_platform.warehouse.refused_data import refuses_data
 from data_platform.warehouse.rows import count_by, delete_rows, placeholders, time_of_record
 from data_platform.warehouse.table import TableRef, raw_table
+from data_platform.warehouse.transaction import Transaction, transaction
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
-    from snowflake.connector.cursor import SnowflakeCursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +54,6 @@ class LoadResult:
     kept: tuple[Manifest, ...] = ()
     query_ids: tuple[str, ...] = ()
     seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """A cursor that tags its statements with the load's query tag, and records their query ids."""
-
-    cursor: SnowflakeCursor
-    query_tag: str | None
-    query_ids: list[str] = field(default_factory=list)
-
-    def execute(self, sql: str, bound: Sequence[object] | None = None) -> SnowflakeCursor:
-        # COPY casts instants to TIMESTAMP_TZ in the session's time zone: see `copy.py`.
-        parameters = {"TIMEZONE": "UTC"} | ({"QUERY_TAG": self.query_tag} if self.query_tag else {})
-        self.cursor.execute(sql, bound, _statement_params=parameters)
-        self.query_ids.append(str(self.cursor.sfqid))
-        return self.cursor
 
 
 def load_extracts(
@@ -105,7 +87,7 @@ def load_extracts(
     mode, table = feed.load_mode, raw_table(database, feed.source, feed.table)
     load_rules.of_one_feed(feed, manifests)
     staging = loading_table(connection, table, feed.table_columns) if mode == "merge" and manifests else None
-    with connection.cursor() as cursor, _transaction(cursor, query_tag) as run:
+    with connection.cursor() as cursor, transaction(cursor, query_tag) as run:
         lock = platform.load_lock(table.database, feed.source, feed.table)
         take_lock(run.execute, lock, run_id or "no run")
         known = ledger.loaded_extracts(cursor, table.database, [manifest.extract_id for manifest in manifests])
@@ -116,27 +98,26 @@ def load_extracts(
             chosen = load_rules.not_outdated(chosen, there)
             partitions = {manifest.partition for manifest in chosen}
             remove = remove | {extract_id for extract_id, found in there.items() if found.partition in partitions}
-        load_rules.same_types(table, feed.table_columns, chosen)
+        load_rules.same_types(feed, chosen)
         ids = {manifest.extract_id for manifest in chosen}
         gone = remove - ids
         last = ledger.last_loads(cursor, table.database, feed)
         now = time_of_record([last.recorded_at])
         ledger.record_removed(cursor, table.database, feed, gone, now)
         deleted = delete_rows(run.execute, table, EXTRACT_ID, remove - gone if mode == "merge" else remove)
-        files = [file for manifest in chosen for file in manifest.files]
-        rows = copy_rows(run.execute, staging or table, feed.table_columns, files)
+        rows = copy_rows(run.execute, staging or table, feed.table_columns, chosen)
         effective_at = {each.extract_id: each.effective_at or each.started_at for each in chosen}
         if staging is not None and chosen:
             late = last.effective_at is not None and last.effective_at > min(effective_at.values())
             merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
         if staging is not None and gone:
             deleted += _put_back(run, lake, table, staging, feed, gone, ids)
-        rejected = _load_rejects(run, table, feed, [*chosen, *decision.rejects], decision.again)
+        rejected = load_rejects(run, table, feed, [*chosen, *decision.rejects], decision.again)
         ledger.write_loads(
             cursor,
             table.database,
             [
-                _load_row(each, mode, run_id, now, known.get(each.extract_id, place), effective_at[each.extract_id])
+                load_row(each, mode, run_id, now, known.get(each.extract_id, place), effective_at[each.extract_id])
                 for place, each in enumerate(chosen, start=last.sequence + 1)
             ],
         )
@@ -155,23 +136,8 @@ def load_extracts(
     )
 
 
-@contextmanager
-def _transaction(cursor: SnowflakeCursor, query_tag: str | None) -> Iterator[_Transaction]:
-    cursor.execute("BEGIN")
-    try:
-        yield _Transaction(cursor, query_tag)
-        cursor.execute("COMMIT")
-    except BaseException as error:
-        try:
-            cursor.execute("ROLLBACK")
-        except Exception:  # on a lost connection, Snowflake rolls back itself when the session ends
-            if refuses_data(error):  # the caller would go on in this session, and within the open transaction
-                raise
-        raise
-
-
 def _put_back(
-    run: _Transaction,
+    run: Transaction,
     lake: Lake,
     table: TableRef,
     staging: TableRef,
@@ -191,19 +157,19 @@ def _put_back(
             for each, (partition, _) in others.items()
             if each not in merged
         ]
-        load_rules.same_types(table, feed.table_columns, manifests)
+        load_rules.same_types(feed, manifests)
         if manifests:
             run.execute(f"DELETE FROM {staging.sql}")
-            copy_rows(run.execute, staging, feed.table_columns, [file for each in manifests for file in each.files])
+            copy_rows(run.execute, staging, feed.table_columns, manifests)
             overwrite_rows_of(run.execute, table, staging, feed, ids)
         delete_rows(run.execute, table, EXTRACT_ID, ids)
     return int(left)
 
 
-def _load_rejects(
-    run: _Transaction, table: TableRef, feed: FeedSpec, extracts: Sequence[Manifest], again: set[str]
+def load_rejects(
+    run: Transaction, table: TableRef, feed: FeedSpec, extracts: Sequence[Manifest], again: set[str]
 ) -> int:
-    """Loads the rejects, of extracts in `again` only if they aren't there."""
+    """Loads the rejects, of extracts in `again` only if they aren't there. Returns their number."""
     rejects = platform.rejects(table.database)
     by_id = {each.extract_id: each.rejects_file for each in extracts if each.rejects_file is not None}
     there = count_by(run.cursor, rejects, "EXTRACT_ID", by_id.keys() & again)
@@ -211,9 +177,10 @@ def _load_rejects(
     return copy_rejects(run.execute, rejects, feed, files)
 
 
-def _load_row(
+def load_row(
     manifest: Manifest, mode: LoadMode, run_id: str | None, now: datetime, sequence: int, effective_at: datetime
 ) -> ledger.LoadRow:
+    """The ledger's record of an extract that is loaded now."""
     return ledger.LoadRow(
         extract_id=manifest.extract_id,
         source=manifest.source,

@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from data_platform.contract import Column
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse.ledger import InTable
-from data_platform.warehouse.table import TableRef
 
 if TYPE_CHECKING:
     from data_platform.lake.extracts import Lake
@@ -68,18 +66,21 @@ def not_outdated(manifests: Sequence[Manifest], there: Mapping[str, InTable]) ->
     ]
 
 
-def same_types(table: TableRef, columns: Sequence[Column], manifests: Sequence[Manifest]) -> None:
+def same_types(feed: FeedSpec, manifests: Sequence[Manifest]) -> None:
     """Raises LoadRefused if an extract's column neither has the contract's type nor widens to it: COPY would cast it,
     and a cast may round. COPY loads NULL for a column that the extract lacks, and ignores a column that the contract
     lacks."""
-    types = {column.name: str(column.arrow_type) for column in columns}
+    types = {
+        name: str(column.arrow_type) for column in feed.table_columns for name in (column.name, *column.renamed_from)
+    }
     for manifest in manifests:
         for column in manifest.columns:
             expected = types.get(column.name, column.type)
-            if column.type != expected and not _holds(expected, column.type):
+            if column.type != expected and not holds(expected, column.type):
                 raise LoadRefused(
-                    f"{table}: extract {manifest.extract_id} has {column.name} as {column.type}, but the"
-                    f" contract says {expected} now; extract it again under the new contract"
+                    f"{feed.name}: extract {manifest.extract_id} has {column.name} as {column.type}, but the"
+                    f" contract says {expected} now; run `data-platform feed re-extract {feed.name}`, which reads the"
+                    " feed's data again under the new contract"
                 )
 
 
@@ -87,7 +88,7 @@ _INTEGERS = ("int8", "int16", "int32", "int64")
 _DECIMAL = re.compile(r"decimal128\((\d+), (\d+)\)")
 
 
-def _holds(wide: str, narrow: str) -> bool:
+def holds(wide: str, narrow: str) -> bool:
     """Whether one Arrow type holds every value of the other exactly. `schema.py` widens tables for the same changes."""
     if wide in _INTEGERS and narrow in _INTEGERS:
         return _INTEGERS.index(wide) >= _INTEGERS.index(narrow)

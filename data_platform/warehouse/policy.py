@@ -62,3 +62,18 @@ class LoadOnce:
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Nothing: LOADS says it all."""
+
+
+class InPlaceOfAll:
+    """These extracts are all that the table is to hold: its source was read from the beginning."""
+
+    def __init__(self, manifests: Sequence[Manifest]) -> None:
+        self._manifests = manifests
+
+    def decide(self, cursor: SnowflakeCursor, known: Mapping[str, int]) -> Decision:
+        """`known` are those in the table."""
+        ids = {each.extract_id for each in self._manifests}
+        return Decision(load=list(self._manifests), remove=known.keys() - ids)
+
+    def record(self, cursor: SnowflakeCursor) -> None:
+        """Nothing: LOADS says it all."""

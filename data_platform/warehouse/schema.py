@@ -1,4 +1,4 @@
-"""Changes a table to match its contract: creates the table, adds missing columns and widens types, but refuses any
+"""Changes a table to match its contract: creates the table, adds and renames columns and widens types, but refuses any
 change that could lose values. Plans the statements first; `apply_schema` runs them, outside of any transaction (DDL
 commits).
 """
@@ -6,15 +6,18 @@ commits).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_platform.contract import Column, quoted
-from data_platform.warehouse.table import DOES_NOT_EXIST, TableRef, literal
+from data_platform.warehouse.table import DOES_NOT_EXIST, TableRef, feed_of, literal
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
+
+
+_NOT_IN_PLACE = ": Snowflake can't change the type in place without losing values"
 
 
 class SchemaRefused(Exception):
@@ -30,11 +33,23 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SchemaPlan:
-    """The changes that make a table match its contract. If there are refusals, there are no changes."""
+    """The changes that make a table match its contract. If there are refusals, there are no changes.
+
+    `notes`: what else follows for the table's rows. `removed`: the columns, in lower case, that the contract no longer
+    has; `renamed`: {former name: new name}.
+    """
 
     table: TableRef
     changes: tuple[Change, ...]
     refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def feed(self) -> str:
+        """`<source>/<table>`."""
+        return feed_of(self.table)
 
 
 class TableColumn(NamedTuple):
@@ -49,6 +64,20 @@ class TableColumn(NamedTuple):
 def plan_schema(connection: SnowflakeConnection, table: TableRef, columns: Sequence[Column]) -> SchemaPlan:
     """Compares a table with the columns that it should have (`FeedSpec.table_columns`)."""
     return plan_changes(table, read_columns(connection, table), columns)
+
+
+def count_nulls(
+    connection: SnowflakeConnection, table: TableRef, there: Sequence[TableColumn], wanted: Sequence[Column]
+) -> dict[str, int]:
+    """{column: its nulls} of the table's columns that may be null there, and not in the contract."""
+    required = {column.name.upper() for column in wanted if not column.nullable}
+    names = [column.name for column in there if column.nullable and column.name in required]
+    if not names:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(f'COUNT_IF({quoted(name)} IS NULL)' for name in names)} FROM {table.sql}")
+        (counts,) = cursor.fetchall()
+    return {name: int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def apply_schema(connection: SnowflakeConnection, plan: SchemaPlan) -> None:
@@ -74,82 +103,152 @@ def read_columns(connection: SnowflakeConnection, table: TableRef) -> list[Table
                 return []
             raise
         return [
-            TableColumn(column["name"], _normal(column["type"]), column["null?"] == "Y", column["comment"] or "")
+            TableColumn(column["name"], normal_type(column["type"]), column["null?"] == "Y", column["comment"] or "")
             for column in cursor.fetchall()
         ]
 
 
-def plan_changes(table: TableRef, there: Sequence[TableColumn], wanted: Sequence[Column]) -> SchemaPlan:
+def plan_changes(
+    table: TableRef,
+    there: Sequence[TableColumn],
+    wanted: Sequence[Column],
+    *,
+    nulls: Mapping[str, int] | None = None,
+    drop_removed: bool = False,
+) -> SchemaPlan:
     """The plan, from the table's columns (empty if the table doesn't exist) and the wanted ones. Their order doesn't
-    matter. Columns that the contract no longer has stay in the table."""
+    matter.
+
+    A column that the contract no longer has stays in the table, and may be null from then on; with `drop_removed` it is
+    dropped. A column that the contract requires, and that has nulls, stays as it is: the contract rejects new rows
+    without a value, whatever the table allows. `nulls`: {column: its nulls}, of columns that may be forbidden to have
+    any; a load doesn't count them.
+    """
     if not there:
-        body = ", ".join(_definition(column) for column in wanted)
-        return SchemaPlan(
-            table,
-            (
-                Change(
-                    f"CREATE SCHEMA IF NOT EXISTS {quoted(table.database)}.{quoted(table.schema)}",
-                    "the schema of the source's tables",
-                ),
-                Change(f"CREATE TABLE IF NOT EXISTS {table.sql} ({body})", "the table doesn't exist"),
-            ),
-        )
+        return _creation(table, wanted)
+    plan = _Changes(table, nulls or {})
     by_name = {column.name: column for column in there}
-    changes: list[Change] = []
-    refusals: list[str] = []
     for column in wanted:
-        name = column.name.upper()
-        old = by_name.get(name)
-        if old is None and column.nullable:
-            changes.append(
-                Change(
-                    f"ALTER TABLE {table.sql} ADD COLUMN IF NOT EXISTS {_definition(column)}",
-                    f"{name} is new in the contract",
-                )
-            )
-        elif old is None:
-            refusals.append(
-                f"- {name} is new and may not be null, but existing rows have no value for it. Declare it"
-                " `nullable: true`, or drop the table and load its extracts again."
-            )
-        else:
-            _compare(table, old, column, changes, refusals)
-    return SchemaPlan(table, () if refusals else tuple(changes), tuple(refusals))
+        former = next((name.upper() for name in column.renamed_from if name.upper() in by_name), None)
+        if former is not None and column.name.upper() not in by_name:
+            by_name[column.name.upper()] = plan.rename(by_name.pop(former), column)
+    for column in wanted:
+        old = by_name.get(column.name.upper())
+        plan.add(column) if old is None else plan.compare(old, column)
+    names = {column.name.upper() for column in wanted}
+    for old in by_name.values():
+        if old.name not in names and not old.name.startswith("_"):
+            plan.remove(old, drop=drop_removed)
+    return plan.plan()
 
 
-def _compare(table: TableRef, old: TableColumn, column: Column, changes: list[Change], refusals: list[str]) -> None:
-    alter = f"ALTER TABLE {table.sql} ALTER COLUMN {column.snowflake_name}"
-    kind = _normal(column.snowflake_type)
-    if old.kind != kind:
-        if _widens(old.kind, kind):
-            changes.append(
-                Change(f"{alter} SET DATA TYPE {column.snowflake_type}", f"{old.name} is {old.kind}, now {kind}")
-            )
-        elif not _widens(kind, old.kind):
-            refusals.append(
-                f"- {old.name} is {old.kind} and the contract says {kind}: Snowflake can't change the type in place"
-                " without losing values. Give the new column another name, or drop the table and load its"
-                " extracts again."
-            )
-        else:
-            refusals.append(
-                f"- {old.name} is {old.kind} and the contract says {kind}, which is narrower: existing values may not"
-                f" fit. Make the contract's type at least as wide as {old.kind}."
-            )
-    if column.nullable and not old.nullable:
-        changes.append(Change(f"{alter} DROP NOT NULL", f"{old.name} may be null now"))
-    if not column.nullable and old.nullable:
-        refusals.append(
-            f"- {old.name} may be null in the table, but not in the contract. If no row has a null there, run"
-            f" `{alter} SET NOT NULL`; otherwise keep `nullable: true`."
+def table_body(columns: Sequence[Column]) -> str:
+    """The columns' definitions, for CREATE TABLE."""
+    return ", ".join(_definition(column) for column in columns)
+
+
+def _creation(table: TableRef, wanted: Sequence[Column]) -> SchemaPlan:
+    schema = f"CREATE SCHEMA IF NOT EXISTS {quoted(table.database)}.{quoted(table.schema)}"
+    return SchemaPlan(
+        table,
+        (
+            Change(schema, "the schema of the source's tables"),
+            Change(f"CREATE TABLE IF NOT EXISTS {table.sql} ({table_body(wanted)})", "the table doesn't exist"),
+        ),
+    )
+
+
+class _Changes:
+    """A plan in the making."""
+
+    def __init__(self, table: TableRef, nulls: Mapping[str, int]) -> None:
+        self._table = table
+        self._nulls = nulls
+        self._changes: list[Change] = []
+        self._refusals: list[str] = []
+        self._notes: list[str] = []
+        self._removed: list[str] = []
+        self._renamed: dict[str, str] = {}
+
+    def plan(self) -> SchemaPlan:
+        changes = () if self._refusals else tuple(self._changes)
+        notes, removed = tuple(self._notes), tuple(self._removed)
+        return SchemaPlan(self._table, changes, tuple(self._refusals), notes, removed, self._renamed)
+
+    def add(self, column: Column) -> None:
+        self._change(
+            f"ADD COLUMN IF NOT EXISTS {_definition(column, nullable=True)}",
+            f"{column.name.upper()} is new in the contract",
         )
-    if column.description and column.description != old.comment:
-        changes.append(Change(f"{alter} COMMENT {literal(column.description)}", f"{old.name}'s description changed"))
+        if not column.nullable:
+            self._notes.append(
+                f"{column.name.upper()} is new and may not be null, but the rows that are there have no value for it:"
+                f" they keep NULL there, and new rows without a value are rejects. {self._read_again}"
+            )
+
+    def rename(self, old: TableColumn, column: Column) -> TableColumn:
+        self._renamed[old.name.lower()] = column.name
+        self._change(
+            f"RENAME COLUMN {quoted(old.name)} TO {column.snowflake_name}",
+            f"{old.name} is called {column.name.upper()} now",
+        )
+        return old._replace(name=column.name.upper())
+
+    def remove(self, old: TableColumn, *, drop: bool) -> None:
+        self._removed.append(old.name.lower())
+        if drop:
+            self._change(f"DROP COLUMN {quoted(old.name)}", f"{old.name} is no longer in the contract")
+            return
+        if not old.nullable:
+            self._change(
+                f"ALTER COLUMN {quoted(old.name)} DROP NOT NULL", f"{old.name} is no longer in the contract: it stays"
+            )
+        self._notes.append(
+            f"{old.name} is no longer in the contract: it stays with its values, and new rows have NULL there."
+            " `data-platform schema apply --drop-removed` drops it. If it has another name now, declare that with"
+            f" `renamed_from: {old.name.lower()}`."
+        )
+
+    def compare(self, old: TableColumn, column: Column) -> None:
+        alter = f"ALTER COLUMN {column.snowflake_name}"
+        kind = normal_type(column.snowflake_type)
+        if old.kind != kind:
+            if _widens(old.kind, kind):
+                self._change(f"{alter} SET DATA TYPE {column.snowflake_type}", f"{old.name} is {old.kind}, now {kind}")
+            else:
+                narrower = ", which is narrower: existing values may not fit" if _widens(kind, old.kind) else ""
+                self._refusals.append(
+                    f"- {old.name} is {old.kind} and the contract says {kind}{narrower or _NOT_IN_PLACE}."
+                    f" {self._read_again}"
+                )
+        if column.nullable and not old.nullable:
+            self._change(f"{alter} DROP NOT NULL", f"{old.name} may be null now")
+        if not column.nullable and old.nullable:
+            self._require(old, alter)
+        if column.description and column.description != old.comment:
+            self._change(f"{alter} COMMENT {literal(column.description)}", f"{old.name}'s description changed")
+
+    def _require(self, old: TableColumn, alter: str) -> None:
+        nulls = self._nulls.get(old.name)
+        if nulls == 0:
+            self._change(f"{alter} SET NOT NULL", f"{old.name} may no longer be null, and no row has a null there")
+        elif nulls:
+            self._notes.append(
+                f"{old.name} may no longer be null. {nulls} rows that are there have NULL, and keep it; new rows"
+                f" without a value are rejects. {self._read_again}"
+            )
+
+    @property
+    def _read_again(self) -> str:
+        return f"`data-platform feed re-extract {feed_of(self._table)}` reads the data again under this contract."
+
+    def _change(self, action: str, reason: str) -> None:
+        self._changes.append(Change(f"ALTER TABLE {self._table.sql} {action}", reason))
 
 
-def _definition(column: Column) -> str:
+def _definition(column: Column, *, nullable: bool = False) -> str:
     parts = [column.snowflake_name, column.snowflake_type]
-    parts += ["NOT NULL"] if not column.nullable else []
+    parts += ["NOT NULL"] if not column.nullable and not nullable else []
     parts += [f"COMMENT {literal(column.description)}"] if column.description else []
     return " ".join(parts)
 
@@ -158,7 +257,7 @@ _SIZED = re.compile(r"^(NUMBER|VARCHAR)\((\d+)(?:,(\d+))?\)$")
 _LONGEST_TEXT = 16_777_216
 
 
-def _normal(kind: str) -> str:
+def normal_type(kind: str) -> str:
     """A type, declared or described, in one spelling: without the fractional digits of seconds, which aren't compared,
     and without a length that is the longest."""
     plain = re.sub(r"^(TIMESTAMP_TZ|TIMESTAMP_NTZ|TIMESTAMP_LTZ|TIME|BINARY)\(\d+\)$", r"\1", kind.replace(" ", ""))

@@ -39,6 +39,11 @@ def raw_table(database: str, source: str, table: str) -> TableRef:
     return TableRef(database.upper(), f"RAW_{source}".upper(), table.upper())
 
 
+def feed_of(table: TableRef) -> str:
+    """`<source>/<table>`, the name of the feed whose rows are loaded there."""
+    return f"{table.schema.removeprefix('RAW_')}/{table.table}".lower()
+
+
 def literal(text: str) -> str:
     """A Snowflake string constant. Escapes quotes and backslashes."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -77,31 +77,41 @@ ROWS = {"rows_read": 10, "rows_loaded": 9, "rejects": 1}
 
 
 def test_an_account_that_adds_up_has_no_problem() -> None:
-    assert FileAccount("a/b", COUNTS | ROWS, 9).problems == []
+    assert FileAccount("a/b", COUNTS | ROWS, 9, whole=True).problems == []
 
 
 def test_a_lost_file_and_a_lost_row_are_told() -> None:
-    lost = FileAccount("a/b", COUNTS | ROWS | {"landed": 6, "rows_loaded": 8}, 9)
+    lost = FileAccount("a/b", COUNTS | ROWS | {"landed": 6, "rows_loaded": 8}, 8, whole=True)
     assert lost.problems == [
         "a/b: 6 files landed, 5 have an outcome",
         "a/b: 10 rows read, 8 loaded and 1 rejected",
     ]
 
 
-@pytest.mark.parametrize(("whole", "in_table", "adds_up"), [(True, 9, True), (True, 8, False), (False, 8, True)])
+@pytest.mark.parametrize(
+    ("whole", "in_table", "adds_up"), [(True, 9, True), (True, 8, False), (False, 8, True), (False, 0, False)]
+)
 def test_a_table_that_is_read_whole_has_every_row_and_of_changes_the_last(
     whole: bool, in_table: int, adds_up: bool
 ) -> None:
     account = TableAccount("a/b", {"rows_loaded": 9}, in_table, whole=whole)
-    assert account.problems == ([] if adds_up else [f"a/b: 9 rows loaded, and its table has {in_table}"])
+    assert account.problems == (
+        []
+        if adds_up
+        else [
+            f"a/b: the ledger expects 9 rows, and the table has {in_table}."
+            " `data-platform run --reload --select raw/a/b` loads them again, from the lake"
+        ]
+    )
 
 
 def test_a_table_has_no_row_that_was_not_loaded() -> None:
-    assert TableAccount("a/b", {"rows_loaded": 9}, 10, whole=False).problems
+    (problem,) = TableAccount("a/b", {"rows_loaded": 9}, 10, whole=False).problems
+    assert problem.endswith("`data-platform feed re-extract a/b` makes the table anew")
 
 
 def test_differences_name_what_was_expected() -> None:
-    account = FileAccount("a/b", COUNTS | ROWS, 9)
+    account = FileAccount("a/b", COUNTS | ROWS, 9, whole=True)
     assert account.differences(COUNTS | ROWS, 9) == []
     assert account.differences(COUNTS | ROWS | {"landed": 1_200}, 7) == [
         "landed 5, expected 1,200",

@@ -163,6 +163,27 @@ def test_a_reload_takes_out_and_loads_again() -> None:
     assert (decision.load, decision.remove) == (["e1"], {"e1"})
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.sampled_from(["1", "2"])), max_size=7),
+    st.sampled_from(["append", "merge", "replace"]),
+)
+def test_a_reload_changes_no_outcome(delivered: list[tuple[str, str, str]], mode: LoadMode) -> None:
+    ledger: dict[str, DeliveryRow] = {}
+    each = [
+        wanted(number, name=name, content=content, partition=partition)
+        for number, (name, content, partition) in enumerate(delivered)
+    ]
+    for one in each:
+        settle(ledger, one, mode=mode)
+    before = dict(ledger)
+    loaded = [one for one in each if ledger[one.delivery_id].status == "loaded"]
+    decision = settle(ledger, *loaded, mode=mode, reload=True)
+    assert {key: (row.status, row.rows_loaded) for key, row in ledger.items()} == {
+        key: (row.status, row.rows_loaded) for key, row in before.items()
+    }
+    assert sorted(decision.load) == sorted(str(one.extract_id) for one in loaded)
+
+
 def test_a_delivery_read_anew_replaces_its_own_rows() -> None:
     ledger: dict[str, DeliveryRow] = {}
     settle(ledger, wanted(1))

@@ -285,7 +285,7 @@ def test_an_extract_of_other_types_is_refused(feed: Feed) -> None:
     early = feed.deliver("a.csv", {"m1": 1})
     columns = [{"name": "meter_id", "type": "string", "nullable": False}, {"name": "litres", "type": "int8"}]
     feed.contract = FileContract.model_validate({"columns": columns, "key": ["meter_id"]})
-    with pytest.raises(LoadRefused, match=r"litres as decimal128\(12, 3\).*extract it again"):
+    with pytest.raises(LoadRefused, match=r"litres as decimal128\(12, 3\).*feed re-extract"):
         feed.load(early)
 
 

@@ -22,7 +22,9 @@ TABLE = TableRef("DB", "RAW_CITY", "PERMITS")
 ALTER = 'ALTER TABLE "DB"."RAW_CITY"."PERMITS" ALTER COLUMN "FEE"'
 
 
-def plan(old: str | None, new: str, *, was_null: bool = True, nullable: bool = True) -> SchemaPlan:
+def plan(
+    old: str | None, new: str, *, was_null: bool = True, nullable: bool = True, nulls: dict[str, int] | None = None
+) -> SchemaPlan:
     """The plan for a table with a FEE of type `old` (none) whose contract says `new`."""
     there = [TableColumn("ID", "VARCHAR", False, "")]
     there += [TableColumn("FEE", old, was_null, "")] if old else []
@@ -30,6 +32,7 @@ def plan(old: str | None, new: str, *, was_null: bool = True, nullable: bool = T
         TABLE,
         there,
         [Column(name="id", type="string", nullable=False), Column(name="fee", type=new, nullable=nullable)],
+        nulls=nulls,
     )
 
 
@@ -73,11 +76,49 @@ def test_a_column_that_may_be_null_now_is_loosened() -> None:
     assert [change.sql for change in changes] == [f"{ALTER} DROP NOT NULL"]
 
 
-def test_nulls_are_not_forbidden_after_the_fact() -> None:
-    (refusal,) = plan("NUMBER(10,2)", "decimal(10,2)", nullable=False).refusals
-    assert f"{ALTER} SET NOT NULL" in refusal
-    (refusal,) = plan(None, "decimal(10,2)", nullable=False).refusals
-    assert "no value for it" in refusal
+def test_a_column_that_is_required_now_never_stops_a_load() -> None:
+    required = plan("NUMBER(10,2)", "decimal(10,2)", nullable=False)
+    assert required.changes == required.refusals == ()
+    added = plan(None, "decimal(10,2)", nullable=False)
+    assert [change.sql.rpartition("EXISTS ")[2] for change in added.changes] == ['"FEE" NUMBER(10,2)']
+    assert "the rows that are there have no value for it" in added.notes[0]
+
+
+@pytest.mark.parametrize(("nulls", "sql"), [(0, [f"{ALTER} SET NOT NULL"]), (3, [])])
+def test_nulls_are_forbidden_once_there_are_none(nulls: int, sql: list[str]) -> None:
+    required = plan("NUMBER(10,2)", "decimal(10,2)", nullable=False, nulls={"FEE": nulls})
+    assert [change.sql for change in required.changes] == sql
+    assert [note.partition(" have NULL")[0] for note in required.notes] == (
+        ["FEE may no longer be null. 3 rows that are there"] if nulls else []
+    )
+
+
+def test_a_type_that_must_be_read_again_says_by_which_command() -> None:
+    (refusal,) = plan("VARCHAR", "date").refusals
+    assert "`data-platform feed re-extract city/permits`" in refusal
+
+
+def test_a_removed_column_stays_and_may_be_null_or_is_dropped() -> None:
+    there = [TableColumn("ID", "VARCHAR", False, ""), TableColumn("FEE", "NUMBER(10,2)", False, "")]
+    wanted = [Column(name="id", type="string", nullable=False)]
+    kept = plan_changes(TABLE, there, wanted)
+    assert [change.sql for change in kept.changes] == [f"{ALTER} DROP NOT NULL"]
+    assert kept.removed == ("fee",)
+    assert "it stays with its values" in kept.notes[0]
+    dropped = plan_changes(TABLE, there, wanted, drop_removed=True)
+    assert [change.sql for change in dropped.changes] == ['ALTER TABLE "DB"."RAW_CITY"."PERMITS" DROP COLUMN "FEE"']
+
+
+def test_a_renamed_column_keeps_its_values_and_may_widen_at_once() -> None:
+    there = [TableColumn("FEE", "NUMBER(10,2)", True, "")]
+    wanted = [Column.model_validate({"name": "cost", "type": "decimal(12,2)", "renamed_from": "fee"})]
+    renamed = plan_changes(TABLE, there, wanted)
+    assert [change.sql.removeprefix('ALTER TABLE "DB"."RAW_CITY"."PERMITS" ') for change in renamed.changes] == [
+        'RENAME COLUMN "FEE" TO "COST"',
+        'ALTER COLUMN "COST" SET DATA TYPE NUMBER(12,2)',
+    ]
+    assert renamed.renamed == {"fee": "cost"}
+    assert plan_changes(TABLE, [TableColumn("COST", "NUMBER(12,2)", True, "")], wanted) == SchemaPlan(TABLE, ())
 
 
 def test_one_refusal_stops_every_change() -> None:
@@ -87,9 +128,8 @@ def test_one_refusal_stops_every_change() -> None:
     assert len(stopped.refusals) == 1
 
 
-def test_columns_that_nobody_wants_and_their_order_are_of_no_account() -> None:
-    there = [TableColumn("OLD", "FLOAT", True, ""), TableColumn("B", "DATE", True, "")]
-    there += [TableColumn("A", "VARCHAR", True, "")]
+def test_the_order_of_columns_is_of_no_account() -> None:
+    there = [TableColumn("B", "DATE", True, ""), TableColumn("A", "VARCHAR", True, "")]
     wanted = [Column(name="a", type="string"), Column(name="b", type="date")]
     assert plan_changes(TABLE, there, wanted) == SchemaPlan(TABLE, ())
 

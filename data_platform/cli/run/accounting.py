@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from data_platform.cli.output import add_row, amount, colored, count, table
 from data_platform.landing.history import Accounting, accounting
 from data_platform.warehouse import ledger
-from data_platform.warehouse.describe import count_rows
+from data_platform.warehouse.describe import rows_of
 from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
@@ -26,16 +26,29 @@ COUNTS = ("landed", "loaded", "duplicate", "superseded", "quarantined", "rows_re
 
 @dataclass(frozen=True)
 class Account:
-    """One feed: its counts by name, and the rows of its table."""
+    """One feed: its counts by name, and the rows of its table. `whole`: each loaded row is in the table, as no later
+    row with the same key takes its place."""
 
     feed: str
     counts: Mapping[str, int]
     in_table: int
+    whole: bool
 
     @property
     def problems(self) -> list[str]:
-        """The counts that don't add up, which would be a defect of the platform."""
+        """The counts that don't add up, which would be a defect of the platform, and rows that the table has lost."""
         raise NotImplementedError
+
+    @property
+    def _lost(self) -> list[str]:
+        """A key that comes again makes no further row; otherwise each loaded row is in the table."""
+        loaded = self.counts["rows_loaded"]
+        if self.in_table == loaded or (0 < self.in_table < loaded and not self.whole):
+            return []
+        what = f"{self.feed}: the ledger expects {loaded:,} rows, and the table has {self.in_table:,}"
+        if self.in_table > loaded:
+            return [f"{what}. `data-platform feed re-extract {self.feed}` makes the table anew"]
+        return [f"{what}. `data-platform run --reload --select raw/{self.feed}` loads them again, from the lake"]
 
     def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:
         """Its differences from the expected counts: `landed 176, expected 177`."""
@@ -55,7 +68,7 @@ class FileAccount(Account):
 
     @property
     def problems(self) -> list[str]:
-        """The counts that don't add up, which would be a defect of the platform."""
+        """The counts that don't add up, and rows that the table has lost."""
         counts = self.counts
         outcomes = sum(counts[name] for name in ("loaded", "duplicate", "superseded", "quarantined"))
         found = []
@@ -66,22 +79,17 @@ class FileAccount(Account):
                 f"{self.feed}: {counts['rows_read']} rows read, {counts['rows_loaded']} loaded and"
                 f" {counts['rejects']} rejected"
             )
-        return found
+        return found + self._lost
 
 
 @dataclass(frozen=True)
 class TableAccount(Account):
-    """A database's table, by the names in TABLE_COUNTS. `whole`: its one extract is all of it."""
-
-    whole: bool
+    """A database's table, by the names in TABLE_COUNTS."""
 
     @property
     def problems(self) -> list[str]:
-        """A key that an extract brings again makes no further row; otherwise each loaded row is in the table."""
-        loaded = self.counts["rows_loaded"]
-        if self.in_table == loaded or (self.in_table < loaded and not self.whole):
-            return []
-        return [f"{self.feed}: {loaded} rows loaded, and its table has {self.in_table}"]
+        """Rows that the table has lost, or that no load brought."""
+        return self._lost
 
 
 def read_table_accounts(
@@ -101,7 +109,7 @@ def read_table_accounts(
                 "rows_loaded": row.rows_loaded,
                 "rejects": row.rows_rejected,
             },
-            count_rows(connection, raw_table(database, feed.source, feed.table).sql),
+            rows_of(connection, raw_table(database, feed.source, feed.table)),
             whole=feed.load_mode == "replace",
         )
         for feed in feeds
@@ -110,14 +118,20 @@ def read_table_accounts(
 
 
 def read_accounts(
-    connection: SnowflakeConnection, database: str, feeds: Collection[str] | None = None
+    connection: SnowflakeConnection,
+    database: str,
+    feeds: Collection[str] | None = None,
+    *,
+    whole: Collection[str] = (),
 ) -> list[FileAccount]:
-    """The accounts of these feeds (`<partner>/<feed>`; None: all that anything has landed for)."""
+    """The accounts of these feeds (`<partner>/<feed>`; None: all that anything has landed for). `whole`: the feeds
+    whose tables hold every row that was loaded: all but merged ones."""
     return [
         FileAccount(
             f"{row.partner}/{row.feed}",
             _counts(row),
-            count_rows(connection, raw_table(database, row.partner, row.feed).sql) if row.loaded else 0,
+            rows_of(connection, raw_table(database, row.partner, row.feed)) if row.loaded else 0,
+            whole=f"{row.partner}/{row.feed}" in whole,
         )
         for row in accounting(connection, database)
         if feeds is None or f"{row.partner}/{row.feed}" in feeds

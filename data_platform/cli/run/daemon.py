@@ -137,7 +137,13 @@ class RunsByDaemon:
         assets that are done, as it grows."""
         return self._wait(self._launch({"jobName": job}, tags), job, on_materialized)
 
-    def execute(self, assets: Sequence[dg.AssetKey], partition: str | None, landing_only: bool) -> RunOutcome:
+    def execute(
+        self,
+        assets: Sequence[dg.AssetKey],
+        partition: str | None,
+        landing_only: bool,
+        config: Mapping[str, Any] | None = None,
+    ) -> RunOutcome:
         """Queues a run of assets and waits for its end. `landing_only`: they are file feeds', and only landing's own
         checks are made; otherwise all checks of the assets are."""
         selector: dict[str, Any] = {"jobName": ASSET_JOB, "assetSelection": [{"path": key.path} for key in assets]}
@@ -148,13 +154,16 @@ class RunsByDaemon:
                 {"assetKey": {"path": check.asset_key.path}, "name": check.name} for check in checks
             ]
         tags = {"dagster/partition": partition} if partition else {}
-        return self._wait(self._launch(selector, tags), f"{len(assets)} assets", lambda done: None)
+        return self._wait(self._launch(selector, tags, config), f"{len(assets)} assets", lambda done: None)
 
-    def _launch(self, selector: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    def _launch(
+        self, selector: Mapping[str, Any], tags: Mapping[str, str], config: Mapping[str, Any] | None = None
+    ) -> str:
         """Asks Dagster's GraphQL API for a run; its id."""
         location = {"repositoryLocationName": "data_platform", "repositoryName": self._location.repository.name}
         metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
         run = {"selector": {**location, **selector}, "mode": "default", "executionMetadata": metadata}
+        run |= {"runConfigData": config} if config else {}
         command = [str(Path(sys.executable).with_name("dagster-graphql")), "--workspace", str(_workspace())]
         with TemporaryDirectory() as folder:
             answer = Path(folder) / "answer.json"

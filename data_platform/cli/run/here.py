@@ -57,11 +57,17 @@ class RunsHere:
         definition = self._location.repository.get_job(job)
         return self._execute(definition, on_materialized=on_materialized, tags=dict(tags))
 
-    def execute(self, assets: Sequence[dg.AssetKey], partition: str | None, landing_only: bool) -> RunOutcome:
+    def execute(
+        self,
+        assets: Sequence[dg.AssetKey],
+        partition: str | None,
+        landing_only: bool,
+        config: Mapping[str, Any] | None = None,
+    ) -> RunOutcome:
         """Materializes assets. `landing_only`: they are file feeds', and only landing's own checks are made; otherwise
         all checks of the assets are."""
         job = self._landing_job if landing_only else self._location.repository.get_job(ASSET_JOB)
-        return self._execute(job, asset_selection=assets, partition_key=partition)
+        return self._execute(job, asset_selection=assets, partition_key=partition, run_config=dict(config or {}))
 
     @cached_property
     def _landing_job(self) -> dg.JobDefinition:

@@ -11,6 +11,7 @@ import click
 
 from data_platform.cli.errors import DataProblem
 from data_platform.cli.output import colored, console, count, duration, show
+from data_platform.cli.project import declared
 from data_platform.cli.run.accounting import (
     Account,
     accounts_table,
@@ -76,7 +77,8 @@ class Report:
         if feeds is not None:
             left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
-            accounts = read_accounts(connection, database, feeds)
+            whole = {feed.name for feed in declared() if feed.load_mode != "merge"}
+            accounts = read_accounts(connection, database, feeds, whole=whole)
             wanted = [table for table in tables if feeds is None or table.name in feeds]
             of_tables = read_table_accounts(connection, database, wanted) if wanted else []
             made = [*runs, earlier] if earlier else runs

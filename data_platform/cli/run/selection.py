@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import dagster as dg
@@ -22,22 +22,35 @@ from data_platform.landing.inbox import pending_of, scan
 
 
 class Wanted(NamedTuple):
-    """One run: its assets, its day, and whether the assets are file feeds'."""
+    """One run: its assets, its day, whether the assets are file feeds', and its configuration."""
 
     assets: list[dg.AssetKey]
     partition: str | None
     landing: bool
+    config: Mapping[str, Any] = {}
 
 
-def requested_runs(
-    location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None
-) -> tuple[list[Wanted], set[str]]:
-    """The runs in order, and the selected feeds. File feeds get a run for each day with pending files, or for the given
-    day, and several where Dagster tells their days apart; tables of databases get one. A raw table brings its extracts
-    with it, so that what is new is loaded.
+class Days(NamedTuple):
+    """The days of --from and --to, both included; None: no limit."""
 
-    Raises click.BadParameter for a wrong or empty selection, and for a text that isn't a day.
-    """
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether any day is left out."""
+        return self.first is not None or self.last is not None
+
+    def have(self, day: date) -> bool:
+        """Whether the day is one of them."""
+        return (self.first or date.min) <= day <= (self.last or date.max)
+
+
+EVERY_DAY = Days()
+
+
+def selected(location: CodeLocation, selection: str) -> set[dg.AssetKey]:
+    """The assets that can be materialized. Raises click.BadParameter for a wrong or empty selection."""
     try:
         keys = set(location.select(selection))
     except Exception as error:
@@ -49,10 +62,23 @@ def requested_runs(
             f" 'marts/city_daily' or 'group:clear_air'{left_out}",
             param_hint="--select",
         )
+    return keys
+
+
+def requested_runs(
+    location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None, days: Days = EVERY_DAY
+) -> tuple[list[Wanted], set[str]]:
+    """The runs in order, and the selected feeds. File feeds get a run for each day with pending files, or for the given
+    day, and several where Dagster tells their days apart; tables of databases get one. A raw table brings its extracts
+    with it, so that what is new is loaded.
+
+    Raises click.BadParameter for a wrong or empty selection, and for a text that isn't a day.
+    """
+    keys = selected(location, selection)
     feeds = [rules for rules in location.feeds if keys & {lake_key(rules), raw_key(rules)}]
     of_feeds = {key for rules in feeds for key in (lake_key(rules), raw_key(rules))} & keys
     runs = []
-    for day, mine in _days(feeds, bucket, partition):
+    for day, mine in _days(feeds, bucket, partition, days):
         tables = {key for rules in mine if raw_key(rules) in keys for key in (lake_key(rules), raw_key(rules))}
         runs.append(Wanted(sorted(tables | {lake_key(rules) for rules in mine} & keys), day, landing=True))
     databases = [table for table in location.tables if keys & {lake_key(table), raw_key(table)}]
@@ -85,13 +111,14 @@ def _let_settle(feeds: list[FileFeedSpec], bucket: LandingBucket) -> None:
 
 
 def _days(
-    feeds: list[FileFeedSpec], bucket: LandingBucket, partition: str | None
+    feeds: list[FileFeedSpec], bucket: LandingBucket, partition: str | None, days: Days
 ) -> Iterator[tuple[str | None, list[FileFeedSpec]]]:
     """The days to make, each with the feeds that a single run can make: those with pending files, or, of a given day,
     all that have it."""
     _let_settle(feeds, bucket)
     if partition is None:
         wanted = [(item.partition, item.rules) for item in pending_of(bucket, feeds, now=datetime.now(UTC))]
+        wanted = [(day, rules) for day, rules in wanted if not days.limited or (day and days.have(_day(day)))]
     else:
         wanted = [(partition, rules) for rules in _with(_day(partition), feeds)]
     together: dict[tuple[str, str], dict[str, FileFeedSpec]] = defaultdict(dict)

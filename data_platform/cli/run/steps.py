@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from data_platform.cli.run.location import CodeLocation
+    from data_platform.cli.run.selection import Days
     from data_platform.landing.bucket import LandingBucket
     from data_platform.landing.inbox import Scan
     from data_platform.local_cloud.demo.day import Demo
@@ -70,20 +71,27 @@ class Steps:
             report = Report.read(wanted, outcomes, left, tables=location.tables, demo=demo, began=self.began)
             return replace(report, invalid=location.invalid)
 
-    def selected(self, select: str, partition: str | None) -> Report:
-        """Makes the selected assets: file feeds' first, a run a day, then the others."""
+    def selected(self, select: str, partition: str | None, days: Days, *, reload: bool = False) -> Report:
+        """Makes the selected assets: file feeds' first, a run a day, then the others. `reload`: loads the feeds'
+        extracts again."""
+        from data_platform.cli.run.reloading import reload_runs
         from data_platform.cli.run.selection import execute, requested_runs
+        from data_platform.warehouse.connection import connect
 
         with self._ready(alone=False) as (wanted, instance):
             bucket = landing_bucket(wanted)
             location = self._location(wanted, instance)
-            requests, feeds = requested_runs(location, bucket, select, partition)
+            if reload:
+                with connect(wanted) as connection:
+                    requests, feeds = reload_runs(location, connection, wanted.snowflake.database, select, days)
+            else:
+                requests, feeds = requested_runs(location, bucket, select, partition, days)
             task = self.progress.add_task("runs", total=len(requests))
             outcomes: list[RunOutcome] = []
             with self._runs(location, wanted, start_daemon=False) as runs:
                 try:
                     for outcome in execute(
-                        requests, lambda each: runs.execute(each.assets, each.partition, each.landing)
+                        requests, lambda each: runs.execute(each.assets, each.partition, each.landing, each.config)
                     ):
                         outcomes.append(outcome)
                         self.progress.advance(task)

@@ -10,6 +10,7 @@ from sqlglot import Expr, exp
 from data_platform.local_cloud.snowflake.dialect.alter import as_column, is_widening, qualified_like
 from data_platform.local_cloud.snowflake.dialect.ddl import column_of
 from data_platform.local_cloud.snowflake.dialect.errors import compilation_error
+from data_platform.local_cloud.snowflake.engine.locks import LockMode
 from data_platform.local_cloud.snowflake.engine.session import Session
 from data_platform.local_cloud.snowflake.engine.temporary import table_key
 from data_platform.local_cloud.snowflake.engine.translation import to_duckdb
@@ -33,7 +34,8 @@ class Alteration:
 
     def _action(self, alter: exp.Alter, table: exp.Table, action: Expr, kind: str) -> None:
         if isinstance(action, exp.SwapTable):
-            raise NotImplementedError("ALTER TABLE … SWAP WITH")
+            self._swap(alter, table, qualified_like(action.this, table))
+            return
         if isinstance(action, (exp.ColumnDef, exp.Drop, exp.RenameColumn)):
             self._change_columns(alter, table, action)
         elif isinstance(action, exp.AlterRename):
@@ -46,6 +48,26 @@ class Alteration:
         elif isinstance(action, exp.AlterSet) and (comment := action.find(exp.SchemaCommentProperty)):
             self._run(exp.Comment(this=table.copy(), kind=kind, expression=comment.this.copy()))
         # clustering keys, constraints, retention and the like have no counterpart: accepted
+
+    def _swap(self, alter: exp.Alter, table: exp.Table, other: exp.Table) -> None:
+        """Both tables take each other's name at once, in one transaction."""
+        one, two = table_key(self._session, table), table_key(self._session, other)
+        if one[:2] != two[:2]:
+            raise NotImplementedError("ALTER TABLE … SWAP WITH a table of another schema")
+        self._session.instance.locks.acquire(self._session.token, two, LockMode.DEFINE)
+        between = f"{one[2]}__SWAPPED"
+        self._duck.execute("BEGIN TRANSACTION")
+        try:
+            for old, new in ((one[2], between), (two[2], one[2]), (between, two[2])):
+                renamed = exp.Table(this=exp.to_identifier(old, quoted=True), db=table.args.get("db"))
+                renamed.set("catalog", table.args.get("catalog"))
+                name = exp.Table(this=exp.to_identifier(new, quoted=True))
+                self._execute(alter, renamed, exp.AlterRename(this=name))
+            self._duck.execute("COMMIT")
+        except Exception:
+            self._duck.execute("ROLLBACK")
+            raise
+        self._session.instance.times.note_altered(two)
 
     def _change_columns(self, alter: exp.Alter, table: exp.Table, action: Expr) -> None:
         if isinstance(action, exp.Drop):

@@ -88,7 +88,8 @@ class Cursor(FakeSnowflakeCursor):
         if isinstance(statements[0], _DEFINITIONS):
             result = status()
             for statement in statements:
-                mode = LockMode.ALTER if isinstance(statement, (exp.Alter, exp.Comment)) else LockMode.DEFINE
+                alters = isinstance(statement, (exp.Alter, exp.Comment)) and not statement.find(exp.SwapTable)
+                mode = LockMode.ALTER if alters else LockMode.DEFINE
                 result = session.define(self._target(statement), mode, partial(self._define, statement))
             return result
         if isinstance(expression, (exp.Use, exp.Show)):

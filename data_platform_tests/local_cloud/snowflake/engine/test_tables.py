@@ -138,3 +138,18 @@ def test_create_schema_makes_it_the_current_one(cursor: SnowflakeCursor) -> None
     cursor.execute("create schema if not exists made_current")
     assert one(cursor, "select current_schema()") == "MADE_CURRENT"
     cursor.execute("drop schema made_current cascade")
+
+
+def test_two_tables_swap_at_once_beside_an_open_transaction(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:
+    """https://docs.snowflake.com/en/sql-reference/sql/alter-table: SWAP WITH"""
+    cursor.execute("create table held (v varchar)")
+    cursor.execute("create table t (id number(10,0) not null comment 'old')")
+    cursor.execute("create table t_next (id varchar comment 'new')")
+    cursor.execute("insert into t_next values ('a')")
+    other.execute("begin")
+    other.execute("insert into held values ('x')")
+    cursor.execute("alter table t swap with t_next")
+    assert rows(cursor, "select id from t") == [("a",)]
+    assert rows(cursor, "select id from t_next") == []
+    assert [row[9] for row in rows(cursor, "describe table t")] == ["new"]
+    other.execute("rollback")

@@ -1,0 +1,1 @@
+"""`data-platform feed`. `command` is the entry."""

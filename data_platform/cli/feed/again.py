@@ -1,0 +1,231 @@
+"""`data-platform feed re-extract`: its questions, progress and report. The work is in `landing.again` and
+`warehouse.rebuild`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import click
+
+from data_platform.cli.errors import DataProblem
+from data_platform.cli.output import console, count, show, table
+from data_platform.cli.project import landing_bucket
+from data_platform.environment import Settings, settings
+from data_platform.extract.extract import Extraction
+from data_platform.extract.workers import READS_AT_ONCE
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.landing.again import ArchivedDeliveries, ReadAgain, rows_to_read
+from data_platform.landing.settle import write_receipts
+from data_platform.landing.source import SETTLES_AT_ONCE
+from data_platform.warehouse.connection import connect
+from data_platform.warehouse.further_columns import with_drift
+from data_platform.warehouse.policy import InPlaceOfAll, Policy
+from data_platform.warehouse.rebuild import Rebuilt, rebuild_table
+from data_platform.warehouse.schema import plan_changes, read_columns
+from data_platform.warehouse.table import raw_table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from data_platform.extract.source import Slice, Source
+    from data_platform.feeds.spec import FeedSpec
+    from data_platform.lake.extracts import Lake
+    from data_platform.lake.manifest import Manifest
+    from data_platform.landing.outcomes import DeliveryRow
+
+_NAMED = 10
+
+
+@dataclass
+class _Again:
+    """One re-extraction. `rows`: the deliveries that are read again, of a partner's feed."""
+
+    feed: FeedSpec
+    wanted: Settings
+    lake: Lake
+    progress: Progress
+    rows: Sequence[DeliveryRow] = ()
+    run_id: str = field(default_factory=lambda: f"re-extract-{uuid4()}")
+
+    @property
+    def tag(self) -> str:
+        return f"data-platform feed re-extract {self.feed.name}"
+
+    def run(self) -> tuple[Rebuilt, Sequence[DeliveryRow]]:
+        """What changed: the table, and the deliveries' outcomes."""
+        if isinstance(self.feed, FileFeedSpec):
+            return self._files(self.feed)
+        assert isinstance(self.feed, SqlTableSpec)  # noqa: S101 - `read_again` refuses others
+        return self._table(self.feed), ()
+
+    def _files(self, feed: FileFeedSpec) -> tuple[Rebuilt, Sequence[DeliveryRow]]:
+        database, bucket = self.wanted.snowflake.database, landing_bucket(self.wanted)
+        source = ArchivedDeliveries(
+            feed, self.rows, bucket=bucket, lake=self.lake, database=database, run_id=self.run_id, progress=self._tell
+        )
+        manifests = self._extract(source, "files read")
+        refused = [f"{each.origin['file_name']}: {each.refused}" for each in manifests if each.refused is not None]
+        if refused:
+            told = [*refused[:_NAMED], *([f"and {len(refused) - _NAMED} more"] if len(refused) > _NAMED else [])]
+            raise DataProblem(
+                "\n".join(told)
+                + f"\n{len(refused)} of {len(manifests)} files can't be accepted under today's contract. Nothing has"
+                " changed. Correct the contract or its reject_limit, and run the command again"
+            )
+        extracts = {str(each.origin["delivery_id"]): each for each in manifests}
+        policy = ReadAgain(database, feed, extracts, lake=self.lake, run_id=self.run_id)
+        rebuilt = self._rebuild(policy)
+        with connect(self.wanted, query_tag=self.tag) as connection, connection.cursor() as cursor:
+            now = [row for row in rows_to_read(cursor, database, feed) if row.delivery_id in extracts]
+        with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="receipt") as pool:
+            for _ in pool.map(partial(write_receipts, bucket=bucket, lake_store=self.lake.store), now):
+                pass
+        return rebuilt, policy.written
+
+    def _table(self, feed: SqlTableSpec) -> Rebuilt:
+        from data_platform.extract.sql.source import TableSource
+
+        url = partial(self.wanted.connection, feed.connection, feed.name)
+        manifests = self._extract(TableSource(feed, url, progress=self._tell), "reads")
+        rebuilt = self._rebuild(InPlaceOfAll(manifests))
+        waiting = {each.key: None for each in (*self.lake.unloaded(feed.source, feed.table), *manifests)}
+        self.lake.mark_loaded(waiting)  # an extract from before this reading is of no use any more
+        return rebuilt
+
+    def _extract(self, source: Source, what: str) -> list[Manifest]:
+        slices = list(source.plan(since=None, partition=None, unfinished=()))
+        task = self.progress.add_task(what, total=len(slices))
+        extraction = Extraction(self.lake, source, run_id=self.run_id, progress=self._tell)
+
+        def one(slice_: Slice) -> Manifest:
+            manifest = extraction.extract(slice_)
+            self.progress.advance(task)
+            return manifest
+
+        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
+            return list(pool.map(one, slices))
+
+    def _rebuild(self, policy: Policy) -> Rebuilt:
+        task = self.progress.add_task("extracts loaded", total=None)
+        return rebuild_table(
+            partial(connect, self.wanted, query_tag=self.tag),
+            self.wanted.snowflake.database,
+            self.feed,
+            policy,
+            run_id=self.run_id,
+            query_tag=self.tag,
+            progress=lambda done, total: self.progress.update(task, completed=done, total=total),
+        )
+
+    def _tell(self, line: str) -> None:
+        self.progress.console.print(f"  {line}", markup=False)
+
+
+def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bool) -> None:
+    """Asks, works, and prints what changed. Raises click.UsageError and DataProblem."""
+    from data_platform.resources import LakeResource
+
+    if not isinstance(feed, FileFeedSpec | SqlTableSpec):
+        raise click.UsageError(f"{feed.name} is neither a partner's files nor a table of a database")
+    if isinstance(feed, SqlTableSpec) and (first or last):
+        raise click.UsageError(
+            f"{feed.name} is a table of a database, which is read from the beginning: no --from, --to"
+        )
+    wanted = settings().require_endpoints().adopt()
+    rows = _rows(wanted, feed, first, last) if isinstance(feed, FileFeedSpec) else ()
+    _explain(wanted, feed, rows)
+    if not yes:
+        click.confirm("Go on?", abort=True)
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<16}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True)) as progress:
+        lake = LakeResource(bucket_name=wanted.lake_bucket).lake()
+        rebuilt, written = _Again(feed, wanted, lake, progress, rows).run()
+    _report(feed, rebuilt, rows, written)
+    _tell_dagster(wanted, feed, rebuilt, {row.partition for row in rows})
+
+
+def _rows(wanted: Settings, feed: FileFeedSpec, first: date | None, last: date | None) -> list[DeliveryRow]:
+    """The deliveries of these days."""
+    zone = ZoneInfo(feed.time_zone)
+
+    def day(row: DeliveryRow) -> date:
+        return date.fromisoformat(row.partition) if row.partition else row.landed_at.astimezone(zone).date()
+
+    with connect(wanted) as connection, connection.cursor() as cursor:
+        rows = rows_to_read(cursor, wanted.snowflake.database, feed)
+    return [row for row in rows if (first or date.min) <= day(row) <= (last or date.max)]
+
+
+def _explain(wanted: Settings, feed: FeedSpec, rows: Sequence[DeliveryRow]) -> None:
+    target = raw_table(wanted.snowflake.database, feed.source, feed.table)
+    with connect(wanted) as connection:
+        there = read_columns(connection, target)
+        columns = feed.with_contract(with_drift(feed.contract, there)).table_columns
+        plan = plan_changes(target, there, columns)
+    what = f"{count(len(rows))} archived files" if isinstance(feed, FileFeedSpec) else "the whole table of the database"
+    click.echo(f"{feed.name}: reads {what} again under today's contract, and makes {target} anew.")
+    for line in (
+        *(each.lstrip("- ").partition(": Snowflake")[0].partition(". `")[0] for each in plan.refusals),
+        *(change.reason for change in plan.changes),
+    ):
+        click.echo(f"  {line}")
+    if plan.removed:
+        names = ", ".join(name.upper() for name in plan.removed)
+        click.echo(
+            f"  {names} is no longer in the contract: the new table has it only if an extract that isn't read again has"
+        )
+
+
+def _report(feed: FeedSpec, rebuilt: Rebuilt, rows: Sequence[DeliveryRow], written: Sequence[DeliveryRow]) -> None:
+    made = table(feed.name, "before", "after", right=("before", "after"))
+    made.add_row("rows in the table", count(rebuilt.rows_before), count(rebuilt.rows_after))
+    if rows:
+        now = {row.delivery_id: row for row in written}
+        after = [now.get(row.delivery_id, row) for row in rows]
+        for label, number in _SUMS.items():
+            made.add_row(label, count(number(rows)), count(number(after)))
+    show(made)
+    before = {row.delivery_id: row for row in rows}
+    changed = [(before[row.delivery_id], row) for row in written if row.delivery_id in before]
+    differ = [(old, new) for old, new in changed if old.rows_rejected != new.rows_rejected]
+    for old, new in differ[:_NAMED]:
+        click.echo(f"  {new.file_name}: {old.rows_rejected} rejects before, {new.rows_rejected} now")
+    if len(differ) > _NAMED:
+        click.echo(f"  and {len(differ) - _NAMED} more files whose rejects differ")
+
+
+_Sum = Callable[[Iterable["DeliveryRow"]], int]
+_SUMS: dict[str, _Sum] = {
+    "rows read": lambda rows: sum(row.rows_read for row in rows if row.status == "loaded"),
+    "rows loaded": lambda rows: sum(row.rows_loaded for row in rows if row.status == "loaded"),
+    "rejects": lambda rows: sum(row.rows_rejected for row in rows if row.status == "loaded"),
+}
+
+
+def _tell_dagster(wanted: Settings, feed: FeedSpec, rebuilt: Rebuilt, partitions: set[str | None]) -> None:
+    """Reports the table as materialized, so that its models follow. A file feed's days each."""
+    if wanted.dagster_home is None:
+        click.echo(
+            "DAGSTER_HOME isn't set: Dagster doesn't know of the new table. Materialize the models that read it."
+        )
+        return
+    import dagster as dg
+
+    from data_platform.automation.feed_keys import raw_key
+
+    metadata: dict[str, Any] = {"dagster/row_count": rebuilt.rows_after, "re-extracted": True}
+    with dg.DagsterInstance.get() as instance:
+        for partition in sorted(partitions or {None}, key=str):
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(raw_key(feed), partition=partition, metadata=metadata)
+            )

@@ -1,0 +1,71 @@
+"""`data-platform feed`: tries a file against its contract, and reads a feed's data again under a changed one."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from data_platform.cli.project import DAY, declared_feed
+
+
+@click.group()
+def feed() -> None:
+    """Try a file against a feed's contract; read a feed's data again under a changed contract."""
+
+
+@feed.command("test")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--feed", "name", metavar="PARTNER/FEED", help="The file's feed. Default: the one whose pattern matches.")
+@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Show at most so many.")
+def test_(file: Path, name: str | None, limit: int) -> None:
+    """Read a local file as its feed would, and load nothing.
+
+    Prints how many rows fit the contract, the rejects with their reasons, and the lines that the contract would need
+    for every row to fit. Connects to nothing.
+
+    \b
+    Examples:
+      data-platform feed test ~/readings_20260308T07-0500.csv
+      data-platform feed test sample.csv --feed harbor_water/meter_readings
+    Exit codes: 3 the file would be quarantined, or some of its rows would be rejects.
+    """
+    from data_platform.cli.feed.trial import report_trial
+
+    report_trial(file, name, limit)
+
+
+@feed.command("re-extract")
+@click.argument("name", metavar="SOURCE/TABLE")
+@click.option("--from", "first", type=DAY, metavar="DAY", help="Only files of this day, YYYY-MM-DD, and later ones.")
+@click.option("--to", "last", type=DAY, metavar="DAY", help="Only files of this day and earlier ones.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def re_extract(name: str, first: datetime | None, last: datetime | None, yes: bool) -> None:
+    """Read a feed's data again under today's contract, and make its table anew.
+
+    For a contract that Snowflake can't follow by itself: a column has another type, or files are read differently. The
+    files of loaded deliveries come from the archive; a table of a database is read from the beginning. The new table is
+    made beside the old one, and the two are swapped at once. Deliveries, receipts and rejects get the new counts.
+
+    Nothing changes if a file can't be accepted any more: the command names it. Ended in between, run the command again:
+    it finishes the work and reads nothing twice.
+
+    A file's day is its partition's, or else the day on which it landed. After a change of a type, all days have to be
+    read again.
+
+    \b
+    Examples:
+      data-platform feed re-extract harbor_water/meter_readings
+      data-platform feed re-extract clear_air/air_quality --from 2026-03-01 --to 2026-03-07
+      data-platform feed re-extract city_records/permits --yes
+    Exit codes: 3 files can't be accepted under today's contract, and nothing has changed.
+    """
+    spec = declared_feed(name)
+    from data_platform.cli.feed.again import read_again
+
+    read_again(spec, _day(first), _day(last), yes=yes)
+
+
+def _day(given: datetime | None) -> date | None:
+    return None if given is None else given.date()

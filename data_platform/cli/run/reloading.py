@@ -1,0 +1,56 @@
+"""The runs of `run --reload`: they load the extracts that the ledger has in a table once more, from the lake."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data_platform.automation.feed_keys import days_of, lake_key, raw_key, step_names
+from data_platform.cli.run.location import CodeLocation
+from data_platform.cli.run.selection import Days, Wanted, selected
+from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.spec import FeedSpec
+from data_platform.warehouse.ledger import extracts_in_table
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+
+def reload_runs(
+    location: CodeLocation, connection: SnowflakeConnection, database: str, selection: str, days: Days
+) -> tuple[list[Wanted], set[str]]:
+    """The runs, day by day, and the selected feeds. Raises click.BadParameter for a selection of other assets than
+    feeds' tables, and for days of a feed without partitions."""
+    keys = selected(location, selection)
+    every = [*location.feeds, *location.tables]
+    feeds = [feed for feed in every if keys & {lake_key(feed), raw_key(feed)}]
+    others = keys - {key for feed in feeds for key in (lake_key(feed), raw_key(feed))}
+    if others:
+        named = ", ".join(sorted(key.to_user_string() for key in others)[:5])
+        raise click.BadParameter(
+            f"--reload loads feeds' tables again, and {named} is none; select, for example, 'raw/harbor_water/*'",
+            param_hint="--select",
+        )
+    if undated := [feed.name for feed in feeds if feed.partition is None and days.limited]:
+        raise click.BadParameter(f"{', '.join(undated)} has no days: leave --from and --to out", param_hint="--select")
+    with connection.cursor() as cursor:
+        of_feeds = {feed.name: extracts_in_table(cursor, database, feed).values() for feed in feeds}
+    steps = step_names(every)
+    together: dict[tuple[str, bool, str], list[FeedSpec]] = defaultdict(list)
+    for feed in feeds:
+        for day in {there.partition for there in of_feeds[feed.name]}:
+            if day is None or days.have(date.fromisoformat(day)):
+                together[day or "", isinstance(feed, FileFeedSpec), days_of(feed)].append(feed)
+    runs = [
+        Wanted([raw_key(feed) for feed in mine], day or None, landing, _config(steps[feed.name] for feed in mine))
+        for (day, landing, _), mine in sorted(together.items(), key=lambda item: item[0])
+    ]
+    return runs, {feed.name for feed in feeds}
+
+
+def _config(steps: Iterable[str]) -> Mapping[str, Any]:
+    return {"ops": {step: {"config": {"reload": True}} for step in steps}}
