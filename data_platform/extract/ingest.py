@@ -194,6 +194,8 @@ class Ingestion:
         reload: bool = False,
     ) -> None:
         there = read_columns(connection, self.target)
+        if not there and not reload:
+            self._refuse_lost(connection)
         feed = self.feed.with_contract(with_further(self.feed.contract, manifests, there))
         apply_schema(connection, plan_changes(self.target, there, feed.table_columns))
         load = load_extracts(
@@ -209,6 +211,19 @@ class Ingestion:
         result.loads.append(load)
         result.done += manifests
         self._progress(f"{self.feed.name}: loaded {load.rows_loaded} rows of {len(load.loaded)} extracts")
+
+    def _refuse_lost(self, connection: SnowflakeConnection) -> None:
+        """Raises LoadRefused if somebody dropped the table: a new one would lack the rows that were loaded before."""
+        if self.feed.load_mode == "replace" and self.feed.partition is None:
+            return  # this load brings them all
+        with connection.cursor() as cursor:
+            lost = ledger.extracts_in_table(cursor, self._database, self.feed)
+        if lost:
+            raise LoadRefused(
+                f"{self.feed.name}: the table {self.target} is gone, and the ledger has {len(lost)} extracts in it. Run"
+                f" `data-platform run --reload --select raw/{self.feed.name}`, which loads them again, from the lake;"
+                " then this load goes on by itself"
+            )
 
     def _refuse(
         self, connection: SnowflakeConnection, result: Ingested, manifests: Sequence[Manifest], error: Exception

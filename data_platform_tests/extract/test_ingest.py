@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,9 @@ from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.load import load_extracts
+from data_platform.warehouse.load_rules import LoadRefused
+from data_platform.warehouse.policy import InPlaceOfAll
+from data_platform.warehouse.rebuild import rebuild_table
 
 NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
 CONTRACT: dict[str, Any] = {
@@ -219,6 +222,39 @@ def test_a_reload_gives_the_same_rows(table: Callable[[LoadMode], Table]) -> Non
         assert one.ingestion(source).reload().rows_loaded == 2
         assert one.rows() == {"a": 1, "b": 2}
         assert one.run(source, extracts=False).loads == []
+
+
+def test_a_table_that_was_dropped_is_not_begun_anew_but_loaded_again(table: Callable[[LoadMode], Table]) -> None:
+    one = table("merge")
+    one.register.rows = {"a": (1, 1)}
+    one.run()
+    with one.connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE RAW_{one.feed.source}.T")
+    one.register.rows = {"b": (2, 2)}
+    with pytest.raises(LoadRefused, match=f"run --reload --select raw/{one.feed.name}"):
+        one.run()
+    one.ingestion().reload()
+    one.run()
+    assert one.rows() == {"a": 1, "b": 2}
+
+
+def test_a_source_that_is_read_from_the_beginning_takes_the_place_of_all(table: Callable[[LoadMode], Table]) -> None:
+    one = table("merge")
+    one.register.rows = {"a": (1, 1)}
+    one.run()
+    one.register.rows = {"b": (2, 2)}
+    one.run()
+    (slice_,) = Changes(one.feed, one.register).plan(since=None, partition=None, unfinished=())
+    slice_ = replace(slice_, extract_id="e" * 32, since={"at": 0})
+    again = extract_module.extract(one.lake, Changes(one.feed, one.register), slice_, run_id="again")
+    rebuilt = rebuild_table(
+        lambda: connect(one.cloud), DATABASE, one.feed, InPlaceOfAll([again]), run_id="again", query_tag="test"
+    )
+    one.lake.mark_loaded([again.key])
+    assert (rebuilt.rows_before, rebuilt.rows_after, one.rows()) == (2, 1, {"b": 2})
+    one.register.rows = {"c": (3, 3)}
+    assert one.run().manifests[0].position_from == {"at": 2}
+    assert one.rows() == {"b": 2, "c": 3}
 
 
 def planted(at: str, one: Table, patch: pytest.MonkeyPatch) -> None:

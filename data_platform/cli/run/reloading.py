@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,17 +14,14 @@ from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.run.selection import Days, Wanted, selected
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.spec import FeedSpec
-from data_platform.warehouse.ledger import extracts_in_table
-
-if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
+from data_platform.warehouse.ledger import InTable
 
 
 def reload_runs(
-    location: CodeLocation, connection: SnowflakeConnection, database: str, selection: str, days: Days
+    location: CodeLocation, selection: str, days: Days, there: Callable[[FeedSpec], Collection[InTable]]
 ) -> tuple[list[Wanted], set[str]]:
-    """The runs, day by day, and the selected feeds. Raises click.BadParameter for a selection of other assets than
-    feeds' tables, and for days of a feed without partitions."""
+    """The runs, day by day, and the selected feeds. `there`: the extracts that the ledger has in a feed's table. Raises
+    click.BadParameter for a selection of other assets than feeds' tables, and for days of a feed without partitions."""
     keys = selected(location, selection)
     every = [*location.feeds, *location.tables]
     feeds = [feed for feed in every if keys & {lake_key(feed), raw_key(feed)}]
@@ -37,12 +34,10 @@ def reload_runs(
         )
     if undated := [feed.name for feed in feeds if feed.partition is None and days.limited]:
         raise click.BadParameter(f"{', '.join(undated)} has no days: leave --from and --to out", param_hint="--select")
-    with connection.cursor() as cursor:
-        of_feeds = {feed.name: extracts_in_table(cursor, database, feed).values() for feed in feeds}
     steps = step_names(every)
     together: dict[tuple[str, bool, str], list[FeedSpec]] = defaultdict(list)
     for feed in feeds:
-        for day in {there.partition for there in of_feeds[feed.name]}:
+        for day in {extract.partition for extract in there(feed)}:
             if day is None or days.have(date.fromisoformat(day)):
                 together[day or "", isinstance(feed, FileFeedSpec), days_of(feed)].append(feed)
     runs = [

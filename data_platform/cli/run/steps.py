@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -77,13 +78,15 @@ class Steps:
         from data_platform.cli.run.reloading import reload_runs
         from data_platform.cli.run.selection import execute, requested_runs
         from data_platform.warehouse.connection import connect
+        from data_platform.warehouse.ledger import extracts_in_table
 
         with self._ready(alone=False) as (wanted, instance):
             bucket = landing_bucket(wanted)
             location = self._location(wanted, instance)
             if reload:
-                with connect(wanted) as connection:
-                    requests, feeds = reload_runs(location, connection, wanted.snowflake.database, select, days)
+                with connect(wanted) as connection, connection.cursor() as cursor:
+                    there = partial(extracts_in_table, cursor, wanted.snowflake.database)
+                    requests, feeds = reload_runs(location, select, days, lambda feed: there(feed).values())
             else:
                 requests, feeds = requested_runs(location, bucket, select, partition, days)
             task = self.progress.add_task("runs", total=len(requests))
