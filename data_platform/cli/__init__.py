@@ -16,10 +16,12 @@ from data_platform.cli.errors import MissingExtra, explained
 
 
 class Command(NamedTuple):
-    """A command's `module:function`, and its line in the list of commands."""
+    """A command's `module:function`, and its line in the list of commands. `offline`, of a command that needs the local
+    cloud (in `local`) and doesn't start it: its subcommands that don't."""
 
     target: str
     summary: str
+    offline: frozenset[str] | None = None
 
 
 _LOCAL = "data_platform.local_cloud.commands"
@@ -33,16 +35,16 @@ COMMANDS: Mapping[str, Command] = {
     "code-server": Command(
         "data_platform.cli.code_server:code_server", "Serve the code of a branch or tag to Dagster."
     ),
-    "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "List, show and replay deliveries."),
-    "feed": Command("data_platform.cli.feed.command:feed", "Test a file against its contract; read a feed again."),
-    "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only."),
-    "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table."),
-    "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables."),
+    "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "List, show and replay deliveries.", frozenset()),
+    "feed": Command("data_platform.cli.feed.command:feed", "Test a file against its contract; read a feed again.", frozenset(("test",))),
+    "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only.", frozenset()),
+    "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
+    "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),
-    "dbt": Command("data_platform.cli.dbt:dbt", "Run dbt with the platform's settings."),
+    "dbt": Command("data_platform.cli.dbt:dbt", "Run dbt with the platform's settings.", frozenset(("parse", "deps", "clean"))),
     "dbt-sources": Command("data_platform.cli.dbt:dbt_sources", "Write dbt's sources from the feeds' contracts."),
     "dbt-manifest": Command("data_platform.cli.dbt:dbt_manifest", "Build dbt's manifest."),
 }
@@ -68,6 +70,10 @@ class Commands(click.Group):
             command.params.append(VERBOSE)  # so that `data-platform run -v` works as `data-platform -v run` does
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        _require_cloud(*args)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
@@ -85,6 +91,22 @@ class Commands(click.Group):
             if ctx.meta.get("verbose"):
                 traceback.print_exc(file=sys.stderr)
             raise explained(error) from error
+
+
+def _require_cloud(name: str, *rest: str) -> None:
+    """Raises click.ClickException if the command connects to a local cloud that was stopped. Drivers would retry for
+    half a minute."""
+    offline = COMMANDS[name].offline if name in COMMANDS else None
+    if offline is None or (offline | {"-h", "--help", "--version"}) & set(rest):
+        return
+    from data_platform.environment import settings
+
+    given = settings()
+    if given.environment == "local" and given.snowflake.port is not None:
+        from data_platform.local_cloud.ports import accepts
+
+        if not accepts(given.snowflake.port):
+            raise click.ClickException("The local cloud is down: run `data-platform up`.")
 
 
 def _be_verbose(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

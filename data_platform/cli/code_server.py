@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -43,6 +40,9 @@ from data_platform.environment import Settings, SettingsError, settings, whole_e
     "--webhook-port", type=click.IntRange(0, 65535), help="A port that shows the state at /, and receives git webhooks."
 )
 @click.option("--webhook-host", default="127.0.0.1", show_default=True, help="The address of that port.")
+@click.option(
+    "--files", is_flag=True, help="Without a repository: serve the installed code anew when its files change."
+)
 @click.pass_context
 def code_server(
     ctx: click.Context,
@@ -53,12 +53,15 @@ def code_server(
     poll: float,
     webhook_port: int | None,
     webhook_host: str,
+    files: bool,
 ) -> None:
     """Serve the code of a branch or tag to Dagster's webserver and daemon.
 
     The code server fetches, checks and loads each new commit while it serves the old one, then switches. It refuses a
     commit that fails. Without a repository it serves the installed code. Set DATA_PLATFORM_CODE_TOKEN to the
     repository's token, and DATA_PLATFORM_DBT_URL if the dbt project has its own repository.
+
+    With --files, which is for a laptop, it looks at the files instead of a repository: see `data-platform dev`.
 
     On SIGTERM it waits for the runs that are its processes; Ctrl-C ends them.
 
@@ -75,7 +78,7 @@ def code_server(
     from data_platform.runs.preloaded import dagster_command
     from data_platform.runs.run_lock import folder_in
 
-    given = _with(settings(), {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
+    given = with_options(settings(), {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
     if given.environment == "local":
         for name, address in (("--host", host), ("--webhook-host", webhook_host)):
             if address not in ("127.0.0.1", "localhost", "::1"):
@@ -86,6 +89,8 @@ def code_server(
         if group.url and not group.ref:
             raise SettingsError(f"{prefix}_REF is missing: expected a branch or tag, for example main")
         remotes.append(Remote(group.url, group.ref, token, prefix) if group.url and group.ref else None)
+    if files and any(remotes):
+        raise click.UsageError("--files is for the installed code: use it without a repository")
     secret = given.code.webhook_secret
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     environment = whole_environment(given)
@@ -99,6 +104,7 @@ def code_server(
             dagster=dagster,
             code=remotes[0],
             dbt=remotes[1],
+            files=files,
             host=host,
             port=port,
             poll=poll,
@@ -108,45 +114,11 @@ def code_server(
         )
     )
     locks = folder_in(given.adopt().state_dir)
-    with abandoned_runs_reported(locks, lambda: server.serving, server.log):
+    with abandoned_runs_reported(locks, lambda: server.serving, server.log), suppress(KeyboardInterrupt):
         server.run()
 
 
-def watched(command: Sequence[str], url: str, ref: str, given: Settings) -> int:
-    """Starts a code server, and Dagster's UI by `command`; returns the UI's exit code. Ctrl-C or SIGTERM ends both.
-    Raises SettingsError."""
-    from data_platform.local_cloud.ports import any_free
-
-    _with(given, {"DATA_PLATFORM_CODE_URL": url, "DATA_PLATFORM_CODE_REF": ref})
-    port, web = any_free(), any_free()
-    workspace = given.state_dir / "code" / "workspace.yaml"
-    workspace.parent.mkdir(parents=True, exist_ok=True)
-    location = f"{{host: 127.0.0.1, port: {port}, location_name: data_platform}}"
-    workspace.write_text(f"load_from: [{{grpc_server: {location}}}]\n", encoding="utf-8")
-    served = [sys.executable, "-c", "from data_platform.cli import main; main()", "code-server", "--git", url]
-    served += ["--ref", ref, "--port", str(port), "--webhook-port", str(web)]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore SIGINT
-    click.echo(f"The served commit of {url}: http://127.0.0.1:{web}", err=True)
-    # In their own sessions: the terminal's Ctrl-C comes here only, and is passed on once.
-    server = subprocess.Popen(served, start_new_session=True)
-    ui = subprocess.Popen([*command, "--workspace", str(workspace)], start_new_session=True)
-    try:
-        return ui.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for child, sign in ((ui, signal.SIGINT), (server, signal.SIGINT)):
-            if child.poll() is None:
-                child.send_signal(sign)
-            try:
-                child.wait(30)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-
-
-def _with(given: Settings, options: dict[str, str | None]) -> Settings:
+def with_options(given: Settings, options: dict[str, str | None]) -> Settings:
     """The settings, overridden by the command line's options, and checked. Raises SettingsError."""
     said = {name: value for name, value in options.items() if value is not None}
     return Settings.from_environment({**given.process_environment(), **said}) if said else given

@@ -26,8 +26,6 @@ DEMO = PACKAGE / "local_cloud" / "demo" / "day.py"
 WORKSPACE = ROOT / "workspace.yaml"
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 """The type of an option that is a day."""
-DEV_STARTED = "dev.started"
-"""The file below the state folder that says: daemons are started by `dev`, as processes that this machine shows."""
 
 
 def bring_up(report: Callable[[str], None]) -> Settings:

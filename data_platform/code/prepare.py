@@ -38,7 +38,7 @@ class Repository:
 
 class Preparation:
     """Makes backends. `code` is None if the installed code is served, `dbt` if the dbt project is part of the code.
-    `dagster` is Dagster's command."""
+    `dagster` is Dagster's command. `check_installed`: somebody edits the installed code."""
 
     def __init__(
         self,
@@ -48,8 +48,11 @@ class Preparation:
         sockets: Path,
         dagster: Sequence[str],
         log: Callable[[str], None],
+        *,
+        check_installed: bool = False,
     ) -> None:
         self._code, self._dbt = code, dbt
+        self._check_installed = check_installed
         self._inherited = inherited
         self._sockets = sockets
         self._dagster = dagster
@@ -108,7 +111,8 @@ class Preparation:
 
         # In parallel: the check and the load each take seconds of one core.
         with ThreadPoolExecutor(2, thread_name_prefix="prepare") as pool:
-            checked = pool.submit(check_definitions, tree, environment) if validate and tree != INSTALLED else None
+            check = validate and (tree != INSTALLED or self._check_installed)
+            checked = pool.submit(check_definitions, tree, environment) if check else None
             loading = pool.submit(load)
             try:
                 if checked is not None:

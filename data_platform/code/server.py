@@ -20,18 +20,20 @@ from typing import Any
 from data_platform.code.backend import Backend
 from data_platform.code.backends import Backends
 from data_platform.code.checkouts import KEEP_SECONDS
+from data_platform.code.files import LOOK_SECONDS, Files
 from data_platform.code.follow import Followed, now
 from data_platform.code.git import GitFailed, Remote, scrub
 from data_platform.code.memory import Memory
 from data_platform.code.prepare import Preparation, Repository
 from data_platform.code.proxy import Proxy
 from data_platform.code.release import Release
-from data_platform.code.tree import TreeUnusable, checkouts_root
+from data_platform.code.tree import INSTALLED, TreeUnusable, checkouts_root
 from data_platform.code.webhook import Webhook
 
 STOP_SECONDS = 10.0
 CALLS_SECONDS = 30.0
 """How long to wait for calls in progress at the end."""
+SHOWN = 5
 EARLIER = 5
 """How many commits before a bad head to try while nothing is served."""
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
@@ -41,12 +43,14 @@ _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, er
 @dataclass(frozen=True)
 class Wanted:
     """What to serve and where. Backends inherit `environment`, except the secrets that they don't need. `dagster`:
-    Dagster's command. `code` None: the installed code. `poll` in seconds."""
+    Dagster's command. `code` None: the installed code; with `files`, served anew when its files change. `poll` in
+    seconds."""
 
     environment: Mapping[str, str]
     dagster: Sequence[str]
     code: Remote | None = None
     dbt: Remote | None = None
+    files: bool = False
     host: str = "127.0.0.1"
     port: int = 4000
     poll: float = 5.0
@@ -71,6 +75,8 @@ class CodeServer:
         self._secrets = [one for one in (*tokens, wanted.webhook_secret) if one]
         self._root = checkouts_root(wanted.environment)
         self._awake = threading.Event()
+        self._files = Files(INSTALLED) if wanted.files else None
+        self._files_refused = False
         self._since: str | None = None
         self._code = code = self._followed("code", wanted.code)
         self._dbt = dbt = self._followed("dbt", wanted.dbt)
@@ -83,6 +89,7 @@ class CodeServer:
             self._sockets,
             wanted.dagster,
             self.log,
+            check_installed=wanted.files,
         )
         self._proxy = Proxy(wanted.host, wanted.port, self.look, wanted.environment)
         self._backends = Backends(
@@ -165,9 +172,13 @@ class CodeServer:
                 followed.refused = None
         if self._sources():
             self._serve_wanted()
-        elif self._backends.served is None:
+        elif self._backends.served is None and not self._files_refused:
             self._try([Release(None)])
-        due = min((followed.due for followed in self._sources()), default=time.monotonic() + 1.0)
+        elif self._files and (changed := self._files.changed()):
+            self.log(f"changed: {', '.join(changed[:SHOWN])}{' ...' if len(changed) > SHOWN else ''}")
+            self._try([Release(None)])
+        pause = LOOK_SECONDS if self._files else 1.0
+        due = min((followed.due for followed in self._sources()), default=time.monotonic() + pause)
         self._awake.wait(max(min(due - time.monotonic(), 3600.0), 0.05))
 
     def _serve_wanted(self) -> None:
@@ -200,14 +211,19 @@ class CodeServer:
                 self.log(f"{release} can't be prepared now, and will be retried: {error}")
                 return
             self._serve(release, backend)
-            self.log(f"{release} is served, {time.monotonic() - began:.1f} s after it was fetched")
+            after = "this began" if self._files else "it was fetched"
+            self.log(f"{release} is served, {time.monotonic() - began:.1f} s after {after}")
             break
         for followed, served in self._of(self._backends.served):
             if followed.wanted and followed.wanted != served:
                 followed.refuse(followed.wanted, why)
         if self._backends.served is None and why and not self._serve_earlier():
             self._proxy.use(None, f"no code is served, as the newest commit is refused: {why}")
-        if not self._sources() and why:
+        self._files_refused = bool(self._files and why)
+        if self._files and why:
+            keeps = "the code as it was stays served" if self._backends.served else "nothing is served"
+            self.log(f"the changed files are refused, and {keeps}. Correct them:\n{why}")
+        elif not self._sources() and why:
             raise TreeUnusable(f"the installed code can't be served: {why}")
 
     def _serve_earlier(self) -> bool:

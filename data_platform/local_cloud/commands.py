@@ -18,6 +18,7 @@ from data_platform.feeds.documents import DefinitionInvalid
 from data_platform.local_cloud.ecs.plan import CLUSTER
 from data_platform.local_cloud.spec import CloudSpec
 from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
+from data_platform.runs.at_work import dev_at_work, runs_at_work
 
 NOT_ALL_UP = 3
 """The exit code of `status` unless every part is up: that of a service that is not running."""
@@ -81,12 +82,19 @@ def up(state_dir: Path | None, ecs: bool | None) -> None:
 def down(state_dir: Path | None) -> None:
     """Stop the local cloud. Keeps data and keys; the next `up` prefers the same ports.
 
+    Warns if `data-platform dev` or a run is at work: runs fail, and `dev` waits for the next `up`.
+
     \b
     Example:
       data-platform down
     """
+    cloud = declared_cloud(state_dir)
+    if address := dev_at_work(cloud.layout.root):
+        click.echo(f"warning: `data-platform dev` is at work ({address}). It waits until the next `up`.", err=True)
+    if runs := runs_at_work(cloud.layout.root):
+        click.echo(f"warning: {len(runs)} runs are at work, and will fail: {', '.join(runs)}", err=True)
     try:
-        declared_cloud(state_dir).down(click.echo)
+        cloud.down(click.echo)
     except LocalCloudError as error:
         raise click.ClickException(str(error)) from None
     click.echo("the local cloud is down")

@@ -25,25 +25,29 @@ RETRY_SECONDS = 60.0
 """The pause after a failed report: Dagster's database may be down."""
 STARTING_SECONDS = 60.0
 """Within this time after its start, a run takes its lock."""
-_GONE = "The run's process is gone: it was killed, or ended with its container or its machine."
 
 
 def report_abandoned(instance: dg.DagsterInstance, folder: Path, *, all_here: bool = False) -> list[str]:
     """Reports each run as failed whose lock in `folder` no process holds, so that Dagster retries it. Returns the runs'
     ids. Ignores runs without a lock there, whose processes may be on another machine, unless `all_here`."""
-    from data_platform.runs.interrupted import keep_check_results
-
     gone = without_process(instance, folder) if all_here else []
     free = run_lock.free(folder)
     unended = [instance.get_run_by_id(lock.stem) for lock in free]
     known = {run.run_id for run in gone}
     gone += [run for run in unended if run is not None and not run.is_finished and run.run_id not in known]
     for run in gone:
-        instance.report_run_failed(run, _GONE)
-        keep_check_results(instance, run.run_id)
+        report_gone(instance, run)
     for lock in free:
         lock.unlink(missing_ok=True)
     return [run.run_id for run in gone]
+
+
+def report_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Reports a run as failed whose process is gone."""
+    from data_platform.runs.interrupted import keep_check_results
+
+    instance.report_run_failed(run, "The run's process is gone: it was killed, or ended with its container or machine.")
+    keep_check_results(instance, run.run_id)
 
 
 def all_runs_are_here(given: Settings) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,15 @@ def test_doctor_tries_no_connection_while_the_local_cloud_is_down() -> None:
     failed = [each for each in json.loads(result.output)["findings"] if each["state"] == "failed"]
     assert {each["subject"] for each in failed} == {"local cloud", "connections"}
     assert {each["fix"] for each in failed} == {"data-platform up"}
+
+
+@pytest.mark.parametrize("arguments", [("deliveries", "list"), ("schema", "plan"), ("dbt", "build")])
+def test_a_command_says_in_one_line_that_the_local_cloud_is_down(arguments: tuple[str, ...]) -> None:
+    Path(".local").mkdir()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody listens
+        Path(".local/cloud.env").write_text(f"SNOWFLAKE_HOST=127.0.0.1\nSNOWFLAKE_PORT={unused.getsockname()[1]}\n")
+        result = CliRunner().invoke(main, arguments)
+        explained = CliRunner().invoke(main, [arguments[0], "--help"])
+    assert (result.exit_code, result.output) == (1, "Error: The local cloud is down: run `data-platform up`.\n")
+    assert explained.exit_code == 0 or arguments[0] == "dbt"

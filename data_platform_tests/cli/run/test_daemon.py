@@ -15,11 +15,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from data_platform.cli.project import DEV_STARTED
 from data_platform.cli.run import daemon
 from data_platform.cli.run.daemon import DaemonGone, RunsByDaemon, SensorOff, daemon_at_work
 from data_platform.environment import Settings, settings
 from data_platform.local_cloud import processes
+from data_platform.runs.at_work import DEV_STARTED
 from data_platform_tests.local_cloud.ecs.conftest import alive
 
 PROD = SimpleNamespace(environment="prod")
