@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from data_platform.automation.feed_keys import KIND_TAG, feeds_of
+from data_platform.automation.loaded_from import LoadedFrom
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.shown import visible
 from data_platform.landing.bucket import LandingBucket
@@ -88,6 +89,12 @@ def unmatched(context: dg.SensorEvaluationContext, landing: LandingResource) -> 
     """Writes the reports. Requests no runs."""
     if context.repository_def is None:
         raise dg.DagsterInvariantViolationError("the sensor reads the feeds from its code location")
+    loaded_from = LoadedFrom.of(context.repository_def.metadata or {})
+    if loaded_from is not None and loaded_from.changed:
+        return dg.SensorResult(
+            skip_reason="The definitions' files have changed and are not loaded yet: a new feed may take the files that"
+            " match none"
+        )
     feeds = feeds_of(context.repository_def, FileFeedSpec)
     reported, cursor = report(landing.bucket(), feeds, Cursor.read(context.cursor), datetime.now(UTC))
     for key, reason in reported:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import suppress
 
 import click
 
@@ -114,8 +113,11 @@ def code_server(
         )
     )
     locks = folder_in(given.adopt().state_dir)
-    with abandoned_runs_reported(locks, lambda: server.serving, server.log), suppress(KeyboardInterrupt):
-        server.run()
+    try:
+        with abandoned_runs_reported(locks, lambda: server.serving, server.log):
+            server.run()
+    except KeyboardInterrupt:
+        sys.exit(1)
 
 
 def with_options(given: Settings, options: dict[str, str | None]) -> Settings:

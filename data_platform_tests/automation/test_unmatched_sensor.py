@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+import dagster as dg
 import pytest
 
 from data_platform.automation import unmatched_sensor
+from data_platform.automation.loaded_from import LoadedFrom
 from data_platform.automation.unmatched_sensor import REPORTED_PER_TICK, Cursor, report
 from data_platform.landing.bucket import LandingBucket
+from data_platform.resources import LandingResource
 from data_platform_tests.landing.test_inbox import NOW, Objects, feed
 
 
@@ -98,3 +103,22 @@ def test_the_cursor_survives_being_written_and_any_rubbish() -> None:
     rubbish: Any
     for rubbish in (None, "", "inbound/p/x", "{}", "[1]", "null", "[null, []]"):
         assert Cursor.read(rubbish) == Cursor()
+
+
+def test_nobody_is_told_that_no_feed_takes_a_file_while_a_new_feed_is_not_loaded_yet(tmp_path: Path) -> None:
+    (tmp_path / "feed").mkdir()
+    (tmp_path / "feed" / "defs.yaml").write_text("type: a")
+    bucket = Bucket({"inbound/p/notes.txt": 99})
+    landing = cast(LandingResource, SimpleNamespace(bucket=lambda: bucket))
+
+    def tick(loaded_from: LoadedFrom) -> str:
+        definitions = dg.Definitions(metadata=loaded_from.metadata())
+        context = dg.build_sensor_context(definitions=definitions, sensor_name="unmatched")
+        result: Any = unmatched_sensor.unmatched(context, landing=landing)
+        return str(result.skip_reason.skip_message)
+
+    loaded = LoadedFrom.now(tmp_path)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "defs.yaml").write_text("type: b")
+    assert "are not loaded yet" in tick(loaded) and bucket.receipts == {}
+    assert tick(LoadedFrom.now(tmp_path)) == "1 files reported" and len(bucket.receipts) == 1

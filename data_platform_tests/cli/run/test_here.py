@@ -77,6 +77,17 @@ def test_a_job_reports_its_progress_and_keeps_its_tags(instance: dg.DagsterInsta
     assert instance.get_runs()[0].tags["made"] == "of"
 
 
+def test_a_run_belongs_to_the_code_location_as_those_of_the_daemon_do(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    runs_here(instance).build("daily", {}, lambda done: None)
+    (run,) = instance.get_runs(dg.RunsFilter(tags={".dagster/repository": "__repository__@data_platform"}))
+    assert run.tags["dagster/code_location"] == "data_platform"
+    assert run.remote_job_origin is not None
+    assert (run.remote_job_origin.location_name, run.remote_job_origin.job_name) == ("data_platform", "daily")
+
+
 def test_a_failure_is_in_the_outcome(instance: dg.DagsterInstance) -> None:
     outcome = runs_here(instance).execute([dg.AssetKey("broken")], None, landing_only=False)
     assert not outcome.success and outcome.failures == ("broken: no such table",)
