@@ -35,8 +35,14 @@ COMMANDS: Mapping[str, Command] = {
     "code-server": Command(
         "data_platform.cli.code_server:code_server", "Serve the code of a branch or tag to Dagster."
     ),
-    "deliveries": Command("data_platform.cli.deliveries.command:deliveries", "List, show and replay deliveries.", frozenset()),
-    "feed": Command("data_platform.cli.feed.command:feed", "Test a file against its contract; read a feed again.", frozenset(("test",))),
+    "deliveries": Command(
+        "data_platform.cli.deliveries.command:deliveries", "List, show and replay deliveries.", frozenset()
+    ),
+    "feed": Command(
+        "data_platform.cli.feed.command:feed",
+        "Test a file against its contract; read a feed again.",
+        frozenset(("test",)),
+    ),
     "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only.", frozenset()),
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),
@@ -44,7 +50,9 @@ COMMANDS: Mapping[str, Command] = {
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),
-    "dbt": Command("data_platform.cli.dbt:dbt", "Run dbt with the platform's settings.", frozenset(("parse", "deps", "clean"))),
+    "dbt": Command(
+        "data_platform.cli.dbt:dbt", "Run dbt with the platform's settings.", frozenset(("parse", "deps", "clean"))
+    ),
     "dbt-sources": Command("data_platform.cli.dbt:dbt_sources", "Write dbt's sources from the feeds' contracts."),
     "dbt-manifest": Command("data_platform.cli.dbt:dbt_manifest", "Build dbt's manifest."),
 }
