@@ -9,6 +9,7 @@ none of them.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -54,6 +56,8 @@ def main(control: socket.socket) -> None:
     worker = _forked(control)
     if sys.platform == "linux":  # elsewhere a worker goes on until its file is read when the template is killed
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):  # where memory runs out, the kernel ends the reader of a file, not the run
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
         if os.getppid() != template:
             os._exit(1)
     _work(worker)
