@@ -14,7 +14,10 @@ import pytest
 
 from data_platform.cli import dev
 from data_platform.cli.dev_processes import DevProcesses
+from data_platform.code.git import RefMissing
+from data_platform.environment import settings
 from data_platform.runs.at_work import dev_claim
+from data_platform_tests.code.origin import Origin
 
 RUNS_FOR_LONG = """
 import signal, subprocess, sys, time
@@ -85,3 +88,11 @@ def test_the_claim_lasts_as_long_as_dagsters_process_does(tmp_path: Path) -> Non
         child.communicate(b"\n")
     with dev_claim(tmp_path):
         pass
+
+
+def test_a_branch_that_the_repository_lacks_is_an_error(tmp_path: Path) -> None:
+    origin = Origin.at(tmp_path / "git")
+    origin.push_code("one")
+    assert dev._code_options(settings(), str(origin.bare), "main") == ["--git", str(origin.bare), "--ref", "main"]
+    with pytest.raises(RefMissing, match="nope"):
+        dev._code_options(settings(), str(origin.bare), "nope")
