@@ -69,9 +69,10 @@ class DeliveryReading:
             raise Refused(str(self._problem))
         kept: list[pa.RecordBatch] = []
         kept_rows = kept_bytes = 0
-        stopped = False
+        stopped, first = False, ""
         try:
             for chunk in self._reader:
+                first = first or _first(chunk.rejects)
                 if kept_rows < _REJECTS_KEPT and kept_bytes < _REJECT_BYTES_KEPT:
                     kept.append(chunk.rejects)
                     kept_rows += chunk.rejects.num_rows
@@ -82,6 +83,8 @@ class DeliveryReading:
                     break
             counts = {"rows_read": self._reader.rows_read, "rows_rejected": self._reader.rows_rejected}
             problem = self._feed.reject_limit.exceeded(counts["rows_rejected"], counts["rows_read"])
+            if problem is not None:
+                problem += f" (the first: {first})"
             if problem is not None and stopped:
                 problem += ". The file was read to where no more rows could keep it within the limit"
             problem = problem or self._disagrees(self._reader)
@@ -151,3 +154,10 @@ class DeliveryReading:
             "sha256": reader.content_sha256,
         }
         return disagreement(self._bucket.open(companion).read(), companion.file_name, found)
+
+
+def _first(rejects: pa.RecordBatch) -> str:
+    """The first reject's record and reason, for the partner, who sees a receipt and no rejects; "" without rejects."""
+    if rejects.num_rows == 0:
+        return ""
+    return f"record {rejects.column('record_number')[0]}, {rejects.column('reason')[0]}"

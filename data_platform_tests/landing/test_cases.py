@@ -160,6 +160,8 @@ def test_a_formula_whose_value_was_never_stored_is_a_reject() -> None:
     found = read("formula_without_value", "formula.xlsx")
     reason = "sum: holds a formula without a stored value"
     assert (found.rows, found.rejects) == ([], [(2, reason), (3, reason)])
+    assert "2 of 2 rows break the contract" in str(found.quarantined)
+    assert f"(the first: record 2, {reason})" in str(found.quarantined), "the receipt is all that the partner sees"
 
 
 def test_half_a_character_is_a_reject() -> None:
