@@ -187,7 +187,14 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
         text = match[self.partition.group]
         if text is None:  # the group is in a part of the pattern that need not be there
             raise ValueError(f"{file_name!r} names no day of {self.name}, in the group {self.partition.group!r}")
-        day = _day(text, self.partition.format)
+        form = self.partition.format
+        try:
+            day = _day(text, form)
+        except ValueError:
+            raise ValueError(
+                f"{file_name!r} names no day of {self.name}: {text!r} is no day as {form}; expected for example"
+                f" {self.partition.start.strftime(form)!r}"
+            ) from None
         if day < self.partition.start:
             raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.name} ({self.partition.start})")
         return day.isoformat()
