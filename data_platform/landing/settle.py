@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _KEY_BYTES = 1_024
 """The longest key that S3 takes, in UTF-8 (docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html)."""
+_NAME_BYTES = 255
+"""The longest name of a file on most file systems: a partner fetches its receipts."""
 
 
 def archive(
@@ -84,9 +86,11 @@ def _delivery(receipt: DeliveryRow) -> Delivery:
 
 
 def _key(folder: str, file_name: str, ending: str = "") -> str:
-    """The key of a file in a folder. A partner's name may be as long as a key of inbound can be; where another folder's
-    leaves it no room, its middle is cut out."""
+    """The key of a file in a folder, or of its receipt, which has an `ending`. A partner's name may be as long as a key
+    of inbound can be; where another folder's, or a receipt's name, leaves it no room, its middle is cut out."""
     room = _KEY_BYTES - len(f"{folder}{ending}".encode())
+    if ending:
+        room = min(room, _NAME_BYTES - len(ending))
     name = file_name.encode()
     if len(name) <= room:
         return f"{folder}{file_name}{ending}"

@@ -44,6 +44,7 @@ def test_a_file_whose_name_is_as_long_as_can_be_has_a_receipt_of_its_own() -> No
         assert not report_unmatched(cast(LandingBucket, written), pending, "no feed takes it")
     assert len(set(written.keys)) == 2
     assert all(key.endswith(".csv.01234567.unmatched.json") for key in written.keys)
+    assert all(len(key.rsplit("/", 1)[1].encode()) <= 255 for key in written.keys), "a partner can't store it"
 
 
 class Versions:
