@@ -11,7 +11,6 @@ import click
 
 from data_platform.cli.errors import DataProblem
 from data_platform.cli.output import colored, console, count, duration, show
-from data_platform.cli.project import declared
 from data_platform.cli.run.accounting import (
     Account,
     accounts_table,
@@ -61,13 +60,14 @@ class Report:
         left: Scan,
         *,
         began: float,
+        files: Sequence[FeedSpec],
         tables: Sequence[FeedSpec],
         demo: Demo | None = None,
         feeds: set[str] | None = None,
         earlier: RunOutcome | None = None,
     ) -> Report:
-        """Reads the ledger and the marts. `tables`: every table of a database. `feeds`: only these feeds' accounts, and
-        no marts. `began`: as `time.monotonic` gave it."""
+        """Reads the ledger and the marts. `files`: every file feed. `tables`: every table of a database. `feeds`: only
+        these feeds' accounts, and no marts. `began`: as `time.monotonic` gave it."""
         from data_platform.warehouse.connection import connect
 
         database = settings.snowflake.database
@@ -77,7 +77,7 @@ class Report:
         if feeds is not None:
             left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
-            whole = {feed.name for feed in declared() if feed.load_mode != "merge"}
+            whole = {feed.name for feed in files if feed.load_mode != "merge"}
             accounts = read_accounts(connection, database, feeds, whole=whole)
             wanted = [table for table in tables if feeds is None or table.name in feeds]
             of_tables = read_table_accounts(connection, database, wanted) if wanted else []

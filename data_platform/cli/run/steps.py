@@ -69,7 +69,9 @@ class Steps:
                     outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
             left, demo = look(bucket, location.feeds), None if failed else demo
             _report_unmatched(bucket, left)
-            report = Report.read(wanted, outcomes, left, tables=location.tables, demo=demo, began=self.began)
+            report = Report.read(
+                wanted, outcomes, left, files=location.feeds, tables=location.tables, demo=demo, began=self.began
+            )
             return replace(report, invalid=location.invalid)
 
     def selected(self, select: str, partition: str | None, days: Days, *, reload: bool = False) -> Report:
@@ -102,7 +104,9 @@ class Steps:
                     hint = "An asset that a sensor configures can't be selected: `and not group:operations`."
                     raise click.BadParameter(f"{error}\n{hint}", param_hint="--select") from None
             left = look(bucket, location.feeds)
-            return Report.read(wanted, outcomes, left, tables=location.tables, feeds=feeds, began=self.began)
+            return Report.read(
+                wanted, outcomes, left, files=location.feeds, tables=location.tables, feeds=feeds, began=self.began
+            )
 
     @contextmanager
     def _ready(self, *, alone: bool) -> Iterator[tuple[Settings, dg.DagsterInstance]]:
@@ -162,7 +166,7 @@ class Steps:
         run_id = record.dagster_run.run_id
         events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
         daily = outcome_of(run_id, True, events)
-        return Report.read(wanted, [], left, tables=tables, demo=demo, began=self.began, earlier=daily)
+        return Report.read(wanted, [], left, files=feeds, tables=tables, demo=demo, began=self.began, earlier=daily)
 
     def _location(self, wanted: Settings, instance: dg.DagsterInstance) -> CodeLocation:
         from data_platform.cli.run.location import CodeLocation
