@@ -101,7 +101,7 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """The problems of the data, a line each."""
-        found = [f"A definition is invalid and was left out: {message}" for message in self.invalid]
+        found = [f"A definition is invalid and was left out: {' '.join(message.split())}" for message in self.invalid]
         found += [problem for account in (*self.accounts, *self.tables) for problem in account.problems]
         found += [f"{name}: {text}" for run in self._checked for name, text in run.errors.items()]
         if self.compared is not None:  # the demo's warnings are planted: the key has their counts

@@ -22,7 +22,9 @@ def test_a_definition_that_was_left_out_is_a_problem_although_every_run_succeede
         compared={},
         beside={},
         seconds=1.0,
-        invalid=["dbt can't parse dbt_project: no source"],
+        invalid=["dbt can't parse dbt_project:\nno source"],
     )
-    with pytest.raises(DataProblem, match="A definition is invalid and was left out: dbt can't parse dbt_project"):
+    with pytest.raises(
+        DataProblem, match="A definition is invalid and was left out: dbt can't parse dbt_project: no source"
+    ):
         report.raise_problems()
