@@ -119,8 +119,8 @@ def _explained(output: str, project_dir: Path) -> str:
     lines = (project_dir / file).read_text(encoding="utf-8").splitlines()
     line = next((number for number, text in enumerate(lines, start=1) if reads.search(text)), 1)
     fix = (
-        "No `_sources.yml` has it. If the feed was renamed, correct the model; if it was removed, remove the model too. If"
-        " the feed is new, run `data-platform dbt-sources`."
+        "No `_sources.yml` has it. If the feed was renamed, correct the model; if it was removed, remove the model too."
+        " If the feed is new, run `data-platform dbt-sources`."
         if kind == "source"
         else "No model has this name: correct it, or write the model."
     )
