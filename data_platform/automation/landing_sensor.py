@@ -35,20 +35,24 @@ FILES_A_RUN = 500
 SHARED_FILES = 250
 SHARED_BYTES = 10**9
 """A partner with more than this ready at a tick gets runs of its own: in a run with others, they would wait for it."""
+SHARED_SECONDS = 120
+"""In a run with others, a partner's files that aren't read after so long are left to a run of its own."""
 
 
 def requests(
     ready: Sequence[Ready], history: History, now: datetime, steps: Mapping[str, str]
 ) -> Iterator[dg.RunRequest]:
     """Packs ready files into one run per day (partition), across feeds whose partitions definitions are equal, and
-    across partners that haven't got much. Files whose run has failed go apart from new ones: whatever failed it doesn't
-    fail theirs. New files wait while an earlier run of their kind has not started, so that all files that arrive during
-    a cold start go into one run. `steps`: the `step_names` of all feeds."""
+    across partners that haven't got much. Files that a shared run has left go into runs of their partner's own. Files
+    whose run has failed go apart from new ones: whatever failed it doesn't fail theirs. New files wait while an earlier
+    run of their kind has not started, so that all files that arrive during a cold start go into one run. `steps`: the
+    `step_names` of all feeds."""
     alone = _with_much(ready)
     packs: dict[tuple[str, str, str, bool], list[Ready]] = defaultdict(list)
     for item in ready:
-        partner = item.rules.source if item.rules.source in alone else ""
         failed = bool(history.failed[item.pending.token])
+        left = history.ended[item.pending.token] > history.failed[item.pending.token]
+        partner = item.rules.source if left or item.rules.source in alone else ""
         packs[item.partition or "", partner, days_of(item.rules), failed].append(item)
     for (partition, partner, _, failed), items in sorted(packs.items(), key=itemgetter(0)):
         if not failed and len(items) < FILES_A_RUN and history.packing(partition, partner, now):
@@ -75,6 +79,7 @@ def _request(
     for item in items:
         by_step[steps[item.rules.name]].append(_delivery(item))
     feeds = list({item.rules.name: item.rules for item in items}.values())
+    way = {"gives_way_after": SHARED_SECONDS} if len({rules.source for rules in feeds}) > 1 else {}
     return dg.RunRequest(
         # Dagster never launches a second run with the same key, and the history reads recent runs only. A file whose
         # failures it no longer sees would get a key that was used before: the hour prevents that.
@@ -82,7 +87,7 @@ def _request(
         partition_key=items[0].partition,
         asset_selection=[key for rules in feeds for key in (lake_key(rules), raw_key(rules))],
         asset_check_keys=[key for rules in feeds for key in feed_check_keys(rules)],
-        run_config={"ops": {step: {"config": {"deliveries": asked}} for step, asked in by_step.items()}},
+        run_config={"ops": {step: {"config": {"deliveries": asked, **way}} for step, asked in by_step.items()}},
         tags={
             LANDING_TAG: "true",
             **({PARTNER_TAG: partner} if partner else {}),

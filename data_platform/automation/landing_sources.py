@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -30,9 +32,11 @@ class RequestedDelivery(dg.Config):
 
 
 class LandingConfig(FeedConfig):
-    """`deliveries`: the files to ingest; null means all that are pending and ready now."""
+    """`deliveries`: the files to ingest; null means all that are pending and ready now. `gives_way_after`: seconds
+    after which files that aren't read yet stay in inbound, for a run that no other partner waits for."""
 
     deliveries: list[RequestedDelivery] | None = None
+    gives_way_after: float | None = None
 
 
 def open_landing(run: FeedRun, feeds: Sequence[FileFeedSpec]) -> list[DeliverySource]:
@@ -41,6 +45,8 @@ def open_landing(run: FeedRun, feeds: Sequence[FileFeedSpec]) -> list[DeliverySo
 
     bucket: LandingBucket = run.context.resources.landing.bucket()
     work = {} if run.config.reload else _requested(run, feeds, bucket)
+    seconds = run.config.gives_way_after if isinstance(run.config, LandingConfig) else None
+    gives_way_at = inf if seconds is None else time.monotonic() + seconds
     return [
         DeliverySource(
             feed,
@@ -49,6 +55,7 @@ def open_landing(run: FeedRun, feeds: Sequence[FileFeedSpec]) -> list[DeliverySo
             lake=run.lake,
             database=settings().snowflake.database,
             run_id=run.context.run_id,
+            gives_way_at=gives_way_at,
             progress=run.progress,
         )
         for feed in feeds

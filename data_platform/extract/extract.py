@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
 
 from data_platform.contract import Contract
-from data_platform.extract.limits import limits_of, memory_to_declare
-from data_platform.extract.source import Reading, Refused, Slice, Source
+from data_platform.extract.limits import Limits, limits_of, memory_to_declare
+from data_platform.extract.source import File, Reading, Refused, Slice, SliceLeft, Source
 from data_platform.extract.workers import WORKERS, WorkerEnded, Workers
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.extracts import Lake
@@ -52,26 +54,18 @@ class Extraction:
         whose reading ends its worker is read once more, on its own, as it may have been the victim of something else;
         then it is refused.
 
-        Raises what `extract` raises, and OSError if no worker can be started.
+        Raises what `extract` raises, SliceLeft, and OSError if no worker can be started.
         """
         if slice_.file is None:
             return extract(self._lake, self._source, slice_, run_id=self._run_id)
         feed, file = self._source.feed, slice_.file
-        if self._pickled is None:
-            self._pickled = pickle.dumps((self._lake, self._source))
-        call: Callable[..., Manifest] = partial(
-            self._workers.call,
-            self._pickled,
-            partial(extract, slice_=slice_, run_id=self._run_id),
-            limits := limits_of(feed.compute, file.size),
-            modules=[type(self._source).__module__],
-        )
+        limits = limits_of(feed.compute, file.size)
         try:
-            return call()
+            return self._in_worker(slice_, file, limits)
         except WorkerEnded as ended:
             self._progress(f"{feed.name}: {file.name}: {ended}; reading it once more, on its own")
         try:
-            return call(alone=True)
+            return self._in_worker(slice_, file, limits, alone=True)
         except WorkerEnded as ended:
             advice = "Replay it if the machine is to blame; else ask the partner to send it again, and report it."
             if ended.of_memory:
@@ -81,6 +75,25 @@ class Extraction:
                 )
             refused = f"{feed.name}: {file.name}: {ended}, and so it was at a second try. {advice}"
         return _commit(self._lake, self._source, slice_, self._source.unread(slice_, refused), run_id=self._run_id)
+
+    def _in_worker(self, slice_: Slice, file: File, limits: Limits, *, alone: bool = False) -> Manifest:
+        """Raises WorkerEnded, or SliceLeft if the worker was ended because others wait for this run."""
+        if self._pickled is None:
+            self._pickled = pickle.dumps((self._lake, self._source))
+        left = self._source.gives_way_at - time.monotonic()
+        try:
+            if left > 0:
+                return self._workers.call(  # type: ignore[no-any-return]
+                    self._pickled,
+                    partial(extract, slice_=slice_, run_id=self._run_id),
+                    replace(limits, seconds=min(limits.seconds, left)),
+                    alone=alone,
+                    modules=[type(self._source).__module__],
+                )
+        except WorkerEnded:
+            if time.monotonic() < self._source.gives_way_at:
+                raise
+        raise SliceLeft(f"{file.name} is left to another run: others wait for this one")
 
 
 def extract(lake: Lake, source: Source, slice_: Slice, *, run_id: str | None) -> Manifest:

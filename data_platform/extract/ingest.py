@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.extract.apart import load_apart
 from data_platform.extract.extract import Extraction, key_of
-from data_platform.extract.source import Position, Slice, SliceGone, Source
+from data_platform.extract.source import Position, Slice, SliceGone, SliceLeft, Source
 from data_platform.extract.workers import READS_AT_ONCE
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
@@ -173,7 +173,9 @@ class Ingestion:
                 return self._extraction.extract(slice_)
             except SliceGone as gone:
                 self._progress(f"{self.feed.name}: {gone}: settled by another run")
-                return None
+            except SliceLeft as left:
+                self._progress(f"{self.feed.name}: {left}")
+            return None
 
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="read") as pool:
             found = [manifest for manifest in pool.map(one, slices) if manifest is not None]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from data_platform.contract import Contract
@@ -28,6 +29,10 @@ Position: TypeAlias = Mapping[str, Any]
 
 class SliceGone(Exception):
     """The source no longer has the slice: another run has dealt with it."""
+
+
+class SliceLeft(Exception):
+    """The slice is left to another run, as others wait for this one."""
 
 
 class Refused(Exception):
@@ -106,6 +111,9 @@ class Source(ABC):
 
     redelivers: ClassVar[bool] = False
     """Whether it plans again what isn't settled. If not, the lake remembers extracts that aren't loaded yet."""
+
+    gives_way_at: float = inf
+    """The time (of time.monotonic) from which a file that isn't read yet is left to another run."""
 
     def __init__(self, feed: FeedSpec) -> None:
         self.feed = feed

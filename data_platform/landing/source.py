@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from math import inf
 from typing import Any, ClassVar
 
 from data_platform.extract.source import File, Position, Slice, Source, extract_id_of
@@ -42,9 +43,11 @@ class DeliverySource(Source):
         lake: Lake,
         database: str,
         run_id: str | None,
+        gives_way_at: float = inf,
         progress: Callable[[str], None] = lambda message: None,
     ) -> None:
         super().__init__(feed)
+        self.gives_way_at = gives_way_at
         self._requested = requested
         self._bucket = bucket
         self._lake = lake

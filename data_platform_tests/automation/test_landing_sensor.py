@@ -23,6 +23,7 @@ from data_platform.automation.landing_sensor import (
     READY_PER_PARTNER,
     SHARED_BYTES,
     SHARED_FILES,
+    SHARED_SECONDS,
     Cursor,
     Tick,
     landing,
@@ -264,6 +265,20 @@ def test_a_run_of_one_partner_that_waits_for_its_turn_keeps_no_other_partner_wai
             history.add(run_of(request, dg.DagsterRunStatus.STARTING, **tags), NOW, asked_at=NOW)
     (left,) = takes(bucket, feeds, history).requests
     assert {delivery["feed"] for delivery in asked_for(left)} == {"a/f"}
+
+
+def ways(request: dg.RunRequest) -> set[float | None]:
+    return {op["config"].get("gives_way_after") for op in request.run_config["ops"].values()}
+
+
+def test_in_a_run_with_others_a_partner_gives_way_and_what_it_leaves_goes_in_a_run_of_its_own() -> None:
+    bucket, feeds = of_partners(a=2, z=1)
+    (shared,) = takes(bucket, feeds).requests
+    assert ways(shared) == {SHARED_SECONDS}
+    bucket.objects = [item for item in bucket.objects if item.partner == "a"]
+    history = history_after((shared, dg.DagsterRunStatus.SUCCESS, NOW))
+    (left,) = takes(bucket, feeds, history).requests
+    assert (left.tags[PARTNER_TAG], ways(left)) == ("a", {None})
 
 
 def test_one_partners_flood_leaves_the_others_their_place_in_the_tick() -> None:

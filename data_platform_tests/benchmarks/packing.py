@@ -78,7 +78,7 @@ def simulated(ask: Ask, seconds: float) -> dict[str, Any]:
         history = History()
         coming = [asked for asked, there, _ in starting if there > tick]
         if coming:
-            history.coming_up[DAY] = BEGAN + timedelta(seconds=max(coming))
+            history.coming_up[DAY, ""] = BEGAN + timedelta(seconds=max(coming))
         ready = [item for at, item in waiting if at <= tick]
         for files in ask(ready, history, now):
             there = tick + COLD_START

@@ -9,11 +9,13 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +29,7 @@ from data_platform.extract import extract as extract_module
 from data_platform.extract import limits as limits_module
 from data_platform.extract.extract import Extraction, key_of
 from data_platform.extract.limits import MIB, Limits, limits_of
-from data_platform.extract.source import Chunk, File, Position, Refused, Slice, SliceGone, Source
+from data_platform.extract.source import Chunk, File, Position, Refused, Slice, SliceGone, SliceLeft, Source
 from data_platform.extract.workers import InWorker, Workers
 from data_platform.feeds.compute import Compute
 from data_platform.feeds.spec import FeedSpec
@@ -151,7 +153,8 @@ class Lane:
     def __init__(self, folder: Path, workers: Workers) -> None:
         self.told: list[str] = []
         self.lake = Lake(LocalStore(folder))
-        self._extraction = Extraction(self.lake, Deeds(FEED), run_id="run", progress=self.told.append, workers=workers)
+        self.source = Deeds(FEED)
+        self._extraction = Extraction(self.lake, self.source, run_id="run", progress=self.told.append, workers=workers)
 
     def read(self, deed: Deed, name: str = "a") -> Manifest:
         return self._extraction.extract(slice_of(name, deed))
@@ -226,6 +229,17 @@ def test_a_file_that_hangs_its_reader_is_refused(lane: Lane, monkeypatch: pytest
     limit(monkeypatch, replace(ROOMY, seconds=0.2))
     found = lane.read(hang)
     assert "it was not read within 0 s, the time for a file of its size" in str(found.refused)
+
+
+def test_a_file_whose_reading_takes_longer_than_others_wait_is_left_to_another_run_and_not_refused(lane: Lane) -> None:
+    lane.source.gives_way_at = time.monotonic() + 0.2
+    with pytest.raises(SliceLeft, match=r"a\.csv is left to another run"):
+        lane.read(hang, "a")
+    assert lane.lake.read_manifest(key_of(FEED, slice_of("a", hang))) is None
+    with pytest.raises(SliceLeft, match=r"b\.csv is left to another run"):
+        lane.read(nothing, "b")
+    lane.source.gives_way_at = inf
+    assert lane.read(nothing, "b").rows == 1
 
 
 def test_a_file_that_fills_the_memory_is_refused_with_what_to_declare(

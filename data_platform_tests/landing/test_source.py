@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 import pytest
 
@@ -62,11 +63,19 @@ class Partner:
         key: str | None = None,
         extracts: bool = True,
         loads: bool = True,
+        gives_way_at: float = inf,
     ) -> Taken:
         lake, database = Lake(open_bucket(self.settings, self.settings.lake_bucket)), self.settings.snowflake.database
         requested = [Requested(key) if key else Requested(self.key, f"{self.key}.json")]
         source = DeliverySource(
-            self.rules, requested, bucket=self.bucket, lake=lake, database=database, run_id=None, progress=progress
+            self.rules,
+            requested,
+            bucket=self.bucket,
+            lake=lake,
+            database=database,
+            run_id=None,
+            gives_way_at=gives_way_at,
+            progress=progress,
         )
         ingestion = Ingestion(
             source,
@@ -102,6 +111,15 @@ def partner(local_cloud: Mapping[str, str]) -> Partner:
         }
     )
     return Partner(settings, open_landing_bucket(settings, name), rules)
+
+
+def test_a_file_that_is_left_to_another_run_stays_pending_and_is_read_by_that(partner: Partner) -> None:
+    partner.drop("1")
+    told: list[str] = []
+    assert partner.take_in(told.append, gives_way_at=0).receipts == []
+    assert told[0].endswith("f.csv is left to another run: others wait for this one")
+    assert partner.pending() == ["f.csv", "f.csv.json"]
+    assert partner.take_in().outcomes["loaded"] == 1
 
 
 def test_the_table_alone_takes_what_is_extracted_and_says_what_is_not(partner: Partner) -> None:
