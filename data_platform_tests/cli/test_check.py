@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from data_platform.cli import main
+from data_platform.cli import check, main
+from data_platform.cli.errors import DataProblem
 from data_platform.cli.project import DEFS
+from data_platform.feeds.spec import FeedSpec
 
 
 @pytest.fixture
@@ -54,3 +56,28 @@ def test_two_sources_of_one_name_are_a_mistake(defs: Path) -> None:
     result = CliRunner().invoke(main, ["check", str(defs)])
     assert result.exit_code == 3
     assert "declares a source harbor_water too; rename one's folder" in result.output
+
+
+def test_a_model_that_reads_a_column_of_no_contract_is_a_mistake_also_after_a_check_that_found_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def with_columns(*names: str) -> list[FeedSpec]:
+        columns = [{"name": name, "type": "string"} for name in names]
+        return [FeedSpec.of({"source": "city", "table": "permits", "contract": {"columns": columns}})]
+
+    (tmp_path / "models").mkdir()
+    (tmp_path / "target").mkdir()
+    model = tmp_path / "models" / "stg_permits.sql"
+    model.write_text("select permit, kind from {{ source('city', 'permits') }}")
+    monkeypatch.setattr(check, "declared", lambda: with_columns("permit", "kind"))
+    check._check_columns(tmp_path)
+    monkeypatch.setattr(check, "declared", lambda: with_columns("permit"))
+    for _ in range(2):
+        with pytest.raises(DataProblem, match="1 columns that models read are in no contract"):
+            check._check_columns(tmp_path)
+    assert f"{model}: kind is not a column of anything that the model reads" in capsys.readouterr().out
+    monkeypatch.setattr(check, "declared", lambda: with_columns("permit", "kind"))
+    check._check_columns(tmp_path)
+    model.write_text("select permit, class from {{ source('city', 'permits') }}")
+    with pytest.raises(DataProblem):
+        check._check_columns(tmp_path)
