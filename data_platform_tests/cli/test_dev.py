@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import click
+import psutil
 import pytest
 
 from data_platform.cli import dev
@@ -23,6 +24,7 @@ RUNS_FOR_LONG = """
 import signal, subprocess, sys, time
 from contextlib import suppress
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell sets it for a background job
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup would have set to be ignored, for the tests too
 from data_platform.cli.dev_processes import DevProcesses
 from data_platform.cli.signals import end_as_by_ctrl_c
 end_as_by_ctrl_c()
@@ -53,7 +55,12 @@ def test_a_signal_ends_all_of_it_also_in_the_background(sign: signal.Signals) ->
     with subprocess.Popen([sys.executable, "-c", RUNS_FOR_LONG], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr and process.stderr.readline() == "works\n"
         process.send_signal(sign)
-        assert process.wait(60) == 0
+        try:
+            assert process.wait(60) == 0
+        finally:  # the child would hold the pipe open for minutes
+            for child in psutil.Process(process.pid).children(recursive=True) if process.poll() is None else ():
+                child.kill()
+            process.kill()
         assert process.stderr.read() == "", "the child has ended too: nothing holds the pipe open"
 
 

@@ -13,6 +13,7 @@ DEMO = (
     *("data_platform/defs/demo", "data_platform/local_cloud/demo"),
     *(f"data_platform/defs/sources/partners/{name}" for name in ("harbor_water", "clear_air", "meridian_parking")),
     "data_platform/defs/sources/databases/city_records",
+    *(f"dbt_project/{name}" for name in ("models", "snapshots", "tests")),
 )
 LOAD = """
 from data_platform.cli import main
