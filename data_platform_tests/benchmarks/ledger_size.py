@@ -72,9 +72,9 @@ def _ours(options: dict[str, Any]) -> dict[str, Any]:
         for database, past in sides.items():
             connection.cursor().execute(f"CREATE DATABASE {database}")
             ensure_platform(connection, database, settings.lake_bucket, migrations=MIGRATIONS)
+            take_in(database, -1)  # makes the table, which a ledger with a past expects
             if past:
                 _write_past(connection, database, past)
-            take_in(database, -1)
         found.clear()
         for number in range(options["rounds"]):
             for database in sides:
