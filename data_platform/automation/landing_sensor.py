@@ -36,7 +36,7 @@ SHARED_FILES = 250
 SHARED_BYTES = 10**9
 """A partner with more than this ready at a tick gets runs of its own: in a run with others, they would wait for it."""
 SHARED_SECONDS = 120
-"""In a run with others, a partner's files that aren't read after so long are left to a run of its own."""
+"""How long a run of several partners reads each one's files; the others are left to a run of that partner alone."""
 
 
 def requests(

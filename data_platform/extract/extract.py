@@ -77,7 +77,7 @@ class Extraction:
         return _commit(self._lake, self._source, slice_, self._source.unread(slice_, refused), run_id=self._run_id)
 
     def _in_worker(self, slice_: Slice, file: File, limits: Limits, *, alone: bool = False) -> Manifest:
-        """Raises WorkerEnded, or SliceLeft if the worker was ended because others wait for this run."""
+        """Raises WorkerEnded, or SliceLeft if there is no time left to read the file, as others wait for this run."""
         if self._pickled is None:
             self._pickled = pickle.dumps((self._lake, self._source))
         left = self._source.gives_way_at - time.monotonic()

@@ -196,7 +196,9 @@ class _Sorting:
     def _passes(self, pending: Pending) -> bool:
         """Whether the file must wait, as it is beyond its partner's quota."""
         if reason := self._feeds.quota(self._partner).passed(self._files, self._bytes):
-            self._close(pending.key, reason, self._limit is not None)
+            self._leave(pending.key, reason)
+            if self._limit is not None:
+                self._close()
         return self._closed
 
     def _timed_match(self, partner: str, file_name: str) -> list[FileFeedSpec]:
@@ -204,14 +206,18 @@ class _Sorting:
         found = self._feeds.match(partner, file_name)
         self._matching += time.perf_counter() - began
         if self._matching > _MATCHING_SECONDS:
-            self._close(f"{INBOUND}{partner}/{file_name}", _SLOW)
+            self._leave(f"{INBOUND}{partner}/{file_name}", _SLOW)
+            self._close()
         return found
 
-    def _close(self, key: str, reason: str, closed: bool = True) -> None:
+    def _leave(self, key: str, reason: str) -> None:
+        """The partner's files wait from this one on."""
         self._found.left.setdefault(self._partner, Left(key, reason))
-        if closed:
-            self._closed = True
-            self._found.cut.add(self._partner)
+
+    def _close(self) -> None:
+        """The partner gets no more files of this scan."""
+        self._closed = True
+        self._found.cut.add(self._partner)
 
     def _of_feed(self, pending: Pending, rules: FileFeedSpec, file_name: str) -> None:
         try:
@@ -232,8 +238,7 @@ class _Sorting:
         self._found.ready.append(Ready(pending, rules, partition, companion_key))
         self._ready += 1
         if self._ready == self._limit:
-            self._closed = True
-            self._found.cut.add(self._partner)
+            self._close()
 
     def _is_there(self, key: str) -> bool:
         if self._present is None:
