@@ -1,19 +1,23 @@
-"""Dagster's PostgreSQL storage, which keeps its connections open. Only for Dagster's own data: the platform's ledger is
-in Snowflake (`warehouse/`)."""
+"""Dagster's PostgreSQL storage, which keeps its connections open, and records the code location with each run. Only for
+Dagster's own data: the platform's ledger is in Snowflake (`warehouse/`)."""
 
 from __future__ import annotations
 
+import json
 import select
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import dagster as dg
 import psycopg2
 from dagster_postgres import DagsterPostgresStorage
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import InvalidatePoolError
 
+LOCATION, REPOSITORY = "data_platform", "__repository__"
+"""The code location that workspace.yaml names, and its repository."""
 # PgBouncer, load balancers and RDS proxies end idle connections after some minutes.
 _RECYCLE_SECONDS = 120
 _ASK_AFTER_SECONDS = 5.0
@@ -45,6 +49,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
             _keep_connections(part)
         _remember_tables(storage.event_log_storage)
+        _record_location(storage.run_storage)
         return storage
 
 
@@ -139,3 +144,37 @@ def _remember_columns(dialect: Dialect) -> None:
         return [dict(column) for column in columns[schema, table_name]]
 
     dialect.get_columns = get_columns_once  # type: ignore[method-assign]
+
+
+def _record_location(runs: Any) -> None:
+    """Records the code location with each run that a process creates and executes itself, as Dagster does with runs
+    that it launches. Without it, the UI's timeline and a job's page lack the run, and nobody can re-execute it.
+    Executing in process has no parameter for it."""
+    add_run = runs.add_run
+
+    def add_run_of_location(dagster_run: dg.DagsterRun) -> Any:
+        if dagster_run.remote_job_origin is not None:
+            return add_run(dagster_run)
+        tags = {**dagster_run.tags, "dagster/code_location": LOCATION}
+        return add_run(dagster_run.with_job_origin(_origin(dagster_run.job_name)).with_tags(tags))
+
+    runs.add_run = add_run_of_location
+
+
+def _origin(job: str) -> Any:
+    """A job of the code location, in the form in which Dagster stores it."""
+    target = {"__class__": "LoadableTargetOrigin", "module_name": "data_platform.definitions"}
+    location = {"__class__": "ManagedGrpcPythonEnvRepositoryLocationOrigin", "location_name": LOCATION}
+    repository = {"__class__": "ExternalRepositoryOrigin", "repository_name": REPOSITORY}
+    return dg.deserialize_value(
+        json.dumps(
+            {
+                "__class__": "ExternalPipelineOrigin",
+                "pipeline_name": job,
+                "external_repository_origin": {
+                    **repository,
+                    "repository_location_origin": {**location, "loadable_target_origin": target},
+                },
+            }
+        )
+    )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
+import dagster as dg
 import psycopg2
 import pytest
 from sqlalchemy import event, text
@@ -55,6 +56,20 @@ def test_a_table_that_exists_is_looked_up_once(local_cloud: Mapping[str, str]) -
             assert not events.has_table("no_such_table")
             looked_up = len(sent)
         assert looked_up == 1, "only the table that doesn't exist: a migration may make it"
+
+
+def test_a_run_without_a_code_location_gets_that_of_the_workspace(local_cloud: Mapping[str, str]) -> None:
+    """So that the runs that `data-platform run` executes itself are in the UI's timeline and can be re-executed."""
+    run = dg.DagsterRun(job_name="daily", tags={"made": "of"})
+    with _opened({"postgres_url": local_cloud["DAGSTER_POSTGRES_URL"]}) as storage:
+        storage.run_storage.add_run(run)
+        try:
+            here = dg.RunsFilter(run_ids=[run.run_id], tags={".dagster/repository": "__repository__@data_platform"})
+            (found,) = storage.run_storage.get_runs(here)
+        finally:
+            storage.run_storage.delete_run(run.run_id)
+    assert (found.tags["made"], found.tags["dagster/code_location"]) == ("of", "data_platform")
+    assert (found.remote_job_origin.location_name, found.remote_job_origin.job_name) == ("data_platform", "daily")
 
 
 def test_a_server_that_was_started_again_costs_no_statement(local_cloud: Mapping[str, str]) -> None:

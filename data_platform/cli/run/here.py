@@ -3,7 +3,6 @@ shows them. Only for an instance without a daemon at work, and one command at a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -24,8 +23,8 @@ from data_platform.runs.run_lock import held
 ASSET_JOB = "__ASSET_JOB"
 SENSOR_TAG = "dagster/sensor_name"
 RUN_KEY_TAG = "dagster/run_key"
-LOCATION, REPOSITORY = "data_platform", "__repository__"
-_OF_LOCATION = {"dagster/code_location": LOCATION}
+_NO_RETRY = {"dagster/max_retries": "0"}
+"""A daemon that starts later leaves a failed run to whoever called the command."""
 
 
 class RunsHere:
@@ -37,7 +36,6 @@ class RunsHere:
     def __init__(self, location: CodeLocation) -> None:
         self._location = location
         self._cursor: str | None = None
-        _as_of_the_code_location(location.instance)
 
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
         """One tick of the landing sensor; executes its run requests: (files, outcome) of each run as it ends."""
@@ -59,7 +57,7 @@ class RunsHere:
     def build(self, job: str, tags: Mapping[str, str], on_materialized: Callable[[int], None]) -> RunOutcome:
         """Executes a job. `on_materialized` gets the number of assets that are done, as it grows."""
         definition = self._location.repository.get_job(job)
-        return self._execute(definition, on_materialized=on_materialized, tags=dict(tags))
+        return self._execute(definition, on_materialized=on_materialized, tags=tags)
 
     def execute(
         self,
@@ -97,7 +95,12 @@ class RunsHere:
         return list(result.run_requests or ())
 
     def _execute(
-        self, job: dg.JobDefinition, *, on_materialized: Callable[[int], None] | None = None, **arguments: Any
+        self,
+        job: dg.JobDefinition,
+        *,
+        on_materialized: Callable[[int], None] | None = None,
+        tags: Mapping[str, str] | None = None,
+        **arguments: Any,
     ) -> RunOutcome:
         """Executes one run and waits for its end. A failure is in the outcome, not raised."""
         run_id = str(uuid4())
@@ -105,7 +108,11 @@ class RunsHere:
             self._report_progress(run_id, on_materialized)
         with held(run_locks(), run_id, lambda: self._is_over(run_id)), self._ended_if_interrupted(run_id):
             result = job.execute_in_process(
-                instance=self._location.instance, run_id=run_id, raise_on_error=False, **arguments
+                instance=self._location.instance,
+                run_id=run_id,
+                raise_on_error=False,
+                tags={**(tags or {}), **_NO_RETRY},
+                **arguments,
             )
         if not result.success:
             keep_check_results(self._location.instance, run_id)
@@ -142,38 +149,3 @@ class RunsHere:
                         instance.report_run_canceled(run, "The command that executed it was interrupted.")
                 keep_check_results(instance, run_id)
             raise
-
-
-def _as_of_the_code_location(instance: dg.DagsterInstance) -> None:
-    """Records the code location with each run that this process creates, as Dagster does with runs that it launches.
-    Without it, the UI's timeline and a job's page lack the run, and nobody can re-execute it. Executing in process has
-    no parameter for it."""
-    storage = instance.run_storage
-    add_run = storage.add_run
-
-    def add(dagster_run: dg.DagsterRun) -> dg.DagsterRun:
-        run = dagster_run
-        if run.remote_job_origin is None:
-            run = run.with_job_origin(_origin(run.job_name)).with_tags({**run.tags, **_OF_LOCATION})
-        return add_run(run)
-
-    storage.add_run = add  # type: ignore[method-assign]
-
-
-def _origin(job: str) -> Any:
-    """A job of the location that workspace.yaml names, in the form in which Dagster stores it."""
-    target = {"__class__": "LoadableTargetOrigin", "module_name": "data_platform.definitions"}
-    location = {"__class__": "ManagedGrpcPythonEnvRepositoryLocationOrigin", "location_name": LOCATION}
-    repository = {"__class__": "ExternalRepositoryOrigin", "repository_name": REPOSITORY}
-    return dg.deserialize_value(
-        json.dumps(
-            {
-                "__class__": "ExternalPipelineOrigin",
-                "pipeline_name": job,
-                "external_repository_origin": {
-                    **repository,
-                    "repository_location_origin": {**location, "loadable_target_origin": target},
-                },
-            }
-        )
-    )

@@ -48,7 +48,7 @@ DEFINITIONS = dg.Definitions(
 
 @pytest.fixture(scope="module")
 def on_disk() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+    with dg.instance_for_test(overrides={"run_retries": {"enabled": True, "max_retries": 1}}) as made:
         yield made
 
 
@@ -77,21 +77,18 @@ def test_a_job_reports_its_progress_and_keeps_its_tags(instance: dg.DagsterInsta
     assert instance.get_runs()[0].tags["made"] == "of"
 
 
-def test_a_run_belongs_to_the_code_location_as_those_of_the_daemon_do(
-    instance: dg.DagsterInstance, tmp_path: Path
-) -> None:
-    (tmp_path / "go").touch()
-    runs_here(instance).build("daily", {}, lambda done: None)
-    (run,) = instance.get_runs(dg.RunsFilter(tags={".dagster/repository": "__repository__@data_platform"}))
-    assert run.tags["dagster/code_location"] == "data_platform"
-    assert run.remote_job_origin is not None
-    assert (run.remote_job_origin.location_name, run.remote_job_origin.job_name) == ("data_platform", "daily")
-
-
 def test_a_failure_is_in_the_outcome(instance: dg.DagsterInstance) -> None:
     outcome = runs_here(instance).execute([dg.AssetKey("broken")], None, landing_only=False)
     assert not outcome.success and outcome.failures == ("broken: no such table",)
     assert statuses(instance) == ["FAILURE"]
+
+
+def test_no_daemon_retries_a_failed_run_of_the_command(instance: dg.DagsterInstance) -> None:
+    """Whoever called the command has seen the failure, and calls it again."""
+    assert instance.run_retries_enabled and instance.run_retries_max_retries == 1
+    runs_here(instance).execute([dg.AssetKey("broken")], None, landing_only=False)
+    (run,) = instance.get_runs()
+    assert run.tags["dagster/will_retry"] == "false"
 
 
 def _build(instance: dg.DagsterInstance) -> None:
