@@ -79,7 +79,7 @@ def arrivals_check(feeds: Sequence[FileFeedSpec]) -> dg.AssetChecksDefinition | 
     watched = {raw_key(rules): rules for rules in feeds if rules.expected is not None}
     if not watched:
         return None
-    specs = [dg.AssetCheckSpec(ARRIVALS, asset=key, description="Every expected file has arrived.") for key in watched]
+    specs = [dg.AssetCheckSpec(ARRIVALS, asset=key, description="All due files have arrived.") for key in watched]
 
     @dg.multi_asset_check(name=f"{feeds[0].source}_arrivals", specs=specs, can_subset=True)
     def check(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.AssetCheckResult]:
@@ -108,7 +108,9 @@ def _result(key: dg.AssetKey, rules: FileFeedSpec, found: Arrivals) -> dg.AssetC
         check_name=ARRIVALS,
         asset_key=key,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{rules.name}: {'; '.join(problems)}. Ask {rules.source} to send them." if problems else None,
+        description=f"{rules.name}: {'; '.join(problems)}. Ask {rules.source} to send them."
+        if problems
+        else "All due files have arrived.",
         metadata={"due": found.expected, "missing": found.missing},
     )
 

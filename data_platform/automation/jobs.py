@@ -34,7 +34,7 @@ def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg
     job = dg.define_asset_job(
         "daily",
         selection=dg.AssetSelection.kind("dbt") | dg.AssetSelection.checks(*arrivals),
-        description="Builds and tests all dbt models, and checks that every expected file has arrived.",
+        description="Builds and tests all dbt models, and checks that all due files have arrived.",
         tags={"data_platform/daily": "true"},
     )
 

@@ -44,7 +44,7 @@ class History:
 
     - `under_way`: files of a run that is queued or running.
     - `ended`, `failed`: how many runs with the file ended, and how many of these failed.
-    - `last_failure`: when the last of these failed.
+    - `last_failure`, `last_failed_run`: when the last of these failed, and its id.
     - `out_of_memory_at`: the memory (MiB) of the largest task that was killed for it, 0 if none was.
     - `interrupted`: files of runs that Spot took back.
     - `coming_up`: by day (partition, or "") and PARTNER_TAG (or ""), when the latest run that has not started was
@@ -55,6 +55,7 @@ class History:
     ended: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     last_failure: dict[str, datetime] = field(default_factory=dict)
+    last_failed_run: dict[str, str] = field(default_factory=dict)
     out_of_memory_at: Counter[str] = field(default_factory=Counter)
     interrupted: set[str] = field(default_factory=set)
     coming_up: dict[tuple[str, str], datetime] = field(default_factory=dict)
@@ -73,11 +74,15 @@ class History:
         token = pending.token
         if token in self.under_way:
             return True
+        retry_at = self.retry_at(token)
+        return retry_at is not None and now < retry_at
+
+    def retry_at(self, token: str) -> datetime | None:
+        """When a file is retried after failed runs; None if no run with it failed."""
         failures = self.failed[token]
         if not failures:
-            return False
-        back_off = min(BACK_OFF * 2.0 ** (failures - 1), LONGEST_BACK_OFF)
-        return now < self.last_failure[token] + back_off
+            return None
+        return self.last_failure[token] + min(BACK_OFF * 2.0 ** (failures - 1), LONGEST_BACK_OFF)
 
     def packing(self, partition: str, partner: str, now: datetime) -> bool:
         """Whether a day's new files, of this partner alone or ("") of several, wait because such a run of that day is
@@ -103,7 +108,8 @@ class History:
             self.interrupted.update(tokens)
         too_little = int(run.tags.get(OUT_OF_MEMORY_TAG, "0"))
         for token in tokens:
-            self.last_failure[token] = max(ended_at, self.last_failure.get(token, ended_at))
+            if ended_at >= self.last_failure.get(token, ended_at):
+                self.last_failure[token], self.last_failed_run[token] = ended_at, run.run_id
             self.out_of_memory_at[token] = max(too_little, self.out_of_memory_at[token])
 
 

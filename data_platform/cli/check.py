@@ -40,10 +40,10 @@ def check(paths: tuple[Path, ...]) -> None:
     for message in misplaced:
         click.echo(message)
     if wrong or misplaced:
-        raise DataProblem(f"{len(wrong) + len(misplaced)} of {len(files)} defs.yaml are wrong")
+        raise DataProblem(f"{len(wrong) + len(misplaced)} of {len(files)} defs.yaml files are invalid")
     if not paths:
         _check_models()
-    click.echo(f"{len(files)} defs.yaml are right")
+    click.echo(f"All {len(files)} defs.yaml files are valid" if len(files) != 1 else "The defs.yaml file is valid")
 
 
 def _check_models() -> None:

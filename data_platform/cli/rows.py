@@ -21,7 +21,7 @@ _ASSET = re.compile(r"[a-z_][a-z0-9_]*(/[a-z_][a-z0-9_]*){1,2}")
 
 @click.command()
 @click.argument("query")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Show at most this many rows.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="Maximum rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def sql(query: str, limit: int, as_json: bool) -> None:
     """Show the rows of a query.
@@ -45,7 +45,7 @@ def sql(query: str, limit: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("asset")
-@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="Show at most this many rows.")
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="Maximum rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def preview(asset: str, limit: int, as_json: bool) -> None:
     """Show some rows of a table, given as Dagster's UI names it. Personal columns are masked, also those of dbt models

@@ -192,8 +192,8 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
             day = _day(text, form)
         except ValueError:
             raise ValueError(
-                f"{file_name!r} names no day of {self.name}: {text!r} is no day as {form}; expected for example"
-                f" {self.partition.start.strftime(form)!r}"
+                f"{file_name!r} names no day of {self.name}: {text!r} is not a date in the format {form}; expected for"
+                f" example {self.partition.start.strftime(form)!r}"
             ) from None
         if day < self.partition.start:
             raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.name} ({self.partition.start})")

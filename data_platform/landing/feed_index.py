@@ -58,6 +58,10 @@ class FeedIndex:
             if rules.regex.fullmatch(file_name)
         ]
 
+    def knows(self, partner: str) -> bool:
+        """Whether the partner has a feed."""
+        return partner in self._by_partner
+
     def quota(self, partner: str) -> Quota:
         """The partner's quota."""
         return self._quotas.get(partner) or Quota()

@@ -17,6 +17,7 @@ _MOST_FOUND = 10_000
 _MOST_ADDED = 2_000
 """More new columns than that are data, such as the members of an object that is used as a dictionary."""
 _NAMED = 50
+_DELIMITERS = ",;\t|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,14 @@ def _refuse_unlike(
         raise ContractViolation(
             f"{subject}: the file has {found} of the contract's {len(contract.columns)} columns; expected"
             f" {_listed(contract)}; found {_shown(names, contract)}. Ask the partner, or change the feed's format or"
-            f" source_name in its contract.{way_out}"
+            f" source_name in its contract.{way_out}{_other_delimiter(names)}"
         )
+
+
+def _other_delimiter(names: Sequence[str]) -> str:
+    """A question, where the header is one field that another delimiter would split."""
+    likely = max(_DELIMITERS, key=names[0].count)
+    return f" The header is one field: is the delimiter {likely!r}?" if len(names) == 1 and likely in names[0] else ""
 
 
 def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: FileContract, subject: str) -> None:
@@ -145,6 +152,7 @@ def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Fil
     raise ContractViolation(
         f"{subject}: the file has no column {', '.join(told)}; expected {_listed(contract)}; found"
         f" {_shown(names, contract)}. Ask the partner, or change source_name in the feed's contract."
+        f"{_other_delimiter(names)}"
     )
 
 

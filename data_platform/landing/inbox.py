@@ -233,7 +233,7 @@ class _Sorting:
         companion = rules.readiness.companion(file_name)
         companion_key = f"inbound/{rules.source}/{companion}" if companion else None
         if companion_key is not None and not self._is_there(companion_key):
-            self._found.waiting.append(Waiting(pending, f"{companion} has not come"))
+            self._found.waiting.append(Waiting(pending, f"Waiting for {companion}"))
             return
         self._found.ready.append(Ready(pending, rules, partition, companion_key))
         self._ready += 1
@@ -256,8 +256,10 @@ class _Sorting:
             self._found.unmatched.append((pending, f"its name is longer than {LONGEST_NAME} characters"))
         elif self._feeds.is_companion(partner, file_name):
             self._found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
+        elif not self._feeds.knows(partner):
+            self._found.unmatched.append((pending, f"{partner} is not a partner, or has no feeds yet"))
         else:
-            self._found.unmatched.append((pending, f"no feed of {partner} has a pattern that matches it"))
+            self._found.unmatched.append((pending, f"it matches no pattern of {partner}'s feeds"))
 
     def _settling(self, readiness: Readiness) -> _Settling | None:
         """How a feed's files wait for a stable size; None if they wait for another file instead."""

@@ -97,7 +97,7 @@ def down(state_dir: Path | None) -> None:
         cloud.down(click.echo)
     except LocalCloudError as error:
         raise click.ClickException(str(error)) from None
-    click.echo("the local cloud is down")
+    click.echo("Local cloud stopped")
 
 
 @local_cloud.command()
@@ -155,7 +155,7 @@ def reset(state_dir: Path | None, yes: bool) -> None:
         cloud.reset(click.echo)
     except LocalCloudError as error:
         raise click.ClickException(str(error)) from None
-    click.echo("the local cloud is empty")
+    click.echo("Local cloud removed")
 
 
 def declared_cloud(state_dir: Path | None, runs_on: RunsOn | None = None) -> LocalCloud:

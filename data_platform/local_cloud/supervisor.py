@@ -87,7 +87,7 @@ class LocalCloud:
             instance.write(self.layout.dagster_home, Settings.from_environment({**self.spec.own, **environment}))
             write_atomically(self.layout.environment, dotenv_text(environment))
         took = time.monotonic() - began
-        report(f"{'up' if started else 'already up'}, in {took:.1f} s")
+        report(f"Local cloud started in {took:.1f} s" if started else "Already running")
         return environment
 
     def _parts(self, ports: Mapping[str, int]) -> list[Part]:

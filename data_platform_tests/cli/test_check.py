@@ -23,7 +23,7 @@ def defs(tmp_path: Path) -> Path:
 def test_the_platforms_own_definitions_are_right() -> None:
     result = CliRunner().invoke(main, ["check"])
     assert result.exit_code == 0, result.output
-    assert "defs.yaml are right" in result.output
+    assert "defs.yaml files are valid" in result.output
 
 
 def test_a_mistake_is_shown_with_line_and_caret(defs: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_feed_outside_a_partners_folder_is_a_mistake(defs: Path) -> None:
 def test_one_folder_can_be_checked_alone(defs: Path) -> None:
     result = CliRunner().invoke(main, ["check", str(defs / "sources/partners/harbor_water")])
     assert result.exit_code == 0
-    assert "2 defs.yaml are right" in result.output
+    assert "All 2 defs.yaml files are valid" in result.output
 
 
 def test_two_sources_of_one_name_are_a_mistake(defs: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 import pytest
@@ -137,6 +138,23 @@ def test_a_file_beyond_its_partners_quota_is_shown_as_waiting() -> None:
     waits = ("waiting", "more than 3 files are pending: it waits until some before it are settled")
     assert [states[day][0] for day in "123"] == ["ready"] * 3
     assert [states[day] for day in "45"] == [waits] * 2
+
+
+def test_a_file_that_is_retried_later_says_when_and_why() -> None:
+    from data_platform.automation.landing_history import BACK_OFF, History
+
+    found = look(Objects({"inbound/p/f_20260301.csv": 99}), feed())
+    token = found.ready[0].pending.token
+    history = History(last_failure={token: NOW}, last_failed_run={token: "r1"})
+    history.failed[token] = 1
+    zone = ZoneInfo("America/New_York")
+
+    def described(now: datetime) -> tuple[str, str]:
+        (file,) = _described(found, history, now, zone, {"r1": "raw: the warehouse\nis away"}.__getitem__)
+        return file.state, file.why
+
+    assert described(NOW) == ("backing off", "Retrying at 01:30; last error: raw: the warehouse is away")
+    assert described(NOW + BACK_OFF) == ("ready", "the next tick retries it; last error: raw: the warehouse is away")
 
 
 def test_errors_of_the_platform_are_said_as_they_are_and_others_by_their_class() -> None:

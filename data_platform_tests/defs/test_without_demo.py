@@ -42,5 +42,5 @@ def test_a_team_without_the_demo_loads_checks_and_is_told_that_there_is_none(tmp
     assets, sensors, checked, demo = done.stdout.splitlines()[-4:]
     assert "lake" not in assets and "operations" in assets
     assert sensors == "['landing', 'marts_follow_raw', 'unmatched']"
-    assert "defs.yaml are right" in checked
+    assert "defs.yaml files are valid" in checked
     assert "This project has no demo" in demo

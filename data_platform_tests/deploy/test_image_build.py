@@ -204,7 +204,7 @@ def test_the_demo_runs_in_containers_of_its_own(builder: Builder, tmp_path_facto
     assert_serves_definitions(running["local-webserver"])
     for container in reversed(running.values()):
         assert_ended_well(container, *container.stop())
-    assert "the local cloud is down" in running["local-cloud"].output()
+    assert "Local cloud stopped" in running["local-cloud"].output()
 
 
 def assert_serves_definitions(ui: Container) -> None:

@@ -40,7 +40,7 @@ def scaffolded(platform: Platform, project: Path) -> Path:
 
 
 def test_what_scaffold_writes_loads_as_it_is(platform: Platform, scaffolded: Path) -> None:
-    assert "defs.yaml are right" in _run(platform, scaffolded, "data-platform check")
+    assert "defs.yaml files are valid" in _run(platform, scaffolded, "data-platform check")
     script = (
         "from data_platform.definitions import defs;"
         " print([spec.key.to_user_string() for spec in defs().resolve_all_asset_specs()])"

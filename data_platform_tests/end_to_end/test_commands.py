@@ -37,7 +37,7 @@ def test_full_builds_the_models_although_nothing_is_new(cli: Cli) -> None:
     ran = cli("run", "--full")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 of 2 runs succeeded" in ran.stdout, "databases, and then the models"
-    assert "Everything is as the answer key says." in ran.stdout
+    assert "All results match the answer key." in ran.stdout
 
 
 def test_another_size_on_the_same_cloud_is_refused(cli: Cli) -> None:

@@ -35,7 +35,7 @@ def _feeds(ran: DemoRun) -> dict[str, list[str]]:
 def test_it_ends_well_and_says_that_all_is_as_the_answer_key_says(demo: Demo) -> None:
     print(f"first run {demo.first.seconds:.1f} s, second {demo.second.seconds:.1f} s")
     assert demo.first.ended.returncode == 0, demo.first.ended.stdout + demo.first.ended.stderr
-    for said in ("everything is as the answer key says.", "city_daily", "2026-11-01"):
+    for said in ("all results match the answer key.", "city_daily", "2026-11-01"):
         assert said in demo.first.ended.stdout.lower()
     assert len(_feeds(demo.first)) == 6
 
@@ -141,7 +141,7 @@ def test_a_second_run_finds_nothing_new_and_accounts_for_everything_again(demo: 
     assert _feeds(demo.second) == _feeds(demo.first)
     assert "Nothing new: " in demo.second.ended.stdout
     assert "the databases were read today" in demo.second.ended.stdout
-    assert "Everything is as the answer key says." in demo.second.ended.stdout
+    assert "All results match the answer key." in demo.second.ended.stdout
 
 
 def test_what_no_feed_takes_stays_and_is_reported_once(demo: Demo, platform: Platform) -> None:

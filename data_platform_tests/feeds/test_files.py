@@ -40,7 +40,10 @@ def test_the_day_is_read_from_the_name() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("r_20260231T05.csv", "names no day of .*: '20260231' is no day as %Y%m%d; expected for example '20260101'"),
+        (
+            "r_20260231T05.csv",
+            "names no day of .*: '20260231' is not a date in the format %Y%m%d; expected for example '20260101'",
+        ),
         ("r_20250101T05.csv", "before"),
     ],
 )

@@ -132,6 +132,17 @@ def _plain(header: str) -> str:
     return " ".join("".join(c if c.isalnum() else " " for c in header).lower().split()) or header.strip()
 
 
+@pytest.mark.parametrize("drift", ["reject", "ignore"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_header_that_is_one_field_asks_whether_the_delimiter_is_another(delimiter: str, drift: str) -> None:
+    with pytest.raises(ContractViolation) as raised:
+        match_header([delimiter.join(("Meter ID", "flow", "status"))], contract(drift), "f")
+    assert str(raised.value).endswith(f"The header is one field: is the delimiter {delimiter!r}?")
+    with pytest.raises(ContractViolation) as raised:
+        match_header(["Meter"], contract(drift), "f")
+    assert "delimiter" not in str(raised.value)
+
+
 def test_a_header_without_names_is_unreadable() -> None:
     with pytest.raises(DeliveryUnreadable, match="there is no header row"):
         match_header(["", " "], contract(), "f")

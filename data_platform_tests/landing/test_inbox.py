@@ -87,6 +87,10 @@ def test_what_no_feed_takes_is_told_with_the_reason() -> None:
         "inbound/p/f_20261399.csv",
     }
     assert not found.ready
+    reasons = {pending.key.split("/", 1)[1]: reason for pending, reason in found.unmatched}
+    assert reasons["p/other.txt"] == "it matches no pattern of p's feeds"
+    assert reasons["q/f_20260307.csv"] == "q is not a partner, or has no feeds yet"
+    assert "'20261399' is not a date in the format %Y%m%d" in reasons["p/f_20261399.csv"]
 
 
 def test_a_file_of_a_day_that_has_not_begun_is_told_and_taken_when_it_has() -> None:

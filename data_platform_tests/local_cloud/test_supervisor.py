@@ -59,7 +59,7 @@ def test_a_second_up_starts_nothing_and_says_so(cloud: LocalCloud) -> None:
     lines: list[str] = []
     cloud.up(lines.append)
     assert {name: part.pid for name, part in by_name(cloud).items()} == before
-    assert lines[-1].startswith("already up")
+    assert lines[-1] == "Already running"
 
 
 def test_everything_listens_on_loopback_only(cloud: LocalCloud) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from data_platform.cli.output import add_row, colored, console, count, local_time, print_json, show, size, table
-from data_platform.cli.project import landing_bucket
+from data_platform.cli.project import DEFS, landing_bucket
 from data_platform.environment import Settings, settings
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def since(text: str | None, now: datetime | None = None) -> datetime | None:
 @click.option("--feed", help="Only this feed's deliveries: its name, or <partner>/<feed>.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only deliveries with this outcome.")
 @click.option("--since", "since_text", metavar="WHEN", help="Only settled since then: 36h, 7d, 2w, or a day or time.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show at most this many.")
-@click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Maximum rows.")
+@click.option("--offset", type=click.IntRange(0), metavar="N", default=0, help="Skip the first N rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def list_(
     partner: str | None,
@@ -111,15 +111,14 @@ def list_(
     if len(rows) > limit:
         click.echo(f"There are more: --offset {offset + limit}")
     if not rows:
-        click.echo("No settled delivery matches. `data-platform deliveries pending` shows the files in inbound.")
+        _say_if_unknown(partner)
+        click.echo("No deliveries match. `data-platform deliveries pending` shows the files in inbound.")
 
 
 @deliveries.command("show")
 @click.argument("delivery")
-@click.option(
-    "--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Show at most this many rejects."
-)
-@click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many rejects.")
+@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Maximum rejects.")
+@click.option("--offset", type=click.IntRange(0), metavar="N", default=0, help="Skip the first N rejects.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
     """Show a delivery's receipt and its rejects: record number, column, reason and raw text.
@@ -158,7 +157,7 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
 
 
 @deliveries.command()
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Show at most this many.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="Maximum rows.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, of all files.")
 def pending(limit: int, as_json: bool) -> None:
     """Show the files in inbound, and why each has not been loaded.
@@ -209,6 +208,18 @@ def replay(delivery: str, yes: bool) -> None:
         click.confirm(f"Put {key} into inbound again?", abort=True)
     put_back(bucket, row)
     click.echo(f"{key} is in inbound again. The landing sensor or `data-platform run --no-demo` loads it.")
+
+
+def _say_if_unknown(partner: str | None) -> None:
+    """Says so where no folder of defs/ declares the partner, who may have delivered before it was removed."""
+    if partner is None:
+        return
+    from data_platform.feeds.declared import declared_sources
+    from data_platform.feeds.partners import PartnerDeclaration
+
+    known = [source.name for source in declared_sources(DEFS, PartnerDeclaration)]
+    if partner not in known:
+        click.echo(f"{partner} is not a partner. The partners are: {', '.join(known)}")
 
 
 @contextmanager

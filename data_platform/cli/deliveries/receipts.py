@@ -27,7 +27,7 @@ def find(connection: SnowflakeConnection, database: str, wanted: str) -> Deliver
         if row.file_name == wanted:
             return row
     raise click.ClickException(
-        f"No settled delivery matches {wanted!r}, or several ids begin with it. `data-platform deliveries list` shows"
+        f"No deliveries match {wanted!r}, or several ids begin with it. `data-platform deliveries list` shows"
         " ids and names, `data-platform deliveries pending` the files that are not settled yet."
     )
 

@@ -18,7 +18,7 @@ def feed() -> None:
 @feed.command("test")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--feed", "name", metavar="PARTNER/FEED", help="The file's feed. Default: the one whose pattern matches.")
-@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Show at most so many.")
+@click.option("--rejects", "limit", type=click.IntRange(0), default=20, show_default=True, help="Maximum rejects.")
 def test_(file: Path, name: str | None, limit: int) -> None:
     """Read a local file as its feed would, and load nothing.
 

@@ -126,7 +126,7 @@ class Report:
             out.print(f"\n{table}", style="bold")
             show(rows_table(columns, rows))
         if self.compared is not None and not self.problems and not self.beside:
-            out.print("\nEverything is as the answer key says.", style="green")
+            out.print("\nAll results match the answer key.", style="green")
         out.print(f"\n{self._summary}, in {duration(self.seconds)}", soft_wrap=True)
         self._next()
 
@@ -160,7 +160,7 @@ class Report:
             told = [f"{visible(text)} (run {', '.join(runs)})" for text, runs in failures.items()]
             raise click.ClickException("\n".join([*told, f"The whole log: {log}"]))
         if self.problems:
-            raise DataProblem("\n".join(["The data has problems:", *map(visible, self.problems)]))
+            raise DataProblem("\n".join(["Data check failed:", *map(visible, self.problems)]))
 
     def _checks(self) -> None:
         made = sum(run.checks for run in self._checked)

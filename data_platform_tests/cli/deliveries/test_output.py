@@ -55,7 +55,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def of(name: str, *arguments: str) -> str:
         reject = history.StoredReject(1, None, f"[bold]{name}", f"[link]{name}")
-        waiting = pending.PendingFile(f"inbound/p/{name}", 1, NOW, "waiting", f"[i]{name} has not come")
+        waiting = pending.PendingFile(f"inbound/p/{name}", 1, NOW, "waiting", f"Waiting for [i]{name}")
         monkeypatch.setattr(history, "list_deliveries", lambda *_, **__: [row(name)])
         monkeypatch.setattr(history, "delivery", lambda *_: row(name))
         monkeypatch.setattr(history, "read_rejects", lambda *_, **__: ([reject], 1))
