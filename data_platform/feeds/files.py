@@ -22,6 +22,8 @@ from data_platform.feeds.spec import Declared, RejectLimit
 
 DELIVERY_ID = "_delivery_id"
 RECORD_NUMBER = "_record_number"
+_ROWS_OF_ANY_FILE, _ROWS_A_BYTE = 1_000_000, 16
+"""Parquet packs a run of one value into a few bytes, and gzip a run of one line; rows that say something take more."""
 
 
 def _pattern(text: str) -> str:
@@ -100,7 +102,7 @@ class Expected(spec.Expected):
 
 class FileFeedDeclaration(spec.FeedDeclaration):
     """What a file feed's YAML states. `min_volume`: a delivery with fewer rows than that share of the median of the
-    feed's latest ones is flagged. `max_decoded_bytes`: more than that is taken for a bomb."""
+    feed's latest ones is flagged. `max_decoded_bytes`, `max_rows`: more than that is taken for a bomb."""
 
     pattern: Annotated[str, AfterValidator(_pattern)]
     format: FileFormat = Field(CsvFormat(), discriminator="type")
@@ -112,6 +114,11 @@ class FileFeedDeclaration(spec.FeedDeclaration):
     expected: Expected | None = None
     min_volume: float | None = Field(0.7, ge=0, le=1)
     max_decoded_bytes: int = Field(20 * 2**30, gt=0)
+    max_rows: int | None = Field(None, gt=0)
+
+    def most_rows(self, size: int) -> int:
+        """The most rows that a file of `size` bytes, as delivered, may have."""
+        return self.max_rows or max(_ROWS_OF_ANY_FILE, _ROWS_A_BYTE * size)
 
     @model_validator(mode="after")
     def _groups_are_named(self) -> Self:

@@ -6,16 +6,15 @@ The accounting behind `rows read = rows loaded + rejects` is here; formats and c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import RECORD_NUMBER
 from data_platform.lake.writer import REJECTS_SCHEMA
-from data_platform.values.rejects import HIDDEN, Converted, Reject, parted, reject_batch
+from data_platform.values.rejects import HIDDEN, Array, Converted, Rows, in_order, parted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +49,21 @@ def batch_schema(contract: FileContract) -> pa.Schema:
 def assemble(
     contract: FileContract,
     columns: Sequence[Converted],
-    record_numbers: np.ndarray[tuple[int], np.dtype[np.int64]],
-    raw_text: Callable[[int], str],
-    broken: Sequence[Reject] = (),
+    record_numbers: Rows,
+    raw_texts: Callable[[Rows], Sequence[str] | Array],
+    broken: Sequence[pa.RecordBatch] = (),
 ) -> Chunk:
     """Separates valid rows from rejects. `columns` are in the contract's order and `record_numbers` has one number per
-    row; `raw_text` returns a row's text as delivered; `broken` are records that have no row."""
+    row; `raw_texts` returns the texts of some rows as delivered; `broken` are rejects of records that have no row."""
     batch = pa.record_batch(
         [converted.array for converted in columns] + [pa.array(record_numbers)], schema=batch_schema(contract)
     )
-    good, rejects = parted(batch, contract.columns, columns, record_numbers, raw_text)
+    good, rejects = parted(batch, contract.columns, columns, record_numbers, raw_texts)
     if contract.personal:
-        broken = [replace(reject, reason=HIDDEN) for reject in broken]
-    return Chunk(good, reject_batch([*rejects, *broken]))
+        broken = [_hidden(each) for each in broken]
+    return Chunk(good, in_order([rejects, *broken]))
+
+
+def _hidden(rejects: pa.RecordBatch) -> pa.RecordBatch:
+    at = REJECTS_SCHEMA.get_field_index("reason")
+    return rejects.set_column(at, REJECTS_SCHEMA.field(at), pa.repeat(pa.scalar(HIDDEN), rejects.num_rows))

@@ -24,6 +24,7 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.formats import CsvFormat, JsonLinesFormat, ParquetFormat
 from data_platform.landing.chunk import Chunk, batch_schema
 from data_platform.landing.decode import Delivered, decoded, most_decoded
+from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.readers.excel import ExcelReader
 from data_platform.landing.readers.json_lines import ROW_BYTES, JsonLinesReader
@@ -46,14 +47,20 @@ class DeliveryReader:
     batch) are settled before the first chunk. After the last chunk `rows_read`, `rows_rejected`, `content_bytes`
     and `content_sha256` are of the whole file; rows_read = rows in the batches + rows_rejected at any time.
 
+    `size`: how many bytes the stream has, where that is known; what a file may hold depends on it.
+
     Making and iterating it raise DeliveryUnreadable (the bytes aren't what the feed says) and ContractViolation
     (columns missing, unknown or repeated). A caller may stop early; `drain` then completes count and hash.
     """
 
-    def __init__(self, stream: BinaryIO | Delivered, rules: FileFeedSpec, *, file_name: str) -> None:
+    def __init__(
+        self, stream: BinaryIO | Delivered, rules: FileFeedSpec, *, file_name: str, size: int | None = None
+    ) -> None:
         self._delivered = stream if isinstance(stream, Delivered) else Delivered(stream)
         self._rules = rules
-        self._format = _open(self._delivered, rules, f"{rules.name}: {file_name}")
+        self._subject = f"{rules.name}: {file_name}"
+        self._known_size = size or 0
+        self._format = _open(self._delivered, rules, self._subject)
         self.rows_read = 0
         self.rows_rejected = 0
 
@@ -82,17 +89,28 @@ class DeliveryReader:
             self.rows_read += chunk.rows_read
             self.rows_rejected += chunk.rejects.num_rows
             yield chunk
+            if self.rows_read > (most := self._rules.most_rows(self._size)):
+                raise DeliveryUnreadable(
+                    f"{self._subject}: {self._size} bytes hold more than {most:,} rows; this looks like a decompression"
+                    " bomb. Send the rows in several files; if they must be in one, the feed's max_rows can be set"
+                )
         self.drain()
 
-    def rows_at_most(self, size: int) -> int:
-        """The most rows that the file can have, if it has `size` bytes as delivered."""
+    @property
+    def _size(self) -> int:
+        """Bytes as delivered: of the file where that was told, else those read so far."""
+        return max(self._known_size, self._delivered.size)
+
+    @property
+    def rows_at_most(self) -> int:
+        """The most rows that the file can have."""
         if isinstance(self._format, ParquetReader):
             return self._format.rows
         if isinstance(self._format, ExcelReader):
             return _SHEET_ROWS
         row_bytes = self._format.row_bytes if isinstance(self._format, CsvReader) else ROW_BYTES
         # Each row that is read took a byte at least; the rest of the file may be the smallest rows.
-        rest = most_decoded(self._rules, max(size, self.content_bytes)) - self.rows_read
+        rest = most_decoded(self._rules, self._size) - self.rows_read
         return self.rows_read + max(0, rest) // row_bytes + 1
 
     def drain(self) -> None:

@@ -24,7 +24,8 @@ _logger = logging.getLogger(__name__)
 
 _REJECTS_KEPT = 100_000
 _REJECT_BYTES_KEPT = 32 * 2**20
-"""The rejects kept of a delivery past its limit: enough to see what is wrong. They are in memory until then."""
+"""The rejects kept of a delivery past its limit: enough to see what is wrong. They are in memory until then. Reading
+stops where they are as many and the limit is passed: rejects cost more than rows, and a few kB unpack to millions."""
 _FAULTS = (
     *(ValueError, TypeError, ArithmeticError, LookupError, RecursionError, NotImplementedError),
     *(AssertionError, AttributeError, pa.ArrowException),
@@ -47,7 +48,9 @@ class DeliveryReading:
         self._delivered = Delivered(bucket.open(work.stored or work.delivery))
         if unreadable is None:
             try:
-                self._reader = DeliveryReader(self._delivered, feed, file_name=work.delivery.file_name)
+                self._reader = DeliveryReader(
+                    self._delivered, feed, file_name=work.delivery.file_name, size=work.delivery.size
+                )
             except LandingError as error:
                 self._problem = str(error)
             except MemoryError:
@@ -69,7 +72,7 @@ class DeliveryReading:
             raise Refused(str(self._problem))
         kept: list[pa.RecordBatch] = []
         kept_rows = kept_bytes = 0
-        stopped, first = False, ""
+        stopped = first = ""
         try:
             for chunk in self._reader:
                 first = first or _first(chunk.rejects)
@@ -78,15 +81,16 @@ class DeliveryReading:
                     kept_rows += chunk.rejects.num_rows
                     kept_bytes += chunk.rejects.nbytes
                 yield Chunk(self._stamped(chunk.batch), chunk.rejects)
-                if stopped := self._exceeds_whatever_follows(self._reader):
+                full = kept_rows >= _REJECTS_KEPT or kept_bytes >= _REJECT_BYTES_KEPT
+                if stopped := self._passed(self._reader, full=full):
                     self._reader.drain()
                     break
             counts = {"rows_read": self._reader.rows_read, "rows_rejected": self._reader.rows_rejected}
             problem = self._feed.reject_limit.exceeded(counts["rows_rejected"], counts["rows_read"])
             if problem is not None:
                 problem += f" (the first: {first})"
-            if problem is not None and stopped:
-                problem += ". The file was read to where no more rows could keep it within the limit"
+            if problem is not None:
+                problem += stopped
             problem = problem or self._disagrees(self._reader)
         except LandingError as error:
             self._problem = str(error)
@@ -103,12 +107,17 @@ class DeliveryReading:
             self._problem = f"{self._feed.name}: {self._work.delivery.file_name}: {problem}"
             raise Refused(self._problem, kept)
 
-    def _exceeds_whatever_follows(self, reader: DeliveryReader) -> bool:
-        """Whether the rejects so far are too many, even if all that follows is good."""
+    def _passed(self, reader: DeliveryReader, *, full: bool) -> str:
+        """Why reading stops here, as the reason says it, or "": the rejects so far are too many even if all that
+        follows is good, or no more are kept (`full`), and they are too many even if as many good rows follow."""
         limit, rejected = self._feed.reject_limit, reader.rows_rejected
         if limit.exceeded(rejected, reader.rows_read) is None:
-            return False
-        return limit.exceeded(rejected, reader.rows_at_most(self._work.delivery.size)) is not None
+            return ""
+        if limit.exceeded(rejected, reader.rows_at_most) is not None:
+            return ". The file was read to where no more rows could keep it within the limit"
+        if full and limit.exceeded(rejected, 2 * reader.rows_read) is not None:
+            return f". Reading stopped at record {reader.rows_read:,}, as far too many rows break the contract"
+        return ""
 
     def position(self) -> Position:
         """The version that was read, its hash and counts. A file that can't be read counts no rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,21 +15,11 @@ from data_platform.lake.writer import REJECTS_SCHEMA
 
 # pyarrow-stubs type arrays by their value type, which only the contract knows here.
 Array: TypeAlias = Any
+Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 RAW_TEXT_LIMIT = 10_000
 HIDDEN = "breaks the contract; the value is personal, and only the extract's rejects in the lake have it"
 """The reason of a reject whose own reason might quote personal data."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """One bad record. `column_name`: the first invalid column, in the contract's order; None when the whole record is
-    broken. `reason` names every invalid column."""
-
-    record_number: int
-    column_name: str | None
-    reason: str
-    raw_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,52 +30,75 @@ class Converted:
     bad: Mapping[int, str]
 
 
-def bounded(text: str) -> str:
-    """The record's text as a reject keeps it: the first 10,000 characters, and how many more there are."""
-    if len(text) <= RAW_TEXT_LIMIT:
-        return text
-    return f"{text[:RAW_TEXT_LIMIT]}… ({len(text) - RAW_TEXT_LIMIT} more characters)"
+def reject_batch(
+    record_numbers: Sequence[int] | Rows,
+    column_names: Sequence[str | None],
+    reasons: Sequence[str] | Array,
+    raw_texts: Sequence[str] | Array,
+) -> pa.RecordBatch:
+    """Bad records as a batch of REJECTS_SCHEMA, one row each. `column_names`: the first invalid column, in the
+    contract's order; None where the whole record is broken. `reasons` name every invalid column."""
+    columns = (record_numbers, column_names, reasons, _bounded(pa.array(raw_texts, pa.string())))
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, REJECTS_SCHEMA, strict=True)]
+    return pa.record_batch(arrays, schema=REJECTS_SCHEMA)
 
 
-def reject_batch(rejects: Iterable[Reject]) -> pa.RecordBatch:
-    """The rejects in the order of their records."""
-    ordered = sorted(rejects, key=lambda reject: reject.record_number)
-    columns = [pa.array([getattr(reject, field.name) for reject in ordered], field.type) for field in REJECTS_SCHEMA]
-    return pa.record_batch(columns, schema=REJECTS_SCHEMA)
+def in_order(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """All these rejects in the order of their records."""
+    filled = [batch for batch in batches if batch.num_rows]
+    if len(filled) < 2:
+        return filled[0] if filled else pa.RecordBatch.from_pylist([], REJECTS_SCHEMA)
+    ordered: Array = pa.Table.from_batches(filled).sort_by("record_number").combine_chunks()
+    (batch,) = ordered.to_batches()
+    return batch  # type: ignore[no-any-return]
 
 
 def parted(
     batch: pa.RecordBatch,
     columns: Sequence[Column],
     converted: Sequence[Converted],
-    record_numbers: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int64]],
-    raw_text: Callable[[int], str],
-) -> tuple[pa.RecordBatch, list[Reject]]:
-    """The good rows of a batch, and a reject for each of the others. `converted` are the values of the columns, which
-    the batch holds; `raw_text` returns a row's text as its source gave it."""
-    faults: dict[int, list[tuple[str, str]]] = {}
+    record_numbers: Sequence[int] | Rows,
+    raw_texts: Callable[[Rows], Sequence[str] | Array],
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """The good rows of a batch, and the others as rejects. `converted` are the values of the columns, which the batch
+    holds; `raw_texts` returns the text of some rows, in ascending order, as their source gave it."""
+    first: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for column, values in zip(columns, converted, strict=True):
         bad = dict(values.bad)
         if not column.nullable and values.array.null_count:
             nulls = np.flatnonzero(values.array.is_null().to_numpy(zero_copy_only=False))
-            bad = {int(row): "is null, which the contract doesn't allow" for row in nulls} | bad
+            bad = dict.fromkeys(nulls.tolist(), "is null, which the contract doesn't allow") | bad
         bad |= _too_long(column, values.array)
         for row, reason in bad.items():
-            faults.setdefault(row, []).append((column.name, HIDDEN if column.personal else reason))
-    if faults:
-        good = np.ones(batch.num_rows, dtype=bool)
-        good[list(faults)] = False
-        batch = batch.filter(pa.array(good))
-    rejects = [
-        Reject(
-            int(record_numbers[row]),
-            found[0][0],
-            "; ".join(f"{name}: {reason}" for name, reason in found),
-            bounded(raw_text(row)),
-        )
-        for row, found in faults.items()
-    ]
-    return batch, rejects
+            told = f"{column.name}: {HIDDEN if column.personal else reason}"
+            reasons[row] = f"{reasons[row]}; {told}" if row in reasons else told
+            first.setdefault(row, column.name)
+    if not reasons:
+        return batch, pa.RecordBatch.from_pylist([], REJECTS_SCHEMA)
+    rows = np.array(sorted(reasons), dtype=np.int64)
+    good = np.ones(batch.num_rows, dtype=bool)
+    good[rows] = False
+    rejects = reject_batch(
+        np.asarray(record_numbers, dtype=np.int64)[rows],
+        [first[row] for row in rows.tolist()],
+        [reasons[row] for row in rows.tolist()],
+        raw_texts(rows),
+    )
+    return batch.filter(pa.array(good)), rejects
+
+
+def _bounded(texts: Array) -> Array:
+    """The records' texts as rejects keep them: the first 10,000 characters, and how many more there are."""
+    lengths: Array = pc.utf8_length(texts)
+    long: Array = pc.greater(lengths, pa.scalar(RAW_TEXT_LIMIT, lengths.type))
+    if not pc.any(long).as_py():
+        return texts
+    further: Array = pc.cast(pc.subtract(lengths, RAW_TEXT_LIMIT), pa.string())
+    cut = pc.binary_join_element_wise(
+        pc.utf8_slice_codeunits(texts, 0, RAW_TEXT_LIMIT), "… (", further, " more characters)", ""
+    )
+    return pc.if_else(long, cut, texts)
 
 
 def _too_long(column: Column, array: Array) -> dict[int, str]:

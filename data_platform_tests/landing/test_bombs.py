@@ -25,7 +25,7 @@ from data_platform.extract.workers import Workers
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
-from data_platform.landing import text
+from data_platform.landing import reading, text
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.source import DeliverySource
@@ -112,7 +112,8 @@ def lane(tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> L
 @pytest.mark.parametrize(
     ("name", "bomb", "reason"),
     [
-        ("nulls.parquet", lambda: parquet_of_nulls(2**28 + 1), "claim to hold 268435457 rows"),
+        ("nulls.parquet", lambda: parquet_of_nulls(2**28 + 1), "875 bytes hold more than 1,000,000 rows"),
+        ("rows.csv.gz", lambda: gzipped((b"id\n", 1), (b"0\n", 1_200_000)), "hold more than 1,000,000 rows"),
         ("text.parquet", lambda: parquet_of_one_text(600, MIB, short_first=16), "takes more than 400 MiB of memory"),
         ("record.csv.gz", lambda: gzipped((b"id\n", 1), (b",", 40 * MIB)), "a record is longer than 16 MiB"),
         ("field.csv.gz", lambda: gzipped((b'id\n"', 1), (b"x", 40 * MIB)), "a record is longer than 16 MiB"),
@@ -152,6 +153,40 @@ def test_a_file_that_ends_within_its_limit_is_read_whatever_its_beginning_is_lik
     monkeypatch.setattr(text, "LINES_AT_ONCE", 100)
     found = lane.read("late.csv", b"id\n" + b"a,b\n" * 300 + b"c\n" * 7_000, here=True)
     assert (found.rows, found.rejects, found.refused) == (7_000, 300, None)
+
+
+def test_reading_stops_where_the_limit_is_passed_and_no_more_rejects_are_kept(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "LINES_AT_ONCE", 100)
+    monkeypatch.setattr(reading, "_REJECTS_KEPT", 300)
+    content = gzipped((b"id\n", 1), (b"a,too many\n", 20_000))  # it could unpack to so much more
+    found = lane.read("rejects.csv.gz", content, here=True)
+    read = found.position_to["rows_read"]
+    assert 300 <= read == found.position_to["rows_rejected"] == found.rejects < 400
+    assert f"Reading stopped at record {read}, as far too many rows break the contract" in str(found.refused)
+    assert found.position_to["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_rejects_within_the_limit_are_all_kept_however_many_they_are(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "LINES_AT_ONCE", 100)
+    monkeypatch.setattr(reading, "_REJECTS_KEPT", 300)
+    content = gzipped((b"id\n", 1), (b"a,too many\n" + b"b\n" * 3, 2_000))
+    found = lane.read("many.csv.gz", content, here=True, reject_limit={"share": 0.25})
+    assert (found.rows, found.rejects, found.refused) == (6_000, 2_000, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "declared", "refused"),
+    [(1_000_000, {}, False), (1_000_001, {}, True), (1_000_001, {"max_rows": 2_000_000}, False)],
+)
+def test_a_small_file_has_at_most_a_million_rows_unless_its_feed_says_otherwise(
+    lane: Lane, rows: int, declared: dict[str, Any], refused: bool
+) -> None:
+    found = lane.read("constant.parquet", parquet_of_nulls(rows), here=True, **declared)
+    assert (found.rows, found.refused is not None) == (0 if refused else rows, refused)
 
 
 def test_text_is_taken_in_pieces_that_have_neither_many_bytes_nor_many_lines() -> None:

@@ -17,7 +17,7 @@ from data_platform.extract.sql.columns import ColumnReader, reader_for
 from data_platform.extract.sql.copying import Copy, Field, fields
 from data_platform.extract.sql.session import DatabaseFailed, first_line
 from data_platform.feeds.databases import SqlTableSpec
-from data_platform.values.rejects import parted, reject_batch
+from data_platform.values.rejects import parted
 
 PROGRESS_SECONDS = 30.0
 
@@ -136,8 +136,14 @@ class TableReading:
         # A null where there may be none is found below; until then the batch may hold it.
         batch = pa.RecordBatch.from_arrays([each.array for each in converted], schema=self.contract.arrow_schema)
         numbers = range(read + 1, read + 1 + len(rows))
-        good, rejects = parted(batch, self.contract.columns, converted, numbers, lambda row: self._raw_text(found, row))
-        return Chunk(good, reject_batch(rejects) if rejects else None)
+        good, rejects = parted(
+            batch,
+            self.contract.columns,
+            converted,
+            numbers,
+            lambda bad: [self._raw_text(found, row) for row in bad.tolist()],
+        )
+        return Chunk(good, rejects if rejects.num_rows else None)
 
     def _raw_text(self, found: Sequence[Field], row: int) -> str:
         """A row as a JSON object of texts."""

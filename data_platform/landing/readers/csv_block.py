@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from data_platform.landing.header import Header
 from data_platform.landing.readers.csv_records import Block, Positions
 from data_platform.landing.text import fault, fault_positions, visible
 from data_platform.values.kernels import Mask
-from data_platform.values.rejects import Array, Converted, Reject, bounded
+from data_platform.values.rejects import Array, Converted, reject_batch
 
 _LINE_ENDS = re.compile(rb"[\r\n]*")
 Convert = Callable[[Array], Converted]
@@ -72,29 +72,41 @@ class _Records:
         wrong = np.array(sorted(broken), dtype=np.int64)
         count = table.num_rows + len(self._ragged) + len(wrong)
         records = np.delete(np.arange(count, dtype=np.int64), wrong)
-        if self._ragged:
-            places = np.array(sorted(self._ragged), dtype=np.int64) - 1
-            expected = self._layout.header.width
-            broken |= {
-                int(record): f"expected {expected} fields, found {self._ragged[int(place) + 1]}"
-                for place, record in zip(places, records[places], strict=True)
-            }
-            records = np.delete(records, places)
-        self._refuse_swallowed(broken)
-        self._refuse_records_within_records(count, broken)
-        if broken and count != len(self._bounds[0]):
+        places = np.array(sorted(self._ragged), dtype=np.int64) - 1
+        ragged, records = records[places], np.delete(records, places)
+        found = [self._ragged[place + 1] for place in places.tolist()]
+        expected = self._layout.header.width
+        reasons = broken | {
+            record: f"expected {expected} fields, found {fields}"
+            for record, fields in zip(ragged.tolist(), found, strict=True)
+        }
+        self._refuse_swallowed(reasons)
+        self._refuse_records_within_records(count, reasons)
+        if reasons and count != len(self._bounds[0]):
             raise RecordsDiffer(count, len(self._bounds[0]))
+        rejects = []
+        if broken:
+            texts: Sequence[str] | Array = [self._text(record) for record in wrong.tolist()]
+            rejects.append(_rejects(wrong, reasons, texts))
+        if len(ragged):
+            rejects.append(_rejects(ragged, reasons, self._texts(ragged)))
         return assemble(
             self._layout.header.contract,
             self._converted(table),
             records + 1,
-            lambda row: self._text(int(records[row])),
-            [Reject(record + 1, None, reason, bounded(self._text(record))) for record, reason in broken.items()],
+            lambda rows: self._texts(records[rows]),
+            rejects,
         )
 
     def _text(self, record: int) -> str:
         starts, ends = self._bounds
         return visible(self._block.data[starts[record] : ends[record]], self._layout.format.encoding)
+
+    def _texts(self, records: Positions) -> Array:
+        """The texts of records, in ascending order, whose bytes are text. Between them is what isn't taken."""
+        offsets = np.stack([bound[records] for bound in self._bounds], axis=1).astype(np.int32).ravel()
+        buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(self._block.data)]
+        return pa.Array.from_buffers(pa.string(), len(offsets) - 1, buffers)[::2]
 
     def _broken(self) -> dict[int, str]:
         """Records (from 0) that can't be parsed, and why: bytes that aren't text come first."""
@@ -223,6 +235,10 @@ class _Records:
             texts: Array = pa.nulls(table.num_rows, pa.string())
             columns.append(convert(texts if place is None else _as_text(table.column(str(place)))))
         return columns
+
+
+def _rejects(records: Positions, reasons: dict[int, str], texts: Sequence[str] | Array) -> pa.RecordBatch:
+    return reject_batch(records + 1, [None] * len(records), [reasons[record] for record in records.tolist()], texts)
 
 
 def _as_text(column: Array) -> Array:

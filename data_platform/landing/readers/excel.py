@@ -69,7 +69,9 @@ class ExcelReader:
             broken = {at: cell.reason for at, cell in enumerate(cells) if isinstance(cell, CellFault)}
             columns.append(Converted(converted.array, {**converted.bad, **broken}))
         numbers = np.array([number for number, _ in rows], dtype=np.int64)
-        return assemble(self.contract, columns, numbers, lambda row: self._row_text(rows[row][1]))
+        return assemble(
+            self.contract, columns, numbers, lambda bad: [self._row_text(rows[row][1]) for row in bad.tolist()]
+        )
 
     def _row_text(self, cells: list[Any]) -> str:
         """The row as JSON."""

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import IO, Any
 
 import numpy as np
+import pyarrow as pa
 
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import FileFeedSpec
@@ -20,7 +21,7 @@ from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import evolved
 from data_platform.landing.text import Readable, Text, fault, pieces, visible
-from data_platform.values.rejects import Converted, Reject, bounded
+from data_platform.values.rejects import Converted, reject_batch
 from data_platform.values.rule import BadValue, shown
 from data_platform.values.typed import NumberText, mixed_converter_for
 from data_platform.values.words import parsed_json
@@ -122,20 +123,21 @@ class JsonLinesReader:
     def _chunk(self, lines: list[bytes], done: int) -> Chunk:
         known = _members(self.contract)
         rows: list[list[Any]] = []
-        numbers, broken = [], []
+        numbers: list[int] = []
+        broken: list[tuple[int, str, str]] = []
         for number, line in enumerate(lines, done + 1):
             try:
                 rows.append(self._row(self._object(line), known, number))
                 numbers.append(number)
             except BadValue as error:
-                broken.append(Reject(number, None, str(error), bounded(visible(line, self._encoding))))
+                broken.append((number, str(error), visible(line, self._encoding)))
         columns = [self._converted(at, [row[at] for row in rows]) for at in range(len(self.contract.columns))]
         return assemble(
             self.contract,
             columns,
             np.array(numbers, dtype=np.int64),
-            lambda row: visible(lines[numbers[row] - done - 1], self._encoding),
-            broken,
+            lambda rows: [visible(lines[numbers[row] - done - 1], self._encoding) for row in rows.tolist()],
+            [_broken_batch(broken)],
         )
 
     def _row(self, found: dict[str, Any], known: dict[str, int], number: int) -> list[Any]:
@@ -170,6 +172,11 @@ class JsonLinesReader:
         converted = self._convert[at]([None if row in nested else value for row, value in enumerate(values)])
         told = dict.fromkeys(nested, f"is an object or an array, not {column.type}")
         return Converted(converted.array, {**converted.bad, **told})
+
+
+def _broken_batch(broken: list[tuple[int, str, str]]) -> pa.RecordBatch:
+    numbers, reasons, texts = zip(*broken, strict=True) if broken else ((), (), ())
+    return reject_batch(numbers, [None] * len(broken), reasons, texts)
 
 
 def _lines(data: bytes) -> list[bytes]:

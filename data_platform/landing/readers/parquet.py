@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import IO
 
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.chunk import Chunk, assemble
-from data_platform.landing.decode import MAX_RATIO, spooled
+from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.recognize import START_BYTES, unlike
@@ -24,8 +23,6 @@ from data_platform.values.typed import Convert, typed_converter_for
 _ROWS = 65_536
 _BATCH_BYTES = 16 * 2**20
 _SAMPLE_ROWS = 16
-_UNPACKED_FROM_BYTES = 2**30
-"""Rows that take less are never too many for their file: a run of the same value takes no bytes in Parquet."""
 _READ_BYTES = 2**20
 """What of each column's pages is in memory at a time: not the whole row group."""
 
@@ -59,13 +56,6 @@ class ParquetReader:
                 f"{subject}: the Parquet file's columns can't be read ({error}); ask the partner to send it again"
             ) from None
         self.rows = self._file.metadata.num_rows
-        least = self.rows * sum(map(_least_bytes, schema.types))
-        packed = self._spool.seek(0, os.SEEK_END)
-        if least > max(_UNPACKED_FROM_BYTES, MAX_RATIO * packed):
-            raise DeliveryUnreadable(
-                f"{subject}: {packed} bytes claim to hold {self.rows} rows, which take {least} bytes or more; this"
-                " looks like a decompression bomb. Ask the partner, who may send the rows in several files"
-            )
         self._header = match_header(schema.names, rules.contract, subject)
         self.contract = self._header.contract
         self._convert = [
@@ -117,16 +107,11 @@ class ParquetReader:
             else:
                 columns.append(convert(batch.column(place)))
         numbers = np.arange(done + 1, done + 1 + batch.num_rows, dtype=np.int64)
-        return assemble(self.contract, columns, numbers, lambda row: _row_text(batch, row))
+        return assemble(self.contract, columns, numbers, lambda rows: [_row_text(batch, row) for row in rows.tolist()])
 
 
 def _plain(column: Array) -> Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-
-
-def _least_bytes(kind: pa.DataType) -> int:
-    """Of a value in memory: of the text of a string, none."""
-    return max(1, kind.bit_width // 8) if pa.types.is_primitive(kind) else 4
 
 
 def _row_text(batch: pa.RecordBatch, row: int) -> str:
