@@ -25,6 +25,7 @@ from data_platform.warehouse.table import literal
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
+    from snowflake.connector.cursor import SnowflakeCursor
 
     from data_platform.extract.ingest import Ingested
     from data_platform.extract.source import Source
@@ -35,6 +36,7 @@ CONTRACT = "contract"
 _AUDIT_SECONDS = 24 * 60 * 60
 _AUDITED_AT = "whole table checked at"
 _CONTRACT_HASH = "contract"
+_VIOLATIONS_SHOWN = 10
 _EVALUATIONS_SEEN = 10
 """Dagster lists evaluations by when their runs were requested. Of runs side by side, the last to evaluate counts."""
 _EXTRACTS_NAMED = 1_000
@@ -81,7 +83,7 @@ def feed_check_results(
     past = _evaluations(instance, dg.AssetCheckKey(table, CONTRACT))
     yield _contract(source.feed, result, connection, table, past)
     if isinstance(source.feed, FileFeedSpec):
-        yield delivery_check_result(cast("DeliverySource", source), table)
+        yield delivery_check_result(cast("DeliverySource", source), connection, table)
 
 
 def _evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[dg.AssetCheckEvaluation]:
@@ -110,8 +112,9 @@ def _contract(
         cursor.execute(feed.contract.violation_counts_sql(result.target.sql, where))
         (row,) = cursor.fetchall()
         counts = dict(zip((column.name for column in cursor.description), row, strict=True))
-    checked = counts.pop("ROWS_CHECKED")
-    broken = {name.lower(): count for name, count in counts.items() if count}
+        checked = counts.pop("ROWS_CHECKED")
+        broken = {name.lower(): count for name, count in counts.items() if count}
+        shown = {"violations": _violations(cursor, feed, result.target.sql, where)} if broken else {}
     return dg.AssetCheckResult(
         passed=not broken,
         check_name=CONTRACT,
@@ -121,10 +124,19 @@ def _contract(
         metadata={
             "rows checked": checked,
             **broken,
+            **shown,
             _AUDITED_AT: dg.MetadataValue.timestamp(now if whole else audited_at),
             _CONTRACT_HASH: feed.contract.hash,
         },
     )
+
+
+def _violations(cursor: SnowflakeCursor, feed: FeedSpec, table: str, where: str | None) -> dg.MetadataValue[Any]:
+    """Some of the rows that break the contract, by key, without personal values."""
+    cursor.execute(feed.contract.violations_sql(table, where, _VIOLATIONS_SHOWN))
+    names = (*feed.contract.identifying, "what is wrong")
+    rows = [["null" if value is None else str(value) for value in row] for row in cursor.fetchall()]
+    return dg.MetadataValue.table([dg.TableRecord(dict(zip(names, row, strict=True))) for row in rows])
 
 
 def _value(evaluation: dg.AssetCheckEvaluation, name: str) -> Any:

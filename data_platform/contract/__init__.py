@@ -144,7 +144,7 @@ class Contract(BaseModel):
         """SQL that counts the violations of those rows of `table` (a qualified name) that `where` admits; None: of all
         rows. Its one row has ROWS_CHECKED, NULL_<COLUMN> for each column that isn't nullable, and, if the contract has
         a key, DUPLICATE_KEYS: how many of the rows' keys more than one row of the whole table has."""
-        rows = table if where is None else f"(SELECT * FROM {table} WHERE {where})"
+        rows = _rows(table, where)
         counts = ["COUNT(*) AS ROWS_CHECKED"]
         counts += [
             f"COUNT_IF({column.snowflake_name} IS NULL) AS NULL_{column.name.upper()}"
@@ -153,13 +153,38 @@ class Contract(BaseModel):
         ]
         if self.key:
             key = ", ".join(quoted(name) for name in self.key)
-            # The few keys of the rows tell Snowflake which parts of the table can hold them at all.
-            among = "" if where is None else f" WHERE ({key}) IN (SELECT {key} FROM {rows})"
-            counts.append(
-                f"(SELECT COUNT(*) FROM (SELECT {key} FROM {table}{among} GROUP BY {key}"
-                " HAVING COUNT(*) > 1)) AS DUPLICATE_KEYS"
-            )
+            counts.append(f"(SELECT COUNT(*) FROM (SELECT {key} {self._duplicates(table, where)})) AS DUPLICATE_KEYS")
         return f"SELECT {', '.join(counts)} FROM {rows}"
+
+    @property
+    def identifying(self) -> tuple[str, ...]:
+        """The columns that `violations_sql` identifies rows by: the key; without one, the extract."""
+        return self.key or (EXTRACT_ID,)
+
+    def violations_sql(self, table: str, where: str | None, limit: int) -> str:
+        """SQL of up to `limit` violations that `violation_counts_sql` counts: the `identifying` columns of each, and
+        what is wrong. Personal columns are masked."""
+        mask = "'(personal)'"
+        shown = ", ".join(mask if name in self.personal else f"{quoted(name)}::VARCHAR" for name in self.identifying)
+        found = [
+            f"SELECT {shown}, '{column.name} is null' FROM {_rows(table, where)} WHERE {column.snowflake_name} IS NULL"
+            for column in self.columns
+            if not column.nullable
+        ]
+        if self.key:
+            found.append(f"SELECT {shown}, COUNT(*) || ' rows have this key' {self._duplicates(table, where)}")
+        return f"{' UNION ALL '.join(found)} LIMIT {limit}"
+
+    def _duplicates(self, table: str, where: str | None) -> str:
+        """The end of a SELECT of the keys that `where` admits and that several rows of the whole table have."""
+        key = ", ".join(quoted(name) for name in self.key)
+        # The few keys of the rows tell Snowflake which parts of the table can hold them at all.
+        among = "" if where is None else f" WHERE ({key}) IN (SELECT {key} FROM {_rows(table, where)})"
+        return f"FROM {table}{among} GROUP BY {key} HAVING COUNT(*) > 1"
+
+
+def _rows(table: str, where: str | None) -> str:
+    return table if where is None else f"(SELECT * FROM {table} WHERE {where})"
 
 
 def _set_fields(model: Column | Contract) -> dict[str, object]:

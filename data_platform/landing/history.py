@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_platform.feeds.spec import FeedSpec
-from data_platform.landing.ledger import current_deliveries, deliveries, select_deliveries
+from data_platform.landing.ledger import current_deliveries, deliveries, select_deliveries, settled_deliveries
 from data_platform.landing.outcomes import DeliveryRow, Status
 from data_platform.warehouse.platform import rejects
 
@@ -86,6 +86,33 @@ def accounting(connection: SnowflakeConnection, database: str, *, since: timedel
             Accounting(partner, feed, *(int(number) for number in numbers))
             for partner, feed, *numbers in cursor.fetchall()
         ]
+
+
+def unresolved(cursor: SnowflakeCursor, database: str, feed: FeedSpec, *, since: datetime) -> list[DeliveryRow]:
+    """The feed's deliveries that were quarantined since then and still matter, the last settled first. A later file
+    with the same name resolves one, as a replay does, and in load mode `replace` also a later file that was loaded for
+    the same partition."""
+    table, of_feed = deliveries(database).sql, [feed.source, feed.table]
+    recent, bound = f"{_OF_FEED} AND SETTLED_AT >= %s::TIMESTAMP_TZ", [*of_feed, since.isoformat()]
+    tables = [
+        f"(SELECT * FROM {table} WHERE {recent} AND STATUS = 'quarantined') AS BAD",
+        f"(SELECT FILE_NAME, MAX(LANDED_AT) AS LANDED_AT FROM {table} WHERE {recent} GROUP BY FILE_NAME) AS NAMED"
+        " ON NAMED.FILE_NAME = BAD.FILE_NAME AND NAMED.LANDED_AT = BAD.LANDED_AT",
+    ]
+    if feed.load_mode == "replace":
+        day = "COALESCE(PARTITION_KEY, '')"
+        tables.append(
+            f"(SELECT {day} AS DAY, MAX(LANDED_AT) AS LANDED_AT FROM {table} WHERE {recent}"
+            f" AND STATUS IN ('loaded', 'duplicate') GROUP BY {day}) AS LOADED"
+            " ON LOADED.DAY = COALESCE(BAD.PARTITION_KEY, '') AND LOADED.LANDED_AT > BAD.LANDED_AT"
+        )
+    joined = " LEFT JOIN ".join([" JOIN ".join(tables[:2]), *tables[2:]])
+    where = " WHERE LOADED.DAY IS NULL" if feed.load_mode == "replace" else ""
+    cursor.execute(f"SELECT DISTINCT BAD.DELIVERY_ID FROM {joined}{where}", bound * len(tables))
+    ids = [delivery_id for (delivery_id,) in cursor.fetchall()]
+    now = settled_deliveries(cursor, database, ids).values() if ids else ()
+    found = [row for row in now if row.status == "quarantined"]
+    return sorted(found, key=lambda row: row.settled_at, reverse=True)
 
 
 class StoredReject(NamedTuple):

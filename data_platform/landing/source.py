@@ -10,19 +10,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from math import inf
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from data_platform.extract.source import File, Position, Slice, Source, extract_id_of
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.history import unresolved
 from data_platform.landing.outcomes import DeliveryRow, Settlement
 from data_platform.landing.policy import DeliveryPolicy
 from data_platform.landing.reading import DeliveryReading
 from data_platform.landing.settle import archive, write_receipts
 from data_platform.landing.versions import Requested, Work, versions
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 SETTLES_AT_ONCE = 8
 
@@ -147,6 +152,11 @@ class DeliverySource(Source):
     def usual_rows(self) -> list[int]:
         """The row counts of the feed's deliveries that were loaded before these."""
         return list(self._policies[0].usual_rows) if self._policies else []
+
+    def unresolved(self, connection: SnowflakeConnection, since: datetime) -> list[DeliveryRow]:
+        """The feed's quarantined deliveries since then that nothing has resolved, of other runs too."""
+        with connection.cursor() as cursor:
+            return unresolved(cursor, self._database, self.feed, since=since)
 
     def _settlement(self, manifest: Manifest) -> Settlement:
         delivery, read = self._work[manifest.extract_id].delivery, manifest.position_to

@@ -101,6 +101,33 @@ def test_a_key_that_an_earlier_load_brought_fails_and_stays_so_until_one_of_its_
     assert rows_checked(checked.load("d.csv", {"m5": 5})) == 1
 
 
+def violations(evaluation: dg.AssetCheckEvaluation) -> list[dict[str, Any]]:
+    found: Any = evaluation.metadata["violations"]
+    return [dict(record.data) for record in found.records]
+
+
+def test_a_failed_check_shows_some_of_the_keys_and_what_is_wrong_with_each(checked: Checked) -> None:
+    checked.load("a.csv", {f"m{number:02}": number for number in range(12)} | {"n": None})
+    bad = checked.load("b.csv", {f"m{number:02}": number for number in range(12)})
+    assert bad.metadata["duplicate_keys"].value == 12
+    assert len(violations(bad)) == 10
+    assert {each["what is wrong"] for each in violations(bad)} == {"2 rows have this key"}
+    assert all(each["meter_id"].startswith("m") for each in violations(bad))
+    checked.changes = {"contract": FileContract.model_validate(STRICTER)}
+    nulls = [each for each in violations(checked.load("b.csv", {"m99": 1})) if "null" in each["what is wrong"]]
+    assert nulls == [{"meter_id": "n", "what is wrong": "litres is null"}]
+
+
+def test_personal_values_of_keys_are_masked(checked: Checked) -> None:
+    personal = {**STRICTER["columns"][0], "personal": True}  # type: ignore[dict-item]
+    checked.changes = {
+        "contract": FileContract.model_validate({**STRICTER, "columns": [personal], "key": ["meter_id"]})
+    }
+    checked.load("a.csv", {"m1": 1})
+    found = checked.load("b.csv", {"m1": 2})
+    assert violations(found) == [{"meter_id": "(personal)", "what is wrong": "2 rows have this key"}]
+
+
 def test_what_was_spoilt_in_the_table_is_found_by_the_audit_that_the_feed_declares(
     checked: Checked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
