@@ -15,6 +15,12 @@ from data_platform_tests.end_to_end import graphql
 from data_platform_tests.end_to_end.platform import BIN, ROOT, Platform, patience, wait_for
 from data_platform_tests.servers.ports import own_port
 
+SENSOR = """query($name: String!) {sensorOrError(sensorSelector: {repositoryLocationName: "data_platform",
+    repositoryName: "__repository__", sensorName: $name}) {
+    ... on Sensor {id sensorState {ticks(limit: 200) {timestamp status}}}}}"""
+STOP_SENSOR = """mutation($id: String!) {stopSensor(id: $id) {
+    ... on StopSensorMutationResult {instigationState {status}} ... on PythonError {message}}}"""
+
 
 @dataclass
 class DevServer:
@@ -49,6 +55,21 @@ class DevServer:
     def launch(self, *assets: Sequence[str]) -> str:
         """Launches a run of these assets, as the UI does. Returns its id."""
         return graphql.launch(self.url, "data_platform", graphql.ASSET_JOB, assets)
+
+    def sensor(self, name: str) -> dict[str, Any]:
+        """A sensor: its id, and its state with the latest ticks."""
+        found: dict[str, Any] = self.graphql(SENSOR, name=name)["sensorOrError"]
+        return found
+
+    def stop_sensor(self, name: str) -> None:
+        """Switches a sensor off, once it has ticked."""
+
+        def ticked() -> bool:  # not amid its first tick, when the daemon writes its state too
+            return any(tick["status"] != "STARTED" for tick in self.sensor(name)["sensorState"]["ticks"])
+
+        wait_for(ticked, patience(240), f"{name} has ticked")
+        stopped = self.graphql(STOP_SENSOR, id=self.sensor(name)["id"])["stopSensor"]
+        assert stopped == {"instigationState": {"status": "STOPPED"}}, stopped
 
     def wait_until_ready(self) -> None:
         """Waits until the code location is loaded and the daemon reports."""

@@ -38,13 +38,8 @@ RUNS = """{runsOrError(limit: 300) {... on Runs {results {
     runId status jobName startTime endTime tags {key value}
     eventConnection {events {... on MaterializationEvent {
         metadataEntries {label ... on TextMetadataEntry {text}}}}}}}}}"""
-SENSOR = """query($name: String!) {sensorOrError(sensorSelector: {repositoryLocationName: "data_platform",
-    repositoryName: "__repository__", sensorName: $name}) {
-    ... on Sensor {id sensorState {ticks(limit: 200) {timestamp status}}}}}"""
 LIMIT = """mutation($limit: Int!) {setConcurrencyLimit(concurrencyKey: "dbt", limit: $limit)}"""
 SHOWN = """{assetNodes(assetKeys: [{path: ["raw", "harbor_water", "meter_readings"]}]) {description}}"""
-STOP = """mutation($id: String!) {stopSensor(id: $id) {
-    ... on StopSensorMutationResult {instigationState {status}} ... on PythonError {message}}}"""
 
 
 class Repository:
@@ -196,7 +191,7 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
         dev = DevServer.start(platform, folder / "dev.log", "--git", str(repository.url), "--ref", "main")
         try:
             dev.wait_until_ready()
-            _stop_sensor(dev, "marts_follow_raw")  # its runs would take turns with those that are launched below
+            dev.stop_sensor("marts_follow_raw")  # its runs would take turns with those that are launched below
             partner = Partner(platform, folder)
             try:
                 _wait_for_run(dev, at_first[0])
@@ -229,22 +224,12 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
                 before=before,
                 models_run=models_run,
                 runs=[run for run in _runs(dev) if run["status"] != "NOT_STARTED"],  # nothing is known of such
-                ticks=dev.graphql(SENSOR, name="landing")["sensorOrError"]["sensorState"]["ticks"],
+                ticks=dev.sensor("landing")["sensorState"]["ticks"],
             )
         finally:
             dev.stop()
     finally:
         cloud.down()
-
-
-def _stop_sensor(dev: DevServer, name: str) -> None:
-    def ticked() -> dict[str, Any] | None:  # not amid its first tick, when the daemon writes its state too
-        sensor = dev.graphql(SENSOR, name=name)["sensorOrError"]
-        return sensor if any(tick["status"] != "STARTED" for tick in sensor["sensorState"]["ticks"]) else None
-
-    sensor = wait_for(ticked, patience(240), f"{name} has ticked")
-    stopped = dev.graphql(STOP, id=sensor["id"])["stopSensor"]
-    assert stopped == {"instigationState": {"status": "STOPPED"}}, stopped
 
 
 def _statuses(dev: DevServer, run_ids: list[str]) -> set[str]:
