@@ -39,6 +39,7 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
                 "cron": schedule.cron_schedule,
                 "time zone": schedule.execution_timezone,
                 "status": schedule.default_status.value,
+                "described": bool(schedule.description),
             }
             for schedule in repository.schedule_defs
         },
@@ -47,6 +48,7 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
                 "type": sensor.sensor_type.value,
                 "seconds": sensor.minimum_interval_seconds,
                 "status": sensor.default_status.value,
+                "described": bool(sensor.description),
                 "assets": _targets(repository, sensor.name),
             }
             for sensor in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)
@@ -76,10 +78,16 @@ def _asset(spec: dg.AssetSpec, node: Any) -> dict[str, Any]:
         "checks": sorted(key.name for key in node.check_keys),
         "automation": spec.automation_condition.get_label() if spec.automation_condition else None,
         "described": bool(spec.description),
+        "links to code": len(_references(spec)),
         "columns": len(spec.metadata["dagster/column_schema"].columns)
         if "dagster/column_schema" in spec.metadata
         else None,
     }
+
+
+def _references(spec: dg.AssetSpec) -> list[Any]:
+    found: Any = spec.metadata.get("dagster/code_references")
+    return list(found.code_references) if found else []
 
 
 STEPS = ("import data_platform.components", "import data_platform.definitions", "data_platform.definitions.defs()")
@@ -136,6 +144,18 @@ def test_every_asset_is_described_owned_grouped_and_of_a_kind(found: str) -> Non
         assert asset["group"] not in (None, "default"), f"{key} has no group"
         assert asset["kinds"], f"{key} has no kind"
         assert asset["owners"], f"{key} has no owner"
+
+
+def test_each_sensor_and_schedule_is_described(found: str) -> None:
+    there = json.loads(found)
+    for name, each in {**there["sensors"], **there["schedules"]}.items():
+        assert each["described"], f"{name} has no description"
+
+
+def test_feeds_and_models_link_to_the_file_that_declares_them_alone(found: str) -> None:
+    for key, asset in json.loads(found)["assets"].items():
+        if not key.startswith(("inbound/", "source/", "operations/")):
+            assert asset["links to code"] == 1, key
 
 
 if __name__ == "__main__":

@@ -5,18 +5,26 @@ from __future__ import annotations
 import dagster as dg
 
 from data_platform.automation.arrivals import ARRIVALS
-from data_platform.automation.jobs import daily_schedule, databases_schedule
-from data_platform.automation.landing_sensor import landing
+from data_platform.automation.feed_keys import assets_of
+from data_platform.automation.jobs import arrivals_schedule, daily_schedule, databases_schedule
+from data_platform.automation.landing_sensor import landing_sensor
 from data_platform.automation.unmatched_sensor import unmatched
 from data_platform.environment import Settings
+from data_platform.feeds.files import FileFeedSpec
 
 
 def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
     """The platform's automation, for the definitions loaded from `defs/`."""
     arrivals = [key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS]
-    schedules = [databases_schedule(settings), daily_schedule(settings, arrivals)]
+    schedules = [
+        databases_schedule(loaded, settings),
+        daily_schedule(settings, arrivals),
+        arrivals_schedule(settings, arrivals),
+    ]
     return dg.Definitions(
-        jobs=[each.job for each in schedules], sensors=[landing, unmatched, _marts_follow_raw()], schedules=schedules
+        jobs=[each.job for each in schedules],
+        sensors=[landing_sensor(assets_of(loaded, FileFeedSpec)), unmatched, _marts_follow_raw()],
+        schedules=schedules,
     )
 
 

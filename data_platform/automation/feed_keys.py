@@ -12,14 +12,13 @@ import dagster as dg
 from data_platform.feeds.spec import FeedSpec
 
 Feed = TypeVar("Feed", bound=FeedSpec)
-FEED_METADATA = "data_platform/feed"
-"""The metadata of a feed's table that holds its spec as JSON."""
-KIND_TAG = "data_platform/source_kind"
-"""The tag of a feed's assets that says of which kind its source is."""
-
-
 FEEDS_A_STEP = 50
 """Dagster's work for each output of a step grows with the square of the step's outputs (seen in 1.13.27)."""
+
+
+def feed_metadata(kind: str) -> str:
+    """The metadata of a feed's table that holds its spec as JSON, for a kind of source."""
+    return f"data_platform/{kind}_feed"
 
 
 def origin_key(feed: FeedSpec) -> dg.AssetKey:
@@ -59,10 +58,25 @@ def step_names(feeds: Iterable[FeedSpec]) -> dict[str, str]:
 @lru_cache(maxsize=4)
 def feeds_of(repository: dg.RepositoryDefinition, kind: type[Feed]) -> Sequence[Feed]:
     """Every feed of a kind, by name, from the metadata of the raw assets. Parsed once per loaded repository."""
+    label = feed_metadata(kind.kind)
     found = (
-        kind.model_validate_json(metadata[FEED_METADATA].text)
+        kind.model_validate_json(metadata[label].text)
         for assets in set(repository.assets_defs_by_key.values())
-        for key, metadata in assets.metadata_by_key.items()
-        if FEED_METADATA in metadata and assets.tags_by_key[key].get(KIND_TAG) == kind.kind
+        for metadata in assets.metadata_by_key.values()
+        if label in metadata
     )
     return tuple(sorted(found, key=lambda feed: feed.name))
+
+
+def assets_of(definitions: dg.Definitions, kind: type[FeedSpec]) -> dg.AssetSelection:
+    """All assets of a kind's feeds, as the groups of their sources: Dagster shows a selection by groups as it is, and
+    any other as a list of keys."""
+    label = feed_metadata(kind.kind)
+    sources = {
+        assets.group_names_by_key[key]
+        for assets in definitions.assets or ()
+        if isinstance(assets, dg.AssetsDefinition)
+        for key, metadata in assets.metadata_by_key.items()
+        if label in metadata
+    }
+    return dg.AssetSelection.groups(*sorted(sources))

@@ -7,7 +7,7 @@ then the step fails and names the failed feeds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,21 +149,20 @@ def _events(run: FeedRun, source: Source, result: Ingested, warehouse: Warehouse
         context.log.warning(f"{feed.name}: {problem}")
     extracted = [manifest for manifest in result.extracted if manifest.refused is None]
     if lake_key(feed) in context.selected_asset_keys and extracted:
-        yield dg.MaterializeResult(
-            asset_key=lake_key(feed), metadata=_lake_metadata(result, extracted) | usage_metadata()
-        )
+        yield dg.MaterializeResult(asset_key=lake_key(feed), metadata=_lake_metadata(result, extracted))
     table = raw_key(feed)
     if table not in context.selected_asset_keys or not (result.loads or result.up_to_date):
         return
     tag = _query_tag(context, feed)
     with warehouse.open(query_tag=tag) as connection:
         checks = list(feed_check_results(source, result, connection, table, context.instance))
-    metadata = _raw_metadata(source, result, tag) | usage_metadata()
+    shown = {}
     try:
-        shown = preview(run.lake, result.manifests, limit=_PREVIEW_ROWS, hidden=feed.contract.personal)
-        metadata["preview"] = dg.MetadataValue.md(shown)
+        rows = preview(run.lake, result.manifests, limit=_PREVIEW_ROWS, hidden=feed.contract.personal)
+        shown["preview"] = dg.MetadataValue.md(rows)
     except Exception as error:
         context.log.warning(f"{feed.name}: can't read a preview of the loaded rows: {error}")
+    metadata = _raw_metadata(source, result, tag, shown)
     if result.manifests or result.up_to_date:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:
@@ -175,33 +174,39 @@ def _key(check: dg.AssetCheckResult) -> dg.AssetCheckKey:
     return dg.AssetCheckKey(dg.AssetKey.from_coercible(check.asset_key or []), str(check.check_name))
 
 
+# Dagster shows metadata in this order: what people look for first, and JSON, which takes many lines, last.
+
+
 def _lake_metadata(result: Ingested, extracted: Sequence[Any]) -> dict[str, Any]:
     last = extracted[-1]
     return {
         "dagster/partition_row_count": sum(manifest.rows for manifest in extracted),
         "rows": sum(manifest.rows for manifest in extracted),
         "rejects": sum(manifest.rejects for manifest in extracted),
-        "bytes": sum(manifest.total_bytes for manifest in extracted),
-        "files": sum(len(manifest.files) for manifest in extracted),
-        "extracts": len(extracted),
         "seconds": round(result.seconds, 3),
+        "bytes": sum(manifest.total_bytes for manifest in extracted),
+        "extracts": len(extracted),
+        **usage_metadata(),
         "extract_id": last.extract_id,
         "s3_uri": f"s3://{settings().lake_bucket}/{last.key.prefix}",
         "position": dg.MetadataValue.json(last.position_to),
     }
 
 
-def _raw_metadata(source: Source, result: Ingested, query_tag: str) -> dict[str, Any]:
+def _raw_metadata(source: Source, result: Ingested, query_tag: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     last = result.manifests[-1] if result.manifests else None
     return {
         "dagster/row_count": result.table_rows,
         "rows": result.rows_loaded,
-        "rows_replaced": result.rows_deleted,
         "rejects": sum(manifest.rejects for manifest in result.manifests),
-        "bytes": sum(manifest.total_bytes for manifest in result.manifests),
         "seconds": round(result.seconds, 3),
+        "bytes": sum(manifest.total_bytes for manifest in result.manifests),
+        "rows_replaced": result.rows_deleted,
         **source.metadata(),
+        **shown,
+        **usage_metadata(),
+        **({"extract_id": last.extract_id} if last else {}),
         "query_tag": query_tag,
         "query_ids": dg.MetadataValue.json(result.query_ids),
-        **({"extract_id": last.extract_id, "position": dg.MetadataValue.json(last.position_to)} if last else {}),
+        **({"position": dg.MetadataValue.json(last.position_to)} if last else {}),
     }

@@ -4,32 +4,57 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from data_platform.automation.feed_keys import KIND_TAG
+from data_platform.automation.feed_keys import assets_of
 from data_platform.environment import Settings
 from data_platform.feeds.databases import SqlTableSpec
 
 DATABASES_AT = "30 5 * * *"
 DAILY_AT = "30 6 * * *"
+ARRIVALS_AT = "45 * * * *"
 
 
-def databases_schedule(loaded: Settings) -> dg.ScheduleDefinition:
+def databases_schedule(loaded: dg.Definitions, settings: Settings) -> dg.ScheduleDefinition:
     """The job `databases` and its schedule: an hour before `daily`. A run of its own, so that a database that can't be
     read keeps no model from being built."""
     job = dg.define_asset_job(
         "databases",
-        selection=dg.AssetSelection.tag(KIND_TAG, SqlTableSpec.kind),
+        selection=assets_of(loaded, SqlTableSpec),
         description="Reads what is new in the tables of databases. Models follow as the tables change.",
     )
     return dg.ScheduleDefinition(
         name="databases",
         job=job,
         cron_schedule=DATABASES_AT,
-        execution_timezone=loaded.time_zone,
+        execution_timezone=settings.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reads databases at 05:30, an hour before `daily` builds the models.",
     )
 
 
-def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg.ScheduleDefinition:
+def arrivals_schedule(settings: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg.ScheduleDefinition:
+    """The job `arrivals` and its schedule: every hour, so that a missing file is reported within the hour in which it
+    was due."""
+    job = dg.define_asset_job(
+        "arrivals",
+        selection=dg.AssetSelection.checks(*arrivals),
+        description="Checks that every expected file has arrived.",
+    )
+
+    @dg.schedule(
+        name="arrivals",
+        job=job,
+        cron_schedule=ARRIVALS_AT,
+        execution_timezone=settings.time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Checks every hour that every expected file has arrived.",
+    )
+    def every_hour() -> dg.RunRequest | dg.SkipReason:
+        return dg.RunRequest() if arrivals else dg.SkipReason("No feed declares when its files are expected")
+
+    return every_hour
+
+
+def daily_schedule(settings: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg.ScheduleDefinition:
     """The job `daily` and its schedule: 06:30 in the platform's time zone, also when clocks change."""
     job = dg.define_asset_job(
         "daily",
@@ -42,8 +67,9 @@ def daily_schedule(loaded: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg
         name="daily",
         job=job,
         cron_schedule=DAILY_AT,
-        execution_timezone=loaded.time_zone,
+        execution_timezone=settings.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Builds and tests all dbt models at 06:30, and checks that every expected file has arrived.",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         # Dagster's automation conditions see a run request only if the run names its assets. Otherwise they would

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
-from data_platform.automation.feed_keys import KIND_TAG, days_of, feeds_of, lake_key, origin_key, raw_key, step_names
+from data_platform.automation.feed_keys import days_of, feeds_of, lake_key, origin_key, raw_key, step_names
 from data_platform.automation.landing_history import LANDING_TAG, PARTNER_TAG, History, read_history
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.shown import visible
@@ -28,6 +28,7 @@ from data_platform.landing.feed_index import FeedIndex
 from data_platform.landing.inbox import Left, Ready, scan
 from data_platform.resources import LandingResource
 
+LANDING = "landing"
 TICK_SECONDS = 10
 READY_PER_TICK = 2_000
 READY_PER_PARTNER = 500
@@ -174,15 +175,20 @@ def tick(
     )
 
 
-@dg.sensor(
-    name="landing",
-    # Not `target`: Dagster would make one job of all these assets, which fails if feeds' partitions differ.
-    asset_selection=dg.AssetSelection.tag(KIND_TAG, FileFeedSpec.kind),
-    minimum_interval_seconds=TICK_SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Watches every partner's inbound folder, and packs ready deliveries into runs, one per day of data.",
-)
-def landing(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg.SensorResult:
+def landing_sensor(assets: dg.AssetSelection) -> dg.SensorDefinition:
+    """The sensor, which may request runs of these assets: those of all file feeds."""
+    sensor = dg.sensor(
+        name=LANDING,
+        # Not `target`: Dagster would make one job of all these assets, which fails if feeds' partitions differ.
+        asset_selection=assets,
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Watches every partner's inbound folder, and packs ready files into runs, one per day of data.",
+    )
+    return sensor(_evaluate)
+
+
+def _evaluate(context: dg.SensorEvaluationContext, landing: LandingResource) -> dg.SensorResult:
     """Requests runs for the ready deliveries of all partners. Where files of a partner begin to wait, or no longer do,
     records that on the partner's asset."""
     started = time.monotonic()

@@ -27,6 +27,7 @@ OWN: Mapping[str, frozenset[EnvironmentName]] = {
     "landing": ENVIRONMENTS,
     "unmatched": ENVIRONMENTS,
     "marts_follow_raw": ENVIRONMENTS,
+    "arrivals": ENVIRONMENTS,
     "databases": frozenset(("local", "prod")),
     "daily": frozenset(("local", "prod")),
 }

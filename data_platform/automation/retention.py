@@ -47,6 +47,7 @@ def retention_definitions(
         job=job,
         cron_schedule=cron,
         execution_timezone=settings().time_zone,
+        description="Deletes once a day what has served its time.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return dg.Definitions(assets=[retention], jobs=[job], schedules=[schedule])

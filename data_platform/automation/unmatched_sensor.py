@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from data_platform.automation.feed_keys import KIND_TAG, feeds_of
+from data_platform.automation.feed_keys import feeds_of
 from data_platform.automation.loaded_from import LoadedFrom
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.shown import visible
@@ -80,7 +80,6 @@ def report(
 
 @dg.sensor(
     name="unmatched",
-    asset_selection=dg.AssetSelection.tag(KIND_TAG, FileFeedSpec.kind),
     minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reports files that match no feed, once each, in their partner's receipts.",

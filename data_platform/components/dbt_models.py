@@ -12,6 +12,7 @@ from typing import Any, cast
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
+from data_platform.components.feed_assets import AsDeclared
 from data_platform.components.invalid import broken_definition
 from data_platform.environment import settings
 from data_platform.feeds.compute import Compute
@@ -95,7 +96,7 @@ class DbtModels(dg.Component):
             connect = partial(warehouse.open, query_tag=f"dagster run={context.run_id} dbt columns and rows")
             yield from with_usage(events_of(dbt.cli(BUILD, context=context), context.log, connect))
 
-        return dg.Definitions(
+        return AsDeclared(
             assets=[dbt_models],
             asset_checks=[freshness_checks(manifest)],
             resources={"dbt": dbt_resource(project_dir)},

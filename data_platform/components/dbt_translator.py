@@ -11,6 +11,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtP
 
 from data_platform.automation.conditions import follows_its_tables
 from data_platform.feeds.compute import Compute
+from data_platform.runs.sizes import size_tags
 from data_platform.runs.usage import usage_metadata
 
 
@@ -22,7 +23,7 @@ class ModelTranslator(DagsterDbtTranslator):
         # Code references are set below: dagster-dbt knows local files only.
         super().__init__(DagsterDbtTranslatorSettings(enable_asset_checks=True))
         self._repository_url = repository_url
-        self._compute = compute or Compute()
+        self._compute = compute
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """Folder and name; for a source, its raw asset's key."""
@@ -40,7 +41,7 @@ class ModelTranslator(DagsterDbtTranslator):
 
     def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
         """The model's tags in dbt, and the size of a run that builds it."""
-        return {**super().get_tags(dbt_resource_props), **self._compute.tags()}
+        return {**super().get_tags(dbt_resource_props), **size_tags(self._compute)}
 
     def get_automation_condition(self, dbt_resource_props: Mapping[str, Any]) -> dg.AutomationCondition[Any]:
         """Models follow the tables that they read."""

@@ -14,11 +14,11 @@ from typing import Any
 import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_specs
-from data_platform.automation.feed_keys import FEED_METADATA, KIND_TAG, lake_key, origin_key, raw_key, step_names
+from data_platform.automation.feed_keys import feed_metadata, lake_key, origin_key, raw_key, step_names
 from data_platform.automation.feed_run import FeedConfig, OpenSources, run_feeds
 from data_platform.environment import settings
-from data_platform.feeds.compute import Compute
 from data_platform.feeds.spec import FeedSpec
+from data_platform.runs.sizes import size_tags
 
 _SHOWN = {"description", "owners", "tags", "compute"}
 """Fields that the asset itself shows: sensors read the others from its metadata."""
@@ -50,10 +50,19 @@ class AsDeclared(dg.Definitions):
         return self
 
 
-def feed_definitions(description: str, origin: str, feeds: Sequence[FeedSpec], kind: SourceKind) -> dg.Definitions:
-    """The assets and checks of a source's feeds. `origin` describes the source itself."""
+def feed_definitions(
+    description: str,
+    origin: str,
+    feeds: Sequence[FeedSpec],
+    kind: SourceKind,
+    *,
+    invalid: Sequence[dg.AssetSpec] = (),
+    checks: Sequence[dg.AssetChecksDefinition] = (),
+) -> dg.Definitions:
+    """The assets and checks of a source's feeds. `origin` describes the source itself; `invalid` takes the place of
+    feeds that are wrong; `checks`: further ones."""
     if not feeds:
-        return dg.Definitions()
+        return dg.Definitions(assets=invalid)
     steps, by_step = step_names(feeds), defaultdict(list)
     for feed in feeds:
         by_step[steps[feed.name]].append(feed)
@@ -61,7 +70,9 @@ def feed_definitions(description: str, origin: str, feeds: Sequence[FeedSpec], k
         assets=[
             *(_step(name, description, part, kind) for name, part in by_step.items()),
             _origin_spec(origin, feeds, kind),
+            *invalid,
         ],
+        asset_checks=checks,
     )
 
 
@@ -100,7 +111,7 @@ def _lake_spec(feed: FeedSpec, kind: SourceKind) -> dg.AssetSpec:
         lake_key(feed),
         deps=[origin_key(feed)],
         description=f"{feed.description}\n\n{kind.extracts}",
-        kinds={"s3", "parquet"},
+        kinds={"extracts", "s3", "parquet"},
         skippable=True,
         code_version=feed.contract.hash,
         partitions_def=_partitions(feed),
@@ -114,7 +125,7 @@ def _raw_spec(feed: FeedSpec, kind: SourceKind) -> dg.AssetSpec:
         raw_key(feed),
         deps=[lake_key(feed)],
         description=feed.description,
-        kinds={"snowflake"},
+        kinds={"table", "snowflake"},
         skippable=True,
         code_version=feed.contract.hash,
         partitions_def=_partitions(feed),
@@ -125,7 +136,7 @@ def _raw_spec(feed: FeedSpec, kind: SourceKind) -> dg.AssetSpec:
                 "dagster/column_schema": _column_schema(feed),
                 "dagster/table_name": table,
                 # As text: for JSON, Dagster's check encodes it again, which takes as long as the rest of the spec.
-                FEED_METADATA: dg.MetadataValue.text(feed.model_dump_json(exclude=_SHOWN)),
+                feed_metadata(feed.kind): dg.MetadataValue.text(feed.model_dump_json(exclude=_SHOWN)),
             },
         ),
     )
@@ -135,7 +146,7 @@ def _common(feed: FeedSpec, kind: SourceKind, metadata: Mapping[str, Any] | None
     return {
         "group_name": feed.source,
         "owners": feed.owners,
-        "tags": {**feed.tags, **(feed.compute or Compute()).tags(), "source": feed.source, KIND_TAG: feed.kind},
+        "tags": {**feed.tags, **size_tags(feed.compute), "source": feed.source},
         "metadata": {**_references(feed.declared_in, settings().repository_url, kind.docs), **(metadata or {})},
     }
 

@@ -78,10 +78,12 @@ class SftpPartner(dg.Component):
                     raise
                 broken.append(broken_definition(["raw", partner, path.parent.name], error))
         description = self.attributes.description
-        definitions = feed_definitions(
-            description, f"{description}\n\nThe files that {partner} drops over SFTP.", feeds, LANDING
-        )
         arrivals = arrivals_check(feeds)
-        return dg.Definitions.merge(
-            definitions, dg.Definitions(assets=broken, asset_checks=[arrivals] if arrivals else [])
+        return feed_definitions(
+            description,
+            f"{description}\n\nThe files that {partner} drops over SFTP.",
+            feeds,
+            LANDING,
+            invalid=broken,
+            checks=[arrivals] if arrivals else [],
         )

@@ -133,9 +133,10 @@ class DeliverySource(Source):
         return [f"{row.file_name} is {row.status}: {row.reason}" for row in self.receipts if row.status != "loaded"]
 
     def metadata(self) -> dict[str, Any]:
-        """Deliveries by outcome."""
+        """Rejects, and deliveries by outcome; without outcomes that none has."""
         rejects = sum(receipt.rows_rejected for receipt in self.receipts)
-        return {"landed": len(self.receipts), **self.outcomes, "rejects": rejects}
+        outcomes = {status: number for status, number in self.outcomes.items() if number}
+        return {"rejects": rejects, "landed": len(self.receipts), **outcomes}
 
     @property
     def receipts(self) -> list[DeliveryRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from data_platform.environment import settings
 from data_platform.feeds.compute import LARGEST, Compute, fit
 
 
@@ -20,6 +21,11 @@ def largest(declared: Iterable[Compute]) -> Compute:
         ephemeral_storage=fit_storage(max(each.ephemeral_storage or 0 for each in all_of_them)) or None,
         spot=all(each.spot for each in all_of_them),
     )
+
+
+def size_tags(declared: Compute | None) -> dict[str, str]:
+    """The tags of an asset that declares this size. None where runs are processes, which have no size."""
+    return declared.tags() if declared is not None and settings().runs_on == "ecs" else {}
 
 
 def fit_storage(gibibytes: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +11,7 @@ from typing import Any, cast
 import dagster as dg
 import pytest
 
-from data_platform.automation.feed_keys import FEEDS_A_STEP, step_names
+from data_platform.automation.feed_keys import FEEDS_A_STEP, assets_of, step_names
 from data_platform.automation.landing_history import (
     LANDING_TAG,
     PACK_WHILE,
@@ -26,7 +27,7 @@ from data_platform.automation.landing_sensor import (
     SHARED_SECONDS,
     Cursor,
     Tick,
-    landing,
+    landing_sensor,
     requests,
     tick,
 )
@@ -93,20 +94,30 @@ def test_days_that_dagster_tells_apart_go_in_runs_of_their_own() -> None:
     assert sorted(runs) == [["p/f"], ["p/g"], ["p/h"]]
 
 
+def with_sensor(feeds: Sequence[FileFeedSpec]) -> dg.Definitions:
+    """The feeds' assets, and the sensor."""
+    assets = feed_definitions("", "", feeds, LANDING)
+    resources = {"lake": None, "warehouse": None, "landing": None}
+    sensor = landing_sensor(assets_of(assets, FileFeedSpec))
+    return dg.Definitions.merge(assets, dg.Definitions(sensors=[sensor], resources=resources))
+
+
+def test_the_target_of_the_sensor_is_shown_by_groups() -> None:
+    sensor = with_sensor([feed(), feed("g")]).get_repository_def().get_sensor_def("landing")
+    assert str(sensor.asset_selection) == 'group:"p"'
+
+
 def test_the_sensor_asks_for_runs_of_feeds_whose_partitions_differ() -> None:
     feeds = [feed(), feed("g", partition={"start": "2026-02-01"}, time_zone="Asia/Tokyo")]
-    defs = dg.Definitions.merge(
-        feed_definitions("", "", feeds, LANDING),
-        dg.Definitions(sensors=[landing], resources={"lake": None, "warehouse": None, "landing": None}),
-    )
+    repository = with_sensor(feeds).get_repository_def()
     bucket = Objects({"inbound/p/f_20260306.csv": 99, "inbound/p/g_20260306.csv": 99, "inbound/p/f_29990101.csv": 99})
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(
             instance=instance,
-            repository_def=defs.get_repository_def(),
+            repository_def=repository,
             resources={"landing": SimpleNamespace(bucket=lambda: bucket)},
         )
-        asked = landing.evaluate_tick(context).run_requests or []
+        asked = repository.get_sensor_def("landing").evaluate_tick(context).run_requests or []
     assert [request.partition_key for request in asked] == ["2026-03-06", "2026-03-06"]
 
 
@@ -308,18 +319,15 @@ def test_a_passed_quota_is_recorded_once_until_it_is_no_longer_passed() -> None:
 
 def test_the_sensor_records_a_passed_quota_on_the_partners_asset() -> None:
     feeds = [feed(quota={"files": 1})]
-    resources = {"lake": None, "warehouse": None, "landing": None}
-    defs = dg.Definitions.merge(
-        feed_definitions("", "", feeds, LANDING), dg.Definitions(sensors=[landing], resources=resources)
-    )
+    repository = with_sensor(feeds).get_repository_def()
     bucket = Objects({"inbound/p/f_20260306.csv": 99, "inbound/p/f_20260307.csv": 99})
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(
             instance=instance,
-            repository_def=defs.get_repository_def(),
+            repository_def=repository,
             resources={"landing": SimpleNamespace(bucket=lambda: bucket)},
         )
-        tick_data = landing.evaluate_tick(context)
+        tick_data = repository.get_sensor_def("landing").evaluate_tick(context)
     (event,) = tick_data.asset_events
     assert event.asset_key == dg.AssetKey(["inbound", "p"])
     assert event.description == "more than 1 files are pending"

@@ -101,7 +101,7 @@ def test_each_table_has_its_assets_behind_one_source(file: Path) -> None:
         *(f"{stage}/{name}/{table}" for stage in ("lake", "raw") for table in ("addresses", "permits")),
     }
     permits = graph.get(dg.AssetKey(["raw", name, "permits"]))
-    assert (tuple(permits.owners), permits.kinds) == (("team:records",), {"snowflake"})
+    assert (tuple(permits.owners), permits.kinds) == (("team:records",), {"snowflake", "table"})
     assert graph.get(dg.AssetKey(["lake", name, "permits"])).parent_keys == {dg.AssetKey(["source", name])}
     assert graph.get(dg.AssetKey(["source", name])).kinds == {"postgres"}
 

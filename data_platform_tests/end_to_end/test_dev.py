@@ -33,6 +33,7 @@ def test_sensors_and_schedules_run_without_being_switched_on(dev: DevServer) -> 
         "city_daily_digest": "RUNNING",
     }
     assert {one["name"]: one["scheduleState"]["status"] for one in repository["schedules"]} == {
+        "arrivals": "RUNNING",
         "daily": "RUNNING",
         "databases": "RUNNING",
         "retention": "RUNNING",

@@ -20,7 +20,7 @@ import dagster as dg
 from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.feed_keys import raw_key
 from data_platform.automation.landing_history import LANDING_TAG
-from data_platform.automation.landing_sensor import landing
+from data_platform.automation.landing_sensor import LANDING
 from data_platform.cli.project import ROOT, WORKSPACE
 from data_platform.cli.run.here import ASSET_JOB
 from data_platform.cli.run.location import CodeLocation
@@ -116,10 +116,10 @@ class RunsByDaemon:
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
         """The landing runs that have ended since the last call. Raises SensorOff."""
         switched = self._instance.all_instigator_state()  # of sensors that somebody has switched on or off
-        if any(each.name == landing.name and each.status.value == "STOPPED" for each in switched):
+        if any(each.name == LANDING and each.status.value == "STOPPED" for each in switched):
             raise SensorOff(
-                f"The sensor `{landing.name}` is switched off, so no file is loaded: switch it on in Dagster's UI"
-                f" (Automation), or run `dagster sensor start {landing.name} -w workspace.yaml`."
+                f"The sensor `{LANDING}` is switched off, so no file is loaded: switch it on in Dagster's UI"
+                f" (Automation), or run `dagster sensor start {LANDING} -w workspace.yaml`."
             )
         self._require_daemon()
         ours = dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_ENDED, created_after=self._began)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import dagster as dg
 
 from data_platform.automation.feed_keys import lake_key, raw_key
-from data_platform.automation.landing_sensor import landing
+from data_platform.automation.landing_sensor import LANDING
 from data_platform.cli.run.location import CodeLocation, run_locks
 from data_platform.cli.run.outcome import RunOutcome, outcome_of
 from data_platform.cli.signals import signals_ignored
@@ -40,7 +40,7 @@ class RunsHere:
     def take_in(self) -> Iterator[tuple[int, RunOutcome]]:
         """One tick of the landing sensor; executes its run requests: (files, outcome) of each run as it ends."""
         for request in self._landing_requests():
-            tags = {**request.tags, SENSOR_TAG: landing.name}
+            tags = {**request.tags, SENSOR_TAG: LANDING}
             if request.run_key:
                 tags[RUN_KEY_TAG] = request.run_key
             yield (
@@ -87,10 +87,10 @@ class RunsHere:
             instance=self._location.instance,
             cursor=self._cursor,
             definitions=definitions,
-            sensor_name=landing.name,
+            sensor_name=LANDING,
             resources={"landing": (definitions.resources or {})["landing"]},
         )
-        result: Any = landing(context)
+        result: Any = self._location.repository.get_sensor_def(LANDING)(context)
         self._cursor = result.cursor
         return list(result.run_requests or ())
 
