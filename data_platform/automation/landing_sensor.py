@@ -168,7 +168,7 @@ def tick(
         cursor=Cursor(found.resume_after, tuple(sorted({*cursor.left, *found.left} - ended))),
         events=[
             *(Event(partner, left.reason) for partner, left in found.left.items() if partner not in cursor.left),
-            *(Event(partner, "all its pending files are taken in again") for partner in sorted(ended)),
+            *(Event(partner, "all its pending files are loaded again") for partner in sorted(ended)),
         ],
         left=found.left,
         summary=f"{found.listed} listed, {len(found.ready)} ready, {len(found.waiting)} waiting",

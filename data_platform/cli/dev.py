@@ -31,8 +31,8 @@ _ABANDONED_SECONDS = 15.0
 def dev(ctx: click.Context, port: int | None, host: str, url: str | None, ref: str) -> None:
     """Open Dagster's UI on this machine, with sensors and schedules running, until Ctrl-C.
 
-    When a defs.yaml, a dbt file or Python changes, the new code is checked and served within seconds. If it is wrong,
-    `dev` says why, and the code as it was stays served.
+    When a defs.yaml, a dbt file or Python changes, `dev` checks the new code and serves it within seconds.
+    If the code is wrong, `dev` says why and keeps serving the previous code.
 
     In `local` it first starts the local cloud if it is not up. The local cloud keeps running afterwards;
     `data-platform down` stops it. With --git the UI shows each push instead of this copy.

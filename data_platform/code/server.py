@@ -221,7 +221,7 @@ class CodeServer:
             self._proxy.use(None, f"no code is served, as the newest commit is refused: {why}")
         self._files_refused = bool(self._files and why)
         if self._files and why:
-            keeps = "the code as it was stays served" if self._backends.served else "nothing is served"
+            keeps = "the previous code stays served" if self._backends.served else "nothing is served"
             self.log(f"the changed files are refused, and {keeps}. Correct them:\n{why}")
         elif not self._sources() and why:
             raise TreeUnusable(f"the installed code can't be served: {why}")

@@ -237,7 +237,7 @@ class Ingestion:
             said = f"error {getattr(error, 'errno', None)}" if self.feed.contract.personal else str(error)
             reason = (
                 f"{self.feed.name}: {what}: Snowflake refuses a value that the contract accepts ({said}). Correct the"
-                " contract, or the value in its source, and bring it in again."
+                " contract, or the value in its source, and load it again."
             )
             if not self.source.redelivers:
                 raise LoadRefused(reason) from error

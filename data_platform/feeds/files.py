@@ -203,7 +203,9 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
                 f" example {self.partition.start.strftime(form)!r}"
             ) from None
         if day < self.partition.start:
-            raise ValueError(f"{file_name!r} is of {day}, before the first day of {self.name} ({self.partition.start})")
+            raise ValueError(
+                f"{file_name!r} belongs to {day}, before the first day of {self.name} ({self.partition.start})"
+            )
         return day.isoformat()
 
     def slot(self, file_name: str) -> datetime | None:

@@ -227,7 +227,7 @@ class _Sorting:
             return
         if partition is not None and partition > (today := self._today_in(rules.time_zone)):
             # Dagster refuses a run of a partition that doesn't exist yet.
-            reason = f"it is of {partition}, which has not begun: in {rules.time_zone} it is {today}"
+            reason = f"it belongs to {partition}, a day that has not begun: in {rules.time_zone} it is {today}"
             self._found.unmatched.append((pending, reason))
             return
         companion = rules.readiness.companion(file_name)
@@ -255,7 +255,9 @@ class _Sorting:
         elif len(file_name) > LONGEST_NAME:
             self._found.unmatched.append((pending, f"its name is longer than {LONGEST_NAME} characters"))
         elif self._feeds.is_companion(partner, file_name):
-            self._found.waiting.append(Waiting(pending, "it goes with the file that it accompanies"))
+            self._found.waiting.append(
+                Waiting(pending, "a manifest or trigger, which is settled together with its file")
+            )
         elif not self._feeds.knows(partner):
             self._found.unmatched.append((pending, f"{partner} is not a partner, or has no feeds yet"))
         else:

@@ -82,7 +82,7 @@ def up(state_dir: Path | None, ecs: bool | None) -> None:
 def down(state_dir: Path | None) -> None:
     """Stop the local cloud. Keeps data and keys; the next `up` prefers the same ports.
 
-    Warns if `data-platform dev` or a run is at work: runs fail, and `dev` waits for the next `up`.
+    Warns if `data-platform dev` is running or a run is executing: runs fail, and `dev` waits for the next `up`.
 
     \b
     Example:
@@ -90,9 +90,9 @@ def down(state_dir: Path | None) -> None:
     """
     cloud = declared_cloud(state_dir)
     if address := dev_at_work(cloud.layout.root):
-        click.echo(f"warning: `data-platform dev` is at work ({address}). It waits until the next `up`.", err=True)
+        click.echo(f"warning: `data-platform dev` is running ({address}). It waits until the next `up`.", err=True)
     if runs := runs_at_work(cloud.layout.root):
-        click.echo(f"warning: {len(runs)} runs are at work, and will fail: {', '.join(runs)}", err=True)
+        click.echo(f"warning: these runs are executing, and will fail: {', '.join(runs)}", err=True)
     try:
         cloud.down(click.echo)
     except LocalCloudError as error:

@@ -27,7 +27,7 @@ def dev_claim(state_dir: Path) -> Iterator[TextIO]:
     state_dir.mkdir(parents=True, exist_ok=True)
     with (state_dir / DEV_STARTED).open("a+", encoding="utf-8") as claim:
         if (address := dev_at_work(state_dir)) is not None:
-            raise DevAtWork(f"`data-platform dev` is already at work here: {address}")
+            raise DevAtWork(f"`data-platform dev` is already running here: {address}")
         fcntl.flock(claim, fcntl.LOCK_EX)
         claim.truncate(0)
         yield claim

@@ -36,7 +36,7 @@ def require_manifest(lake: Lake, key: ExtractKey) -> Manifest:
     if manifest is None:
         raise LoadRefused(
             f"{key.source}/{key.table}: the lake no longer has extract {key.extract_id}, whose rows have to be loaded"
-            " once more; bring its data in again"
+            " once more; send or read its data again"
         )
     return manifest
 

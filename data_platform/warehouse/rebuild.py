@@ -95,7 +95,7 @@ def rebuild_table(
                 cursor.execute(f"DROP TABLE IF EXISTS {following.sql}")
             return Rebuilt(before, count_rows(connection, table.sql), rejects)
     raise RebuildOvertaken(
-        f"{feed.name}: loads kept coming while its table was made anew, {_TRIES} times; nothing has changed. Pause the"
+        f"{feed.name}: loads kept coming while its table was rebuilt, {_TRIES} times; nothing has changed. Pause the"
         " feed's sensor or schedule, and run the command again"
     )
 

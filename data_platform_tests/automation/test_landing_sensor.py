@@ -313,7 +313,7 @@ def test_a_passed_quota_is_recorded_once_until_it_is_no_longer_passed() -> None:
         assert sum(len(asked_for(request)) for request in found.requests) == 4, "what lies beyond the quota waits"
         told.append([(event.partner, event.text) for event in found.events])
         cursor = Cursor.read(found.cursor.write())
-    passed, over = [("p", "more than 3 files are pending")], [("p", "all its pending files are taken in again")]
+    passed, over = [("p", "more than 3 files are pending")], [("p", "all its pending files are loaded again")]
     assert told == [passed, [], [], over, []]
 
 

@@ -89,7 +89,7 @@ def test_the_claim_lasts_as_long_as_dagsters_process_does(tmp_path: Path) -> Non
     with dev_claim(tmp_path) as claim:
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[claim.fileno()])
     try:
-        with pytest.raises(Exception, match="already at work"), dev_claim(tmp_path):
+        with pytest.raises(Exception, match="already running here"), dev_claim(tmp_path):
             pass
     finally:
         child.communicate(b"\n")

@@ -108,7 +108,7 @@ def test_a_table_that_is_read_whole_has_every_row_and_of_changes_the_last(
 
 def test_a_table_has_no_row_that_was_not_loaded() -> None:
     (problem,) = TableAccount("a/b", {"rows_loaded": 9}, 10, whole=False).problems
-    assert problem.endswith("`data-platform feed re-extract a/b` makes the table anew")
+    assert problem.endswith("`data-platform feed re-extract a/b` rebuilds the table")
 
 
 def test_differences_name_what_was_expected() -> None:

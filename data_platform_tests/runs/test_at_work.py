@@ -16,7 +16,7 @@ def test_a_second_dev_is_refused_with_the_address_of_the_first(tmp_path: Path) -
         claim.write("http://127.0.0.1:3000")
         claim.flush()
         assert dev_at_work(tmp_path) == "http://127.0.0.1:3000"
-        with pytest.raises(DevAtWork, match=r"already at work here: http://127\.0\.0\.1:3000"), dev_claim(tmp_path):
+        with pytest.raises(DevAtWork, match=r"already running here: http://127\.0\.0\.1:3000"), dev_claim(tmp_path):
             pass
     assert dev_at_work(tmp_path) is None
     with dev_claim(tmp_path):

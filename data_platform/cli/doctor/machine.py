@@ -28,7 +28,9 @@ def python(settings: Settings) -> Iterator[Finding]:
     if version in SpecifierSet(wanted):
         yield Finding("Python", "ok", f"{version}, expected {wanted}")
     else:
-        yield Finding("Python", "failed", f"{version}, expected {wanted}", "create .venv again with such a Python")
+        yield Finding(
+            "Python", "failed", f"{version}, expected {wanted}", "create .venv again with a Python in that range"
+        )
 
 
 def packages(settings: Settings) -> Iterator[Finding]:

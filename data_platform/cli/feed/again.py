@@ -173,7 +173,7 @@ def _explain(wanted: Settings, feed: FeedSpec, rows: Sequence[DeliveryRow]) -> N
         columns = feed.with_contract(with_drift(feed.contract, there)).table_columns
         plan = plan_changes(target, there, columns)
     what = f"{count(len(rows))} archived files" if isinstance(feed, FileFeedSpec) else "the whole table of the database"
-    click.echo(f"{feed.name}: reads {what} again under today's contract, and makes {target} anew.")
+    click.echo(f"{feed.name}: reads {what} again under today's contract, and rebuilds {target}.")
     for line in (
         *(each.lstrip("- ").partition(": Snowflake")[0].partition(". `")[0] for each in plan.refusals),
         *(change.reason for change in plan.changes),

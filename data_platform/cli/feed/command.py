@@ -42,14 +42,14 @@ def test_(file: Path, name: str | None, limit: int) -> None:
 @click.option("--to", "last", type=DAY, metavar="DAY", help="Only files of this day and earlier ones.")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def re_extract(name: str, first: datetime | None, last: datetime | None, yes: bool) -> None:
-    """Read a feed's data again under today's contract, and make its table anew.
+    """Read a feed's data again under today's contract, and rebuild its table.
 
-    For a contract that Snowflake can't follow by itself: a column has another type, or files are read differently. The
+    For a change that ALTER TABLE can't make: a column has another type, or files are read differently. The
     files of loaded deliveries come from the archive; a table of a database is read from the beginning. The new table is
     made beside the old one, and the two are swapped at once. Deliveries, receipts and rejects get the new counts.
 
-    Nothing changes if a file can't be accepted any more: the command names it. Ended in between, run the command again:
-    it finishes the work and reads nothing twice.
+    Nothing changes if a file can't be accepted any more: the command names it. If the command is interrupted, run it
+    again: it finishes the work and reads nothing twice.
 
     A file's day is its partition's, or else the day on which it landed. After a change of a type, all days have to be
     read again.

@@ -43,7 +43,7 @@ def _feed(path: Path, name: str | None) -> FileFeedSpec:
     if name is not None:
         feed = declared_feed(name)
         if not isinstance(feed, FileFeedSpec):
-            raise click.UsageError(f"{name} is a table of a database; files are of partners' feeds")
+            raise click.UsageError(f"{name} is a table of a database; only partners' feeds have files")
         return feed
     found = [feed for feed in feeds if feed.matches(path.name)]
     if len(found) == 1:

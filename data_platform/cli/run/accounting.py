@@ -47,7 +47,7 @@ class Account:
             return []
         what = f"{self.feed}: the ledger expects {loaded:,} rows, and the table has {self.in_table:,}"
         if self.in_table > loaded:
-            return [f"{what}. `data-platform feed re-extract {self.feed}` makes the table anew"]
+            return [f"{what}. `data-platform feed re-extract {self.feed}` rebuilds the table"]
         return [f"{what}. `data-platform run --reload --select raw/{self.feed}` loads them again, from the lake"]
 
     def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:

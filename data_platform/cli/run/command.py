@@ -77,7 +77,7 @@ def run(
     if (first or last or reload) and not select:
         raise click.UsageError("--from, --to and --reload are for selected assets: use them with --select")
     if partition and (first or last or reload):
-        raise click.UsageError("--partition makes one day's pending files: use --from and --to in its place")
+        raise click.UsageError("--partition is for one day's pending files: use --from and --to instead")
     if full and select:
         raise click.UsageError("--full is for a run without --select: a run with --select always builds its assets")
     local = settings().environment == "local"

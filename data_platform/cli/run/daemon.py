@@ -96,7 +96,7 @@ class RunsByDaemon:
         self._reported: set[str] = set()
         self._dev: subprocess.Popen[bytes] | None = None
         if daemon_at_work(self._instance, settings()):
-            tell("A Dagster daemon is at work: it launches the runs, and this command watches them")
+            tell("A Dagster daemon is running: it launches the runs, and this command watches them")
             return
         try:
             self._start()
