@@ -67,10 +67,10 @@ class ModelTranslator(DagsterDbtTranslator):
     def get_asset_check_spec(
         self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
     ) -> dg.AssetCheckSpec | None:
-        """A test as a check, blocking if its severity is error, with the test's description."""
+        """A test as a check, blocking if its severity is error, with its description, or one of what it tests."""
         spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
-        description = self.get_resource_props(manifest, unique_id).get("description")
-        return spec._replace(description=description) if spec and description else spec
+        props = self.get_resource_props(manifest, unique_id)
+        return spec and spec._replace(description=props.get("description") or describe_test(props))
 
     def _reference(self, project_dir: Path, file: str) -> Any:
         label = f"{project_dir.name}/{file}"
@@ -85,6 +85,28 @@ class ModelTranslator(DagsterDbtTranslator):
 
     def _url(self, project_dir: Path, file: str) -> str:
         return f"{self._repository_url}/blob/main/{project_dir.name}/{file}"
+
+
+def describe_test(props: Mapping[str, Any]) -> str:
+    """What a generic test tests, in a sentence. `props`: the test in dbt's manifest."""
+    test = props.get("test_metadata") or {}
+    given, column = test.get("kwargs", {}), props.get("column_name")
+    match test.get("name"):
+        case "not_null":
+            return f"{column} is never null."
+        case "unique":
+            return f"No two rows have the same {column}."
+        case "unique_combination":
+            return f"No two rows have the same {' and '.join(given['columns'])}."
+        case "accepted_values":
+            return f"{column} is one of {', '.join(map(str, given['values']))}."
+        case "relationships":
+            to = str(given["to"]).removeprefix("ref('").removesuffix("')")
+            return f"Each {column} is in {to} ({given['field']})."
+        case "within_range":
+            limits = [f"{word.replace('_', ' ')} {given[word]}" for word in ("at_least", "at_most") if word in given]
+            return f"{column} is {' and '.join(limits)}."
+    return f"The dbt test {test.get('name') or props['name']}{f' of {column}' if column else ''} finds no row."
 
 
 def with_usage(events: Iterable[Any]) -> Iterator[Any]:

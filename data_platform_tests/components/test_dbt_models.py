@@ -19,6 +19,7 @@ from data_platform.cli import main
 from data_platform.cli.doctor.machine import dbt_manifest
 from data_platform.components import DbtModels
 from data_platform.components.dbt_models import DbtModelsAttributes
+from data_platform.components.dbt_translator import describe_test
 from data_platform.components.invalid import messages_of_invalid
 from data_platform.definitions import compose
 from data_platform.environment import settings
@@ -81,7 +82,25 @@ def test_tests_of_severity_error_block_and_others_warn(definitions: dg.Definitio
     checks = {spec.name: spec for each in assets for spec in each.check_specs}
     assert checks["city_daily_keeps_every_litre"].blocking
     assert "no litre is lost" in (checks["city_daily_keeps_every_litre"].description or "")
-    assert not checks["within_range_stg_clear_air__air_quality_0__pm25"].blocking
+    assert not checks["pm25_is_not_negative"].blocking
+
+
+def test_each_check_of_a_model_has_a_short_name_and_says_what_it_checks(definitions: dg.Definitions) -> None:
+    assets: Any = definitions.assets
+    checks = {spec.name: spec.description or "" for each in assets for spec in each.check_specs}
+    assert all(len(name) <= 60 for name in checks), "dbt's own names of tests with arguments are longer"
+    assert all(description.endswith(".") for description in checks.values())
+    assert checks["permit_has_an_address"] == "Each address_id is in stg_city_records__addresses (address_id)."
+    assert checks["permit_status_is_known"] == "status is one of applied, issued, finished, withdrawn."
+    assert checks["address_latitude_is_possible"] == "latitude is at least -90 and at most 90."
+    assert checks["one_row_per_meter_and_day"] == "No two rows have the same meter_id and local_day."
+    assert checks["unique_city_daily_local_day"] == "No two rows have the same local_day."
+    assert checks["not_null_city_daily_local_day"] == "local_day is never null."
+
+
+def test_a_test_that_the_project_brings_is_described_by_its_name() -> None:
+    props = {"test_metadata": {"name": "is_even", "kwargs": {}}, "column_name": "litres", "name": "is_even_x_litres"}
+    assert describe_test(props) == "The dbt test is_even of litres finds no row."
 
 
 def test_links_lead_to_the_repository_where_there_is_one(variables: pytest.MonkeyPatch) -> None:
