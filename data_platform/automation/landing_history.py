@@ -14,9 +14,9 @@ from typing import Any
 import dagster as dg
 
 from data_platform.landing.bucket import Pending
+from data_platform.runs.landing_runs import LANDING_TAG
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 
-LANDING_TAG = "data_platform/landing"
 PARTNER_TAG = "data_platform/partner"
 """On a run that holds one partner's files only. `deploy/dagster.yaml` limits how many of these run at a time."""
 BACK_OFF = timedelta(seconds=30)

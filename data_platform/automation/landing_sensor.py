@@ -20,13 +20,14 @@ import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.feed_keys import days_of, feeds_of, lake_key, origin_key, raw_key, step_names
-from data_platform.automation.landing_history import LANDING_TAG, PARTNER_TAG, History, read_history
+from data_platform.automation.landing_history import PARTNER_TAG, History, read_history
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.shown import visible
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.feed_index import FeedIndex
 from data_platform.landing.inbox import Left, Ready, scan
 from data_platform.resources import LandingResource
+from data_platform.runs.landing_runs import LANDING_TAG
 
 LANDING = "landing"
 TICK_SECONDS = 10

@@ -13,7 +13,6 @@ import pytest
 
 from data_platform.automation.feed_keys import FEEDS_A_STEP, assets_of, step_names
 from data_platform.automation.landing_history import (
-    LANDING_TAG,
     PACK_WHILE,
     PARTNER_TAG,
     History,
@@ -36,6 +35,7 @@ from data_platform.components.sftp_partner import LANDING
 from data_platform.feeds.files import FileFeedSpec, Quota
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.inbox import Ready
+from data_platform.runs.landing_runs import LANDING_TAG
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform_tests.landing.test_inbox import NOW, Objects, feed
 

@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,15 @@ arguments = {**connection_arguments(given), "private_key_file": str(given.snowfl
 with snowflake.connector.connect(**arguments) as connection, connection.cursor() as cursor:
     cursor.execute(f"SELECT * FROM {given.snowflake.database}.PLATFORM.LOADS LIMIT 50").fetchall()
 """
+LIST = """
+import obstore
+from obstore.store import S3Store
+store = S3Store(bucket, endpoint=endpoint, access_key_id="x", secret_access_key="x", region="us-east-1",
+                virtual_hosted_style_request=False, client_options={"allow_http": True})
+print(sum(len(page) for page in obstore.list(store, "inbound/")))
+"""
 TIMES = 5
+PENDING = 5_000
 
 
 @dataclass(frozen=True)
@@ -163,6 +173,29 @@ def small(
     return _result(name, what, ours, peer, bare, target, None)
 
 
+def pending(options: dict[str, Any]) -> dict[str, Any]:
+    """`data-platform deliveries pending` with thousands of files in inbound and no landing run at work. The peer is
+    the Python that lists them and imports nothing of the platform's."""
+    from data_platform.environment import Settings
+    from data_platform.landing.client import open_landing_bucket
+
+    made = day()
+    settings = Settings.from_environment(dict(made.environment))
+    bucket = open_landing_bucket(settings, settings.landing_bucket)
+    hours = [datetime(2026, 3, 9) + timedelta(hours=at) for at in range(PENDING)]
+    keys = [f"inbound/harbor_water/readings_{hour:%Y%m%dT%H}-0400.csv" for hour in hours]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: bucket.put(key, b"{}"), keys))
+    listing = f"bucket, endpoint = {settings.landing_bucket!r}, {settings.aws.endpoint_url!r}\n{LIST}"
+    try:
+        ours, bare = made.costs((CLI, "deliveries", "pending"), (listing,))
+    finally:
+        bucket.delete(*(bucket.current(key) for key in keys))
+    ours, bare = replace(ours, cloud=0.0), replace(bare, cloud=0.0)
+    what = f"data-platform deliveries pending, {PENDING:,} files"
+    return _result("pending", what, ours, "obstore's listing", bare, 1, None)
+
+
 def _result(
     name: str, what: str, ours: Cost, peer: str, bare: Cost, cpu: float, wall: float | None
 ) -> dict[str, Any]:  # fmt: skip
@@ -185,6 +218,7 @@ COMMANDS: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "first_run": first_run,
     "nothing_new": nothing_new,
     "deliveries_list": partial(small, "deliveries_list", "data-platform deliveries list", 0.5, *_SIGN_IN),
+    "pending": pending,
     "check": partial(small, "check", "data-platform check", 0.8, "import dagster", IMPORT_DAGSTER),
     "dg_check_defs": partial(
         small, "dg_check_defs", "dg check defs", 4.0, "of an empty project with dagster-dbt", BARE_DG, code=DG

@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache
+from typing import TYPE_CHECKING
 
-import dagster as dg
-
-from data_platform.automation.landing_history import History, read_history
 from data_platform.cli.project import declared, landing_bucket, of_kind
 from data_platform.cli.run.inbound import look
-from data_platform.cli.run.outcome import outcome_of
 from data_platform.environment import Settings
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.inbox import Ready, Scan
+from data_platform.runs.landing_runs import landing_runs_matter
+
+if TYPE_CHECKING:
+    from data_platform.automation.landing_history import History
 
 
 @dataclass(frozen=True)
@@ -31,28 +32,44 @@ class PendingFile:
 
 def pending_files(settings: Settings) -> list[PendingFile]:
     """Every file in inbound, by key. The settings must have been adopted."""
-    found = look(landing_bucket(settings), of_kind(declared(), FileFeedSpec))
+    found, now = look(landing_bucket(settings), of_kind(declared(), FileFeedSpec)), datetime.now(UTC)
+    url = settings.dagster_postgres_url
+    if url is not None and not landing_runs_matter(url.get_secret_value()):
+        described = list(_described(found, None, now, settings.zone))
+    else:
+        described = _by_runs(found, now, settings.zone)
+    return sorted(described, key=lambda file: file.key)
+
+
+def _by_runs(found: Scan, now: datetime, zone: tzinfo) -> list[PendingFile]:
+    """The files, with what Dagster's runs say of them."""
+    import dagster as dg
+
+    from data_platform.automation.landing_history import read_history
+    from data_platform.cli.run.outcome import outcome_of
+
     with dg.DagsterInstance.get() as instance:
-        now = datetime.now(UTC)
-        history = read_history(instance, now)
 
         @cache
         def error(run_id: str) -> str:
             events = (entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event)
             return "; ".join(outcome_of(run_id, False, events).failures)
 
-        described = _described(found, history, now, settings.zone, error)
-        return sorted(described, key=lambda file: file.key)
+        return list(_described(found, read_history(instance, now), now, zone, error))
 
 
 def _described(
-    found: Scan, history: History, now: datetime, zone: tzinfo = UTC, error: Callable[[str], str] = lambda run_id: ""
+    found: Scan,
+    history: History | None,
+    now: datetime,
+    zone: tzinfo = UTC,
+    error: Callable[[str], str] = lambda run_id: "",
 ) -> Iterator[PendingFile]:
-    """`error`: why a run failed."""
+    """`history`: of landing runs; None if none says anything of pending files. `error`: why a run failed."""
     companions = {ready.companion for ready in found.ready}
     for ready in found.ready:
         left = found.left.get(ready.rules.source)
-        if left and ready.pending.key >= left.key and ready.pending.token not in history.under_way:
+        if left and ready.pending.key >= left.key and not (history and ready.pending.token in history.under_way):
             state, why = "waiting", f"{left.reason}: it waits until some before it are settled"
         else:
             state, why = _state(ready, history, now, zone, error)
@@ -69,12 +86,14 @@ def _described(
         yield PendingFile(pending.key, pending.size, pending.modified, "unmatched", reason)
 
 
-def _state(ready: Ready, history: History, now: datetime, zone: tzinfo, error: Callable[[str], str]) -> tuple[str, str]:
+def _state(
+    ready: Ready, history: History | None, now: datetime, zone: tzinfo, error: Callable[[str], str]
+) -> tuple[str, str]:
     token = ready.pending.token
-    if token in history.under_way:
+    if history and token in history.under_way:
         return "in a run", "a run is loading it"
-    retry_at = history.retry_at(token)
-    if retry_at is None:
+    retry_at = history.retry_at(token) if history else None
+    if history is None or retry_at is None:
         return "ready", f"the next tick loads it into {ready.rules.name}"
     last = f"; last error: {' '.join(error(history.last_failed_run[token]).split())}"
     if now < retry_at:

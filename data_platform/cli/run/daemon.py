@@ -19,7 +19,6 @@ import dagster as dg
 
 from data_platform.automation.feed_checks import feed_check_keys
 from data_platform.automation.feed_keys import raw_key
-from data_platform.automation.landing_history import LANDING_TAG
 from data_platform.automation.landing_sensor import LANDING
 from data_platform.cli.project import ROOT, WORKSPACE
 from data_platform.cli.run.here import ASSET_JOB
@@ -27,6 +26,7 @@ from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.run.outcome import RunOutcome, outcome_of
 from data_platform.environment import Settings, settings
 from data_platform.runs.at_work import DEV_STARTED
+from data_platform.runs.landing_runs import LANDING_TAG
 
 _UP_SECONDS = 120.0
 _LAUNCH_SECONDS = 300.0

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from data_platform.cli.run.outcome import RunOutcome
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.feed_index import FeedIndex
 from data_platform.landing.inbox import Scan, scan
+
+if TYPE_CHECKING:
+    from data_platform.cli.run.outcome import RunOutcome
 
 _ALL = 1_000_000
 _LONGEST_WAIT = 2.0
