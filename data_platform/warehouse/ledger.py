@@ -133,11 +133,12 @@ def delete_rejects(cursor: SnowflakeCursor, database: str, before: datetime) -> 
 
 
 class LoadSums(NamedTuple):
-    """A feed's loads. `replaced`: the extracts whose rows were taken out of the table; `rows_loaded` and
-    `rows_rejected` are of the others."""
+    """A feed's loads. `replaced`: the extracts whose rows were taken out of the table, and `rows_replaced` these rows;
+    `rows_loaded` and `rows_rejected` are of the others."""
 
     extracts: int
     replaced: int
+    rows_replaced: int
     rows_loaded: int
     rows_rejected: int
 
@@ -145,8 +146,8 @@ class LoadSums(NamedTuple):
 def accounting(cursor: SnowflakeCursor, database: str) -> dict[str, LoadSums]:
     """The sums over every feed's loads, by the feed's name."""
     cursor.execute(
-        "SELECT SOURCE, TABLE_NAME, COUNT(*), COUNT(REMOVED_AT), SUM(IFF(REMOVED_AT IS NULL, ROWS_LOADED, 0)),"
-        " SUM(IFF(REMOVED_AT IS NULL, COALESCE(REJECTED, 0), 0))"
+        "SELECT SOURCE, TABLE_NAME, COUNT(*), COUNT(REMOVED_AT), SUM(IFF(REMOVED_AT IS NULL, 0, ROWS_LOADED)),"
+        " SUM(IFF(REMOVED_AT IS NULL, ROWS_LOADED, 0)), SUM(IFF(REMOVED_AT IS NULL, COALESCE(REJECTED, 0), 0))"
         f" FROM {current_loads(database).sql} LEFT JOIN (SELECT EXTRACT_ID AS REJECTED_OF, COUNT(*) AS REJECTED"
         f" FROM {rejects(database).sql} GROUP BY EXTRACT_ID) ON EXTRACT_ID = REJECTED_OF GROUP BY SOURCE, TABLE_NAME"
     )

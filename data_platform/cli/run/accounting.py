@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.output import add_row, amount, colored, count, table
 from data_platform.landing.history import Accounting, accounting
-from data_platform.warehouse import ledger
 from data_platform.warehouse.describe import rows_of
+from data_platform.warehouse.ledger import LoadSums
 from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
@@ -27,12 +27,18 @@ COUNTS = ("landed", "loaded", "duplicate", "superseded", "quarantined", "rows_re
 @dataclass(frozen=True)
 class Account:
     """One feed: its counts by name, and the rows of its table. `whole`: each loaded row is in the table, as no later
-    row with the same key takes its place."""
+    row with the same key takes its place. `rows_replaced`: rows of further loads, which were taken out of it."""
 
     feed: str
     counts: Mapping[str, int]
     in_table: int
     whole: bool
+    rows_replaced: int = 0
+
+    @property
+    def rows_merged(self) -> int:
+        """Loaded rows that have become one row with another of the same key."""
+        return 0 if self.whole else max(self.counts["rows_loaded"] - self.in_table, 0)
 
     @property
     def problems(self) -> list[str]:
@@ -93,11 +99,9 @@ class TableAccount(Account):
 
 
 def read_table_accounts(
-    connection: SnowflakeConnection, database: str, feeds: Iterable[FeedSpec]
+    connection: SnowflakeConnection, database: str, feeds: Iterable[FeedSpec], loads: Mapping[str, LoadSums]
 ) -> list[TableAccount]:
-    """The accounts of these feeds, those that nothing was loaded of left out."""
-    with connection.cursor() as cursor:
-        loads = ledger.accounting(cursor, database)
+    """The accounts of these feeds, those that nothing was loaded of left out. `loads`: every feed's."""
     return [
         TableAccount(
             feed.name,
@@ -111,6 +115,7 @@ def read_table_accounts(
             },
             rows_of(connection, raw_table(database, feed.source, feed.table)),
             whole=feed.load_mode == "replace",
+            rows_replaced=row.rows_replaced,
         )
         for feed in feeds
         if (row := loads.get(feed.name)) is not None
@@ -120,21 +125,24 @@ def read_table_accounts(
 def read_accounts(
     connection: SnowflakeConnection,
     database: str,
-    feeds: Collection[str] | None = None,
+    feeds: Collection[str] | None,
+    loads: Mapping[str, LoadSums],
     *,
     whole: Collection[str] = (),
 ) -> list[FileAccount]:
-    """The accounts of these feeds (`<partner>/<feed>`; None: all that anything has landed for). `whole`: the feeds
-    whose tables hold every row that was loaded: all but merged ones."""
+    """The accounts of these feeds (`<partner>/<feed>`; None: all that anything has landed for). `loads`: every feed's.
+    `whole`: the feeds whose tables hold every row that was loaded: all but merged ones."""
+    named = ((f"{row.partner}/{row.feed}", row) for row in accounting(connection, database))
     return [
         FileAccount(
-            f"{row.partner}/{row.feed}",
+            feed,
             _counts(row),
             rows_of(connection, raw_table(database, row.partner, row.feed)) if row.loaded else 0,
-            whole=f"{row.partner}/{row.feed}" in whole,
+            whole=feed in whole,
+            rows_replaced=loads[feed].rows_replaced if feed in loads else 0,
         )
-        for row in accounting(connection, database)
-        if feeds is None or f"{row.partner}/{row.feed}" in feeds
+        for feed, row in named
+        if feeds is None or feed in feeds
     ]
 
 

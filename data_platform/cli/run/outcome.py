@@ -11,14 +11,14 @@ import dagster as dg
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """The outcome of a run. `rows`: loaded into tables; `warnings` and `errors`: the checks that did not pass, by
-    severity; `failures`: why steps failed."""
+    """The outcome of a run. `rows`: loaded into tables; `checks`: the names of those that were made; `warnings` and
+    `errors`: of those that did not pass, by severity; `failures`: why steps failed."""
 
     run_id: str
     success: bool
     materialized: tuple[str, ...] = ()
     rows: int = 0
-    checks: int = 0
+    checks: frozenset[str] = frozenset()
     warnings: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
@@ -30,16 +30,17 @@ def outcome_of(run_id: str, success: bool, events: Iterable[dg.DagsterEvent]) ->
     failures: list[str] = []
     warnings: dict[str, str] = {}
     errors: dict[str, str] = {}
-    checks = 0
+    checks: set[str] = set()
     for event in events:
         if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
             materialized.append(event.step_materialization_data.materialization)
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            checks += 1
+            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+            checks.add(name)
             if not check.passed:
                 room = warnings if check.severity == dg.AssetCheckSeverity.WARN else errors
-                room[f"{check.asset_key.to_user_string()}: {check.check_name}"] = check.description or ""
+                room[name] = check.description or ""
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
             failures.append(_failure(event))
     if not success and not failures:
@@ -49,7 +50,7 @@ def outcome_of(run_id: str, success: bool, events: Iterable[dg.DagsterEvent]) ->
         success=success,
         materialized=tuple(one.asset_key.to_user_string() for one in materialized),
         rows=sum(_number(one.metadata.get("rows")) for one in materialized if one.asset_key.path[0] == "raw"),
-        checks=checks,
+        checks=frozenset(checks),
         warnings=warnings,
         errors=errors,
         failures=tuple(failures),

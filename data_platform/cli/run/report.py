@@ -68,6 +68,7 @@ class Report:
     ) -> Report:
         """Reads the ledger and the marts. `files`: every file feed. `tables`: every table of a database. `feeds`: only
         these feeds' accounts, and no marts. `began`: as `time.monotonic` gave it."""
+        from data_platform.warehouse import ledger
         from data_platform.warehouse.connection import connect
 
         database = settings.snowflake.database
@@ -78,9 +79,11 @@ class Report:
             left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
             whole = {feed.name for feed in files if feed.load_mode != "merge"}
-            accounts = read_accounts(connection, database, feeds, whole=whole)
+            with connection.cursor() as cursor:
+                loads = ledger.accounting(cursor, database)
+            accounts = read_accounts(connection, database, feeds, loads, whole=whole)
             wanted = [table for table in tables if feeds is None or table.name in feeds]
-            of_tables = read_table_accounts(connection, database, wanted) if wanted else []
+            of_tables = read_table_accounts(connection, database, wanted, loads)
             made = [*runs, earlier] if earlier else runs
             if demo is not None and any(_asset_of(demo.headline) in run.materialized for run in made):
                 sql = f"SELECT * FROM {database}.{demo.headline} ORDER BY 1"
@@ -128,6 +131,8 @@ class Report:
         if self.compared is not None and not self.problems and not self.beside:
             out.print("\nAll results match the answer key.", style="green")
         out.print(f"\n{self._summary}, in {duration(self.seconds)}", soft_wrap=True)
+        if said := self._not_in_tables:
+            out.print(said, soft_wrap=True)
         self._next()
 
     @property
@@ -147,6 +152,16 @@ class Report:
         rows = sum(run.rows for run in self.runs)
         return f"{ok} of {len(self.runs)} runs succeeded, {count(rows)} rows loaded"
 
+    @property
+    def _not_in_tables(self) -> str:
+        """Why the tables hold fewer rows than were loaded; "" if they don't."""
+        accounts = (*self.accounts, *self.tables)
+        replaced, merged = sum(each.rows_replaced for each in accounts), sum(each.rows_merged for each in accounts)
+        why = [f"newer files and reads have replaced {count(replaced)} loaded rows"] if replaced else []
+        why += [f"{count(merged)} were merged into rows with the same key"] if merged else []
+        held = count(sum(each.in_table for each in accounts))
+        return f"The tables hold {held} rows: {', and '.join(why)}" if why else ""
+
     def raise_problems(self) -> None:
         """Raises ClickException (1) if a run failed, DataProblem (3) if the data has a problem."""
         failures: dict[str, list[str]] = {}
@@ -163,14 +178,14 @@ class Report:
             raise DataProblem("\n".join(["Data check failed:", *map(visible, self.problems)]))
 
     def _checks(self) -> None:
-        made = sum(run.checks for run in self._checked)
+        made = {name for run in self._checked for name in run.checks}
         warnings = {name: text for run in self._checked for name, text in run.warnings.items()}
         errors = {name: text for run in self._checked for name, text in run.errors.items()}
         if not made:
             return
         out = console()
-        passed = made - sum(len(run.warnings) + len(run.errors) for run in self._checked)
-        out.print(f"\n{passed} of {made} checks passed", end=", " if warnings else "\n")
+        passed = made - warnings.keys() - errors.keys()
+        out.print(f"\n{len(passed)} of {len(made)} checks passed", end=", " if warnings else "\n")
         if warnings:
             out.print(colored("warnings", "yellow"), end=":\n")
         for name, text in list(warnings.items())[:_WARNINGS_SHOWN]:

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from data_platform.cli.errors import DataProblem
+from data_platform.cli.run.accounting import COUNTS, TABLE_COUNTS, FileAccount, TableAccount
 from data_platform.cli.run.outcome import RunOutcome
 from data_platform.cli.run.report import Report
 from data_platform.environment import settings
 from data_platform.landing.inbox import Scan
 
 
-def test_a_definition_that_was_left_out_is_a_problem_although_every_run_succeeded() -> None:
-    report = Report(
-        settings=settings(),
-        runs=[RunOutcome("1", True)],
-        left=Scan(),
-        accounts=[],
-        tables=[],
-        headline=None,
-        compared={},
-        beside={},
-        seconds=1.0,
-        invalid=["dbt can't parse dbt_project:\nno source"],
+def report(**changes: Any) -> Report:
+    """A report of one run that succeeded, with these changes."""
+    nothing = {"accounts": [], "tables": [], "headline": None, "compared": {}, "beside": {}, "seconds": 1.0}
+    return Report(**{"settings": settings(), "runs": [RunOutcome("1", True)], "left": Scan(), **nothing, **changes})
+
+
+def test_a_check_that_several_runs_made_counts_once(capsys: pytest.CaptureFixture[str]) -> None:
+    both, one = frozenset(("raw/a: deliveries", "raw/a: contract")), frozenset(("raw/a: deliveries",))
+    runs = [RunOutcome("1", True, checks=both), RunOutcome("2", True, checks=one, warnings={"raw/a: deliveries": "b"})]
+    report(runs=runs).show()
+    assert "1 of 2 checks passed" in capsys.readouterr().out
+
+
+def test_the_summary_says_why_the_tables_hold_fewer_rows_than_were_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = dict.fromkeys((*COUNTS, *TABLE_COUNTS), 0)
+    merged = FileAccount("p/a", {**counts, "rows_loaded": 1_020, "rows_read": 1_020}, 1_000, whole=False)
+    replaced = TableAccount("d/b", {**counts, "rows_loaded": 500}, 500, whole=True, rows_replaced=490)
+    report(runs=[RunOutcome("1", True, rows=2_010)], accounts=[merged], tables=[replaced]).show()
+    said = capsys.readouterr().out
+    assert "2,010 rows loaded" in said
+    assert (
+        "The tables hold 1,500 rows: newer files and reads have replaced 490 loaded rows, and 20 were merged into rows"
+        " with the same key" in said
     )
+
+
+def test_a_definition_that_was_left_out_is_a_problem_although_every_run_succeeded() -> None:
+    found = report(invalid=["dbt can't parse dbt_project:\nno source"])
     with pytest.raises(
         DataProblem, match="A definition is invalid and was left out: dbt can't parse dbt_project: no source"
     ):
-        report.raise_problems()
+        found.raise_problems()
