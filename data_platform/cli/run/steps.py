@@ -58,9 +58,9 @@ class Steps:
                 return report
             if demo is not None and again:
                 demo.begin_again()
-            location = self._load_while_dropping(wanted, instance, demo, again)
+            location = self._load_while_dropping(wanted, instance, demo)
             with self._runs(location, wanted) as runs, self._dbt_ahead(runs, wanted):
-                outcomes, failed = self._take_in(runs, location, bucket, demo, again=again)
+                outcomes, failed = self._take_in(runs, location, bucket, demo)
                 if not failed:
                     if daemon_at_work(instance, wanted) and not isinstance(runs, RunsByDaemon):
                         runs = RunsByDaemon(location, self._tell)  # it has come up since
@@ -187,23 +187,21 @@ class Steps:
             raise click.UsageError(str(error)) from None
         return demo
 
-    def _drop(self, demo: Demo, wave: int, again: bool) -> None:
+    def _drop(self, demo: Demo, wave: int) -> None:
         task = self._counter("files dropped")
         before = self._completed(task)
-        numbers = demo.drop(wave, again=again)
+        numbers = demo.drop(wave)
         files = next(numbers, 0)
         self.progress.update(task, total=before + files)
         for left in numbers:
             self.progress.update(task, completed=before + files - left)
 
-    def _load_while_dropping(
-        self, wanted: Settings, instance: dg.DagsterInstance, demo: Demo | None, again: bool
-    ) -> CodeLocation:
+    def _load_while_dropping(self, wanted: Settings, instance: dg.DagsterInstance, demo: Demo | None) -> CodeLocation:
         """Loads the definitions while the demo's first wave is dropped. Raises what either raises."""
         if demo is None:
             return self._location(wanted, instance)
         with ThreadPoolExecutor(1, thread_name_prefix="drop") as pool:
-            dropped = pool.submit(self._drop, demo, 0, again)
+            dropped = pool.submit(self._drop, demo, 0)
             location = self._location(wanted, instance)
             dropped.result()
         return location
@@ -214,8 +212,6 @@ class Steps:
         location: CodeLocation,
         bucket: LandingBucket,
         demo: Demo | None,
-        *,
-        again: bool,
     ) -> tuple[list[RunOutcome], bool]:
         """Empties inbound, wave after wave of the demo's drops, the first of which has been made. Before the demo
         changes the databases' tables, they are read; last, `databases` does. Returns the runs, and whether one failed,
@@ -232,13 +228,13 @@ class Steps:
         outcomes: list[RunOutcome] = []
         for wave in range(len(demo.key.waves) if demo is not None else 1):
             if demo is not None and wave > 0:
-                if demo.writes_register(wave, again=again):
+                if demo.writes_register(wave):
                     keys = [key for table in location.tables for key in (lake_key(table), raw_key(table))]
                     outcomes.append(runs.execute(keys, None, landing_only=False))
                     on_run(0, outcomes[-1])
                     if not outcomes[-1].success:
                         return outcomes, True
-                self._drop(demo, wave, again)
+                self._drop(demo, wave)
             drained = drain(runs, bucket, location.feeds, on_wait=on_wait, on_run=on_run, tell=self._tell)
             outcomes += drained.runs
             if drained.failed:

@@ -1,4 +1,4 @@
-"""`python -m data_platform.local_cloud.demo SIZE WAVE [--again]`: what `Demo.drop` runs. Prints its numbers."""
+"""`python -m data_platform.local_cloud.demo SIZE WAVE`: what `Demo.drop` runs. Prints its numbers."""
 
 import sys
 
@@ -8,9 +8,9 @@ from data_platform.local_cloud.demo.day import Demo
 
 def main() -> None:
     """Drops a wave of the demo's files."""
-    size, wave, *options = sys.argv[1:]
+    size, wave = sys.argv[1:]
     demo = Demo(size, settings())
-    demo.drop_here(int(wave), again="--again" in options, tell=lambda left: print(left, flush=True))  # noqa: T201
+    demo.drop_here(int(wave), tell=lambda left: print(left, flush=True))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -122,45 +122,49 @@ class Demo:
         return int(path.read_text()) if path.exists() else 1
 
     def begin_again(self) -> None:
-        """Records that the partners drop all files once more."""
+        """Begins the next round, in which the partners drop all files once more. A round that was interrupted is
+        completed first: then this changes nothing."""
+        if not self.all_dropped():
+            return
         write_atomically(self._state / f"{self._name}.rounds", str(self.rounds + 1))
 
     def all_dropped(self) -> bool:
-        """Whether every file of every wave has been dropped, and the register written."""
+        """Whether every file of every wave has been dropped in this round, and the register written."""
         if not (self.folder / KEY_FILE).exists():
             return False
         return not (any(map(self._log.undropped, self.key.waves)) or any(map(self._log.undropped, self.key.register)))
 
-    def writes_register(self, wave: int, *, again: bool) -> bool:
+    def writes_register(self, wave: int) -> bool:
         """Whether `drop` is going to write the register's tables."""
-        return again or bool(self._log.undropped(self.key.register[wave]))
+        return bool(self._log.undropped(self.key.register[wave]))
 
     @property
     def _log(self) -> DropLog:
-        return DropLog(self._state / f"{self._name}.dropped")
+        """The log of this round."""
+        number = "" if self.rounds == 1 else f".{self.rounds}"
+        return DropLog(self._state / f"{self._name}.dropped{number}")
 
-    def drop(self, wave: int, *, again: bool) -> Iterator[int]:
+    def drop(self, wave: int) -> Iterator[int]:
         """Generates the files, unless an earlier run has, and drops those of a wave (from 0) that haven't been dropped
-        yet (`again`: all), each as its partner. Yields how many are left to drop: at first, and after each. Before the
-        files it writes the register.
+        in this round, each as its partner. Yields how many are left to drop: at first, and after each. Before the files
+        it writes the register.
 
         Another process does it, because this one has definitions to load meanwhile. Raises DropFailed."""
         command = [sys.executable, "-m", "data_platform.local_cloud.demo", self.size, str(wave)]
-        command += ["--again"] if again else []
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dropping:
             yield from map(int, dropping.stdout or ())
         if dropping.returncode:
             raise DropFailed(f"`{' '.join(command)}` failed: its messages are in the log of the run")
 
-    def drop_here(self, wave: int, *, again: bool, tell: Callable[[int], None]) -> None:
+    def drop_here(self, wave: int, *, tell: Callable[[int], None]) -> None:
         """Does in this process what `drop` does. `tell` gets the numbers."""
         from data_platform.local_cloud.demo.drop import drop_wave  # imports an SFTP client
 
         self.make()
-        if self.writes_register(wave, again=again):
+        if self.writes_register(wave):
             self._write_register(self.key.register[wave])
         drops, sftp = self.key.waves[wave], self.settings.sftp
-        left = len(drops if again else self._log.undropped(drops))
+        left = len(self._log.undropped(drops))
         tell(left)
 
         def on_progress(_: Drop) -> None:
@@ -176,7 +180,6 @@ class Demo:
             partner_keys=self._layout.partner_keys,
             host_key=self._layout.keys / "sftp_host.pub",
             log=self._log,
-            again=again,
             on_progress=on_progress,
         )
 

@@ -34,15 +34,14 @@ def drop_wave(
     partner_keys: Path,
     host_key: Path,
     log: DropLog,
-    again: bool = False,
     on_progress: Callable[[Drop], None] = lambda drop: None,
 ) -> int:
-    """Drops a wave's files that have not been dropped yet (`again`: all of them), each as its partner.
+    """Drops a wave's files that have not been dropped yet, each as its partner.
 
     `partner_keys`: a folder with each partner's private key, in a file of the partner's name. `host_key`: see `drop`.
     Returns how many it dropped.
     """
-    due = list(wave) if again else log.undropped(wave)
+    due = log.undropped(wave)
     for partner in dict.fromkeys(drop.partner for drop in due):
         by_file = {folder / drop.path: drop for drop in due if drop.partner == partner}
 

@@ -175,14 +175,14 @@ def test_a_file_with_other_content_than_the_one_dropped_is_due(tmp_path: Path, d
     assert log.undropped([one, changed]) == [changed]
 
 
-def test_a_wave_is_dropped_once_into_the_local_cloud_unless_asked_again(
+def test_a_wave_is_dropped_once_into_the_local_cloud_in_each_round(
     local_cloud: Mapping[str, str], demo: tuple[Path, AnswerKey], tmp_path: Path
 ) -> None:
     folder, key = demo
     wave, state = key.waves[1], Path(local_cloud["DATA_PLATFORM_STATE_DIR"])
-    log, dropped = DropLog(tmp_path / "dropped.jsonl"), list[Drop]()
+    dropped = list[Drop]()
 
-    def go(again: bool = False) -> int:
+    def go(round_: int) -> int:
         return drop_wave(
             wave,
             folder,
@@ -190,12 +190,11 @@ def test_a_wave_is_dropped_once_into_the_local_cloud_unless_asked_again(
             port=int(local_cloud["SFTP_PORT"]),
             partner_keys=state / "keys" / "partners",
             host_key=tmp_path / "host.pub",
-            log=log,
-            again=again,
+            log=DropLog(tmp_path / f"dropped.{round_}"),
             on_progress=dropped.append,
         )
 
-    assert (go(), go(), go(again=True)) == (len(wave), 0, len(wave))
+    assert (go(1), go(1), go(2)) == (len(wave), 0, len(wave))
     assert sorted(drop.path for drop in dropped) == sorted(2 * [drop.path for drop in wave])
     s3 = boto3.client(
         "s3",
