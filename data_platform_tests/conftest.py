@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(3000))
 
 
-OWN_PLATFORM = {"test_deploys.py", "test_tasks.py", "test_tasks_day.py"}
+OWN_PLATFORM = {"test_deploys.py", "test_new_user.py", "test_tasks.py", "test_tasks_day.py"}
 """The modules of end_to_end/ that don't share the platform of its conftest.py."""
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from data_platform.cli.dev_processes import DevProcesses
-from data_platform.cli.project import bring_up
+from data_platform.cli.project import bring_up, ensure_ledger
 from data_platform.cli.signals import end_as_by_ctrl_c
 from data_platform.code.release import DAGSTER_VARIABLES
 from data_platform.environment import Settings, settings, whole_environment
@@ -48,6 +48,7 @@ def dev(ctx: click.Context, port: int | None, host: str, url: str | None, ref: s
     end_as_by_ctrl_c()
     with dev_claim(settings().state_dir) as claim:
         wanted = bring_up(lambda line: click.echo(line, err=True))
+        ensure_ledger(wanted)  # the first landing run may come before the first `data-platform run`
         code = _code_options(wanted, url, ref)
         chosen = _free_port(port)
         _end_abandoned(wanted)

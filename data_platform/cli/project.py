@@ -47,6 +47,18 @@ def bring_up(report: Callable[[str], None]) -> Settings:
     return wanted.adopt()
 
 
+def ensure_ledger(wanted: Settings) -> None:
+    """Creates or migrates the PLATFORM schema of the local cloud; elsewhere `schema apply` does."""
+    if wanted.environment != "local":
+        return
+    from data_platform.landing.ledger import MIGRATIONS
+    from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.platform import ensure_platform
+
+    with connect(wanted) as connection:
+        ensure_platform(connection, wanted.snowflake.database, wanted.lake_bucket, migrations=MIGRATIONS)
+
+
 def landing_bucket(wanted: Settings) -> LandingBucket:
     """The bucket that partners deliver to."""
     from data_platform.landing.client import open_landing_bucket

@@ -175,7 +175,7 @@ class CodeServer:
         elif self._backends.served is None and not self._files_refused:
             self._try([Release(None)])
         elif self._files and (changed := self._files.changed()):
-            self.log(f"changed: {', '.join(changed[:SHOWN])}{' ...' if len(changed) > SHOWN else ''}")
+            self.log(f"Changed: {', '.join(changed[:SHOWN])}{' ...' if len(changed) > SHOWN else ''}")
             self._try([Release(None)])
         pause = LOOK_SECONDS if self._files else 1.0
         due = min((followed.due for followed in self._sources()), default=time.monotonic() + pause)
@@ -211,8 +211,11 @@ class CodeServer:
                 self.log(f"{release} can't be prepared now, and will be retried: {error}")
                 return
             self._serve(release, backend)
-            after = "this began" if self._files else "it was fetched"
-            self.log(f"{release} is served, {time.monotonic() - began:.1f} s after {after}")
+            seconds = time.monotonic() - began
+            if self._files:
+                self.log(f"The files are served as they are now, after {seconds:.1f} s")
+            else:
+                self.log(f"{release} is served, {seconds:.1f} s after it was fetched")
             break
         for followed, served in self._of(self._backends.served):
             if followed.wanted and followed.wanted != served:
@@ -222,7 +225,7 @@ class CodeServer:
         self._files_refused = bool(self._files and why)
         if self._files and why:
             keeps = "the previous code stays served" if self._backends.served else "nothing is served"
-            self.log(f"the changed files are refused, and {keeps}. Correct them:\n{why}")
+            self.log(f"The changed files are refused, and {keeps}. Correct them:\n{why}")
         elif not self._sources() and why:
             raise TreeUnusable(f"the installed code can't be served: {why}")
 

@@ -13,6 +13,7 @@ import psutil
 
 from data_platform_tests.end_to_end import graphql
 from data_platform_tests.end_to_end.platform import BIN, ROOT, Platform, patience, wait_for
+from data_platform_tests.end_to_end.project import environment
 from data_platform_tests.servers.ports import own_port
 
 SENSOR = """query($name: String!) {sensorOrError(sensorSelector: {repositoryLocationName: "data_platform",
@@ -31,14 +32,14 @@ class DevServer:
     log: Path
 
     @classmethod
-    def start(cls, platform: Platform, log: Path, *options: str) -> DevServer:
-        """Starts it on a free port, with more options; its output goes to `log`."""
+    def start(cls, platform: Platform, log: Path, *options: str, project: Path = ROOT) -> DevServer:
+        """Starts it on a free port, with more options; its output goes to `log`. `project`: the checkout, or a copy."""
         port = own_port()
         with log.open("wb") as output:
             process = psutil.Popen(
                 [str(BIN / "data-platform"), "dev", "--port", str(port), *options],
-                cwd=ROOT,
-                env=platform.child_environment,
+                cwd=project,
+                env=platform.child_environment | ({} if project == ROOT else environment(project)),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -95,7 +95,7 @@ def _state(
     retry_at = history.retry_at(token) if history else None
     if history is None or retry_at is None:
         return "ready", f"the next tick loads it into {ready.rules.name}"
-    last = f"; last error: {' '.join(error(history.last_failed_run[token]).split())}"
+    last = " ".join(error(history.last_failed_run[token]).split())
     if now < retry_at:
-        return "backing off", f"Retrying at {retry_at.astimezone(zone):%H:%M}{last}"
-    return "ready", f"the next tick retries it{last}"
+        return "backing off", f"Retrying at {retry_at.astimezone(zone):%H:%M}; last error: {last}"
+    return "ready", f"the next tick retries it; last error: {last}"

@@ -15,7 +15,7 @@ import click
 import dagster as dg
 
 from data_platform.automation.feed_keys import lake_key, raw_key
-from data_platform.cli.project import DBT_PROJECT, bring_up, declared, landing_bucket, of_kind
+from data_platform.cli.project import DBT_PROJECT, bring_up, declared, ensure_ledger, landing_bucket, of_kind
 from data_platform.cli.run import unchanged
 from data_platform.cli.run.daemon import RunsByDaemon, daemon_at_work
 from data_platform.cli.run.here import RunsHere
@@ -173,8 +173,7 @@ class Steps:
 
         with self._step("definitions"):
             location = CodeLocation(instance)
-        if wanted.environment == "local":
-            _ensure_ledger(wanted)
+        ensure_ledger(wanted)
         return location
 
     def _demo(self, wanted: Settings, size: str) -> Demo:
@@ -282,13 +281,3 @@ def _report_unmatched(bucket: LandingBucket, left: Scan) -> None:
     """What the sensor `unmatched` does where a daemon is at work."""
     for pending, reason in left.unmatched:
         report_unmatched(bucket, pending, reason)
-
-
-def _ensure_ledger(wanted: Settings) -> None:
-    """Makes the platform's schema in the local cloud; elsewhere `schema apply` does."""
-    from data_platform.landing.ledger import MIGRATIONS
-    from data_platform.warehouse.connection import connect
-    from data_platform.warehouse.platform import ensure_platform
-
-    with connect(wanted) as connection:
-        ensure_platform(connection, wanted.snowflake.database, wanted.lake_bucket, migrations=MIGRATIONS)
