@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _LINK = re.compile(r"\]\((?P<target>[^)#:]+)\)")
 _PATH = re.compile(r"`(?P<path>(?:data_platform|data_platform_tests|dbt_project|deploy|docs)/[\w/.\-]+)`")
 _COMMAND = re.compile(r"\bdata-platform (?P<name>[a-z][a-z-]*)(?P<options>(?: +(?:--[a-z-]+|[a-z]+(?= |$)))*)")
+_MESSAGE = re.compile(r"^\| (?P<quotes>`+)(?P<message>.+?)(?P=quotes) \|", re.MULTILINE)
 _TYPE = re.compile(
     r"^\| `(?P<type>[a-z0-9]+)(?:\((?P<args>[a-z,]+)\))?`[^|]*"
     r"\| (?P<arrow>[^|]+) \| (?P<snowflake>[^|]+) \|$",
@@ -64,3 +67,24 @@ def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 120
     assert [line for line in lines if line.startswith("make ")][:2] == ["make run", "make test"]
+
+
+def _printed() -> Iterator[str]:
+    """Every text of the code, with … where a value is filled in."""
+    for path in (ROOT / "data_platform").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+
+
+def test_the_page_on_troubleshooting_quotes_messages_that_the_code_prints() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = [match["message"].replace("``", "`") for match in _MESSAGE.finditer(page)]
+    assert len(messages) > 30
+    printed = list(_printed())
+    for message in messages:
+        parts = [re.escape(part.strip()) for part in message.split("…") if part.strip()]
+        assert sum(map(len, parts)) > 10, message
+        assert any(re.search(".*".join(parts), text, re.DOTALL) for text in printed), message
