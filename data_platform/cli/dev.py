@@ -14,7 +14,7 @@ from data_platform.cli.project import bring_up, ensure_ledger
 from data_platform.cli.signals import end_as_by_ctrl_c
 from data_platform.code.release import DAGSTER_VARIABLES
 from data_platform.environment import Settings, settings, whole_environment
-from data_platform.runs.at_work import dev_claim
+from data_platform.runs.at_work import dev_claim, dev_workspace
 from data_platform.runs.run_lock import folder_in
 
 PORT = 3000
@@ -57,7 +57,7 @@ def dev(ctx: click.Context, port: int | None, host: str, url: str | None, ref: s
         claim.flush()
         from data_platform.local_cloud.ports import any_free
 
-        workspace = wanted.state_dir.absolute() / "code" / "workspace.yaml"
+        workspace = dev_workspace(wanted.state_dir)
         ui = ["--host", host, "--port", str(chosen), "--workspace", str(workspace)]
         ui += ["--verbose"] if ctx.meta.get("verbose") else ["--log-level", "warning"]
         with DevProcesses(whole_environment(wanted) | DAGSTER_VARIABLES, lambda: _cloud_away(wanted)) as processes:

@@ -16,6 +16,11 @@ DEV_STARTED = "dev.started"
 holds the UI's address."""
 
 
+def dev_workspace(state_dir: Path) -> Path:
+    """The workspace file that `dev` writes: it names the code server of that `dev`."""
+    return state_dir.absolute() / "code" / "workspace.yaml"
+
+
 class DevAtWork(Exception):
     """Another `dev` is at work with the state folder. The message has its address."""
 

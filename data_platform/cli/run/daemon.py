@@ -25,7 +25,7 @@ from data_platform.cli.run.here import ASSET_JOB
 from data_platform.cli.run.location import CodeLocation
 from data_platform.cli.run.outcome import RunOutcome, outcome_of
 from data_platform.environment import Settings, settings
-from data_platform.runs.at_work import DEV_STARTED
+from data_platform.runs.at_work import DEV_STARTED, dev_at_work, dev_workspace
 from data_platform.runs.landing_runs import LANDING_TAG
 
 _UP_SECONDS = 120.0
@@ -165,7 +165,7 @@ class RunsByDaemon:
         metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
         run = {"selector": {**location, **selector}, "mode": "default", "executionMetadata": metadata}
         run |= {"runConfigData": config} if config else {}
-        command = [str(Path(sys.executable).with_name("dagster-graphql")), "--workspace", str(_workspace())]
+        command = [str(Path(sys.executable).with_name("dagster-graphql")), "--workspace", str(workspace_of(settings()))]
         with TemporaryDirectory() as folder:
             answer = Path(folder) / "answer.json"
             command += ["--text", _LAUNCH, "--variables", json.dumps({"run": run}), "--output", str(answer)]
@@ -233,9 +233,12 @@ class RunsByDaemon:
             time.sleep(_POLL_SECONDS)
 
 
-def _workspace() -> Path:
-    """The workspace that the deployment's daemon loads: on a laptop this copy, elsewhere the code server's."""
-    return WORKSPACE if settings().environment == "local" else ROOT / "deploy" / "workspace.yaml"
+def workspace_of(given: Settings) -> Path:
+    """The workspace of the daemon: `dev`'s names its code server, so that a run is of the code which that serves, and
+    nothing is loaded anew. Otherwise it is this copy on a laptop, and elsewhere the deployment's code server."""
+    if given.environment != "local":
+        return ROOT / "deploy" / "workspace.yaml"
+    return dev_workspace(given.state_dir) if dev_at_work(given.state_dir) else WORKSPACE
 
 
 def _end(log: Path, lines: int = 15) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from data_platform.cli.project import ROOT, WORKSPACE
 from data_platform.cli.run import daemon
-from data_platform.cli.run.daemon import DaemonGone, RunsByDaemon, SensorOff, daemon_at_work
+from data_platform.cli.run.daemon import DaemonGone, RunsByDaemon, SensorOff, daemon_at_work, workspace_of
 from data_platform.environment import Settings, settings
 from data_platform.local_cloud import processes
-from data_platform.runs.at_work import DEV_STARTED
+from data_platform.runs.at_work import DEV_STARTED, dev_claim, dev_workspace
 from data_platform_tests.local_cloud.ecs.conftest import alive
 
 PROD = SimpleNamespace(environment="prod")
@@ -61,6 +62,15 @@ def test_on_a_laptop_the_daemons_process_tells_whether_one_is_at_work(command: t
         assert daemon_at_work(heard_of(1), local(tmp_path))
         assert not daemon_at_work(heard_of(1), local(tmp_path / "another"))
     assert not daemon_at_work(heard_of(1), local(tmp_path))
+
+
+def test_runs_are_asked_of_the_code_server_that_the_daemon_has(tmp_path: Path) -> None:
+    laptop = local(tmp_path)
+    assert workspace_of(laptop) == WORKSPACE
+    with dev_claim(laptop.state_dir):
+        assert workspace_of(laptop) == dev_workspace(laptop.state_dir)
+    assert workspace_of(laptop) == WORKSPACE
+    assert workspace_of(PROD) == ROOT / "deploy" / "workspace.yaml"
 
 
 def test_elsewhere_its_heartbeats_do(tmp_path: Path) -> None:
