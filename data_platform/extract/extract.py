@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from data_platform.contract import Contract
 from data_platform.extract.limits import Limits, limits_of, memory_to_declare
-from data_platform.extract.source import File, Reading, Refused, Slice, SliceLeft, Source
+from data_platform.extract.source import OPERATOR, File, Reading, Refused, Slice, SliceLeft, Source
 from data_platform.extract.workers import WORKERS, WorkerEnded, Workers
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.extracts import Lake
@@ -67,11 +67,13 @@ class Extraction:
         try:
             return self._in_worker(slice_, file, limits, alone=True)
         except WorkerEnded as ended:
-            advice = "Replay it if the machine is to blame; else ask the partner to send it again, and report it."
+            advice = (
+                f"Send it again.{OPERATOR}replay it first if the machine is to blame; report it if that doesn't help"
+            )
             if ended.of_memory:
                 advice = (
-                    f"If such files are expected, set the feed's compute.memory to {memory_to_declare(limits)} or more"
-                    " and replay it; else ask the partner."
+                    f"Send the rows in several files.{OPERATOR}if such files are right, set the feed's compute.memory"
+                    f" to {memory_to_declare(limits)} or more and replay it"
                 )
             refused = f"{feed.name}: {file.name}: {ended}, and so it was at a second try. {advice}"
         return _commit(self._lake, self._source, slice_, self._source.unread(slice_, refused), run_id=self._run_id)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from data_platform.extract.apart import load_apart
 from data_platform.extract.extract import Extraction, key_of
-from data_platform.extract.source import Position, Slice, SliceGone, SliceLeft, Source
+from data_platform.extract.source import OPERATOR, Position, Slice, SliceGone, SliceLeft, Source
 from data_platform.extract.workers import READS_AT_ONCE
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
@@ -237,7 +237,7 @@ class Ingestion:
             said = f"error {getattr(error, 'errno', None)}" if self.feed.contract.personal else str(error)
             reason = (
                 f"{self.feed.name}: {what}: Snowflake refuses a value that the contract accepts ({said}). Correct the"
-                " contract, or the value in its source, and load it again."
+                f" value and send it again.{OPERATOR}if the value is right, correct the contract, and load it again"
             )
             if not self.source.redelivers:
                 raise LoadRefused(reason) from error

@@ -35,6 +35,10 @@ class SliceLeft(Exception):
     """The slice is left to another run, as others wait for this one."""
 
 
+OPERATOR = " Operator: "
+"""Begins the part of a reason that is not for whoever sent the data: what the feed would have to declare instead."""
+
+
 class Refused(Exception):
     """The slice as a whole breaks its feed's rules. The message says why and what to do. Nothing is committed, and the
     feed fails; but of a source that redelivers, the extract is committed with `rejects` (REJECTS_SCHEMA) and without

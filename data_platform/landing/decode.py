@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from typing import IO, BinaryIO, cast
 
+from data_platform.extract.source import OPERATOR
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.recognize import START_BYTES, WORKBOOKS, recognized, unlike
@@ -68,15 +69,9 @@ class _Limited:
         data = self._inner.read(size)
         self._size += len(data)
         if self._size > self._most:
-            raise DeliveryUnreadable(
-                f"{self._subject}: the decoded file is more than {self._most} bytes; if that is expected, raise the"
-                " feed's max_decoded_bytes"
-            )
+            raise too_large(self._subject, self._most)
         if self._size > RATIO_FROM_BYTES and self._size > MAX_RATIO * self._delivered.size:
-            raise DeliveryUnreadable(
-                f"{self._subject}: {self._delivered.size} bytes unpack to more than {MAX_RATIO} times as many; this"
-                " looks like a decompression bomb"
-            )
+            raise looks_like_a_bomb(self._subject, self._delivered.size)
         return data
 
 
@@ -103,7 +98,23 @@ class _Gunzip:
         return data
 
     def _incomplete(self, what: str) -> DeliveryUnreadable:
-        return DeliveryUnreadable(f"{self._subject}: the gzip file {what}; ask the partner to send it again")
+        return DeliveryUnreadable(f"{self._subject}: the gzip file {what}; send it again")
+
+
+def too_large(subject: str, most: int) -> DeliveryUnreadable:
+    """Of a file that unpacks to more than its feed takes."""
+    return DeliveryUnreadable(
+        f"{subject}: the file unpacks to more than {most:,} bytes, the most that its feed takes. Send the rows in"
+        f" several files.{OPERATOR}if such files are right, raise the feed's max_decoded_bytes"
+    )
+
+
+def looks_like_a_bomb(subject: str, packed: int) -> DeliveryUnreadable:
+    """Of a file that unpacks to far more than it has bytes."""
+    return DeliveryUnreadable(
+        f"{subject}: {packed:,} bytes unpack to more than {MAX_RATIO} times as many; this looks like a decompression"
+        f" bomb. If it is none, send the rows in files that unpack to less than {RATIO_FROM_BYTES // 2**20} MiB each"
+    )
 
 
 def most_decoded(rules: FileFeedSpec, size: int) -> int:
@@ -146,9 +157,7 @@ class _Member:
                 size -= len(piece)
             return b"".join(pieces)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-            raise DeliveryUnreadable(
-                f"{self._subject}: the zip file is broken ({error}); ask the partner to send it again"
-            ) from None
+            raise DeliveryUnreadable(f"{self._subject}: the zip file is broken ({error}); send it again") from None
 
 
 def _unzipped(delivered: Delivered, rules: FileFeedSpec, subject: str) -> Readable:
@@ -157,25 +166,24 @@ def _unzipped(delivered: Delivered, rules: FileFeedSpec, subject: str) -> Readab
         archive = zipfile.ZipFile(spool)
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) != 1:
-            found, advice = recognized(delivered.start) or ("", "")
+            found, _ = recognized(delivered.start) or ("", "")
             if found in WORKBOOKS:
                 raise DeliveryUnreadable(
-                    f"{subject}: the file is {found}, not a zip file with one file in it; set the feed's compression to"
-                    f" none, and {advice}"
+                    f"{subject}: the file is {found}, not a zip file with one file in it; send the kind of file that"
+                    f" was agreed on.{OPERATOR}if the feed's files are like that, set its compression to none and its"
+                    " format to excel"
                 )
             named = ", ".join(repr(member.filename[:100]) for member in members[:5])
             held = f"{len(members)} files ({named}{', …' if len(members) > 5 else ''})" if members else "no file"
-            raise DeliveryUnreadable(
-                f"{subject}: the zip holds {held}; expected exactly one. Ask the partner to send one file per zip"
-            )
+            raise DeliveryUnreadable(f"{subject}: the zip holds {held}; expected exactly one. Send one file per zip")
         (member,) = members
         if "/" in member.filename or "\\" in member.filename:
             raise DeliveryUnreadable(
-                f"{subject}: the zip's file is in a folder: {member.filename[:200]!r}; expected it at the top. Ask the"
-                " partner to zip the file alone"
+                f"{subject}: the zip's file is in a folder: {member.filename[:200]!r}; expected it at the top. Zip the"
+                " file alone"
             )
         if member.flag_bits & 0x1:
-            raise DeliveryUnreadable(f"{subject}: the zip is encrypted; ask the partner to send it without password")
+            raise DeliveryUnreadable(f"{subject}: the zip is encrypted; send it without password")
         return _Member(archive.open(member), subject)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         wrong = unlike(delivered.start, "zip file", error, ("a zip file",))

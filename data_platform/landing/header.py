@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from data_platform.extract.source import OPERATOR
 from data_platform.feeds.file_contract import FileContract
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 
@@ -39,13 +40,13 @@ def match_header(found: Sequence[str], contract: FileContract, subject: str) -> 
     names = [name.strip() for name in found]
     if not any(names):
         raise DeliveryUnreadable(
-            f"{subject}: there is no header row; expected {_listed(contract)}. Ask the partner, or"
-            " change the feed's format"
+            f"{subject}: there is no header row; expected {_listed(contract)}. Send it with one."
+            f"{OPERATOR}if the file is right, change the feed's format"
         )
     if len(names) > _MOST_FOUND:
         raise DeliveryUnreadable(
             f"{subject}: the header row has {len(names)} columns: it looks like data, or another format; expected"
-            f" {_listed(contract)}. Ask the partner, or change the feed's format"
+            f" {_listed(contract)}. Send these columns.{OPERATOR}if the file is right, change the feed's format"
         )
     unnamed = "" if all(names) else " (a column without a name is named by its place, from 1)"
     names = [name or f"column_{place}" for place, name in enumerate(names, 1)]
@@ -57,7 +58,8 @@ def match_header(found: Sequence[str], contract: FileContract, subject: str) -> 
     if unknown and contract.drift == "reject":
         raise ContractViolation(
             f"{subject}: the contract doesn't know the columns {_shown(unknown, contract)}{unnamed}; expected"
-            f" {_listed(contract)}. Add them to the feed's contract, or set its drift to evolve or ignore."
+            f" {_listed(contract)}. Leave them out.{OPERATOR}if the file is right, add them to the feed's contract, or"
+            " set its drift to evolve or ignore"
         )
     if unknown and contract.drift == "evolve":
         contract = evolved(contract, unknown, subject)
@@ -71,7 +73,8 @@ def evolved(contract: FileContract, headers: Sequence[str], subject: str) -> Fil
     if len(headers) > _MOST_ADDED:
         raise ContractViolation(
             f"{subject}: the file adds {len(headers)} columns, which looks like data; expected at most"
-            f" {_MOST_ADDED}. Ask the partner, or set the feed's drift to ignore or reject."
+            f" {_MOST_ADDED}. Send the agreed columns.{OPERATOR}if the file is right, set the feed's drift to ignore"
+            " or reject"
         )
     try:
         return contract.evolved(tuple(headers))
@@ -79,8 +82,8 @@ def evolved(contract: FileContract, headers: Sequence[str], subject: str) -> Fil
         plain = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else error
         told = "two columns' names become the same" if contract.personal else plain
         raise ContractViolation(
-            f"{subject}: the new columns can't be added: {told}. Ask the partner to rename one, or declare them in the"
-            " feed's contract with a source_name."
+            f"{subject}: the new columns can't be added: {told}. Rename one.{OPERATOR}if the file is right, declare"
+            " them in the feed's contract with a source_name"
         ) from None
 
 
@@ -108,7 +111,8 @@ def _refuse_repeated(names: Sequence[str], matched: dict[str, int], contract: Fi
     )
     if repeated:
         raise ContractViolation(
-            f"{subject}: the header names {_shown(repeated, contract)} more than once: {_shown(names, contract)}"
+            f"{subject}: the header names {_shown(repeated, contract)} more than once: {_shown(names, contract)}. Send"
+            " each column once"
         )
 
 
@@ -120,11 +124,12 @@ def _refuse_unlike(
     few = not contract.sparse and len(matched) < contract.unlike_below and unknown > len(matched)
     if few or not matched:
         found = f"only {len(matched)}" if matched else "none"
-        way_out = " If such files are right, set its sparse to true." if matched else ""
+        way_out = "; if such files are right, set its sparse to true" if matched else ""
         raise ContractViolation(
             f"{subject}: the file has {found} of the contract's {len(contract.columns)} columns; expected"
-            f" {_listed(contract)}; found {_shown(names, contract)}. Ask the partner, or change the feed's format or"
-            f" source_name in its contract.{way_out}{_other_delimiter(names)}"
+            f" {_listed(contract)}; found {_shown(names, contract)}. Send the expected columns."
+            f"{_other_delimiter(names)}{OPERATOR}if the file is right, change the feed's format or source_name in its"
+            f" contract{way_out}"
         )
 
 
@@ -151,8 +156,8 @@ def _refuse_missing(names: Sequence[str], matched: dict[str, int], contract: Fil
         told.append(f"{column.header!r}" + (f" (the nearest is {near[0]!r})" if near else ""))
     raise ContractViolation(
         f"{subject}: the file has no column {', '.join(told)}; expected {_listed(contract)}; found"
-        f" {_shown(names, contract)}. Ask the partner, or change source_name in the feed's contract."
-        f"{_other_delimiter(names)}"
+        f" {_shown(names, contract)}. Send the expected columns.{_other_delimiter(names)}"
+        f"{OPERATOR}if the file is right, change source_name in the feed's contract"
     )
 
 

@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
+from data_platform.extract.source import OPERATOR
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.formats import CsvFormat, JsonLinesFormat, ParquetFormat
@@ -92,7 +93,7 @@ class DeliveryReader:
             if self.rows_read > (most := self._rules.most_rows(self._size)):
                 raise DeliveryUnreadable(
                     f"{self._subject}: {self._size} bytes hold more than {most:,} rows; this looks like a decompression"
-                    " bomb. Send the rows in several files; if they must be in one, the feed's max_rows can be set"
+                    f" bomb. Send the rows in several files.{OPERATOR}if they must be in one, set the feed's max_rows"
                 )
         self.drain()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from data_platform.extract.extract import rows_schema
-from data_platform.extract.source import Chunk, Position, Refused
+from data_platform.extract.source import OPERATOR, Chunk, Position, Refused
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import DELIVERY_ID, FileFeedSpec
 from data_platform.lake.shown import visible
@@ -90,7 +90,7 @@ class DeliveryReading:
             if problem is not None:
                 problem += f" (the first: {first})"
             if problem is not None:
-                problem += stopped
+                problem += f"{stopped}. Correct the rows and send the file again"
             problem = problem or self._disagrees(self._reader)
         except LandingError as error:
             self._problem = str(error)
@@ -139,9 +139,9 @@ class DeliveryReading:
         frames = "".join(traceback.format_tb(error.__traceback__))
         _logger.error("%s: the platform failed on what the file holds (%s)\n%s", visible(file), visible(what), frames)
         return (
-            f"{file}: the platform failed on what the file holds ({what}). The fault is the platform's: where it failed"
-            " is in the log of the run that the receipt names as run_id. Report it, and replay the delivery when it is"
-            " mended."
+            f"{file}: the platform failed on what the file holds ({what}). The fault is the platform's, which keeps the"
+            f" file to read it again.{OPERATOR}where it failed is in the log of the run that the receipt names as"
+            " run_id; report it, and replay the delivery when it is mended"
         )
 
     def _stamped(self, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 
+from data_platform.extract.source import OPERATOR
+
 START_BYTES = 4096
 """As many first bytes as recognizing needs."""
 
-_COMPRESS = "set the feed's compression to {}"
-_UNPACK = "ask the partner to send it plain, as gzip or as zip"
-_FORMAT = "set the feed's format to {}"
-_ENCRYPTED = "ask the partner to send it without a password"
-_PLAIN = "ask the partner to send it unencrypted"
-_CONVERT = "ask the partner to send it as CSV, JSON Lines, Parquet or a workbook"
-_DATA = "ask the partner for the data behind it"
+_AGREED = "send the kind of file that was agreed on." + OPERATOR + "if the feed's files are like that, set its"
+_COMPRESS = _AGREED + " compression to {}"
+_UNPACK = "send it plain, as gzip or as zip"
+_FORMAT = _AGREED + " format to {}"
+_ENCRYPTED = "send it without a password"
+_PLAIN = "send it unencrypted"
+_CONVERT = "send it as CSV, JSON Lines, Parquet or a workbook"
+_DATA = "send the data behind it"
 WORKBOOKS = ("an Excel workbook", "an OpenDocument file (.ods)", "an old Office file (.xls)")
 _KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip file", _COMPRESS.format("gzip")),
@@ -50,7 +53,7 @@ def recognized(start: bytes) -> tuple[str, str] | None:
     """What a file is that begins so, and what to do where something else is expected; None if it may be plain text or
     is unknown. `start`: the first START_BYTES; of workbooks with a password, all that is at hand."""
     if not start:
-        return "empty", "ask the partner to send it again"
+        return "empty", "send it again"
     for magic, what, advice in (*_KNOWN, *(_WITH_NUL if b"\0" in start else ())):
         if start.startswith(magic):
             return what, advice
@@ -71,10 +74,10 @@ def recognized(start: bytes) -> tuple[str, str] | None:
     if start[257:262] == b"ustar":
         return "a tar archive", _UNPACK
     if not start.strip(b"\0"):
-        return "nothing but NUL bytes, as after a transfer that failed", "ask the partner to send it again"
+        return "nothing but NUL bytes, as after a transfer that failed", "send it again"
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(_HTML):
-        return "an HTML page", "ask the partner for the data: it may be an error page that was saved in its place"
+        return "an HTML page", "send the data: it may be an error page that was saved in its place"
     if text.startswith(b"<?xml"):
         return ("an HTML page", _DATA) if b"<html" in text else ("an XML document", _CONVERT)
     if _PGP.match(start):
@@ -89,8 +92,8 @@ def unlike(start: bytes, expected: str, error: object, own: tuple[str, ...]) -> 
     if found is not None and found[0] in own:
         found = None
     elif found is None and b"\0" not in start[:START_BYTES]:
-        found = "plain text", "ask the partner, or change the feed's format and compression"
+        found = "plain text", f"{_AGREED} format and compression accordingly"
     if found is None:
-        return f"not a valid {expected} ({error}); ask the partner to send it again"
+        return f"not a valid {expected} ({error}); send it again"
     what, advice = found
     return f"not a valid {expected}: the file is {what}; {advice}"

@@ -7,10 +7,11 @@ up again, and the ledger row, committed with the rows, says that only the rest i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from data_platform.extract.source import OPERATOR
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.outcomes import DeliveryRow
@@ -43,14 +44,16 @@ def archive(
 
 
 def write_receipts(receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore) -> None:
-    """Writes the receipt to the lake and to the partner's receipts, over an earlier one of the same delivery."""
+    """Writes the receipt to the lake and, without what only the operator can do, to the partner's receipts, over an
+    earlier one of the same delivery."""
     body, folder = receipt_json(receipt), folder_of(receipt.partner, receipt.landed_at)
     lake_store.put(f"{folder}{receipt.delivery_id}.json", body)
-    bucket.put(_key(folder, receipt.file_name, f".{receipt.delivery_id[:8]}.json"), body)
+    told = replace(receipt, reason=receipt.reason and receipt.reason.rsplit(OPERATOR, 1)[0])
+    bucket.put(_key(folder, receipt.file_name, f".{receipt.delivery_id[:8]}.json"), receipt_json(told))
 
 
 def receipt_json(receipt: DeliveryRow) -> bytes:
-    """The receipt as the partner gets it: a JSON object with ISO 8601 times."""
+    """The receipt: a JSON object with ISO 8601 times."""
     return json.dumps(asdict(receipt), default=lambda value: value.isoformat(), indent=1).encode()
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from data_platform.extract.source import OPERATOR
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.recognize import START_BYTES, recognized
 
@@ -97,7 +98,7 @@ class Text:
         if self._last not in (b"\n", b"\r"):
             raise DeliveryUnreadable(
                 f"{self._subject}: the file ends within a line, as a transfer that broke off leaves it; expected a line"
-                " end there (the feed says ends_with_newline). Ask the partner to send it again"
+                " end there (the feed says ends_with_newline). Send it again"
             )
 
     def _utf8(self, delivered: bytes) -> bytes:
@@ -107,8 +108,10 @@ class Text:
             return self._decoder.decode(delivered, final=not delivered).encode("utf-8", "surrogatepass")
         except UnicodeError as error:
             raise DeliveryUnreadable(
-                f"{self._subject}: the file isn't {self._encoding} ({error}); ask the partner, or set format.encoding:"
-                " utf-16-le or utf-16-be where there is no byte order mark, utf-8 for most other files"
+                f"{self._subject}: the file isn't {self._encoding} ({error}); send it as {self._encoding}."
+                f"{OPERATOR}if the file is right, set format.encoding: utf-16-le or utf-16-be where there is no byte"
+                " order mark, utf-8 for"
+                " most other files"
             ) from None
 
 
@@ -117,17 +120,17 @@ def _refuse_foreign(start: bytes, encoding: str, subject: str) -> None:
         if start.startswith(_OTHER_MARKS):
             raise DeliveryUnreadable(
                 f"{subject}: the file begins with the byte order mark of UTF-16 or UTF-32, but the feed says"
-                f" {encoding}; ask the partner, or set format.encoding"
+                f" {encoding}; send it as {encoding}.{OPERATOR}if the file is right, set format.encoding"
             )
         if len(start) > 1 and (wide := _wide(start)):
             raise DeliveryUnreadable(
-                f"{subject}: the file looks like {wide} without a byte order mark, but the feed says {encoding}; ask"
-                f" the partner, or set format.encoding to {wide}"
+                f"{subject}: the file looks like {wide} without a byte order mark, but the feed says {encoding};"
+                f" send it as {encoding}.{OPERATOR}if the file is right, set format.encoding to {wide}"
             )
     elif start.startswith(_UTF8_MARK):
         raise DeliveryUnreadable(
-            f"{subject}: the file begins with the byte order mark of UTF-8, but the feed says {encoding}; ask the"
-            " partner, or set format.encoding to utf-8"
+            f"{subject}: the file begins with the byte order mark of UTF-8, but the feed says {encoding}; send"
+            f" it as {encoding}.{OPERATOR}if the file is right, set format.encoding to utf-8"
         )
     if start and (found := recognized(start)):
         what, advice = found

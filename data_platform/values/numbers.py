@@ -31,6 +31,7 @@ _INTEGER = {mark: re.compile(rf"([+-]?[0-9]+)(?:[{mark}](?:0{{1,2}}|0{{4,}}))?")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _FLOAT_WORD = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+TOO_FINE = "digits after the decimal mark"
 _DIGITS = 38  # of a decimal of 128 bits
 # No precision limit that a value could meet: a decimal's digits are checked, never rounded.
 _EXACT = Context(prec=400, Emin=-2_000_000_000, Emax=2_000_000_000)
@@ -95,10 +96,10 @@ def decimal_rule(column: FileColumn) -> Rule:
             return _rounded(value, step, limit, text)
         # An exponent far below the scale can't be quantized within the context: it is zero or too fine.
         if value and value.adjusted() < -scale:
-            raise BadValue(f"{shown(text)} has more than {scale} digits after the decimal mark")
+            raise BadValue(f"{shown(text)} has more than {scale} {TOO_FINE}")
         exact = value.quantize(step, context=_EXACT) if value else Decimal(0).scaleb(-scale)
         if exact != value:
-            raise BadValue(f"{shown(text)} has more than {scale} digits after the decimal mark")
+            raise BadValue(f"{shown(text)} has more than {scale} {TOO_FINE}")
         return exact
 
     return parse

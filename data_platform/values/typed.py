@@ -7,7 +7,7 @@ that 12.0 is a whole number, 12.5 is not, and nothing is rounded on the way. How
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,7 @@ from data_platform.values.convert import converter_for
 from data_platform.values.json_text import json_of
 from data_platform.values.kernels import mask, pc
 from data_platform.values.moment_columns import outside_calendar
-from data_platform.values.numbers import INTEGER_BITS, whole
+from data_platform.values.numbers import INTEGER_BITS, TOO_FINE, whole
 from data_platform.values.rejects import Array, Converted
 from data_platform.values.rule import BadValue
 from data_platform.values.shapes import geometries
@@ -81,9 +81,18 @@ def mixed_converter_for(column: FileColumn) -> Callable[[Sequence[Any]], Convert
             pa.array([None if text else _spelled_for(column, value) for value, text in parted], pa.string())
         )
         array = pc.if_else(pa.array(is_text, pa.bool_()), texts.array, others.array)
-        return Converted(array, {**texts.bad, **others.bad})
+        return Converted(array, {**texts.bad, **_hinted(others.bad, column)})
 
     return convert
+
+
+def _hinted(bad: Mapping[int, str], column: FileColumn) -> dict[int, str]:
+    """The reasons; of a number with too many digits, which the arithmetic of binary fractions also makes, with the
+    option that rounds it."""
+    if column.rounding != "exact":
+        return dict(bad)
+    hint = f"{TOO_FINE}; the column's rounding is exact"
+    return {row: reason.replace(TOO_FINE, hint) if reason.endswith(TOO_FINE) else reason for row, reason in bad.items()}
 
 
 def _spelled_for(column: FileColumn, value: Any) -> str | None:
@@ -132,6 +141,8 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
         if pa.types.is_decimal(source) and column.logical.name in INTEGER_BITS:
             texts = pa.array([text and whole(text) for text in texts.to_pylist()], pa.string())
         converted = by_spelling(texts)
+        if pa.types.is_floating(source):
+            return Converted(converted.array, _hinted(converted.bad, column))
         if not pa.types.is_temporal(source):
             return converted
         # Arrow spells a moment that it can't compute so.

@@ -220,7 +220,7 @@ def test_a_file_whose_reader_dies_twice_is_refused_and_others_are_read(lane: Lan
     found = lane.read(deed, "a")
     assert found.refused is not None
     assert found.refused.startswith(f"city/files: a.csv: {reason}")
-    assert "ask the partner to send it again" in found.refused
+    assert "Send it again. Operator: replay it first" in found.refused
     assert (found.rows, found.files, lane.lake.read_manifest(found.key)) == (0, (), found)
     assert lane.read(nothing, "b").rows == 1
 

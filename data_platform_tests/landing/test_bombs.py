@@ -115,9 +115,26 @@ def lane(tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> L
         ("nulls.parquet", lambda: parquet_of_nulls(2**28 + 1), "875 bytes hold more than 1,000,000 rows"),
         ("rows.csv.gz", lambda: gzipped((b"id\n", 1), (b"0\n", 1_200_000)), "hold more than 1,000,000 rows"),
         ("text.parquet", lambda: parquet_of_one_text(600, MIB, short_first=16), "takes more than 400 MiB of memory"),
-        ("record.csv.gz", lambda: gzipped((b"id\n", 1), (b",", 40 * MIB)), "a record is longer than 16 MiB"),
-        ("field.csv.gz", lambda: gzipped((b'id\n"', 1), (b"x", 40 * MIB)), "a record is longer than 16 MiB"),
-        ("line.jsonl.gz", lambda: gzipped((b'{"id":"', 1), (b"x", 40 * MIB)), "a line is longer than 16 MiB"),
+        (
+            "record.csv.gz",
+            lambda: gzipped((b"id\n7\n", 1), (b"0", 40 * MIB)),
+            "record 2 is longer than 16 MiB; it has no line end",
+        ),
+        (
+            "field.csv.gz",
+            lambda: gzipped((b'id\n"', 1), (b"x", 40 * MIB)),
+            "record 1 is longer than 16 MiB; most likely a field begins with a quote",
+        ),
+        (
+            "nul.csv.gz",
+            lambda: gzipped((b"id\n7\n", 1), (b"\0", 40 * MIB)),
+            "record 2 is longer than 16 MiB; it is nothing but NUL",
+        ),
+        (
+            "line.jsonl.gz",
+            lambda: gzipped((b'{"id":1}\n{"id":"', 1), (b"x", 40 * MIB)),
+            "record 2 is longer than 16 MiB",
+        ),
         ("objects.jsonl.gz", lambda: gzipped((b'{"id":[', 1), (b"{},", 4 * MIB)), "takes more than 400 MiB of memory"),
     ],
 )

@@ -106,9 +106,10 @@ def test_a_quote_that_is_never_closed_quarantines_the_file_whose_lines_it_swallo
 @pytest.mark.parametrize(("name", "found"), [("renamed.csv", "'identifier', 'amount'"), ("semicolons.csv", "'id;amt'")])
 def test_a_file_with_none_of_the_columns_is_quarantined_not_loaded_as_nulls(name: str, found: str) -> None:
     assert read("wrong_header", name).quarantined == (
-        f"p/f: {name}: the file has none of the contract's 2 columns; expected 'id', 'amt'; found {found}. Ask the"
-        " partner, or change the feed's format or source_name in its contract."
+        f"p/f: {name}: the file has none of the contract's 2 columns; expected 'id', 'amt'; found {found}. Send the"
+        " expected columns."
         + (" The header is one field: is the delimiter ';'?" if name == "semicolons.csv" else "")
+        + " Operator: if the file is right, change the feed's format or source_name in its contract"
     )
 
 

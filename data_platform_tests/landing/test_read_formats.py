@@ -153,7 +153,7 @@ def test_parquet_values_are_cast_where_nothing_is_lost() -> None:
     assert [(found["record_number"], found["reason"]) for found in rejects] == [
         (2, "flow: '2.5' is not a whole number"),
         (3, "meter_id: is null, which the contract doesn't allow"),
-        (4, "reading: '1.0005' has more than 3 digits after the decimal mark"),
+        (4, "reading: '1.0005' has more than 3 digits after the decimal mark; the column's rounding is exact"),
     ]
     assert rejects[0]["raw_text"] == '{"meter_id": "B", "reading": 0.1, "flow": 2.5}'
 

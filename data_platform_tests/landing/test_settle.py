@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -14,7 +16,7 @@ from data_platform.lake.extracts import Lake
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.outcomes import DeliveryRow
-from data_platform.landing.settle import report_unmatched
+from data_platform.landing.settle import report_unmatched, write_receipts
 from data_platform.landing.source import DeliverySource
 
 NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
@@ -45,6 +47,16 @@ def test_a_file_whose_name_is_as_long_as_can_be_has_a_receipt_of_its_own() -> No
     assert len(set(written.keys)) == 2
     assert all(key.endswith(".csv.01234567.unmatched.json") for key in written.keys)
     assert all(len(key.rsplit("/", 1)[1].encode()) <= 255 for key in written.keys), "a partner can't store it"
+
+
+def test_a_partner_is_told_what_it_can_do_and_the_operator_the_rest_too() -> None:
+    bucket, lake = Versions(), MemoryStore()
+    reason = "p/f: 1.csv: it has a fault. Send it again. Operator: if the file is right, set an option"
+    write_receipts(replace(_row(1), status="quarantined", reason=reason), cast(LandingBucket, bucket), lake)
+    (told,) = map(json.loads, bucket.objects.values())
+    kept = json.loads(bytes(lake.get(f"receipts/p/{NOW:%Y-%m}/{1:032x}.json").bytes()))
+    assert told == {**kept, "reason": "p/f: 1.csv: it has a fault. Send it again."}
+    assert kept["reason"] == reason
 
 
 class Versions:

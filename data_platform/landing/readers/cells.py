@@ -68,7 +68,7 @@ class Cells:
         if len(rows) * len(columns) + len(self.faults) > _MOST_FAULTS:
             raise DeliveryUnreadable(
                 f"{self._subject}: sheet {self.sheet!r} has more than {_MOST_FAULTS:,} cells with errors, such as"
-                f" {fault[:_SHOWN]!r} in row {first_row}; ask the partner to send it again"
+                f" {fault[:_SHOWN]!r} in row {first_row}; correct them and send it again"
             )
         self.faults |= {(row, column): CellFault(fault[:_SHOWN]) for row in rows for column in columns}
 
@@ -81,7 +81,7 @@ class Cells:
     def _too_far(self, what: str) -> DeliveryUnreadable:
         return DeliveryUnreadable(
             f"{self._subject}: sheet {self.sheet!r} reaches to row {self._last_row} and column {self._last_column};"
-            f" {what}. Ask the partner to delete stray cells, or to send CSV."
+            f" {what}. Delete stray cells, or send CSV."
         )
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from data_platform.extract.source import OPERATOR
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.formats import CsvFormat
 from data_platform.landing.chunk import Chunk
@@ -43,6 +44,7 @@ class CsvReader:
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self._subject, self._format = subject, format
+        self._too_long: RecordTooLong | None = None
         self._splitter = Splitter(format.delimiter, format.quote_character)
         self._text = Text(stream, format.encoding, subject)
         self._blocks = self._readable(self._splitter.blocks(self._text, block_bytes))
@@ -69,21 +71,22 @@ class CsvReader:
                         raise DeliveryUnreadable(
                             f"{self._subject}: record {done + error.record} goes on over {error.lines} lines, and"
                             f" {error.reason}: a quote ({self._format.quote}) that is never closed, or opens in plain"
-                            f" text, has taken the lines behind it for one field. It begins {error.text!r}. Ask the"
-                            " partner to send it again with quotes doubled within quoted fields; if quotes are plain"
-                            " text in this feed, set format.quote to none."
+                            f" text, has taken the lines behind it for one field. It begins {error.text!r}. Send"
+                            f" it again with quotes doubled within quoted fields.{OPERATOR}if quotes are plain text in"
+                            " this feed, set format.quote to none"
                         ) from None
                     except RecordsDiffer as error:
                         raise DeliveryUnreadable(
                             f"{self._subject}: {error.parsed} records were parsed where {error.found} were found,"
-                            f" behind record {done}; the file's quotes or line ends may be mixed. Ask the partner to"
-                            " send it again, and report it if that doesn't help"
+                            f" behind record {done}; the file's quotes or line ends may be mixed. Send it again"
+                            f" with the same quotes and line ends throughout.{OPERATOR}report it if that doesn't help"
                         ) from None
                     yield chunk.numbered_after(done)
                     done += chunk.rows_read
             finally:
                 for future in waiting:
                     future.cancel()
+        self._refuse_too_long(done + 1)
         if self._format.ends_with_newline:
             self._text.refuse_open_end()
 
@@ -94,8 +97,9 @@ class CsvReader:
             if len(starts):
                 break
         else:
+            self._refuse_too_long(0)
             raise DeliveryUnreadable(
-                f"{self._subject}: the file is empty; expected at least a header row. Ask the partner to send it again"
+                f"{self._subject}: the file is empty; expected at least a header row. Send it again"
             )
         record = block.data[starts[0] : ends[0]]
         wrong = fault(record, self._format.encoding) or block.malformed.get(int(starts[0]))
@@ -103,18 +107,21 @@ class CsvReader:
             shown = visible(record, self._format.encoding)[:200]
             raise DeliveryUnreadable(
                 f"{self._subject}: the header row {shown!r} can't be read: {wrong}. Expected text in"
-                f" {self._format.encoding}, delimited by {self._format.delimiter!r}. Ask the partner, or change the"
-                " feed's format."
+                f" {self._format.encoding}, delimited by {self._format.delimiter!r}. Send it so."
+                f"{OPERATOR}if the file is right, change the feed's format"
             )
         return [name.decode() for name in self._splitter.fields(record)], self._splitter.whole(block.data[ends[0] :])
 
     def _readable(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """The blocks before a record that is too long, which is told once these are read: then its number is known."""
         try:
             yield from blocks
-        except RecordTooLong:
-            likely = f"; most likely a field begins with a quote ({self._format.quote}) that is never closed"
-            if self._format.quote_character is None:
-                likely = ""
+        except RecordTooLong as error:
+            self._too_long = error
+
+    def _refuse_too_long(self, record: int) -> None:
+        if self._too_long is not None:
             raise DeliveryUnreadable(
-                f"{self._subject}: a record is longer than {MAX_RECORD_BYTES // 2**20} MiB{likely}"
-            ) from None
+                f"{self._subject}: record {record} is longer than {MAX_RECORD_BYTES // 2**20} MiB;"
+                f" {self._too_long.reason}"
+            )

@@ -26,7 +26,15 @@ _NONE: Positions = np.empty(0, dtype=np.int64)
 
 
 class RecordTooLong(Exception):
-    """A record is longer than MAX_RECORD_BYTES."""
+    """A record is longer than MAX_RECORD_BYTES; `reason` is the likely one, with what to do."""
+
+    def __init__(self, record: bytes, quote: bytes | None) -> None:
+        self.reason = "it has no line end. Send one record a line"
+        if not record.strip(b"\0"):
+            self.reason = "it is nothing but NUL bytes, as after a transfer that failed. Send the file again"
+        elif quote is not None and quote in record:
+            self.reason = f"most likely a field begins with a quote ({quote.decode()}) that is never closed. Close it"
+        super().__init__(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Splitter:
             block, end = self._cut(held, final=False)
             if block is None:
                 if len(held) > MAX_RECORD_BYTES:
-                    raise RecordTooLong
+                    raise RecordTooLong(held, self._quote)
                 wanted = len(held) * 2
                 continue
             held, wanted = held[end:], 0

@@ -16,10 +16,11 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 import python_calamine as calamine
 
+from data_platform.extract.source import OPERATOR
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.formats import ExcelFormat
 from data_platform.landing.chunk import Chunk, assemble
-from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, spooled
+from data_platform.landing.decode import MAX_RATIO, RATIO_FROM_BYTES, looks_like_a_bomb, spooled, too_large
 from data_platform.landing.delivery import DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.readers import ods, xls, xlsb, xlsx
@@ -126,8 +127,8 @@ def _name(names: list[str], format: ExcelFormat, subject: str) -> str:
     if format.sheet is None or format.sheet not in names:
         wanted = "no sheet" if format.sheet is None else f"no sheet {format.sheet!r}"
         raise DeliveryUnreadable(
-            f"{subject}: the workbook has {wanted}; it has {', '.join(map(repr, names[:50])) or 'none'}. Ask the"
-            " partner, or change the feed's format.sheet"
+            f"{subject}: the workbook has {wanted}; it has {', '.join(map(repr, names[:50])) or 'none'}. Send it"
+            f" with that sheet.{OPERATOR}if the file is right, change the feed's format.sheet"
         )
     return format.sheet
 
@@ -158,9 +159,8 @@ def _archive(spool: IO[bytes], most: int, subject: str) -> zipfile.ZipFile | Non
     packed = spool.seek(0, 2)
     archive = zipfile.ZipFile(spool)
     unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > most or (unpacked > RATIO_FROM_BYTES and unpacked > MAX_RATIO * packed):
-        raise DeliveryUnreadable(
-            f"{subject}: {packed} bytes unpack to {unpacked}; this looks like a decompression bomb. If that is"
-            " expected, raise the feed's max_decoded_bytes"
-        )
+    if unpacked > most:
+        raise too_large(subject, most)
+    if unpacked > RATIO_FROM_BYTES and unpacked > MAX_RATIO * packed:
+        raise looks_like_a_bomb(subject, packed)
     return archive

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
+from data_platform.extract.source import OPERATOR
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.formats import JsonLinesFormat
@@ -64,8 +65,7 @@ class JsonLinesReader:
             first = next(lines, None)
             if first is None:
                 raise DeliveryUnreadable(
-                    f"{self._subject}: the file is empty; expected one JSON object a line. Ask the partner to send it"
-                    " again"
+                    f"{self._subject}: the file is empty; expected one JSON object a line. Send it again"
                 )
             for block in chain([first], lines):
                 yield self._chunk(block, done)
@@ -78,19 +78,20 @@ class JsonLinesReader:
 
     def _blocks(self, text: Readable) -> Iterator[list[bytes]]:
         """Lines that aren't blank, some MiB of them at a time."""
-        held = b""
+        held, done = b"", 0
         for more in pieces(text, _BLOCK_BYTES):
             end = more.rfind(b"\n") + 1
             if end:
                 if lines := _lines(held + more[:end]):
                     yield lines
+                    done += len(lines)
                 held = more[end:]
             else:
                 held += more
             if len(held) > _MAX_LINE_BYTES:
                 raise DeliveryUnreadable(
-                    f"{self._subject}: a line is longer than {_MAX_LINE_BYTES // 2**20} MiB; expected one JSON"
-                    " object a line"
+                    f"{self._subject}: record {done + 1} is longer than {_MAX_LINE_BYTES // 2**20} MiB; expected one"
+                    " JSON object a line. Send it so"
                 )
         if lines := _lines(held):
             yield lines
@@ -151,8 +152,9 @@ class JsonLinesReader:
                 if self.contract.drift == "reject":
                     raise ContractViolation(
                         f"{self._subject}: the contract doesn't know the member {name!r} (record {number}); expected"
-                        f" {', '.join(repr(column.header) for column in self.contract.columns)}. Add it to"
-                        " the feed's contract, or set its drift to evolve or ignore."
+                        f" {', '.join(repr(column.header) for column in self.contract.columns)}. Leave it"
+                        f" out.{OPERATOR}if the file is right, add it to the feed's contract, or set its drift to"
+                        " evolve or ignore"
                     )
                 continue
             if at in seen:

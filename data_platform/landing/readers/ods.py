@@ -102,5 +102,5 @@ class _Content:
     def _too_large(self, what: str) -> DeliveryUnreadable:
         return DeliveryUnreadable(
             f"{self._subject}: sheet {self._sheet!r} has {what}; expected at most {_MOST_ROWS:,} rows and"
-            f" {_MOST_COLUMNS:,} columns, repeated ones counted. Ask the partner to save it anew, or to send CSV."
+            f" {_MOST_COLUMNS:,} columns, repeated ones counted. Save it anew, or send CSV."
         )

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_platform.extract.source import OPERATOR
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.chunk import Chunk, assemble
-from data_platform.landing.decode import spooled
+from data_platform.landing.decode import spooled, too_large
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.recognize import START_BYTES, unlike
@@ -45,15 +46,12 @@ class ParquetReader:
         groups = (self._file.metadata.row_group(at) for at in range(self._file.metadata.num_row_groups))
         unpacked = sum(group.total_byte_size for group in groups)
         if unpacked > rules.max_decoded_bytes:
-            raise DeliveryUnreadable(
-                f"{subject}: the unpacked file is {unpacked} bytes, more than the feed's max_decoded_bytes"
-                f" ({rules.max_decoded_bytes})"
-            )
+            raise too_large(subject, rules.max_decoded_bytes)
         try:
             schema = self._file.schema_arrow
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise DeliveryUnreadable(
-                f"{subject}: the Parquet file's columns can't be read ({error}); ask the partner to send it again"
+                f"{subject}: the Parquet file's columns can't be read ({error}); send it again"
             ) from None
         self.rows = self._file.metadata.num_rows
         self._header = match_header(schema.names, rules.contract, subject)
@@ -69,7 +67,7 @@ class ParquetReader:
         if convert is None:
             raise ContractViolation(
                 f"{self._subject}: column {field.name!r} is {field.type}, which can't be {column.type}"
-                f" ({column.name}); ask the partner, or change the feed's contract"
+                f" ({column.name}); send it as such.{OPERATOR}if the file is right, change the feed's contract"
             )
         return convert
 
@@ -85,8 +83,7 @@ class ParquetReader:
                 raise
             except (pa.ArrowException, OSError) as error:
                 raise DeliveryUnreadable(
-                    f"{self._subject}: the Parquet file is broken after row {done} ({error}); ask the partner to"
-                    " send it again"
+                    f"{self._subject}: the Parquet file is broken after row {done} ({error}); send it again"
                 ) from None
 
     def _rows_at_once(self) -> int:
