@@ -4,6 +4,7 @@ so that help and completion answer at once. The commands are in their own module
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 import warnings
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from data_platform.cli.errors import MissingExtra, explained
+from data_platform.program import as_typed
 
 
 class Command(NamedTuple):
@@ -76,6 +78,8 @@ class Commands(click.Group):
             raise MissingExtra(cmd_name, error.name or str(error)) from error
         if VERBOSE not in command.params and cmd_name != "dbt":  # dbt's arguments are dbt's own
             command.params.append(VERBOSE)  # so that `data-platform run -v` works as `data-platform -v run` does
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = as_typed(each.help or "")
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
@@ -91,14 +95,28 @@ class Commands(click.Group):
             warnings.simplefilter("ignore")  # drivers' and Dagster's, about each other's versions
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
-            if ctx.meta.get("verbose"):
-                traceback.print_exc(file=sys.stderr)
+        except (click.Abort, click.exceptions.Exit, BrokenPipeError):  # click ends quietly at a broken pipe
             raise
         except Exception as error:
             if ctx.meta.get("verbose"):
                 traceback.print_exc(file=sys.stderr)
-            raise explained(error) from error
+            said = error if isinstance(error, click.ClickException) else explained(error)
+            vars(said)["message"] = as_typed(said.message)
+            raise said from (None if said is error else error)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        finally:
+            _flush()
+
+
+def _flush() -> None:
+    """Writes what is left, so that Python doesn't complain when it ends: a reader such as `head` may have gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _require_cloud(name: str, *rest: str) -> None:
@@ -150,3 +168,4 @@ def main() -> None:
 
 
 main.params.append(VERBOSE)
+main.help = as_typed(main.help or "")

@@ -14,6 +14,7 @@ from data_platform.cli.project import bring_up, ensure_ledger
 from data_platform.cli.signals import end_as_by_ctrl_c
 from data_platform.code.release import DAGSTER_VARIABLES
 from data_platform.environment import Settings, settings, whole_environment
+from data_platform.program import as_typed
 from data_platform.runs.at_work import dev_claim, dev_workspace
 from data_platform.runs.run_lock import folder_in
 
@@ -126,7 +127,7 @@ def _cloud_away(wanted: Settings) -> str | None:
     port = wanted.snowflake.port
     if wanted.environment != "local" or port is None or accepts(port):
         return None
-    return "The local cloud is down, so nothing is loaded or built: run `data-platform up`."
+    return as_typed("The local cloud is down, so nothing is loaded or built: run `data-platform up`.")
 
 
 def _end_abandoned(wanted: Settings) -> None:

@@ -9,6 +9,7 @@ import click
 from data_platform.cli.errors import DataProblem
 from data_platform.cli.project import DEFS
 from data_platform.environment import settings
+from data_platform.program import as_typed
 
 if TYPE_CHECKING:
     from data_platform.feeds.spec import FeedSpec
@@ -131,7 +132,7 @@ def _show(plans: list[SchemaPlan]) -> None:
         if plan.refusals:
             click.echo(f"-- {plan.table}: refused")
             for refusal in plan.refusals:
-                click.echo(refusal)
+                click.echo(as_typed(refusal))
         elif not plan.changes:
             click.echo(f"-- {plan.table}: {'nothing to run' if plan.notes else 'matches its contract'}")
         else:
@@ -139,7 +140,7 @@ def _show(plans: list[SchemaPlan]) -> None:
             for change in plan.changes:
                 click.echo(f"{change.sql};  -- {change.reason}")
         for note in plan.notes:
-            click.echo(f"--   {note}")
+            click.echo(as_typed(f"--   {note}"))
         for line in readers.get(plan.feed, ()):
             click.echo(f"--   {line}")
 

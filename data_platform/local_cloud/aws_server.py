@@ -11,6 +11,7 @@ Closes the gaps between ministack 1.5.33 and what AWS documents, with `aws_sftp`
 - It saves its state (buckets' versioning, secrets, Transfer users) only when it stops in order.
 - ECS's containers need Docker (`ecs.gaps`).
 - It lists versions as XML even of keys that XML can't hold.
+- It keeps SFTP's host key among its data, which `reset` removes.
 - It sorts the whole bucket for each page of a listing, and keeps the bytes of each version in memory.
 
 `aws.part` sets the environment variables that configure it.
@@ -39,9 +40,10 @@ from ministack.core import persistence
 from ministack.core.responses import get_account_id
 from ministack.services import s3, transfer
 
-from data_platform.local_cloud import aws_sftp
+from data_platform.local_cloud import aws_sftp, keys
 from data_platform.local_cloud.aws import BODY_WRITTEN, FACTS_WRITTEN
 from data_platform.local_cloud.ecs import gaps as ecs_gaps
+from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK
 
 logger = logging.getLogger(__name__)
@@ -261,6 +263,8 @@ def main() -> None:
     arguments.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     close_gaps()
+    host_key = str(keys.sftp_host_key(Layout(arguments.state)))
+    transfer._sftp_host_key_path = lambda: host_key
     ecs_gaps.close(arguments.state, arguments.data)
     asyncio.run(run(arguments.port))
 

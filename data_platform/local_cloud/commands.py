@@ -18,6 +18,7 @@ from data_platform.feeds.documents import DefinitionInvalid
 from data_platform.local_cloud.ecs.plan import CLUSTER
 from data_platform.local_cloud.spec import CloudSpec
 from data_platform.local_cloud.supervisor import LocalCloud, LocalCloudError
+from data_platform.program import as_typed
 from data_platform.runs.at_work import dev_at_work, runs_at_work
 
 NOT_ALL_UP = 3
@@ -90,7 +91,8 @@ def down(state_dir: Path | None) -> None:
     """
     cloud = declared_cloud(state_dir)
     if address := dev_at_work(cloud.layout.root):
-        click.echo(f"warning: `data-platform dev` is running ({address}). It waits until the next `up`.", err=True)
+        warning = f"warning: `data-platform dev` is running ({address}). It waits until the next `up`."
+        click.echo(as_typed(warning), err=True)
     if runs := runs_at_work(cloud.layout.root):
         click.echo(f"warning: these runs are executing, and will fail: {', '.join(runs)}", err=True)
     try:
@@ -133,7 +135,7 @@ def status(state_dir: Path | None, as_json: bool) -> None:
         Console(width=None if sys.stdout.isatty() else 200).print(table)
         click.echo(f"Runs are {RUNS[cloud.runs_on]}.")
         if not all_up:
-            click.echo("Not all parts are up: run `data-platform up`.")
+            click.echo(as_typed("Not all parts are up: run `data-platform up`."))
     if not all_up:
         sys.exit(NOT_ALL_UP)
 

@@ -45,6 +45,16 @@ def partner_public_key(layout: Layout, partner: str) -> str:
     return public.read_text(encoding="utf-8").strip()
 
 
+def sftp_host_key(layout: Layout) -> Path:
+    """SFTP's private host key in OpenSSH's format, created if missing. A cloud of an earlier release keeps its key,
+    which lay with the data."""
+    path, earlier = layout.sftp_host_key, layout.data("aws") / "state" / "transfer-host-key"
+    if not path.exists():
+        made = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        write_atomically(path, earlier.read_text(encoding="utf-8") if earlier.exists() else made.decode())
+    return path
+
+
 def reader_of(database: str) -> str:
     """The role by which the platform reads a source's database."""
     return f"{database}_reader"

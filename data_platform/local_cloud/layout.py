@@ -40,6 +40,11 @@ class Layout:
         return self.keys / "partners"
 
     @property
+    def sftp_host_key(self) -> Path:
+        """SFTP's private host key. Clients remember it, so `reset` leaves it."""
+        return self.root / "sftp_host_key"
+
+    @property
     def dagster_home(self) -> Path:
         return self.root / "dagster"
 
@@ -69,7 +74,7 @@ class Layout:
         return self.root / "run" / "provisioned"
 
     def everything(self) -> list[Path]:
-        """What `reset` removes: everything except the lock, which it holds."""
+        """What `reset` removes: everything except the lock, which it holds, and SFTP's host key."""
         folders = ("data", "dagster", "home", "images", "keys", "logs", "run")
         return [self.environment, *(self.root / folder for folder in folders)]
 

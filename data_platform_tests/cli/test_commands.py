@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -200,3 +201,34 @@ def test_a_command_says_in_one_line_that_the_local_cloud_is_down(arguments: tupl
         explained = CliRunner().invoke(main, [arguments[0], "--help"])
     assert (result.exit_code, result.output) == (1, "Error: The local cloud is down: run `data-platform up`.\n")
     assert explained.exit_code == 0 or arguments[0] == "dbt"
+
+
+PROGRAM = Path(sys.executable).with_name("data-platform")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", str(ROOT / "data_platform" / "defs" / "operations")]])
+def test_a_reader_that_goes_away_is_no_failure_to_speak_of(arguments: list[str]) -> None:
+    """`data-platform ... | head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run([PROGRAM, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert ran.stderr == ""
+
+
+def test_commands_are_named_as_they_can_be_typed() -> None:
+    """Where the PATH doesn't have the command, messages and help name it by its path."""
+    relative = os.path.relpath(PROGRAM, ROOT)
+    away = {"HOME": str(ROOT), "PATH": "/usr/bin:/bin", "SNOWFLAKE_PORT": "1"}
+
+    def said(*arguments: str, **more: str) -> str:
+        ran = subprocess.run(
+            [PROGRAM, *arguments], cwd=ROOT, env=away | more, capture_output=True, text=True, check=False
+        )
+        return ran.stdout + ran.stderr
+
+    assert f"  {relative} up --ecs\n" in said("up", "--help")
+    assert f"The local cloud is down: run `{relative} up`." in said("deliveries", "list")
+    there = {"PATH": f"{PROGRAM.parent}:/usr/bin:/bin"}
+    assert "  data-platform up --ecs\n" in said("up", "--help", **there)
+    assert "The local cloud is down: run `data-platform up`." in said("deliveries", "list", **there)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import asyncssh
 import psutil
 import pytest
 
@@ -132,16 +134,27 @@ def test_two_clouds_that_want_the_same_ports_at_the_same_time_both_come_up(tmp_p
         two.down()
 
 
-def test_reset_asks_and_then_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_reset_asks_and_then_leaves_only_the_host_key_behind_by_which_clients_know_the_server(tmp_path: Path) -> None:
     cloud = private_cloud(tmp_path)
     cloud.up()
+    host_key = (tmp_path / "sftp_host_key").read_text()
+    assert _host_key_of(cloud) == asyncssh.import_private_key(host_key).public_data
     (tmp_path / "not-ours.txt").write_text("kept")
     asked = command(tmp_path, "reset")
     assert asked.returncode != 0 and "Remove all data" in asked.stdout
     assert come_up(cloud)
     done = command(tmp_path, "reset", "--yes")
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cloud.lock", "not-ours.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cloud.lock", "not-ours.txt", "sftp_host_key"]
+    assert (tmp_path / "sftp_host_key").read_text() == host_key
+
+
+def _host_key_of(cloud: LocalCloud) -> bytes:
+    """What an SFTP client is shown."""
+    port = by_name(cloud)["aws"].ports["sftp"]
+    key = asyncio.run(asyncssh.get_server_host_key("127.0.0.1", port))
+    assert key is not None
+    return key.public_data
 
 
 def test_a_developers_own_cloud_settings_reach_no_part(cloud: LocalCloud) -> None:

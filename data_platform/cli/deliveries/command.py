@@ -15,6 +15,7 @@ import click
 from data_platform.cli.output import add_row, colored, console, count, local_time, print_json, show, size, table
 from data_platform.cli.project import DEFS, landing_bucket
 from data_platform.environment import Settings, settings
+from data_platform.program import as_typed
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -112,7 +113,7 @@ def list_(
         click.echo(f"There are more: --offset {offset + limit}")
     if not rows:
         _say_if_unknown(partner)
-        click.echo("No deliveries match. `data-platform deliveries pending` shows the files in inbound.")
+        click.echo(as_typed("No deliveries match. `data-platform deliveries pending` shows the files in inbound."))
 
 
 @deliveries.command("show")
@@ -207,7 +208,8 @@ def replay(delivery: str, yes: bool) -> None:
     if not yes:
         click.confirm(f"Put {key} into inbound again?", abort=True)
     put_back(bucket, row)
-    click.echo(f"{key} is in inbound again. The landing sensor or `data-platform run --no-demo` loads it.")
+    again = as_typed("The landing sensor or `data-platform run --no-demo` loads it.")
+    click.echo(f"{key} is in inbound again. {again}")
 
 
 def _say_if_unknown(partner: str | None) -> None:

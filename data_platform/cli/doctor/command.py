@@ -15,6 +15,7 @@ from data_platform.cli.doctor.finding import Finding, Probe
 from data_platform.cli.errors import FAILED
 from data_platform.cli.output import add_row, colored, console, print_json, show, table
 from data_platform.environment import Settings, SettingsError, each_setting, layers, settings
+from data_platform.program import as_typed
 
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 _AT_ONCE = 6
@@ -112,7 +113,7 @@ def _show(findings: list[Finding]) -> None:
     made = table("", "what", "found", "what to do")
     for finding in findings:
         color = _COLORS[finding.state]
-        add_row(made, colored(finding.state, color), finding.subject, finding.found, finding.fix)
+        add_row(made, colored(finding.state, color), finding.subject, finding.found, as_typed(finding.fix))
     show(made)
     counts = {state: sum(finding.state == state for finding in findings) for state in _COLORS}
     click.echo("\n" + ", ".join(f"{number} {state}" for state, number in counts.items()))

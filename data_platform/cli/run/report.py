@@ -26,6 +26,7 @@ from data_platform.environment import Settings
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.shown import visible
 from data_platform.landing.inbox import Scan
+from data_platform.program import as_typed
 
 if TYPE_CHECKING:
     from data_platform.local_cloud.demo.day import Demo
@@ -208,8 +209,10 @@ class Report:
             partner = self.accounts[0].feed.partition("/")[0]
             key = self.settings.state_dir / "keys" / "partners" / partner
             lines["a partner's receipts, by SFTP"] = f"sftp -P {sftp.port} -i {key} {partner}@{sftp.host}"
-        for command, what in lines.items():
-            out.print(f"  {command:<38}  {what}", soft_wrap=True)
+        shown = {as_typed(command): what for command, what in lines.items()}
+        width = max(map(len, shown))
+        for command, what in shown.items():
+            out.print(f"  {command:<{width}}  {what}", soft_wrap=True)
 
 
 def _asset_of(table: str) -> str:

@@ -28,6 +28,7 @@ from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.shown import visible
 from data_platform.landing.settle import report_unmatched
+from data_platform.program import as_typed
 from data_platform.runs.abandoned import all_runs_are_here, report_abandoned
 from data_platform.runs.run_lock import folder_in
 from data_platform.transform.ahead import started_ahead
@@ -260,7 +261,7 @@ class Steps:
         return outcome
 
     def _tell(self, line: str) -> None:
-        self.progress.console.print(f"  {visible(line)}", markup=False)
+        self.progress.console.print(f"  {visible(as_typed(line))}", markup=False)
 
     def _counter(self, name: str) -> TaskID:
         """The progress bar of that name, which is added the first time."""
