@@ -7,6 +7,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
+import dagster as dg
 import pytest
 
 from data_platform.cli.deliveries.command import since
@@ -14,7 +15,8 @@ from data_platform.cli.deliveries.pending import _described
 from data_platform.cli.errors import explained
 from data_platform.cli.output import duration, local_time, size
 from data_platform.cli.run.accounting import FileAccount, TableAccount
-from data_platform.cli.run.location import _BARE_KEY
+from data_platform.cli.run.location import in_full
+from data_platform.cli.run.selection import selected
 from data_platform.environment import Settings, SettingsError, settings
 from data_platform.landing.bucket import Pending
 from data_platform.landing.inbox import Scan, Waiting
@@ -63,14 +65,26 @@ def test_a_size_is_a_name_or_a_number_of_meters() -> None:
             scale_of(wrong)
 
 
-@pytest.mark.parametrize("text", ["raw/harbor_water/*", "+marts/city_daily", "raw/clear_air/stations++"])
-def test_a_bare_key_may_be_selected(text: str) -> None:
-    assert _BARE_KEY.fullmatch(text)
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("raw/harbor_water/*", 'key:"raw/harbor_water/*"'),
+        ("+marts/city_daily", '+key:"marts/city_daily"'),
+        ("2+raw/clear_air/stations+", '2+key:"raw/clear_air/stations"+'),
+        ("raw/c0*/* or (raw/x and not kind:dbt)", 'key:"raw/c0*/*" or (key:"raw/x" and not kind:dbt)'),
+        *((as_it_is, as_it_is) for as_it_is in ("*", "group:clear_air", 'key:"raw/a/*"+ or group:"a/b"', "key:raw/a")),
+    ],
+)
+def test_a_bare_key_may_be_selected(text: str, full: str) -> None:
+    assert in_full(text) == full
 
 
-@pytest.mark.parametrize("text", ["*", "group:clear_air", 'key:"raw/*" and not kind:dbt', "raw/a or raw/b"])
-def test_other_selections_are_dagsters_own(text: str) -> None:
-    assert not _BARE_KEY.fullmatch(text)
+def test_a_selection_that_is_none_is_told_with_examples() -> None:
+    class Location:
+        select = staticmethod(lambda selection: dg.AssetSelection.from_string(in_full(selection)))
+
+    with pytest.raises(click.BadParameter, match="'raw/x or' isn't a selection; expected terms such as 'raw/harbor"):
+        selected(Location(), "raw/x or")  # type: ignore[arg-type]
 
 
 COUNTS = {"landed": 5, "loaded": 2, "duplicate": 1, "superseded": 1, "quarantined": 1}

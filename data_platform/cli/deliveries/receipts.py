@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def find(connection: SnowflakeConnection, database: str, wanted: str) -> DeliveryRow:
-    """The delivery with that id or beginning of an id, or else the last settled one with that file name. Raises
-    click.ClickException."""
+    """The delivery with that id or beginning of an id, or else the last settled one with that file name, as it is or as
+    lists show it. Raises click.ClickException."""
     found = delivery(connection, database, wanted) if set(wanted) <= set("0123456789abcdef") else None
     if found is not None:
         return found
     for row in list_deliveries(connection, database, file_name=_like(wanted), limit=100):
-        if row.file_name == wanted:
+        if wanted in (row.file_name, visible(row.file_name)):
             return row
     raise click.ClickException(
         f"No deliveries match {wanted!r}, or several ids begin with it. `data-platform deliveries list` shows"
@@ -33,7 +34,8 @@ def find(connection: SnowflakeConnection, database: str, wanted: str) -> Deliver
 
 
 def _like(name: str) -> str:
-    return name.replace("\\", "\\\\").replace("%", "\\%")
+    """A pattern for the name: what lists show as `\\n` may be a line break."""
+    return "%".join(part.replace("%", "\\%") for part in re.split(r"\\(?:x..|u....|.)?", name))
 
 
 def what_replay_does(row: DeliveryRow) -> str:

@@ -17,7 +17,7 @@ from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.runs.run_lock import folder_in
 
-_BARE_KEY = re.compile(r"(\+*)([\w*.-]+(?:/[\w*.-]+)+)(\+*)")
+_KEY_OR_QUOTED = re.compile(r'"[^"]*"|(?<![\w:*/.-])[\w*.-]+(?:/[\w*.-]+)+')
 
 
 class CodeLocation:
@@ -50,12 +50,16 @@ class CodeLocation:
         return messages_of_invalid(self.definitions.resolve_all_asset_specs())
 
     def select(self, selection: str) -> list[dg.AssetKey]:
-        """The materializable assets of a selection in Dagster's syntax, in order; `raw/clear_air/*+` is short for
-        `key:"raw/clear_air/*"+`. Raises Dagster's errors for a selection that is not in its syntax."""
-        if key := _BARE_KEY.fullmatch(selection):
-            selection = f'{key[1]}key:"{key[2]}"{key[3]}'
-        found = dg.AssetSelection.from_string(selection).materializable()
+        """The materializable assets of a selection, in order. Raises Dagster's errors for a selection that is not in
+        its syntax."""
+        found = dg.AssetSelection.from_string(in_full(selection)).materializable()
         return sorted(found.resolve(self.repository.asset_graph))
+
+
+def in_full(selection: str) -> str:
+    """The selection in Dagster's syntax: `raw/clear_air/*+ or marts/x` is short for `key:"raw/clear_air/*"+ or
+    key:"marts/x"`."""
+    return _KEY_OR_QUOTED.sub(lambda found: found[0] if found[0][0] == '"' else f'key:"{found[0]}"', selection)
 
 
 def run_locks() -> Path:

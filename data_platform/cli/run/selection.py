@@ -53,8 +53,15 @@ def selected(location: CodeLocation, selection: str) -> set[dg.AssetKey]:
     """The assets that can be materialized. Raises click.BadParameter for a wrong or empty selection."""
     try:
         keys = set(location.select(selection))
-    except Exception as error:
+    except dg.DagsterInvalidSubsetError as error:  # names a key that doesn't exist
         raise click.BadParameter(f"{selection!r}: {error}", param_hint="--select") from None
+    except dg.DagsterError:
+        raise click.BadParameter(
+            f"{selection!r} isn't a selection; expected terms such as 'raw/harbor_water/*', 'marts/city_daily' or"
+            " 'group:clear_air', joined by `and`, `or`, `not` and parentheses, with + before or behind one for what it"
+            " depends on or what depends on it",
+            param_hint="--select",
+        ) from None
     if not keys:
         left_out = "".join(f"\nA definition is invalid and was left out: {message}" for message in location.invalid)
         raise click.BadParameter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from data_platform.cli import output
-from data_platform.cli.deliveries import command, pending
+from data_platform.cli.deliveries import command, pending, receipts
 from data_platform.lake.shown import visible
 from data_platform.landing import history
 from data_platform.landing.bucket import LandingBucket, Pending
@@ -57,7 +58,7 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Any:
         reject = history.StoredReject(1, None, f"[bold]{name}", f"[link]{name}")
         waiting = pending.PendingFile(f"inbound/p/{name}", 1, NOW, "waiting", f"Waiting for [i]{name}")
         monkeypatch.setattr(history, "list_deliveries", lambda *_, **__: [row(name)])
-        monkeypatch.setattr(history, "delivery", lambda *_: row(name))
+        monkeypatch.setattr(receipts, "delivery", lambda *_: row(name))
         monkeypatch.setattr(history, "read_rejects", lambda *_, **__: ([reject], 1))
         monkeypatch.setattr(pending, "pending_files", lambda _: [waiting])
         output.console.cache_clear()
@@ -82,6 +83,23 @@ def test_a_name_is_shown_as_it_is_and_changes_nothing_around_it(printed: Any, na
     assert f"[bold]{visible(name).rstrip()}" in printed(name, "show", "0" * 32)
     assert json.loads(printed(name, "list", "--json"))[0]["file_name"] == name
     assert json.loads(printed(name, "pending", "--json"))[0]["key"] == f"inbound/p/{name}"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(NAMES, st.booleans())
+@example("a\nb%.csv", True)
+@example("\\name\\x1b.csv", False)
+def test_a_delivery_is_found_by_its_name_and_by_what_lists_show_of_it(name: str, as_shown: bool) -> None:
+    def like(*_: object, file_name: str, limit: int) -> list[DeliveryRow]:
+        parts = re.findall(r"\\%|%|_|[^%_]", file_name, re.DOTALL)
+        pattern = "".join({"%": ".*", "_": ".", "\\%": "%"}.get(part, re.escape(part)) for part in parts)
+        assert "\\" not in file_name.replace("\\%", ""), "a backslash escapes what follows it"
+        return [row(each) for each in (f"{name}~", name) if re.fullmatch(pattern, each, re.DOTALL)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receipts, "list_deliveries", like)
+        patch.setattr(receipts, "delivery", lambda *_: None)
+        assert receipts.find(cast(Any, None), "D", visible(name) if as_shown else name).file_name == name
 
 
 class Written(dict[str, bytes]):
