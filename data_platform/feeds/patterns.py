@@ -1,22 +1,26 @@
 """Which patterns are safe to compare with any file name: a partner chooses the name, and Python's regular expressions
-can't be interrupted. The time that an accepted pattern takes never doubles with each further character, and names have
-a longest length."""
+can't be interrupted. An accepted pattern takes about half a second at most for a name of the longest length."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from functools import cache
+from math import factorial
 from re import _parser as parser  # type: ignore[attr-defined]  # the only parser of Python's expressions
-from typing import Any
+from typing import Any, NamedTuple
 
 LONGEST_NAME = 255
 """Characters. A longer file name matches no pattern."""
 MOST_FREE = 3
 _MANY = 4
 """A group that is repeated more often counts as repeated without limit."""
+_MOST_WAYS = 20_000_000
+"""The ways to try before a name is known not to match: about half a second."""
+_MARK = re.compile(r"[*+}|]|(?<!\()\?")
+_FEW_MARKS = 5
 _MAY_BE_SLOW = re.compile(r"\)[*+{]|" + r"(?:[*+}][^*+}]*)" * (MOST_FREE + 1))
-"""Few patterns: so the others needn't be parsed once more."""
+"""Few patterns, and those with many marks: so the others needn't be parsed once more."""
 _REPETITION = re.compile(r"[*+|]|(?<!\()\?|,\d*\}")
 _CHARACTERS = frozenset(map(chr, range(256)))
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
@@ -34,43 +38,74 @@ def has_repetitions(pattern: str) -> bool:
 
 def require_fast(pattern: str) -> None:
     """Raises SlowPattern. The pattern must be a valid regular expression."""
-    if not _MAY_BE_SLOW.search(pattern):
+    if not _MAY_BE_SLOW.search(pattern) and len(_MARK.findall(pattern)) <= _FEW_MARKS:
         return
-    free = _free(list(parser.parse(pattern)), frozenset(), pattern)
-    if free > MOST_FREE:
+    ways = _ways(list(parser.parse(pattern)), frozenset(), pattern)
+    if ways.free > MOST_FREE:
         raise SlowPattern(
-            f"{pattern!r} has {free} repetitions that can also match what follows them, such as `.*` before `_`; a file"
-            f" name can make that slow. Leave at most {MOST_FREE}: write `[^_]*` for what goes to the next `_`"
+            f"{pattern!r} has {ways.free} repetitions that can also match what follows them, such as `.*` before `_`; a"
+            f" file name can make that slow. Leave at most {MOST_FREE}: write `[^_]*` for what goes to the next `_`"
+        )
+    if ways.choices * LONGEST_NAME**ways.free // factorial(ways.free) > _MOST_WAYS:
+        raise SlowPattern(
+            f"{pattern!r} can match one file name in too many ways: it has {ways.free} repetitions such as `.*`, and"
+            f" {ways.choices:,} ways to take its optional parts and alternatives. Leave out some of either"
         )
 
 
-def _free(items: Sequence[tuple[Any, Any]], after: frozenset[str], pattern: str) -> int:
-    """How many repetitions among these items can stop at several places of the same text. `after`: the characters that
-    what follows the items may begin with."""
-    count = 0
+class _Ways(NamedTuple):
+    """In how many ways some items can match one text. `free`: repetitions that can stop at several places of it.
+    `choices`: the ways to take the other parts, multiplied."""
+
+    free: int = 0
+    choices: int = 1
+
+    def then(self, other: _Ways) -> _Ways:
+        return _Ways(self.free + other.free, self.choices * other.choices)
+
+
+def _ways(items: Sequence[tuple[Any, Any]], after: frozenset[str], pattern: str) -> _Ways:
+    """The ways of these items. `after`: the characters that what follows the items may begin with."""
+    found = _Ways()
     for kind, value in reversed(items):
         name = str(kind)
         if name in _REPEATS:
-            low, high, body = value
-            inner = _free(list(body), after | _begin(list(body)), pattern)
-            if high > _MANY and (inner or _varies(body)):
-                raise SlowPattern(
-                    f"{pattern!r} repeats a group that itself has a repetition or a choice; a file name can make that"
-                    " take hours. Repeat single characters, or a group of fixed length"
-                )
-            own = low != high and high > _MANY and not _begin(list(body)).isdisjoint(after)
-            count += inner * min(high, _MANY) + own
+            found = found.then(_of_repetition(value, after, pattern))
         elif name == "SUBPATTERN":
-            count += _free(list(value[-1]), after, pattern)
+            found = found.then(_ways(list(value[-1]), after, pattern))
         elif name == "BRANCH":
-            count += max(_free(list(each), after, pattern) for each in value[1])
+            found = found.then(_of_branches([list(each) for each in value[1]], after, pattern))
         elif name in ("ASSERT", "ASSERT_NOT"):
-            count += _free(list(value[1]), after, pattern)
+            found = found.then(_ways(list(value[1]), after, pattern))
         elif name == "ATOMIC_GROUP":
-            count += _free(list(value), after, pattern)
+            found = found.then(_ways(list(value), after, pattern))
         begin = _begin([(kind, value)])
         after = begin | after if _may_be_empty(kind, value) else begin
-    return count
+    return found
+
+
+def _of_repetition(value: Any, after: frozenset[str], pattern: str) -> _Ways:
+    low, high, body = value
+    begin = _begin(list(body))
+    inner = _ways(list(body), after | begin, pattern)
+    if high > _MANY and (inner != _Ways() or _varies(body)):
+        raise SlowPattern(
+            f"{pattern!r} repeats a group that itself has a repetition or a choice; a file name can make that"
+            " take hours. Repeat single characters, or a group of fixed length"
+        )
+    if high > _MANY:
+        return _Ways(free=int(low != high and not begin.isdisjoint(after)))
+    stops = high - low + 1 if not begin.isdisjoint(after) else 1
+    return _Ways(inner.free * high, inner.choices**high * stops)
+
+
+def _of_branches(branches: list[list[tuple[Any, Any]]], after: frozenset[str], pattern: str) -> _Ways:
+    """Of alternatives that begin differently, one is tried."""
+    each = [_ways(branch, after, pattern) for branch in branches]
+    begins = [_begin(branch) for branch in branches]
+    differ = sum(map(len, begins)) == len(frozenset().union(*begins)) and all(begins)
+    choices = [ways.choices for ways in each]
+    return _Ways(max(ways.free for ways in each), max(choices) if differ else sum(choices))
 
 
 def _varies(items: Any) -> bool:
