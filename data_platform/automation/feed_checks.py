@@ -18,10 +18,10 @@ import dagster as dg
 
 from data_platform.automation.delivery_check import delivery_check_result, delivery_check_spec
 from data_platform.automation.feed_keys import raw_key
-from data_platform.contract import EXTRACT_ID, EXTRACTED_AT, quoted
+from data_platform.contract import EXTRACT_ID, EXTRACTED_AT, VALID_TO, quoted
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.spec import FeedSpec
-from data_platform.warehouse.table import literal
+from data_platform.warehouse.table import TableRef, literal
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -109,12 +109,14 @@ def _contract(
     whole = not passed or audit_due or len(result.manifests) > _EXTRACTS_NAMED
     with connection.cursor() as cursor:
         where = None if whole else _rows_of(result.manifests)
-        cursor.execute(feed.contract.violation_counts_sql(result.target.sql, where))
+        rows = rows_to_check(feed, result.target)
+        cursor.execute(feed.contract.violation_counts_sql(rows, where))
         (row,) = cursor.fetchall()
         counts = dict(zip((column.name for column in cursor.description), row, strict=True))
         checked = counts.pop("ROWS_CHECKED")
+        counts["REPEATED_KEYS"] = result.repeated_keys
         broken = {name.lower(): count for name, count in counts.items() if count}
-        shown = {"violations": _violations(cursor, feed, result.target.sql, where)} if broken else {}
+        shown = {"violations": _violations(cursor, feed, rows, where)} if broken else {}
     return dg.AssetCheckResult(
         passed=not broken,
         check_name=CONTRACT,
@@ -142,6 +144,13 @@ def _violations(cursor: SnowflakeCursor, feed: FeedSpec, table: str, where: str 
 def _value(evaluation: dg.AssetCheckEvaluation, name: str) -> Any:
     found = evaluation.metadata.get(name)
     return None if found is None else found.value
+
+
+def rows_to_check(feed: FeedSpec, table: TableRef) -> str:
+    """SQL of the rows that the contract holds for: the table; of a history, its current versions."""
+    if feed.load_mode != "history":
+        return table.sql
+    return f"(SELECT * FROM {table.sql} WHERE {quoted(VALID_TO)} IS NULL)"
 
 
 def _rows_of(manifests: Sequence[Manifest]) -> str:

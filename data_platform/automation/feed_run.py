@@ -202,6 +202,7 @@ def _raw_metadata(source: Source, result: Ingested, query_tag: str, shown: Mappi
         "seconds": round(result.seconds, 3),
         "bytes": sum(manifest.total_bytes for manifest in result.manifests),
         "rows_replaced": result.rows_deleted,
+        **({"versions": result.versions} if source.feed.load_mode == "history" else {}),
         **source.metadata(),
         **shown,
         **usage_metadata(),

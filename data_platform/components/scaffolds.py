@@ -70,6 +70,7 @@ attributes:
   # expected: {every: day, within_minutes: 360}
 
   # append adds rows. merge replaces rows with the same key. replace replaces the day's rows (without partition, all).
+  # history keeps the versions of each row, from files that are full snapshots of a day.
   load_mode: append
   # Rows that break the contract are kept as rejects. Past this limit the whole file is quarantined.
   reject_limit: {share: 0.05}
@@ -110,8 +111,9 @@ attributes:
       # Where it is in the database. Leave this out if it has the same name in the schema public.
       from: public.example
       description: What one row of example means.
-      # replace reads the whole table each time. merge reads what has changed since the last read, and needs
-      # watermark: {column: updated_at, overlap_minutes: 15}: a column that grows with each change of a row.
+      # replace reads the whole table each time; history does too, and keeps each version of a row. merge reads what
+      # has changed since the last read, and needs watermark: {column: updated_at, overlap_minutes: 15}: a column that
+      # grows with each change of a row.
       load_mode: replace
       contract:
         # The columns that identify a row.

@@ -24,6 +24,8 @@ from data_platform.contract.columns import (
     EXTRACT_COLUMNS,
     EXTRACT_ID,
     EXTRACTED_AT,
+    HISTORY_COLUMNS,
+    VALID_TO,
     Column,
     TimeZone,
     platform_column,
@@ -38,7 +40,9 @@ __all__ = [
     "EXTRACTED_AT",
     "EXTRACT_COLUMNS",
     "EXTRACT_ID",
+    "HISTORY_COLUMNS",
     "TYPES_HELP",
+    "VALID_TO",
     "Column",
     "Contract",
     "Drift",
@@ -141,9 +145,9 @@ class Contract(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def violation_counts_sql(self, table: str, where: str | None = None) -> str:
-        """SQL that counts the violations of those rows of `table` (a qualified name) that `where` admits; None: of all
-        rows. Its one row has ROWS_CHECKED, NULL_<COLUMN> for each column that isn't nullable, and, if the contract has
-        a key, DUPLICATE_KEYS: how many of the rows' keys more than one row of the whole table has."""
+        """SQL that counts the violations of those rows of `table` (a name, or a query) that `where` admits; None: of
+        all rows. Its one row has ROWS_CHECKED, NULL_<COLUMN> for each column that isn't nullable, and, if the contract
+        has a key, DUPLICATE_KEYS: how many of the rows' keys more than one row of the whole table has."""
         rows = _rows(table, where)
         counts = ["COUNT(*) AS ROWS_CHECKED"]
         counts += [

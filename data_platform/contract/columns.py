@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _IDENTIFIER = r"^[a-z][a-z0-9_]{0,127}$"
 EXTRACT_ID = "_extract_id"
 EXTRACTED_AT = "_extracted_at"
+VALID_FROM = "_valid_from"
+VALID_TO = "_valid_to"
+FIRST_SEEN = "_first_seen"
+LAST_SEEN = "_last_seen"
+DELETED = "_deleted"
 
 
 def _checked_type(text: str) -> str:
@@ -111,9 +116,9 @@ class Column(BaseModel):
         return quoted(self.name)
 
 
-def platform_column(name: str, type_: str, description: str) -> Column:
+def platform_column(name: str, type_: str, description: str, *, nullable: bool = False) -> Column:
     """A column that the platform adds to tables. Its name begins with `_`, which a contract's can't."""
-    plain = Column(name="x", type=type_, nullable=False, description=description)
+    plain = Column(name="x", type=type_, nullable=nullable, description=description)
     return plain.model_copy(update={"name": name})
 
 
@@ -121,7 +126,34 @@ EXTRACT_COLUMNS = (
     platform_column(EXTRACT_ID, "string", "The extract that brought this row."),
     platform_column(EXTRACTED_AT, "timestamp", "When that extract was made."),
 )
-"""The last columns of every raw table."""
+"""The last columns of every raw table; with load mode `history`, HISTORY_COLUMNS follow."""
+
+# They may be null, as they stay in the table when the feed gets another load mode.
+HISTORY_COLUMNS = (
+    platform_column(
+        VALID_FROM, "timestamp", "The time of the first snapshot that shows this version of the row.", nullable=True
+    ),
+    platform_column(
+        VALID_TO,
+        "timestamp",
+        "The time of the snapshot that ended this version: it shows other values, or no row with this key. Null: this"
+        " is the current version.",
+        nullable=True,
+    ),
+    platform_column(
+        FIRST_SEEN, "timestamp", "The time of the first snapshot that shows a row with this key.", nullable=True
+    ),
+    platform_column(
+        LAST_SEEN,
+        "timestamp",
+        "The time of the last snapshot that shows this version. Null: the feed's latest one does.",
+        nullable=True,
+    ),
+    platform_column(
+        DELETED, "boolean", "Whether this version ended because the row was no longer there.", nullable=True
+    ),
+)
+"""The columns of a table with load mode `history`, whose rows are versions of its feed's rows."""
 
 
 def quoted(name: str) -> str:

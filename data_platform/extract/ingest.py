@@ -20,6 +20,7 @@ from data_platform.extract.apart import load_apart
 from data_platform.extract.extract import Extraction, key_of
 from data_platform.extract.source import OPERATOR, Position, Slice, SliceGone, SliceLeft, Source
 from data_platform.extract.workers import READS_AT_ONCE
+from data_platform.feeds.spec import WHOLE
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger
@@ -60,6 +61,16 @@ class Ingested:
     def rows_loaded(self) -> int:
         """Rows that these extracts put into the table."""
         return sum(manifest.rows for manifest in self.manifests)
+
+    @property
+    def versions(self) -> int:
+        """How many versions of rows began, with load mode `history`."""
+        return sum(load.versions for load in self.loads)
+
+    @property
+    def repeated_keys(self) -> int:
+        """How many keys are in more than one row of a snapshot."""
+        return sum(load.repeated_keys for load in self.loads)
 
     @property
     def rows_deleted(self) -> int:
@@ -127,7 +138,8 @@ class Ingestion:
 
     def reload(self, partition: str | None = None) -> Ingested:
         """Loads the feed's extracts (of one partition, or all) into the table again, after deleting their rows. The
-        result is the same rows; also after a migration, a lost table, or rows changed by hand."""
+        result is the same rows; also after a migration, a lost table, or rows changed by hand. With load mode
+        `history`, always all of them: a version lasts for many days."""
         started = time.monotonic()
         result = Ingested(self.target)
         with self._connect() as connection:
@@ -135,11 +147,11 @@ class Ingestion:
                 there = ledger.extracts_in_table(cursor, self._database, self.feed)
             manifests = [
                 require_manifest(self._lake, ExtractKey(self.feed.source, self.feed.table, extract_id, of))
-                for extract_id, (of, _) in there.items()
-                if partition is None or of == partition
+                for extract_id, (of, *_) in there.items()
+                if partition in (None, of) or self.feed.load_mode == "history"
             ]
             manifests.sort(key=lambda each: each.effective_at or each.started_at)
-            at_once = len(manifests) if self.feed.load_mode == "replace" else SLICES_A_LOAD
+            at_once = len(manifests) if self.feed.load_mode in WHOLE else SLICES_A_LOAD
             for batch in _batches(manifests, at_once):
                 self._load(connection, result, batch, reload=True)
             result.table_rows = count_rows(connection, self.target.sql) if manifests else 0

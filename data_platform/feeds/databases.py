@@ -10,7 +10,15 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from data_platform.feeds.spec import Declared, FeedDeclaration, FeedSpec, LoadMode, RejectLimit, SourceDeclaration
+from data_platform.feeds.spec import (
+    WHOLE,
+    Declared,
+    FeedDeclaration,
+    FeedSpec,
+    LoadMode,
+    RejectLimit,
+    SourceDeclaration,
+)
 
 _RELATION = r'^[^."]+(\.[^."]+)?$'
 _ORDERED = ("timestamp", "date", "int16", "int32", "int64")
@@ -30,7 +38,7 @@ class Watermark(Declared):
 
 class TableDeclaration(FeedDeclaration):
     """One table of a database. `from`: the table or view in the database, with its schema; default: `table`, in the
-    schema public. Load mode `replace` reads all of it each time, `merge` what is new by the `watermark`.
+    schema public. Load modes `replace` and `history` read all of it each time, `merge` what is new by the `watermark`.
     `reject_limit`: none unless it is set, but a whole table that is all rejects is never loaded."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -46,13 +54,14 @@ class TableDeclaration(FeedDeclaration):
         if self.load_mode == "append":
             raise ValueError(
                 "load_mode append would load a row again each time that it is read; expected replace (the whole table"
-                " each time), or merge with a watermark"
+                " each time), history (each version of a row), or merge with a watermark"
             )
         if self.partition is not None:
             raise ValueError("a table of a database has no partition; leave it out")
-        if self.load_mode == "replace" and self.watermark is not None:
+        if self.load_mode in WHOLE and self.watermark is not None:
             raise ValueError(
-                "load_mode replace reads the whole table and takes no watermark; leave it out, or set load_mode: merge"
+                f"load_mode {self.load_mode} reads the whole table and takes no watermark; leave it out, or set"
+                " load_mode: merge"
             )
         if self.load_mode == "merge":
             self._check_watermark()
@@ -79,7 +88,7 @@ class TableDeclaration(FeedDeclaration):
 
     def too_many_rejects(self, rejected: int, read: int) -> str | None:
         """Why a read with so many rejects isn't kept, or None."""
-        if self.load_mode == "replace" and rejected == read > 0:
+        if self.load_mode in WHOLE and rejected == read > 0:
             return f"all {read} rows break the contract"
         return None if self.reject_limit is None else self.reject_limit.exceeded(rejected, read)
 

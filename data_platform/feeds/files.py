@@ -136,6 +136,15 @@ class FileFeedDeclaration(spec.FeedDeclaration):
         return self
 
     @model_validator(mode="after")
+    def _snapshots_have_a_day(self) -> Self:
+        if self.load_mode == "history" and self.partition is None:
+            raise ValueError(
+                "load_mode history needs a partition: the day that a file is a snapshot of, for example partition:"
+                " {by: day, start: 2026-03-01} with (?P<day>[0-9]{8}) in the pattern"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _options_have_an_effect(self) -> Self:
         if self.format.type in ("csv", "json_lines"):
             for column in self.contract.columns:
@@ -207,6 +216,13 @@ class FileFeedSpec(FileFeedDeclaration, spec.FeedSpec):
                 f"{file_name!r} belongs to {day}, before the first day of {self.name} ({self.partition.start})"
             )
         return day.isoformat()
+
+    def effective_at(self, partition: str | None, landed_at: datetime) -> datetime:
+        """When a file's data was true: when it landed, or with load mode `history`, whose files are snapshots of a day,
+        that day's start."""
+        if self.load_mode != "history" or partition is None:
+            return landed_at
+        return datetime.fromisoformat(partition).replace(tzinfo=ZoneInfo(self.time_zone)).astimezone(UTC)
 
     def slot(self, file_name: str) -> datetime | None:
         """The start (UTC) of the hour or day that a file is of, or None where its name doesn't say."""

@@ -12,10 +12,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_platform.contract import EXTRACT_COLUMNS, Column, Contract, TimeZone
+from data_platform.contract import EXTRACT_COLUMNS, HISTORY_COLUMNS, Column, Contract, TimeZone
 from data_platform.feeds.compute import Compute
 
-LoadMode = Literal["append", "merge", "replace"]
+LoadMode = Literal["append", "merge", "replace", "history"]
+WHOLE: tuple[LoadMode, ...] = ("replace", "history")
+"""The load modes in which an extract, or the parts of a snapshot, hold all rows of the table or of a partition."""
 
 
 class Declared(BaseModel):
@@ -73,9 +75,9 @@ class FeedDeclaration(Declared):
     audit: Literal["daily"] | None = None
 
     @model_validator(mode="after")
-    def _merge_has_a_key(self) -> Self:
-        if self.load_mode == "merge" and not self.contract.key:
-            raise ValueError("load_mode merge needs contract.key: the columns that identify a row")
+    def _rows_have_a_key(self) -> Self:
+        if self.load_mode in ("merge", "history") and not self.contract.key:
+            raise ValueError(f"load_mode {self.load_mode} needs contract.key: the columns that identify a row")
         return self
 
 
@@ -104,13 +106,18 @@ class FeedSpec(FeedDeclaration):
 
     @property
     def order_column(self) -> str | None:
-        """The column that says which of an extract's rows with the same key is the last; None: any of them."""
+        """The column that says which of an extract's rows with the same key is the last; None: there is none."""
         return None
+
+    @property
+    def extract_columns(self) -> tuple[Column, ...]:
+        """The columns of the feed's extracts, in order."""
+        return (*self.contract.columns, *self.metadata_columns, *EXTRACT_COLUMNS)
 
     @property
     def table_columns(self) -> tuple[Column, ...]:
         """Every column of the feed's table in Snowflake, in order."""
-        return (*self.contract.columns, *self.metadata_columns, *EXTRACT_COLUMNS)
+        return (*self.extract_columns, *(HISTORY_COLUMNS if self.load_mode == "history" else ()))
 
     def with_contract(self, contract: Contract) -> Self:
         """The same feed with another contract."""

@@ -98,10 +98,10 @@ class ReadAgain:
         landed_at = {row.extract_id: row.landed_at for row in rows}
         load = []
         there = extracts_in_table(cursor, self._database, self._feed)
-        for extract_id, (partition, effective_at) in there.items():
+        for extract_id, (partition, effective_at, _) in there.items():
             key = ExtractKey(self._feed.source, self._feed.table, extract_id, partition)
             manifest = new.get(extract_id) or require_manifest(self._lake, key)
-            load.append(dated(manifest, landed_at.get(extract_id) or effective_at or manifest.started_at))
+            load.append(dated(self._feed, manifest, landed_at.get(extract_id) or effective_at or manifest.started_at))
         load.sort(key=lambda each: each.effective_at or each.started_at)
         self.written = [
             replace(

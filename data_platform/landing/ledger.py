@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import quoted
-from data_platform.feeds.spec import FeedSpec, LoadMode
+from data_platform.feeds.spec import WHOLE, FeedSpec, LoadMode
 from data_platform.landing.outcomes import DeliveryRow, Settlement
 from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
@@ -72,15 +72,15 @@ def related_deliveries(
     cursor: SnowflakeCursor, database: str, settlements: Sequence[Settlement], mode: LoadMode
 ) -> list[DeliveryRow]:
     """The ledger rows that `decide` needs: of these deliveries; of loaded ones and duplicates with the same content or
-    file name (for `replace`, also with the same partition); of the duplicates of those; and of those with such a
-    duplicate's file name."""
+    file name (for `replace` and `history`, also with the same partition); of the duplicates of those; and of those with
+    such a duplicate's file name."""
     first = settlements[0]
     ids = [each.delivery_id for each in settlements]
     names = [each.file_name for each in settlements]
     contents = [each.content_sha256 for each in settlements if each.content_sha256 is not None] or [""]
     test = f"FILE_NAME IN ({placeholders(names)}) OR CONTENT_SHA256 IN ({placeholders(contents)})"
     bound: list[Any] = [*ids, *names, *contents]
-    if mode == "replace":
+    if mode in WHOLE:
         partitions = sorted({each.partition or "" for each in settlements})
         test += f" OR COALESCE(PARTITION_KEY, '') IN ({placeholders(partitions)})"
         bound += partitions

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Literal
 
-from data_platform.feeds.spec import LoadMode
+from data_platform.feeds.spec import WHOLE, LoadMode
 
 Status = Literal["loaded", "duplicate", "superseded", "quarantined"]
 _LONGEST_REASON = 2_000
@@ -98,15 +98,16 @@ def decide(
     """Decides on one feed's deliveries, in the order in which they landed.
 
     `ledger` must have the rows of these deliveries; of loaded ones and duplicates with the same content, file name or
-    (mode `replace`) partition; of the duplicates of those; and of those with such a duplicate's file name.
+    (modes `replace` and `history`) partition; of the duplicates of those; and of those with such a duplicate's file
+    name.
     `overwritten`: the extract ids of loaded deliveries whose rows are no longer all in the table (mode `merge`: another
     delivery had rows with the same keys).
 
     - The outcome of an earlier attempt stays, unless the rows come in another extract or `reload` is set.
     - A delivery with the same partition and content as a loaded one is a `duplicate`, unless rows of that one were
       overwritten.
-    - Of deliveries with the same file name (mode `replace`: or the same partition), the one that landed last stays. The
-      others are `superseded` and lose their rows, in whatever order they are loaded.
+    - Of deliveries with the same file name (modes `replace` and `history`: or the same partition), the one that landed
+      last stays. The others are `superseded` and lose their rows, in whatever order they are loaded.
     - A duplicate supersedes others as a loaded delivery does. A duplicate of a superseded delivery is loaded in its
       place, unless a later delivery has superseded it too.
     """
@@ -239,7 +240,7 @@ def _same_content(wanted: _File, row: DeliveryRow) -> bool:
 
 
 def _competes(wanted: _File, row: DeliveryRow, mode: LoadMode) -> bool:
-    return row.file_name == wanted.file_name or (mode == "replace" and row.partition == wanted.partition)
+    return row.file_name == wanted.file_name or (mode in WHOLE and row.partition == wanted.partition)
 
 
 def _put(settling: Settling, state: dict[str, DeliveryRow], row: DeliveryRow) -> None:

@@ -80,7 +80,10 @@ class DeliveryPolicy:
         self._settling = settling
         given = {manifest.extract_id: manifest for manifest in self._manifests}
         landed = {row.extract_id: row for row in (*rows, *settling.write.values()) if row.extract_id is not None}
-        load = [dated(given.get(each) or self._read(landed[each]), landed[each].landed_at) for each in settling.load]
+        load = [
+            dated(self._feed, given.get(each) or self._read(landed[each]), landed[each].landed_at)
+            for each in settling.load
+        ]
         in_table = {row.extract_id for row in settling.outcomes.values() if row.status == "loaded"}
         recorded = {row.delivery_id for row in rows}
         again = {each.extract_id for each in self._manifests if each.origin.get("delivery_id") in recorded}
@@ -140,6 +143,7 @@ class DeliveryPolicy:
         return row is not None and row.status == "quarantined" and not manifest.files
 
 
-def dated(manifest: Manifest, landed_at: datetime) -> Manifest:
-    """The manifest, which in an earlier release didn't say when its data was true."""
-    return manifest if manifest.effective_at else replace(manifest, effective_at=landed_at)
+def dated(feed: FileFeedSpec, manifest: Manifest, landed_at: datetime) -> Manifest:
+    """The manifest, with the time at which its data was true: it may be of an earlier release, which didn't say, or of
+    a time when the feed had another load mode."""
+    return replace(manifest, effective_at=feed.effective_at(manifest.partition, landed_at))

@@ -74,7 +74,7 @@ class DeliverySource(Source):
         self._work[extract_id] = work
         return Slice(
             extract_id,
-            effective_at=delivery.landed_at,
+            effective_at=self.feed.effective_at(partition, delivery.landed_at),
             partition=partition,
             origin={
                 "delivery_id": delivery.id,

@@ -16,6 +16,7 @@ import yaml
 from data_platform.contract import EXTRACTED_AT
 from data_platform.feeds.declared import DeclaredSource
 from data_platform.feeds.spec import Expected, FeedSpec
+from data_platform.warehouse.table import PLATFORM
 
 HEADER = (
     "# Written from the contracts in data_platform/defs/sources by `data-platform dbt-sources`; edit those instead.\n"
@@ -88,7 +89,7 @@ def _table(feed: FeedSpec) -> dict[str, Any]:
         "identifier": feed.table.upper(),
         "description": feed.description,
         "config": {
-            "loaded_at_field": EXTRACTED_AT,
+            **_loaded_at(feed),
             "freshness": _freshness(feed.expected),
             "meta": {"dagster": {"asset_key": ["raw", feed.source, feed.table]}},
         },
@@ -97,6 +98,17 @@ def _table(feed: FeedSpec) -> dict[str, Any]:
             {"name": column.name, "data_type": column.snowflake_type.lower(), "description": column.description}
             for column in feed.table_columns
         ],
+    }
+
+
+def _loaded_at(feed: FeedSpec) -> dict[str, Any]:
+    """Where dbt finds when the table was last loaded. A snapshot without changes adds no version to a history, so that
+    only the ledger knows of it."""
+    if feed.load_mode != "history":
+        return {"loaded_at_field": EXTRACTED_AT}
+    return {
+        "loaded_at_query": f"""select max(LOADED_AT) from "{{{{ target.database }}}}"."{PLATFORM}"."LOADS\""""
+        f""" where SOURCE = '{feed.source}' and TABLE_NAME = '{feed.table}'"""
     }
 
 

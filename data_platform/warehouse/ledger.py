@@ -100,12 +100,14 @@ class InTable(NamedTuple):
 
     partition: str | None
     effective_at: datetime | None
+    load_mode: str
 
 
 def extracts_in_table(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> dict[str, InTable]:
     """By id, a feed's extracts whose rows are in its table, unless later ones have overwritten them."""
     cursor.execute(
-        f"SELECT EXTRACT_ID, PARTITION_KEY, EFFECTIVE_AT FROM {loads_of(database, feed)} WHERE REMOVED_AT IS NULL"
+        f"SELECT EXTRACT_ID, PARTITION_KEY, EFFECTIVE_AT, LOAD_MODE FROM {loads_of(database, feed)}"
+        " WHERE REMOVED_AT IS NULL"
     )
     return {extract_id: InTable(*found) for extract_id, *found in cursor.fetchall()}
 

@@ -5,7 +5,8 @@
     SELECT LOADS                    what is loaded already; the policy decides what is left to do
     INSERT INTO LOADS               which extracts' rows this load takes out for good
     DELETE FROM the table           replaced partitions, reloaded extracts, what the policy removes
-    COPY INTO the table             exactly the manifests' files (mode `merge`: into a temporary table, then MERGE)
+    COPY INTO the table             exactly the manifests' files (modes `merge` and `history`: into a temporary table,
+                                    then MERGE)
     COPY INTO REJECTS               those that aren't there yet
     INSERT INTO LOADS               and the policy's own accounts
     COMMIT
@@ -23,11 +24,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from data_platform.contract import EXTRACT_ID, quoted
-from data_platform.feeds.spec import FeedSpec, LoadMode
+from data_platform.feeds.spec import WHOLE, FeedSpec, LoadMode
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
 from data_platform.warehouse import ledger, load_rules, platform
 from data_platform.warehouse.copy import copy_rejects, copy_rows
+from data_platform.warehouse.history import Applied, load_snapshots
 from data_platform.warehouse.load_lock import take_lock
 from data_platform.warehouse.merge import loading_table, merge_rows, overwrite_rows_of
 from data_platform.warehouse.policy import LoadOnce, Policy
@@ -44,7 +46,8 @@ class LoadResult:
     """What one load did.
 
     `loaded`: the extracts that it put into the table; `rows_loaded` counts their rows. `kept`: those of the given ones
-    that were in the table before and still are.
+    that were in the table before and still are. `versions`: with load mode `history`, how many it began;
+    `repeated_keys`: how many keys are in more than one row of a snapshot.
     """
 
     rows_loaded: int = 0
@@ -52,6 +55,8 @@ class LoadResult:
     rows_rejected: int = 0
     loaded: tuple[Manifest, ...] = ()
     kept: tuple[Manifest, ...] = ()
+    versions: int = 0
+    repeated_keys: int = 0
     query_ids: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -77,6 +82,8 @@ def load_extracts(
     `replace` deletes the rows of the manifests' partitions (all rows, if the feed has no partitions). `merge` keeps one
     row per key: that of the latest extract, in whatever order they are loaded, and within it of the last record. Where
     it takes out an extract, rows that the extract had overwritten come back, from the feed's other extracts in `lake`.
+    `history` keeps the versions of each row (`history.py`); it loads later snapshots again, from `lake`, where an
+    earlier one comes late or is taken out.
 
     Raises LoadRefused, RowCountMismatch, what the policy raises, and the connector's errors, and changes nothing then.
     """
@@ -86,15 +93,16 @@ def load_extracts(
     policy = policy or LoadOnce(feed.load_mode, manifests, reload=reload)
     mode, table = feed.load_mode, raw_table(database, feed.source, feed.table)
     load_rules.of_one_feed(feed, manifests)
-    staging = loading_table(connection, table, feed.table_columns) if mode == "merge" and manifests else None
+    stages = mode == "history" or (mode == "merge" and bool(manifests))
+    staging = loading_table(connection, table, feed.extract_columns) if stages else None
     with connection.cursor() as cursor, transaction(cursor, query_tag) as run:
         lock = platform.load_lock(table.database, feed.source, feed.table)
         take_lock(run.execute, lock, run_id or "no run")
         known = ledger.loaded_extracts(cursor, table.database, [manifest.extract_id for manifest in manifests])
         decision = policy.decide(cursor, known)
         chosen, remove = decision.load, decision.remove
+        there = ledger.extracts_in_table(cursor, table.database, feed) if mode in WHOLE else {}
         if mode == "replace":
-            there = ledger.extracts_in_table(cursor, table.database, feed)
             chosen = load_rules.not_outdated(chosen, there)
             partitions = {manifest.partition for manifest in chosen}
             remove = remove | {extract_id for extract_id, found in there.items() if found.partition in partitions}
@@ -104,14 +112,19 @@ def load_extracts(
         last = ledger.last_loads(cursor, table.database, feed)
         now = time_of_record([last.recorded_at])
         ledger.record_removed(cursor, table.database, feed, gone, now)
-        deleted = delete_rows(run.execute, table, EXTRACT_ID, remove - gone if mode == "merge" else remove)
-        rows = copy_rows(run.execute, staging or table, feed.table_columns, chosen)
         effective_at = {each.extract_id: each.effective_at or each.started_at for each in chosen}
-        if staging is not None and chosen:
-            late = last.effective_at is not None and last.effective_at > min(effective_at.values())
-            merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
-        if staging is not None and gone:
-            deleted += _put_back(run, lake, table, staging, feed, gone, ids)
+        applied, deleted = Applied(), 0
+        if mode == "history" and staging is not None:
+            load_rules.same_mode(feed, there)
+            applied = load_snapshots(run.execute, lake, table, staging, feed, chosen, gone, there)
+        else:
+            deleted = delete_rows(run.execute, table, EXTRACT_ID, remove - gone if mode == "merge" else remove)
+            copy_rows(run.execute, staging or table, feed.extract_columns, chosen)
+            if staging is not None and chosen:
+                late = last.effective_at is not None and last.effective_at > min(effective_at.values())
+                merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
+            if staging is not None and gone:
+                deleted += _put_back(run, lake, table, staging, feed, gone, ids)
         rejected = load_rejects(run, table, feed, [*chosen, *decision.rejects], decision.again)
         ledger.write_loads(
             cursor,
@@ -126,11 +139,13 @@ def load_extracts(
         with connection.cursor() as cursor:
             cursor.execute(f"DROP TABLE IF EXISTS {staging.sql}")
     return LoadResult(
-        rows_loaded=rows,
+        rows_loaded=sum(manifest.rows for manifest in chosen),
         rows_deleted=deleted,
         rows_rejected=rejected,
         loaded=tuple(chosen),
         kept=tuple(decision.kept),
+        versions=applied.opened,
+        repeated_keys=applied.repeated_keys,
         query_ids=tuple(run.query_ids),
         seconds=time.monotonic() - started,
     )
@@ -154,13 +169,13 @@ def _put_back(
         others = ledger.extracts_in_table(run.cursor, table.database, feed)
         manifests = [
             load_rules.require_manifest(lake, ExtractKey(feed.source, feed.table, each, partition))
-            for each, (partition, _) in others.items()
+            for each, (partition, *_) in others.items()
             if each not in merged
         ]
         load_rules.same_types(feed, manifests)
         if manifests:
             run.execute(f"DELETE FROM {staging.sql}")
-            copy_rows(run.execute, staging, feed.table_columns, manifests)
+            copy_rows(run.execute, staging, feed.extract_columns, manifests)
             overwrite_rows_of(run.execute, table, staging, feed, ids)
         delete_rows(run.execute, table, EXTRACT_ID, ids)
     return int(left)

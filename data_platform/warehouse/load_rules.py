@@ -56,7 +56,7 @@ def not_outdated(manifests: Sequence[Manifest], there: Mapping[str, InTable]) ->
     """Load mode `replace`: the extracts, without those that are older than what the table has of their partition. A run
     that took longer than a later one must not bring back what that one replaced."""
     latest: dict[str | None, datetime] = {}
-    for partition, effective_at in there.values():
+    for partition, effective_at, _ in there.values():
         if effective_at is not None:
             latest[partition] = max(effective_at, latest.get(partition, effective_at))
     return [
@@ -64,6 +64,16 @@ def not_outdated(manifests: Sequence[Manifest], there: Mapping[str, InTable]) ->
         for each in manifests
         if each.partition not in latest or (each.effective_at or each.started_at) >= latest[each.partition]
     ]
+
+
+def same_mode(feed: FeedSpec, there: Mapping[str, InTable]) -> None:
+    """Raises LoadRefused if a table that is to hold versions holds rows of another load mode, which have no times."""
+    others = sorted({found.load_mode for found in there.values()} - {"history"})
+    if others:
+        raise LoadRefused(
+            f"{feed.name}: the rows of its table were loaded with load_mode {', '.join(others)}, and have no versions;"
+            f" run `data-platform feed re-extract {feed.name}`, which makes the table anew with load_mode history"
+        )
 
 
 def same_types(feed: FeedSpec, manifests: Sequence[Manifest]) -> None:

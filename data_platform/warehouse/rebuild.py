@@ -1,7 +1,7 @@
 """Makes a feed's table anew beside the old one, from extracts, and swaps the two.
 
     CREATE OR REPLACE TABLE t__NEXT       by today's contract
-    COPY INTO t__NEXT                     (mode `merge`: and MERGE) in one transaction; nobody waits for it
+    COPY INTO t__NEXT                     (modes `merge`, `history`: and MERGE) in one transaction; nobody waits for it
     UPDATE PLATFORM.LOAD_LOCK_nn          in a second session: from here on, the feed's loads wait
     SELECT LOADS                          if a load came in between, from the beginning
     BEGIN; INSERT INTO LOADS, ...; COMMIT the ledger has the new extracts in place of the old
@@ -18,7 +18,7 @@ file is superseded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from data_platform.warehouse import ledger, load_rules, platform
 from data_platform.warehouse.copy import copy_rows
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.further_columns import with_further
+from data_platform.warehouse.history import apply_snapshots, snapshots_of
 from data_platform.warehouse.load import load_rejects, load_row
 from data_platform.warehouse.load_lock import take_lock
 from data_platform.warehouse.merge import loading_table, merge_rows
@@ -90,7 +91,7 @@ def rebuild_table(
             with _loads_wait(connect, database, feed, run_id), connection.cursor() as cursor:
                 if ledger.extracts_in_table(cursor, database, feed).keys() != there.keys():
                     continue
-                rejects = _record(connection, database, feed, decision, policy, set(there), run_id, query_tag)
+                rejects = _record(connection, database, feed, decision, policy, there, run_id, query_tag)
                 cursor.execute(f"ALTER TABLE {table.sql} SWAP WITH {following.sql}")
                 cursor.execute(f"DROP TABLE IF EXISTS {following.sql}")
             return Rebuilt(before, count_rows(connection, table.sql), rejects)
@@ -123,19 +124,30 @@ def _fill(
     query_tag: str,
     progress: Callable[[int, int], None],
 ) -> None:
-    columns = feed.table_columns
-    staging = loading_table(connection, following, columns) if feed.load_mode == "merge" else None
+    columns, mode = feed.extract_columns, feed.load_mode
+    staging = loading_table(connection, following, columns) if mode in ("merge", "history") else None
+    parts: list[Sequence[Manifest]] = [
+        manifests[start : start + EXTRACTS_A_STEP] for start in range(0, len(manifests), EXTRACTS_A_STEP)
+    ]
+    if mode == "history":
+        parts = [snapshot.extracts for snapshot in snapshots_of(manifests)]
+    before, done = None, 0
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE OR REPLACE TABLE {following.sql} ({table_body(columns)})")
+        cursor.execute(f"CREATE OR REPLACE TABLE {following.sql} ({table_body(feed.table_columns)})")
         with transaction(cursor, query_tag) as run:
-            for start in range(0, len(manifests), EXTRACTS_A_STEP):
-                part = manifests[start : start + EXTRACTS_A_STEP]
-                copy_rows(run.execute, staging or following, columns, part)
-                if staging is not None:
-                    times = {each.extract_id: each.effective_at or each.started_at for each in part}
+            for part in parts:
+                times = {each.extract_id: each.effective_at or each.started_at for each in part}
+                if staging is None:
+                    copy_rows(run.execute, following, columns, part)
+                elif mode == "history":
+                    apply_snapshots(run.execute, following, staging, feed, snapshots_of(part), before=before, new=())
+                    before = max(times.values())
+                else:
+                    copy_rows(run.execute, staging, columns, part)
                     merge_rows(run.execute, following, staging, feed, times, beside_later=False)
                     run.execute(f"DELETE FROM {staging.sql}")
-                progress(start + len(part), len(manifests))
+                done += len(part)
+                progress(done, len(manifests))
         if staging is not None:
             cursor.execute(f"DROP TABLE IF EXISTS {staging.sql}")
 
@@ -161,17 +173,21 @@ def _record(
     feed: FeedSpec,
     decision: Decision,
     policy: Policy,
-    there: set[str],
+    there: Mapping[str, ledger.InTable],
     run_id: str,
     query_tag: str,
 ) -> int:
     """Writes the ledger, in one transaction. Returns the number of new rejects."""
-    new = [each for each in decision.load if each.extract_id not in there]
+    new = [
+        each
+        for each in decision.load
+        if each.extract_id not in there or there[each.extract_id].load_mode != feed.load_mode
+    ]
     with connection.cursor() as cursor, transaction(cursor, query_tag) as run:
         known = ledger.loaded_extracts(cursor, database, [each.extract_id for each in new])
         last = ledger.last_loads(cursor, database, feed)
         now = time_of_record([last.recorded_at])
-        gone = there & decision.remove
+        gone = there.keys() & decision.remove
         ledger.record_removed(cursor, database, feed, gone, now)
         delete_rows(run.execute, platform.rejects(database), "EXTRACT_ID", gone)
         again = {*known, *(each.extract_id for each in decision.rejects)}

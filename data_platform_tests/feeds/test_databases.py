@@ -72,6 +72,8 @@ def test_tables_are_feeds_of_their_database(tmp_path: Path) -> None:
     [
         ({"load_mode": "append"}, "load_mode append would load a row again"),
         ({"load_mode": "replace"}, "load_mode replace reads the whole table and takes no watermark"),
+        ({"load_mode": "history"}, "load_mode history reads the whole table and takes no watermark"),
+        ({"load_mode": "history", "contract": {"columns": COLUMNS}}, "load_mode history needs contract.key"),
         ({"watermark": None}, "load_mode merge needs a watermark"),
         ({"partition": {"start": "2026-01-01"}}, "has no partition"),
         ({"watermark": {"column": "changed_at"}}, "'changed_at' is not one of the contract's columns"),
@@ -88,6 +90,15 @@ def test_tables_are_feeds_of_their_database(tmp_path: Path) -> None:
 def test_what_can_not_be_read_is_refused_with_its_place(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     with pytest.raises(DefinitionInvalid, match=rf"defs.yaml:\d+:\d+: tables.0.*{said}"):
         declared(tmp_path, {**MERGED, **changed})
+
+
+def test_a_history_is_of_whole_tables_and_never_of_one_that_is_all_rejects(tmp_path: Path) -> None:
+    (feed,) = declared(tmp_path, {**MERGED, "load_mode": "history", "watermark": None})
+    assert feed.too_many_rejects(3, 3) == "all 3 rows break the contract"
+    assert feed.too_many_rejects(2, 3) is None
+    assert [column.name for column in feed.extract_columns][-2:] == ["_extract_id", "_extracted_at"]
+    further = feed.table_columns[len(feed.extract_columns) :]
+    assert [column.name for column in further] == ["_valid_from", "_valid_to", "_first_seen", "_last_seen", "_deleted"]
 
 
 def test_a_table_is_declared_once(tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def test_a_day_slot_begins_at_local_midnight() -> None:
         ({"partition": {"start": "2026-01-01", "group": "date"}}, "not a named group"),
         ({"expected": {"every": "day", "group": "slot"}}, "not a named group"),
         ({"load_mode": "merge", "contract": {**CONTRACT, "key": []}}, "merge needs contract.key"),
+        ({"load_mode": "history", "contract": {**CONTRACT, "key": []}}, "history needs contract.key"),
+        ({"load_mode": "history", "partition": None}, "history needs a partition: the day that a file is a snapshot"),
         ({"readiness": {"manifest": "{name}.a", "trigger": "{name}.b"}}, "not both"),
         ({"readiness": {"trigger": "all.done"}}, r"companion of every file.*write \{name\} or \{stem\}"),
         ({"readiness": {"trigger": "{name}.b", "settle_seconds": 5}}, "settle_seconds has no effect"),

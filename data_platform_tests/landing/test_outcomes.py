@@ -3,16 +3,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.landing.outcomes import (
-    DeliveryRow,
-    LoadMode,
-    Settlement,
-    Settling,
-    decide,
-)
+from data_platform.feeds.spec import WHOLE, LoadMode
+from data_platform.landing.outcomes import DeliveryRow, Settlement, Settling, decide
 
 NOON = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
@@ -133,10 +129,11 @@ def test_an_older_version_that_comes_late_is_superseded_on_arrival() -> None:
     assert decision.outcomes["d1"].superseded_by == "d2"
 
 
-def test_under_replace_a_delivery_supersedes_those_of_its_partition_only() -> None:
+@pytest.mark.parametrize("mode", WHOLE)
+def test_a_delivery_that_is_a_whole_partition_supersedes_others_of_it(mode: LoadMode) -> None:
     ledger: dict[str, DeliveryRow] = {}
-    settle(ledger, wanted(1, name="a", partition="8"), wanted(2, name="b", partition="9"), mode="replace")
-    decision = settle(ledger, wanted(3, name="c", partition="8"), mode="replace")
+    settle(ledger, wanted(1, name="a", partition="8"), wanted(2, name="b", partition="9"), mode=mode)
+    decision = settle(ledger, wanted(3, name="c", partition="8"), mode=mode)
     assert (decision.load, decision.remove) == (["e3"], {"e1"})
     assert statuses(ledger) == {"d1": "superseded", "d2": "loaded", "d3": "loaded"}
 
@@ -235,7 +232,7 @@ _files = st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_fr
 @given(
     files=st.lists(_files, max_size=12),
     data=st.data(),
-    mode=st.sampled_from(["append", "merge", "replace"]),
+    mode=st.sampled_from(["append", "merge", "replace", "history"]),
 )
 def test_whatever_comes_in_whatever_batches_the_ledger_adds_up(
     files: list[tuple[str, str, str | None]], data: st.DataObject, mode: LoadMode
@@ -259,11 +256,11 @@ def test_whatever_comes_in_whatever_batches_the_ledger_adds_up(
     loaded = [row for row in ledger.values() if row.status == "loaded"]
     assert sorted(table) == sorted(str(row.extract_id) for row in loaded)
     assert len(ledger) == len(deliveries)
-    for name in ("file_name", "partition") if mode == "replace" else ("file_name",):
+    for name in ("file_name", "partition") if mode in WHOLE else ("file_name",):
         assert len({getattr(row, name) for row in loaded}) == len(loaded)
     contents = {(row.partition, row.content_sha256) for row in loaded}
     assert len(contents) == len(loaded)
-    last = {each.partition if mode == "replace" else each.file_name: each for each in deliveries}
+    last = {each.partition if mode in WHOLE else each.file_name: each for each in deliveries}
     assert contents == {(each.partition, each.content_sha256) for each in last.values()}, "the latest of each"
     for row in ledger.values():
         assert (row.status == "superseded") == (row.superseded_by is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,23 @@ def test_a_table_is_late_when_a_file_is_missing_and_stale_when_two_are(
 
 def test_a_feed_that_nothing_is_expected_of_is_never_late() -> None:
     assert _freshness("clear_air", "stations") is None
+
+
+def test_a_history_tells_its_versions_and_is_as_fresh_as_its_last_snapshot(defs: Path) -> None:
+    feed = defs / "sources" / "partners" / "clear_air" / "air_quality" / "defs.yaml"
+    feed.write_text(re.sub(r"load_mode: \w+", "load_mode: history", feed.read_text(encoding="utf-8")), encoding="utf-8")
+    [source] = [each for each in declared_sources(defs, SourceDeclaration) if each.name == "clear_air"]
+    [table] = [
+        each for each in yaml.safe_load(sources_yaml(source))["sources"][0]["tables"] if "quality" in each["name"]
+    ]
+    assert {"_valid_from", "_valid_to", "_first_seen", "_last_seen", "_deleted"} <= {
+        column["name"] for column in table["columns"]
+    }
+    assert table["config"]["loaded_at_query"] == (
+        'select max(LOADED_AT) from "{{ target.database }}"."PLATFORM"."LOADS"'
+        " where SOURCE = 'clear_air' and TABLE_NAME = 'air_quality'"
+    )
+    assert "loaded_at_field" not in table["config"]
 
 
 def test_a_changed_contract_and_a_source_that_is_gone_are_found_and_written(defs: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from data_platform.landing.settle import write_receipts
 from data_platform.landing.source import SETTLES_AT_ONCE
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.further_columns import with_drift
+from data_platform.warehouse.ledger import extracts_in_table
 from data_platform.warehouse.policy import InPlaceOfAll, Policy
 from data_platform.warehouse.rebuild import Rebuilt, rebuild_table
 from data_platform.warehouse.schema import plan_changes, read_columns
@@ -140,6 +141,8 @@ def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bo
             f"{feed.name} is a table of a database, which is read from the beginning: no --from, --to"
         )
     wanted = settings().require_endpoints().adopt()
+    if isinstance(feed, SqlTableSpec) and feed.load_mode == "history":
+        _refuse_to_forget(wanted, feed)
     rows = _rows(wanted, feed, first, last) if isinstance(feed, FileFeedSpec) else ()
     _explain(wanted, feed, rows)
     if not yes:
@@ -152,6 +155,19 @@ def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bo
         rebuilt, written = _Again(feed, wanted, lake, progress, rows).run()
     _report(feed, rebuilt, rows, written)
     _tell_dagster(wanted, feed, rebuilt, {row.partition for row in rows})
+
+
+def _refuse_to_forget(wanted: Settings, feed: SqlTableSpec) -> None:
+    """Raises DataProblem if the table has versions: a database has only its rows of today to read again."""
+    with connect(wanted) as connection, connection.cursor() as cursor:
+        there = extracts_in_table(cursor, wanted.snowflake.database, feed).values()
+    if any(found.load_mode == "history" for found in there):
+        raise DataProblem(
+            f"{feed.name} has load_mode history, and a database has only its rows of today: its history would be lost."
+            " Give a column whose type has changed a new name, with its name in the database as source_name and without"
+            f" renamed_from. `data-platform run --reload --select raw/{feed.name}` makes the versions anew from the"
+            " snapshots in the lake"
+        )
 
 
 def _rows(wanted: Settings, feed: FileFeedSpec, first: date | None, last: date | None) -> list[DeliveryRow]:

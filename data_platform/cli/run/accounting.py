@@ -47,7 +47,7 @@ class Account:
 
     @property
     def _lost(self) -> list[str]:
-        """A key that comes again makes no further row; otherwise each loaded row is in the table."""
+        """A key, or a version, that comes again makes no further row; otherwise each loaded row is in the table."""
         loaded = self.counts["rows_loaded"]
         if self.in_table == loaded or (0 < self.in_table < loaded and not self.whole):
             return []
@@ -131,7 +131,7 @@ def read_accounts(
     whole: Collection[str] = (),
 ) -> list[FileAccount]:
     """The accounts of these feeds (`<partner>/<feed>`; None: all that anything has landed for). `loads`: every feed's.
-    `whole`: the feeds whose tables hold every row that was loaded: all but merged ones."""
+    `whole`: the feeds whose tables hold every row that was loaded: those with load mode `append` or `replace`."""
     named = ((f"{row.partner}/{row.feed}", row) for row in accounting(connection, database))
     return [
         FileAccount(

@@ -37,9 +37,11 @@ def reload_runs(
     steps = step_names(every)
     together: dict[tuple[str, bool, str], list[FeedSpec]] = defaultdict(list)
     for feed in feeds:
-        for day in {extract.partition for extract in there(feed)}:
-            if day is None or days.have(date.fromisoformat(day)):
-                together[day or "", isinstance(feed, FileFeedSpec), days_of(feed)].append(feed)
+        found = {extract.partition or "" for extract in there(feed)}
+        chosen = sorted(day for day in found if not day or days.have(date.fromisoformat(day)))
+        # A run loads all days of a history again, as a version lasts for many days.
+        for day in chosen[-1:] if feed.load_mode == "history" else chosen:
+            together[day, isinstance(feed, FileFeedSpec), days_of(feed)].append(feed)
     runs = [
         Wanted([raw_key(feed) for feed in mine], day or None, landing, _config(steps[feed.name] for feed in mine))
         for (day, landing, _), mine in sorted(together.items(), key=lambda item: item[0])

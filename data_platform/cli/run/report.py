@@ -79,7 +79,7 @@ class Report:
         if feeds is not None:
             left = _of_partners(left, {feed.split("/")[0] for feed in feeds})
         with connect(settings) as connection:
-            whole = {feed.name for feed in files if feed.load_mode != "merge"}
+            whole = {feed.name for feed in files if feed.load_mode not in ("merge", "history")}
             with connection.cursor() as cursor:
                 loads = ledger.accounting(cursor, database)
             accounts = read_accounts(connection, database, feeds, loads, whole=whole)

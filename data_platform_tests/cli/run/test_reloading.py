@@ -25,7 +25,7 @@ THERE = {
 
 def runs(selected: Sequence[str], days: Days = Days()) -> list[Wanted]:  # noqa: B008 - it is a constant
     def there(feed: FeedSpec) -> list[InTable]:
-        return [InTable(day, None) for day in THERE.get(feed.name, [])]
+        return [InTable(day, None, feed.load_mode) for day in THERE.get(feed.name, [])]
 
     location: Any = Location(*selected)
     return reload_runs(location, "as selected", days, there)[0]
