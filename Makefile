@@ -1,5 +1,7 @@
-# What people type. `make run` works on a fresh machine with Python 3.11 or 3.12: it makes .venv first.
-PYTHON ?= python3
+# What people type. `make run` works on a fresh machine: it makes .venv first, with the newest Python from 3.11 to 3.14
+# that is installed (or `make PYTHON=python3.12 ...`), or with one that uv brings.
+export PYTHON
+export UV := 0.13.8
 BIN := .venv/bin
 STAMP := .venv/.installed
 # Python keeps compiled modules: without them, each process that imports Dagster compiles for a second first.
@@ -41,15 +43,13 @@ bench: $(STAMP) ## The benchmarks, beside their peers, which it installs; writes
 install: $(STAMP) ## Make .venv with exactly the packages of requirements/dev.txt.
 
 $(STAMP): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
-	  { echo "Python 3.11 or 3.12 is needed, $(PYTHON) is not: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	test -x $(BIN)/python || sh requirements/venv.sh
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(STAMP)
 
-HASHED := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url \
+HASHED := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make requirements"
 COMPILE := $(HASHED) pyproject.toml
 
@@ -62,4 +62,4 @@ requirements: $(STAMP) ## Compile requirements/*.txt anew from pyproject.toml: p
 
 clean: ## Stop the local cloud and remove everything that was made, .venv included.
 	-test -x $(BIN)/data-platform && $(BIN)/data-platform reset --yes
-	rm -rf .venv .local dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .uv .local dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -151,7 +151,7 @@ def end_left_behind(folder: Path) -> None:
     """Requests the shutdown of backends whose code server was killed. A socket's name starts with the code server's
     process id."""
     for socket in folder.glob("*.sock"):
-        if Path(f"/proc/{socket.name.partition('-')[0]}").exists():
+        if _runs(int(socket.name.partition("-")[0])):
             continue
         with grpc.insecure_channel(f"unix:{socket}") as channel:
             try:
@@ -159,3 +159,13 @@ def end_left_behind(folder: Path) -> None:
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNAVAILABLE:  # it has ended; a busy one is asked again later
                     socket.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True

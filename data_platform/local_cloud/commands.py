@@ -63,6 +63,8 @@ def up(state_dir: Path | None, ecs: bool | None) -> None:
       data-platform status
       sftp -P 12222 -i .local/keys/partners/harbor_water harbor_water@127.0.0.1
     """
+    if ecs and sys.platform != "linux":
+        raise click.UsageError("--ecs works on Linux only: the local ECS finds the processes of its tasks in /proc")
     cloud = declared_cloud(state_dir, None if ecs is None else "ecs" if ecs else "process")
     try:
         environment = cloud.up(click.echo)

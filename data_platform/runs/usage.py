@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from data_platform.runs.provenance import commits
 
 def usage_metadata() -> dict[str, Any]:
     """The run's commits, its peak memory in MiB and its CPU seconds: of this process (on ECS, the run's) and of its
-    children (dbt). The peak memory is the sum of the processes' own peaks, an upper bound if these came at different
-    times."""
+    children (dbt; those that have not ended on Linux only). The peak memory is the sum of the processes' own peaks, an
+    upper bound if these came at different times."""
     own, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     alive = [_child(child) for child in _descendants(os.getpid())]
-    peak = own.ru_maxrss + max([ended.ru_maxrss, sum(kibibytes for kibibytes, _ in alive)])  # KiB, on Linux
+    unit = 1 if sys.platform == "linux" else 1024  # ru_maxrss is in KiB on Linux, in bytes on macOS
+    peak = own.ru_maxrss // unit + max([ended.ru_maxrss // unit, sum(kibibytes for kibibytes, _ in alive)])
     seconds = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime + sum(used for _, used in alive)
     return {"process_peak_memory_mib": round(peak / 1024, 1), "process_cpu_seconds": round(seconds, 2), **commits()}
 

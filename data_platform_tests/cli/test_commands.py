@@ -232,3 +232,10 @@ def test_commands_are_named_as_they_can_be_typed() -> None:
     there = {"PATH": f"{PROGRAM.parent}:/usr/bin:/bin"}
     assert "  data-platform up --ecs\n" in said("up", "--help", **there)
     assert "The local cloud is down: run `data-platform up`." in said("deliveries", "list", **there)
+
+
+def test_what_works_on_linux_only_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    result = CliRunner().invoke(main, ["up", "--ecs"])
+    assert result.exit_code == 2
+    assert "--ecs works on Linux only" in result.output

@@ -37,11 +37,11 @@ SECRET = re.compile(r"password|passwd|secret|token|private|credential|api_?key|a
 
 
 def pinned(file: str) -> dict[str, str]:
-    """The packages of a requirements file and their versions."""
+    """The packages of a requirements file that are for this machine's Python and system, and their versions."""
     text = (ROOT / "requirements" / file).read_text(encoding="utf-8")
-    return {
-        canonicalize_name(name): version for name, version in re.findall(r"^([\w.\-]+)(?:\[.*?\])?==(\S+)", text, re.M)
-    }
+    found = [Requirement(line) for line in re.findall(r"^([\w.\-]+(?:\[.*?\])?==.*?) \\$", text, re.M)]
+    here = [one for one in found if one.marker is None or one.marker.evaluate()]
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in here}
 
 
 def named(requirements: list[str]) -> set[str]:

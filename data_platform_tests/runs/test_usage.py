@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import pytest
+
+from data_platform.runs import usage
 from data_platform.runs.usage import usage_metadata
 
 HOLD = "x = bytearray(150 * 1024 * 1024); print(len(x), flush=True); input()"
@@ -22,3 +26,9 @@ def test_memory_of_a_child_counts_while_it_lives_and_when_it_has_ended() -> None
         assert found["process_peak_memory_mib"] >= 150
         assert found["process_cpu_seconds"] > before["process_cpu_seconds"]
     assert during["process_peak_memory_mib"] >= before["process_peak_memory_mib"]
+
+
+def test_macos_reports_bytes_where_linux_reports_kibibytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = usage_metadata()["process_peak_memory_mib"]
+    monkeypatch.setattr(usage, "sys", SimpleNamespace(platform="darwin"))
+    assert usage_metadata()["process_peak_memory_mib"] < here / 100
