@@ -1,17 +1,47 @@
-"""Where receipts lie, and how old ones are deleted."""
+"""What receipts say, where they lie, and how old ones are deleted."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import obstore
 
+from data_platform.landing.outcomes import DeliveryRow
+
 if TYPE_CHECKING:
+    import pyarrow as pa
     from obstore.store import ObjectStore
 
 ROOT = "receipts/"
+_REJECTS = {"record_number": "record", "column_name": "column", "reason": "reason"}
+"""The columns of a partner's rejects file. Reasons quote no personal values; the raw text would."""
+
+
+def receipt_json(receipt: DeliveryRow, time_zone: str, rejects_key: str | None) -> bytes:
+    """A receipt: a JSON object with ISO 8601 times, those `_local` in the partner's zone. `rejects_file`: where the
+    partner finds the file with this key."""
+    zone = ZoneInfo(time_zone)
+    times = {name: getattr(receipt, name).astimezone(zone) for name in ("landed_at", "settled_at")}
+    more = {"rejects_file": rejects_key and f"/{rejects_key.replace(f'{receipt.partner}/', '', 1)}"}
+    more |= {f"{name}_local": time.isoformat(timespec="seconds") for name, time in times.items()}
+    return json.dumps(asdict(receipt) | more, default=lambda value: value.isoformat(), indent=1).encode()
+
+
+def rejects_csv(rejects: pa.Table) -> bytes:
+    """A delivery's rejects (REJECTS_SCHEMA) as the partner gets them: CSV with the columns record, column, reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_REJECTS.values())
+    for batch in rejects.select(list(_REJECTS)).to_batches():
+        writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    return text.getvalue().encode()
 
 
 def folder_of(partner: str, landed_at: datetime) -> str:

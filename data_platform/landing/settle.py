@@ -7,7 +7,7 @@ up again, and the ledger row, committed with the rows, says that only the rest i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from data_platform.extract.source import OPERATOR
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.outcomes import DeliveryRow
-from data_platform.landing.receipts import folder_of
+from data_platform.landing.receipts import folder_of, receipt_json, rejects_csv
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from data_platform.lake.extracts import Lake
+    from data_platform.lake.manifest import Manifest
 
 _KEY_BYTES = 1_024
 """The longest key that S3 takes, in UTF-8 (docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html)."""
@@ -27,12 +28,18 @@ _NAME_BYTES = 255
 
 
 def archive(
-    receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore, *, companion: Delivery | None = None
+    receipt: DeliveryRow,
+    bucket: LandingBucket,
+    lake: Lake,
+    time_zone: str,
+    *,
+    manifest: Manifest | None = None,
+    companion: Delivery | None = None,
 ) -> list[Delivery]:
-    """Writes the receipt to the lake and to the partner's receipts, and copies the file (and its manifest or trigger)
-    to the archive, or to quarantine, where the receipt gives the reason. Returns the versions to delete now; of the
-    manifest, the version that was read and those before it: a newer one belongs to a newer file."""
-    write_receipts(receipt, bucket, lake_store)
+    """Writes the receipts, and copies the file (and its manifest or trigger) to the archive, or to quarantine, where
+    the receipt gives the reason. `manifest`: of the delivery's extract. Returns the versions to delete now; of the
+    companion, the version that was read and those before it: a newer one belongs to a newer file."""
+    write_receipts(receipt, bucket, lake, time_zone, manifest)
     settled = [_delivery(receipt)]
     bucket.copy(settled[0], settled_key(receipt))
     if companion is not None:
@@ -43,18 +50,21 @@ def archive(
     return settled
 
 
-def write_receipts(receipt: DeliveryRow, bucket: LandingBucket, lake_store: ObjectStore) -> None:
+def write_receipts(
+    receipt: DeliveryRow, bucket: LandingBucket, lake: Lake, time_zone: str, manifest: Manifest | None = None
+) -> None:
     """Writes the receipt to the lake and, without what only the operator can do, to the partner's receipts, over an
-    earlier one of the same delivery."""
-    body, folder = receipt_json(receipt), folder_of(receipt.partner, receipt.landed_at)
-    lake_store.put(f"{folder}{receipt.delivery_id}.json", body)
+    earlier one of the same delivery. `manifest`: of its extract, whose rejects are written to the partner's receipts
+    too. Times are also given in the partner's zone."""
+    folder = folder_of(receipt.partner, receipt.landed_at)
+    file = _receipt_key(receipt, ".rejects.csv")
+    rejects = lake.read_rejects(manifest) if manifest is not None else None
+    if rejects is not None:  # first, as the receipt names the file
+        bucket.put(file, rejects_csv(rejects))
+    named = file if rejects is not None or (receipt.rows_rejected and bucket.exists(file)) else None
+    lake.store.put(f"{folder}{receipt.delivery_id}.json", receipt_json(receipt, time_zone, named))
     told = replace(receipt, reason=receipt.reason and receipt.reason.rsplit(OPERATOR, 1)[0])
-    bucket.put(_key(folder, receipt.file_name, f".{receipt.delivery_id[:8]}.json"), receipt_json(told))
-
-
-def receipt_json(receipt: DeliveryRow) -> bytes:
-    """The receipt: a JSON object with ISO 8601 times."""
-    return json.dumps(asdict(receipt), default=lambda value: value.isoformat(), indent=1).encode()
+    bucket.put(_receipt_key(receipt, ".json"), receipt_json(told, time_zone, named))
 
 
 def settled_key(receipt: DeliveryRow) -> str:
@@ -82,6 +92,11 @@ def _unmatched(file_name: str, reason: str) -> bytes:
     return json.dumps(
         {"file_name": file_name, "status": "unmatched", "reason": reason, "what_to_do": what_to_do}, indent=1
     ).encode()
+
+
+def _receipt_key(receipt: DeliveryRow, ending: str) -> str:
+    folder = folder_of(receipt.partner, receipt.landed_at)
+    return _key(folder, receipt.file_name, f".{receipt.delivery_id[:8]}{ending}")
 
 
 def _delivery(receipt: DeliveryRow) -> Delivery:

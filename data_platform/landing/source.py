@@ -19,6 +19,7 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.landing.bucket import LandingBucket
+from data_platform.landing.delivery import Delivery
 from data_platform.landing.history import unresolved
 from data_platform.landing.outcomes import DeliveryRow, Settlement
 from data_platform.landing.policy import DeliveryPolicy
@@ -61,6 +62,7 @@ class DeliverySource(Source):
         self._progress = progress
         self._work: dict[str, Work] = {}
         self._policies: list[DeliveryPolicy] = []
+        self._manifests: dict[str, Manifest] = {}
 
     def plan(self, *, since: Position | None, partition: str | None, unfinished: Sequence[Manifest]) -> Iterator[Slice]:
         """A slice for each version of the requested files. Its extract's id follows from the delivery and the contract:
@@ -99,6 +101,7 @@ class DeliverySource(Source):
 
     def policy(self, manifests: Sequence[Manifest], *, reload: bool) -> DeliveryPolicy:
         """Outcomes, supersession and duplicates."""
+        self._manifests |= {manifest.extract_id: manifest for manifest in manifests}
         policy = DeliveryPolicy(
             self._database,
             self.feed,
@@ -117,16 +120,19 @@ class DeliverySource(Source):
         corrected = {row.delivery_id: row for policy in self._policies for row in policy.corrected}
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="settle") as pool:
             # First: once the files are moved, no run comes back to these.
-            list(pool.map(lambda row: write_receipts(row, self._bucket, self._lake.store), corrected.values()))
-            done = [
-                pool.submit(archive, row, self._bucket, self._lake.store, companion=companions.get(row.delivery_id))
-                for row in self.receipts
-            ]
+            zone = self.feed.time_zone
+            list(pool.map(lambda row: write_receipts(row, self._bucket, self._lake, zone), corrected.values()))
+            done = [pool.submit(self._archive, row, companions.get(row.delivery_id)) for row in self.receipts]
         self._bucket.delete(*(version for one in done if one.exception() is None for version in one.result()))
         for one in done:
             one.result()
         if done:
             self._progress(f"{self.feed.name}: settled {len(done)} files")
+
+    def _archive(self, row: DeliveryRow, companion: Delivery | None) -> list[Delivery]:
+        manifest = self._manifests.get(row.extract_id or "")
+        zone = self.feed.time_zone
+        return archive(row, self._bucket, self._lake, zone, manifest=manifest, companion=companion)
 
     def problems(self) -> list[str]:
         """Files that aren't loaded, and why."""

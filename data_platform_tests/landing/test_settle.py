@@ -6,13 +6,16 @@ import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
+import pyarrow as pa
 import pytest
 from obstore.store import MemoryStore
 
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.extracts import Lake
+from data_platform.lake.manifest import ExtractKey
+from data_platform.lake.writer import REJECTS_SCHEMA
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.outcomes import DeliveryRow
@@ -52,11 +55,38 @@ def test_a_file_whose_name_is_as_long_as_can_be_has_a_receipt_of_its_own() -> No
 def test_a_partner_is_told_what_it_can_do_and_the_operator_the_rest_too() -> None:
     bucket, lake = Versions(), MemoryStore()
     reason = "p/f: 1.csv: it has a fault. Send it again. Operator: if the file is right, set an option"
-    write_receipts(replace(_row(1), status="quarantined", reason=reason), cast(LandingBucket, bucket), lake)
+    row = replace(_row(1), status="quarantined", reason=reason)
+    write_receipts(row, cast(LandingBucket, bucket), Lake(lake), "America/New_York")
     (told,) = map(json.loads, bucket.objects.values())
     kept = json.loads(bytes(lake.get(f"receipts/p/{NOW:%Y-%m}/{1:032x}.json").bytes()))
     assert told == {**kept, "reason": "p/f: 1.csv: it has a fault. Send it again."}
     assert kept["reason"] == reason
+
+
+def test_a_receipt_names_the_file_of_its_rejects_and_gives_times_in_the_partners_zone() -> None:
+    bucket, lake = Versions(), Lake(MemoryStore())
+    rows = pa.schema([pa.field("id", pa.string())])
+    rejects = {"record_number": [3, 9], "column_name": ["litres", None], "reason": ['"x" is no number', "2 fields"]}
+    bad = pa.RecordBatch.from_pydict({**rejects, "raw_text": ["m,x", "m"]}, schema=REJECTS_SCHEMA)
+    manifest = lake.write_extract(
+        ExtractKey("p", "f", "x"), rows, [], rejects=[bad], contract_hash="h", origin={}, reject_columns=()
+    )
+    row = replace(_row(1), rows_rejected=2)
+
+    def told() -> dict[str, Any]:
+        return dict(json.loads(bucket.objects[f"receipts/p/{NOW:%Y-%m}/1.csv.00000000.json"]))
+
+    write_receipts(row, cast(LandingBucket, bucket), lake, "America/New_York", manifest)
+    assert told()["rejects_file"] == f"/receipts/{NOW:%Y-%m}/1.csv.00000000.rejects.csv"
+    assert (told()["landed_at"], told()["landed_at_local"]) == (NOW.isoformat(), "2026-03-07T07:00:00-05:00")
+    assert told()["settled_at_local"] == "2026-03-07T07:00:00-05:00"
+    file = bucket.objects[f"receipts/p/{NOW:%Y-%m}/1.csv.00000000.rejects.csv"]
+    assert file.decode() == 'record,column,reason\n3,litres,"""x"" is no number"\n9,,2 fields\n'
+
+    write_receipts(replace(row, status="superseded"), cast(LandingBucket, bucket), lake, "America/New_York")
+    assert told()["rejects_file"], "a corrected receipt names it too"
+    write_receipts(_row(2), cast(LandingBucket, bucket), lake, "UTC")
+    assert json.loads(bucket.objects[f"receipts/p/{NOW:%Y-%m}/2.csv.00000000.json"])["rejects_file"] is None
 
 
 class Versions:
@@ -78,6 +108,9 @@ class Versions:
     def put(self, key: str, body: bytes) -> None:
         self._change()
         self.objects[key] = body
+
+    def exists(self, key: str) -> bool:
+        return key in self.objects
 
     def copy(self, delivery: Delivery, to_key: str) -> None:
         self._change()

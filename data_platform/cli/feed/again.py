@@ -87,8 +87,10 @@ class _Again:
         with connect(self.wanted, query_tag=self.tag) as connection, connection.cursor() as cursor:
             now = [row for row in rows_to_read(cursor, database, feed) if row.delivery_id in extracts]
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="receipt") as pool:
-            for _ in pool.map(partial(write_receipts, bucket=bucket, lake_store=self.lake.store), now):
-                pass
+            zone = feed.time_zone
+            done = [pool.submit(write_receipts, row, bucket, self.lake, zone, extracts[row.delivery_id]) for row in now]
+        for each in done:
+            each.result()
         return rebuilt, policy.written
 
     def _table(self, feed: SqlTableSpec) -> Rebuilt:

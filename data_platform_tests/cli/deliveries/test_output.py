@@ -22,7 +22,8 @@ from data_platform.lake.shown import visible
 from data_platform.landing import history
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.outcomes import DeliveryRow
-from data_platform.landing.settle import receipt_json, report_unmatched, settled_key
+from data_platform.landing.receipts import receipt_json
+from data_platform.landing.settle import report_unmatched, settled_key
 
 NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
 _ODD = ["[red]m[/red].csv", "[/]", "..", ".", " m.csv ", "a|b`*_.csv", "%s %41.csv", "'; drop table x; --", '"\\.csv',
@@ -115,7 +116,7 @@ class Written(dict[str, bytes]):
 @settings(max_examples=60, deadline=None)
 @given(NAMES)
 def test_a_receipt_and_the_archive_have_the_name_as_it_is(name: str) -> None:
-    assert json.loads(receipt_json(row(name)))["file_name"] == name
+    assert json.loads(receipt_json(row(name), "UTC", None))["file_name"] == name
     assert settled_key(row(name)) == f"quarantine/p/f/{'0' * 32}/{name}"
     written = Written()
     file = Pending(f"inbound/p/{name}", '"0123456789"', 1, NOW)
