@@ -35,6 +35,8 @@ def _written(scalar: Any, *, strict: bool) -> str:
     if not scalar.is_valid:
         return "null"
     kind = scalar.type
+    if isinstance(kind, pa.UuidType):
+        return _quoted(str(scalar.as_py()))
     if isinstance(kind, pa.DictionaryType | pa.BaseExtensionType):
         return _written(scalar.value, strict=strict)
     if pa.types.is_struct(kind):

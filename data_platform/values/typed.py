@@ -117,6 +117,12 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
     if pa.types.is_dictionary(source):
         inner = typed_converter_for(column, source.value_type)
         return inner and (lambda array: inner(array.dictionary_decode()))
+    if isinstance(source, pa.UuidType):
+        as_text = converter_for(plain(column))
+        return lambda array: as_text(pa.array([spelled(value) for value in array.to_pylist()], pa.string()))
+    if isinstance(source, pa.BaseExtensionType):
+        stored = typed_converter_for(column, source.storage_type)
+        return stored and (lambda array: stored(array.storage))
     if _is_text(source):
         by_text = converter_for(column)
         return lambda array: _valid_text(array.cast(pa.string()), by_text)

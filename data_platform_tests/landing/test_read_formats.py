@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import uuid
 import zipfile
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -482,3 +483,12 @@ def test_rounding_without_effect_is_refused() -> None:
     ):
         with pytest.raises(ValidationError, match=message):
             read(b"n\n1\n", form, [{"name": "n", **column}])
+
+
+def test_a_uuid_of_parquet_is_its_usual_text_and_never_its_bytes_as_text() -> None:
+    known = uuid.UUID("61626364-6566-6768-696a-6b6c6d6e6f70")  # whose bytes are letters
+    ids: Any = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([known.bytes, None], pa.binary(16)))
+    structs = pa.StructArray.from_arrays([ids], names=["u"])
+    columns = [{"name": "id", "type": "string"}, {"name": "j", "type": "json"}]
+    rows, _, _ = read(parquet(id=ids, j=structs), "parquet", columns)
+    assert [(row["id"], row["j"]) for row in rows] == [(str(known), f'{{"u":"{known}"}}'), (None, '{"u":null}')]

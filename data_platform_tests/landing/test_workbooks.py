@@ -46,6 +46,28 @@ def test_an_ods_formula_without_a_stored_value_is_a_reject_for_each_row_that_rep
     ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ('table:formula="of:=1+1" office:value-type="float"/>', "holds a formula without a stored value"),
+        (
+            'office:value-type="float"><text:p>5</text:p></table:table-cell>',
+            "shows '5', which is not stored as a value",
+        ),
+        ('office:value-type="boolean"><text:p>TRUE</text:p></table:table-cell>', "shows 'TRUE', which is not stored"),
+        (
+            'office:value-type="date"><text:p>8 March</text:p></table:table-cell>',
+            "shows '8 March', which is not stored",
+        ),
+    ],
+)
+def test_an_ods_cell_of_a_type_without_its_value_is_no_null(cell: str, reason: str) -> None:
+    data = ods(HEADER, ods_row("x", f"<table:table-cell {cell}"), ods_row("y", 2))
+    rows, (reject,), _ = read(data, "excel", COLUMNS, reject_limit={"share": 0.5})
+    assert [row["n"] for row in rows] == [2.0]
+    assert reason in reject["reason"]
+
+
 def test_the_empty_rest_of_a_sheet_is_no_reason_to_refuse_it() -> None:
     rest = '<table:table-cell table:number-columns-repeated="{}"/>'
     rows = [

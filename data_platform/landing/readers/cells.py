@@ -30,14 +30,16 @@ _MOST_FAULTS = 1_000_000
 
 
 class CellFault(str):
-    """What a cell shows in place of a value: an error (#DIV/0!, #REF!, …), or a formula (=A1+B1) whose value was never
-    stored, as programs write workbooks that don't compute them."""
+    """What a cell shows in place of a value: an error (#DIV/0!, #REF!, …), a formula (=A1+B1) whose value was never
+    stored, as programs write workbooks that don't compute them, or, in quotes, the text of a number that isn't."""
 
     __slots__ = ()
 
     @property
     def reason(self) -> str:
         """Why the cell has no value."""
+        if self.startswith("'"):
+            return f"shows {self}, which is not stored as a value"
         return "holds a formula without a stored value" if self.startswith("=") else f"holds the error {self}"
 
 

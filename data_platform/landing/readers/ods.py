@@ -11,6 +11,12 @@ from data_platform.landing.readers.cells import Cells, local, xml_parser
 CONTENT = "content.xml"
 _MOST_ROWS, _MOST_COLUMNS = 2**20, 2**14
 """A sheet has no more (LibreOffice, Excel), repeated ones counted."""
+_STORED = {
+    **dict.fromkeys(("float", "percentage", "currency"), "value"),
+    **{kind: f"{kind}-value" for kind in ("date", "time", "boolean")},
+}
+"""The attribute that has the value of a cell of that type; of text, the text itself has it. Without the attribute,
+calamine shows the cell as empty."""
 _ERROR = re.compile(r"#(?:DIV/0!|N/A|NAME\?|NULL!|NUM!|REF!|VALUE!)|Err:[0-9]{3}")
 
 
@@ -89,9 +95,10 @@ class _Content:
         shown = self._text.strip()
         if cell["error"] == "True" or (formula is not None and _ERROR.fullmatch(shown)):
             return shown or "#ERROR!"
-        if formula is not None and "value-type" not in cell and not shown:
+        missing = _STORED.get(cell.get("value-type", ""), "value-type") not in cell
+        if formula is not None and missing and not (shown and "value-type" not in cell):
             return "=" + formula.partition("=")[2]
-        return None
+        return repr(shown) if missing and "value-type" in cell else None
 
     def _count(self, found: dict[str, str], name: str, most: int) -> int:
         text = found.get(name, "1")
