@@ -84,8 +84,8 @@ def _personal(wanted: Settings, model: str, feeds: Sequence[FeedSpec]) -> set[st
     found = {name for feed, column in personal for name in lineage.readers(feed, column).get(model, ())}
     if model not in {each.name for each in lineage.models()}:
         raise click.ClickException(
-            f"It isn't known which columns of {model} are made of personal ones, so none is shown. `data-platform sql`"
-            " shows all"
+            f"The platform can't tell which columns of {model} come from personal ones, so it shows none."
+            " `data-platform sql` shows all"
         )
     return found
 

@@ -166,7 +166,7 @@ def _readers(plans: list[SchemaPlan]) -> dict[str, list[str]]:
     if lineage.unread:
         for lines in found.values():
             lines.append(
-                f"not known of these dbt models, whose SQL only dbt can read: {', '.join(sorted(lineage.unread))}"
+                f"perhaps also these dbt models, whose SQL only dbt can parse: {', '.join(sorted(lineage.unread))}"
             )
     return found
 

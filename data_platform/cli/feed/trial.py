@@ -23,7 +23,7 @@ def report_trial(path: Path, name: str | None, limit: int) -> None:
         f" {count(trial.rows_rejected)} rejects"
     )
     if not feed.matches(path.name):
-        click.echo(f"Its name doesn't match the feed's pattern, {feed.pattern}: delivered so, it would not be read.")
+        click.echo(f"Its name doesn't match the feed's pattern, {feed.pattern}: under this name it would not be read.")
     if trial.rejects:
         made = table("record", "column", "reason", "raw text", right=("record",))
         for reject in trial.rejects:

@@ -149,6 +149,8 @@ class Report:
                 f"{unchanged}, no check is due, and the databases were read today (tomorrow they are read again; --full"
                 " reads and builds now)"
             )
+        if not self.runs:
+            return "Nothing to do: no file of the selected feeds and days is pending"
         ok = sum(run.success for run in self.runs)
         rows = sum(run.rows for run in self.runs)
         return f"{ok} of {len(self.runs)} runs succeeded, {count(rows)} rows loaded"

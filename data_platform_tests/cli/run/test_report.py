@@ -46,3 +46,8 @@ def test_a_definition_that_was_left_out_is_a_problem_although_every_run_succeede
         DataProblem, match="A definition is invalid and was left out: dbt can't parse dbt_project: no source"
     ):
         found.raise_problems()
+
+
+def test_without_a_pending_file_the_summary_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    report(runs=[]).show()
+    assert "Nothing to do: no file of the selected feeds and days is pending" in capsys.readouterr().out
