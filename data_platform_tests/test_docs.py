@@ -11,6 +11,7 @@ import pytest
 
 from data_platform.cli import COMMANDS, main
 from data_platform.feeds.file_contract import FileColumn
+from data_platform_tests import screenshots
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -88,3 +89,11 @@ def test_the_page_on_troubleshooting_quotes_messages_that_the_code_prints() -> N
         parts = [re.escape(part.strip()) for part in message.split("…") if part.strip()]
         assert sum(map(len, parts)) > 10, message
         assert any(re.search(".*".join(parts), text, re.DOTALL) for text in printed), message
+
+
+def test_pictures_are_small_and_each_is_on_a_page() -> None:
+    pictures = {path.name: path.stat().st_size for path in screenshots.FOLDER.glob("*")}
+    assert pictures.keys() == {f"{name}.png" for name in screenshots.PAGES}
+    assert max(pictures.values()) <= screenshots.MOST_BYTES
+    tour = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+    assert {Path(target).name for target in _LINK.findall(tour) if target.endswith(".png")} == pictures.keys()
