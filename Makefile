@@ -16,7 +16,7 @@ help: ## Show this list.
 run: $(STAMP) ## The demo city's day on this machine: SFTP to marts, and the accounts.
 	$(BIN)/data-platform run
 
-dev: $(STAMP) ## Dagster's UI on the same data, with sensors and schedules at work.
+dev: $(STAMP) ## Dagster's UI on the same data, with sensors and schedules running.
 	$(BIN)/data-platform dev
 
 test: $(STAMP) ## The tests that need no server.

@@ -93,6 +93,10 @@ def list_(
     if as_json:
         print_json([asdict(row) for row in rows[:limit]])
         return
+    if not rows:
+        _say_if_unknown(partner)
+        click.echo(as_typed("No deliveries match. `data-platform deliveries pending` shows the files in inbound."))
+        return
     columns = ("delivery", "feed", "file", "status", "rows read", "loaded", "rejects", "landed", "reason")
     made = table(*columns, right=columns[4:7])
     for row in rows[:limit]:
@@ -111,9 +115,6 @@ def list_(
     show(made)
     if len(rows) > limit:
         click.echo(f"There are more: --offset {offset + limit}")
-    if not rows:
-        _say_if_unknown(partner)
-        click.echo(as_typed("No deliveries match. `data-platform deliveries pending` shows the files in inbound."))
 
 
 @deliveries.command("show")

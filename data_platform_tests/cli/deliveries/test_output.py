@@ -126,3 +126,14 @@ def test_a_receipt_and_the_archive_have_the_name_as_it_is(name: str) -> None:
     if len(name.encode()) <= 255 - len(".01234567.unmatched.json"):  # else its middle is cut out: it is a file's name
         assert key == f"receipts/p/2026-03/{name}.01234567.unmatched.json"
     assert json.loads(body)["file_name"] == name
+
+
+def test_a_list_of_nothing_names_a_partner_that_there_is_not(printed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed("a.csv", "list")
+    monkeypatch.setattr(history, "list_deliveries", lambda *_, **__: [])
+    result = CliRunner().invoke(command.deliveries, ["list", "--partner", "solar_coop"], catch_exceptions=False)
+    unknown, none = result.output.splitlines()
+    assert unknown.startswith("solar_coop is not a partner. The partners are: ")
+    assert none.startswith("No deliveries match.")
+    result = CliRunner().invoke(command.deliveries, ["list", "--partner", "harbor_water"], catch_exceptions=False)
+    assert result.output.startswith("No deliveries match.")
