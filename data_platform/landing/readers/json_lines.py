@@ -5,8 +5,7 @@ Numbers keep the text that they are written with, so that a decimal is never a f
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import IO, Any
 
@@ -22,9 +21,10 @@ from data_platform.landing.decode import spooled
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import evolved
 from data_platform.landing.text import Readable, Text, fault, pieces, visible
+from data_platform.values.json_values import json_converter_for
 from data_platform.values.rejects import Converted, reject_batch
 from data_platform.values.rule import BadValue, shown
-from data_platform.values.typed import NumberText, mixed_converter_for
+from data_platform.values.typed import NumberText
 from data_platform.values.words import parsed_json
 
 _BLOCK_BYTES = 4 * 2**20
@@ -53,8 +53,8 @@ class JsonLinesReader:
                 self.contract = evolved(rules.contract, unknown, subject)
             self._spool.seek(0)
             self._text = self._spool
-        self._convert: list[Callable[[list[Any]], Converted]] = [
-            mixed_converter_for(column) for column in self.contract.columns
+        self._convert: list[Callable[[Sequence[Any]], Converted]] = [
+            json_converter_for(column) for column in self.contract.columns
         ]
 
     def chunks(self) -> Iterator[Chunk]:
@@ -132,7 +132,7 @@ class JsonLinesReader:
                 numbers.append(number)
             except BadValue as error:
                 broken.append((number, str(error), visible(line, self._encoding)))
-        columns = [self._converted(at, [row[at] for row in rows]) for at in range(len(self.contract.columns))]
+        columns = [convert([row[at] for row in rows]) for at, convert in enumerate(self._convert)]
         return assemble(
             self.contract,
             columns,
@@ -165,16 +165,6 @@ class JsonLinesReader:
             raise BadValue(f"has none of the members {', '.join(map(repr, self._expected))}")
         return row
 
-    def _converted(self, at: int, values: list[Any]) -> Converted:
-        column = self.contract.columns[at]
-        if column.logical.name == "json":
-            values = [None if value is None else _written(value) for value in values]
-            return self._convert[at](values)
-        nested = {row for row, value in enumerate(values) if isinstance(value, dict | list)}
-        converted = self._convert[at]([None if row in nested else value for row, value in enumerate(values)])
-        told = dict.fromkeys(nested, f"is an object or an array, not {column.type}")
-        return Converted(converted.array, {**converted.bad, **told})
-
 
 def _broken_batch(broken: list[tuple[int, str, str]]) -> pa.RecordBatch:
     numbers, reasons, texts = zip(*broken, strict=True) if broken else ((), (), ())
@@ -189,12 +179,3 @@ def _members(contract: FileContract) -> dict[str, int]:
     """Which column a member is, by its name and by its name in lower case."""
     headers = [column.header for column in contract.columns]
     return {header.lower(): at for at, header in enumerate(headers)} | {header: at for at, header in enumerate(headers)}
-
-
-def _written(value: Any) -> str:
-    """A JSON value as text, its numbers as they were written."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_written(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_written, value)) + "]"
-    return str(value) if isinstance(value, NumberText) else json.dumps(value, ensure_ascii=False)

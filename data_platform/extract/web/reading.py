@@ -1,0 +1,125 @@
+"""One read of a table or object: its records as chunks of the contract's columns, and the rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from data_platform.extract.source import Chunk, Position, Refused
+from data_platform.extract.web.client import ApiFailed
+from data_platform.extract.web.spool import ReadAgain, Spool
+from data_platform.feeds.file_contract import FileColumn
+from data_platform.feeds.web_apis import WebFeedSpec
+from data_platform.values.json_values import json_converter_for
+from data_platform.values.rejects import HIDDEN, in_order, parted, reject_batch
+from data_platform.values.rule import BadValue
+from data_platform.values.typed import NumberText
+from data_platform.values.words import parsed_json
+
+READS = 3
+"""How often a table is read where its pages don't belong together."""
+
+
+class Pages(Protocol):
+    """What a service's module knows of a feed."""
+
+    def fields(self) -> Mapping[str, str]:
+        """The labels of the fields that there are, by their ids. Raises ApiFailed."""
+
+    def read(self, spool: Spool) -> None:
+        """Puts the records of all pages in the spool. Raises ReadAgain; ApiFailed."""
+
+    def value(self, column: FileColumn, value: Any) -> Any:
+        """The value of a record's field, or None where it has none."""
+
+
+class RecordsReading:
+    """A table, being read. Nothing is passed on until all its pages are there."""
+
+    def __init__(
+        self, feed: WebFeedSpec, pages: Pages, spool: Spool, position: Position, progress: Callable[[str], None]
+    ) -> None:
+        self.contract = feed.contract
+        self._feed, self._pages, self._spool = feed, pages, spool
+        self._position, self._progress = position, progress
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The records, in the service's order. Raises ApiFailed, and Refused where the fields aren't as declared or too
+        many records are rejects."""
+        self._match_fields(self._pages.fields())
+        self._read()
+        read, rejected, example = 0, 0, ""
+        converters = [json_converter_for(column) for column in self.contract.columns]
+        for block in self._spool.blocks():
+            chunk = self._chunk(block, read, converters)
+            if chunk.rejects is not None:
+                example = example or str(chunk.rejects.column("reason")[0])
+                rejected += chunk.rejects.num_rows
+            yield chunk
+            read += len(block)
+        problem = self._feed.too_many_rejects(rejected, read)
+        if problem is not None:
+            raise Refused(
+                f"{self._feed.name}: {problem} (the first: {example}). Nothing of this read is kept; correct the"
+                " contract or the data"
+            )
+
+    def position(self) -> Position:
+        """What the plan said."""
+        return self._position
+
+    def _match_fields(self, found: Mapping[str, str]) -> None:
+        declared = {column.header for column in self.contract.columns} - set(self._feed.record_fields)
+        gone = sorted(declared - found.keys())
+        new = [f"{id} ({label})" for id, label in found.items() if id not in declared]
+        problems = []
+        if gone:
+            problems.append(f"has no field {', '.join(gone)}; take its columns out of the contract, or correct them")
+        if new and self.contract.drift == "reject":
+            problems.append(
+                f"has fields that the contract doesn't name: {', '.join(new)}; add them, or set its drift to ignore"
+            )
+        if problems:
+            raise Refused(f"{self._feed.name}: {self._feed.from_} {'; it '.join(problems)}")
+
+    def _read(self) -> None:
+        for attempt in range(1, READS + 1):
+            self._spool.clear()
+            try:
+                self._pages.read(self._spool)
+                return
+            except ReadAgain as again:
+                why = f"{self._feed.name}: {again}"
+                if attempt < READS:
+                    self._progress(f"{why}; reading it again from the beginning")
+        raise ApiFailed(
+            f"{why}, {READS} times. Nothing of this read is kept; read it when fewer people change it, or run it again"
+        )
+
+    def _chunk(self, lines: list[str], read: int, converters: list[Any]) -> Chunk:
+        rows: list[list[Any]] = []
+        kept: list[int] = []
+        broken: list[tuple[int, str]] = []
+        for at, line in enumerate(lines):
+            try:
+                record = parsed_json(line, NumberText)
+            except BadValue as error:
+                broken.append((at, HIDDEN if self.contract.personal else str(error)))
+                continue
+            rows.append([self._pages.value(column, record.get(column.header)) for column in self.contract.columns])
+            kept.append(at)
+        columns = [convert([row[at] for row in rows]) for at, convert in enumerate(converters)]
+        batch = pa.RecordBatch.from_arrays([each.array for each in columns], schema=self.contract.arrow_schema)
+        numbers = np.array(kept, dtype=np.int64) + read + 1
+        good, rejects = parted(
+            batch, self.contract.columns, columns, numbers, lambda bad: [lines[kept[row]] for row in bad.tolist()]
+        )
+        if broken:
+            where = [at + read + 1 for at, _ in broken]
+            texts = [lines[at] for at, _ in broken]
+            unread = reject_batch(where, [None] * len(broken), [reason for _, reason in broken], texts)
+            rejects = in_order([rejects, unread])
+        return Chunk(good, rejects if rejects.num_rows else None)
