@@ -67,10 +67,22 @@ def preview(asset: str, limit: int, as_json: bool) -> None:
         raise click.BadParameter(f"{asset!r} is no feed's table; expected one of {', '.join(feeds)}")
     hidden = feeds[asset].contract.personal if asset in feeds else _personal(wanted, name, list(feeds.values()))
     relation = ".".join(f'"{part.upper()}"' for part in (wanted.snowflake.database, "_".join(folders), name))
-    columns, rows = _fetched(wanted, f"SELECT * FROM {relation}", limit)
+    columns, rows = _previewed(wanted, asset, relation, limit)
     hidden_at = {place for place, column in enumerate(columns) if column.lower() in hidden}
     masked = [["•••" if place in hidden_at else value for place, value in enumerate(row)] for row in rows]
     _print(columns, masked, limit=limit, as_json=as_json)
+
+
+def _previewed(wanted: Settings, asset: str, relation: str, limit: int) -> tuple[list[str], list[Sequence[Any]]]:
+    """The table's columns and rows. Raises click.ClickException if there is no such table yet."""
+    from data_platform.warehouse.table import DOES_NOT_EXIST
+
+    try:
+        return _fetched(wanted, f"SELECT * FROM {relation}", limit)
+    except Exception as error:
+        if getattr(error, "errno", None) not in DOES_NOT_EXIST:
+            raise
+        raise click.ClickException(f"{asset} has no table yet: nothing has been loaded or built.") from None
 
 
 def _personal(wanted: Settings, model: str, feeds: Sequence[FeedSpec]) -> set[str]:

@@ -230,10 +230,13 @@ def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
     from data_platform.cli.connector import import_connector
 
     import_connector()
+    from data_platform.landing.ledger import MIGRATIONS
     from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.migrations import require_current
 
     wanted = settings().require_endpoints()
     with connect(wanted, query_tag="data-platform deliveries") as connection:
+        require_current(connection, wanted.snowflake.database, MIGRATIONS)
         yield wanted, connection
 
 
