@@ -44,6 +44,13 @@ def test_feeds_with_the_same_days_share_a_run_and_others_have_their_own() -> Non
     assert made == [("2024-03-02", ["raw/p/a", "raw/p/c"]), ("2024-03-02", ["raw/p/b"])]
 
 
+def test_a_history_is_loaded_again_by_one_run_whatever_the_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = [feed.model_copy(update={"load_mode": "history"}) for feed in Location.feeds]
+    monkeypatch.setattr(Location, "feeds", tuple(histories))
+    assert shown(runs(["raw/p/a"])) == [("2024-03-02", ["raw/p/a"])]
+    assert shown(runs(["raw/p/a"], Days(last=date(2024, 3, 1)))) == [("2024-03-01", ["raw/p/a"])]
+
+
 def test_days_may_be_limited_on_both_sides() -> None:
     assert shown(runs(["raw/p/a"], Days(date(2024, 3, 1), date(2024, 3, 1)))) == [("2024-03-01", ["raw/p/a"])]
     assert runs(["raw/p/a"], Days(last=date(2024, 2, 1))) == []
