@@ -109,6 +109,14 @@ def too_large(subject: str, most: int) -> DeliveryUnreadable:
     )
 
 
+def too_many(what: str, rules: FileFeedSpec, subject: str, size: int) -> DeliveryUnreadable:
+    """Of a file with so many rows, or elements of lists, in so few bytes that they say nothing."""
+    return DeliveryUnreadable(
+        f"{subject}: {size} bytes hold more than {rules.most_rows(size):,} {what}; this looks like a decompression"
+        f" bomb. Send the rows in several files.{OPERATOR}if they must be in one, set the feed's max_rows"
+    )
+
+
 def looks_like_a_bomb(subject: str, packed: int) -> DeliveryUnreadable:
     """Of a file that unpacks to far more than it has bytes."""
     return DeliveryUnreadable(

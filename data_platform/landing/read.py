@@ -19,19 +19,19 @@ from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from data_platform.extract.source import OPERATOR
 from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.formats import CsvFormat, JsonLinesFormat, ParquetFormat
 from data_platform.landing.chunk import Chunk, batch_schema
-from data_platform.landing.decode import Delivered, decoded, most_decoded
-from data_platform.landing.delivery import DeliveryUnreadable
+from data_platform.landing.decode import MAX_RATIO, Delivered, decoded, looks_like_a_bomb, most_decoded, too_many
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.readers.excel import ExcelReader
 from data_platform.landing.readers.json_lines import ROW_BYTES, JsonLinesReader
 from data_platform.landing.readers.parquet import ParquetReader
 
 _SHEET_ROWS = 2**20
+_UNPACKED_FROM_BYTES = 2**30
+"""Rows that take less in memory are never too much for their file, whatever repetition its format packs away."""
 
 
 class _FormatReader(Protocol):
@@ -86,15 +86,16 @@ class DeliveryReader:
         return self._delivered.sha256
 
     def __iter__(self) -> Iterator[Chunk]:
+        unpacked = 0
         for chunk in self._format.chunks():
             self.rows_read += chunk.rows_read
             self.rows_rejected += chunk.rejects.num_rows
             yield chunk
-            if self.rows_read > (most := self._rules.most_rows(self._size)):
-                raise DeliveryUnreadable(
-                    f"{self._subject}: {self._size} bytes hold more than {most:,} rows; this looks like a decompression"
-                    f" bomb. Send the rows in several files.{OPERATOR}if they must be in one, set the feed's max_rows"
-                )
+            unpacked += chunk.batch.nbytes
+            if unpacked > max(_UNPACKED_FROM_BYTES, MAX_RATIO * self._size):
+                raise looks_like_a_bomb(self._subject, self._size)
+            if self.rows_read > self._rules.most_rows(self._size):
+                raise too_many("rows", self._rules, self._subject, self._size)
         self.drain()
 
     @property

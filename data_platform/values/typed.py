@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import converter_for
-from data_platform.values.json_text import json_of
+from data_platform.values.json_text import json_of, json_writes, quick_json_of
 from data_platform.values.kernels import mask, pc
 from data_platform.values.moment_columns import outside_calendar
 from data_platform.values.numbers import INTEGER_BITS, TOO_FINE, whole
@@ -160,6 +160,11 @@ def typed_converter_for(column: FileColumn, source: pa.DataType) -> Convert | No
 
 
 def _as_json(array: Array) -> Converted:
+    if json_writes(array.type):
+        try:
+            return Converted(pa.array(quick_json_of(array), pa.string()), {})
+        except (ValueError, OverflowError, RecursionError):  # of a value that JSON can't hold; which one, shows below
+            pass
     texts: list[str | None] = []
     bad = {}
     for row, scalar in enumerate(array):

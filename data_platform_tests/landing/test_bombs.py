@@ -53,6 +53,14 @@ def parquet_of_one_text(rows: int, text_bytes: int, *, short_first: int = 0) -> 
     return file.getvalue()
 
 
+def parquet_of_lists(rows: int, length: int) -> bytes:
+    """Lists of zeros, which take no bytes either, and long as JSON."""
+    zeros: Any = pa.array([0] * length * rows)
+    file = io.BytesIO()
+    pq.write_table(pa.table({"id": pa.ListArray.from_arrays(range(0, len(zeros) + 1, length), zeros)}), file)
+    return file.getvalue()
+
+
 def gzipped(*pieces: tuple[bytes, int]) -> bytes:
     """Each piece so many times over."""
     return gzip.compress(b"".join(piece * times for piece, times in pieces))
@@ -82,7 +90,7 @@ class Lane:
         given = {
             "format": {"type": kind},
             "compression": "gzip" if name.endswith(".gz") else "none",
-            "contract": {"columns": [{"name": "id", "type": "string"}]},
+            "contract": {"columns": [{"name": "id", "type": "json" if name.startswith("lists") else "string"}]},
         }
         feed = FileFeedSpec.of({"source": "p", "table": "f", "pattern": ".*", **given, **declared})
         lake = Lake(LocalStore(self.folder))
@@ -113,6 +121,7 @@ def lane(tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> L
     ("name", "bomb", "reason"),
     [
         ("nulls.parquet", lambda: parquet_of_nulls(2**28 + 1), "875 bytes hold more than 1,000,000 rows"),
+        ("lists.parquet", lambda: parquet_of_lists(2_000, 1_000), "bytes hold more than 1,000,000 elements of lists"),
         ("rows.csv.gz", lambda: gzipped((b"id\n", 1), (b"0\n", 1_200_000)), "hold more than 1,000,000 rows"),
         ("text.parquet", lambda: parquet_of_one_text(600, MIB, short_first=16), "takes more than 400 MiB of memory"),
         (

@@ -9,9 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_platform.feeds.file_contract import FileColumn
-from data_platform.values.json_text import json_of, shown_row
+from data_platform.values.json_text import json_of, json_writes, quick_json_of, shown_row
 from data_platform.values.rule import BadValue
 from data_platform.values.typed import typed_converter_for
 
@@ -68,3 +70,41 @@ def test_text_that_is_not_utf8_is_a_reject_of_its_row() -> None:
     found = convert(pa.concat_arrays([pa.array(["good", None]), NOT_UTF8]))
     assert found.array.to_pylist() == ["good", None, None]
     assert found.bad == {2: "byte 0xFF at byte 2 is not UTF-8"}
+
+
+_LEAVES = st.sampled_from([
+    (pa.null(), st.none()),
+    (pa.int64(), st.none() | st.integers(-(2**63), 2**63 - 1)),
+    (pa.bool_(), st.none() | st.booleans()),
+    (pa.string(), st.none() | st.text()),
+    (pa.float64(), st.none() | st.floats(allow_nan=False, allow_infinity=False)),
+    (pa.binary(), st.none() | st.binary(max_size=4)),
+    (pa.date32(), st.none() | st.dates()),
+    (pa.timestamp("us", tz="UTC"), st.none() | st.datetimes(timezones=st.just(UTC))),
+    (pa.time64("us"), st.none() | st.times()),
+])  # fmt: skip
+
+
+def _nested(inner: Any) -> Any:
+    lists = [
+        inner.map(lambda found, kind=kind: (kind(found[0]), st.none() | st.lists(found[1], max_size=4)))
+        for kind in (pa.list_, pa.large_list)
+    ]
+    return st.one_of(*lists, st.lists(inner, max_size=3).map(_struct))
+
+
+def _struct(members: Any) -> Any:
+    named = {f"f{at}": member for at, member in enumerate(members)}
+    values = st.fixed_dictionaries({name: values for name, (_, values) in named.items()})
+    return pa.struct([(name, kind) for name, (kind, _) in named.items()]), st.none() | values
+
+
+_TYPED = st.recursive(_LEAVES, _nested, max_leaves=6)
+
+
+@given(_TYPED.flatmap(lambda typed: st.tuples(st.just(typed[0]), st.lists(typed[1], max_size=6))), st.integers(0, 2))
+def test_the_quick_way_writes_the_same(typed: Any, skipped: int) -> None:
+    kind, values = typed
+    array: Any = pa.array(values, kind).slice(skipped)
+    assert json_writes(kind)
+    assert quick_json_of(array) == [json_of(scalar) if scalar.is_valid else None for scalar in array]

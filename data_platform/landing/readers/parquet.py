@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from data_platform.extract.source import OPERATOR
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.chunk import Chunk, assemble
-from data_platform.landing.decode import spooled, too_large
+from data_platform.landing.decode import spooled, too_large, too_many
 from data_platform.landing.delivery import ContractViolation, DeliveryUnreadable
 from data_platform.landing.header import match_header
 from data_platform.landing.recognize import START_BYTES, unlike
@@ -32,7 +33,7 @@ class ParquetReader:
     """Reads a decoded stream by way of a temporary file, as Parquet's footer is at its end."""
 
     def __init__(self, stream: Readable, rules: FileFeedSpec, subject: str) -> None:
-        self._subject = subject
+        self._subject, self._rules = subject, rules
         self._spool: IO[bytes] = spooled(stream)
         try:
             self._file = pq.ParquetFile(self._spool, page_checksum_verification=True, buffer_size=_READ_BYTES)
@@ -73,10 +74,14 @@ class ParquetReader:
 
     def chunks(self) -> Iterator[Chunk]:
         """The chunks, once."""
-        done = 0
+        done = elements = 0  # a run of the same elements takes no bytes
+        packed = self._spool.seek(0, os.SEEK_END)
         with self._spool:
             try:
                 for batch in self._file.iter_batches(batch_size=self._rows_at_once()):
+                    elements += sum(map(_elements, batch.columns))
+                    if elements > self._rules.most_rows(packed):
+                        raise too_many("elements of lists", self._rules, self._subject, packed)
                     yield self._chunk(batch, done)
                     done += batch.num_rows
             except MemoryError:
@@ -105,6 +110,14 @@ class ParquetReader:
                 columns.append(convert(batch.column(place)))
         numbers = np.arange(done + 1, done + 1 + batch.num_rows, dtype=np.int64)
         return assemble(self.contract, columns, numbers, lambda rows: [_row_text(batch, row) for row in rows.tolist()])
+
+
+def _elements(array: Any) -> int:
+    if pa.types.is_struct(array.type):
+        return sum(map(_elements, array.flatten()))
+    if not pa.types.is_nested(array.type) or not hasattr(array, "values"):
+        return 0
+    return len(array.values) + _elements(array.values)
 
 
 def _plain(column: Array) -> Array:
