@@ -9,6 +9,8 @@ from typing import Any
 
 import dagster as dg
 
+_AGAIN = "*/10 * * * *"
+
 
 def follows_its_tables() -> dg.AutomationCondition[Any]:
     """Requests the model when a dependency has new data since the last request, and
@@ -21,6 +23,9 @@ def follows_its_tables() -> dg.AutomationCondition[Any]:
     Each update leads to one request, so a failed run isn't repeated on every tick; the next update of any dependency
     requests the model again. An update that arrives while the model is being built leads to another request, because
     the condition counts from the last request, not from the last build.
+
+    Also requests a model that was built and never tested, as happens if its run was interrupted in between: what reads
+    the model would wait for its tests. At most once every ten minutes, as the next run may end in the same way.
     """
     condition = dg.AutomationCondition
     # newly_missing covers the first evaluation, when the dependencies already have data.
@@ -32,12 +37,19 @@ def follows_its_tables() -> dg.AutomationCondition[Any]:
         condition.will_be_requested() | condition.all_checks_match(condition.check_passed(), blocking_only=True)
     ).with_label("dependencies_passed_their_blocking_checks")
     return (
-        due.with_label("new_data_since_last_asked_for")
+        (due.with_label("new_data_since_last_asked_for") | (untested() & condition.cron_tick_passed(_AGAIN)))
         & has_data()
         & ~condition.any_deps_in_progress()
         & ~condition.in_progress()
         & trusted
     ).with_label("follows_its_tables")
+
+
+def untested() -> dg.AutomationCondition[Any]:
+    """A blocking check of the model has no result for the model as it is now."""
+    condition = dg.AutomationCondition
+    result = condition.check_passed() | condition.check_failed()
+    return (~condition.missing() & condition.any_checks_match(~result, blocking_only=True)).with_label("untested")
 
 
 def has_data() -> dg.AutomationCondition[Any]:

@@ -9,7 +9,7 @@ until they are gone, if the contract has changed since, and once a day where the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
@@ -107,30 +107,67 @@ def _contract(
     audit_due = feed.audit == "daily" and now - audited_at >= _AUDIT_SECONDS
     passed = bool(past) and past[0].passed and _value(past[0], _CONTRACT_HASH) == feed.contract.hash
     whole = not passed or audit_due or len(result.manifests) > _EXTRACTS_NAMED
-    with connection.cursor() as cursor:
-        where = None if whole else _rows_of(result.manifests)
-        rows = rows_to_check(feed, result.target)
-        cursor.execute(feed.contract.violation_counts_sql(rows, where))
-        (row,) = cursor.fetchall()
-        counts = dict(zip((column.name for column in cursor.description), row, strict=True))
-        checked = counts.pop("ROWS_CHECKED")
-        counts["REPEATED_KEYS"] = result.repeated_keys
-        broken = {name.lower(): count for name, count in counts.items() if count}
-        shown = {"violations": _violations(cursor, feed, rows, where)} if broken else {}
+    where = None if whole else _rows_of(result.manifests)
+    broken, metadata = _broken(
+        feed,
+        connection,
+        result.target,
+        where,
+        repeated_keys=result.repeated_keys,
+        audited_at=now if whole else audited_at,
+    )
     return dg.AssetCheckResult(
         passed=not broken,
         check_name=CONTRACT,
         asset_key=table,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"The table breaks the contract of {feed.name}: {broken}" if broken else None,
-        metadata={
-            "rows checked": checked,
-            **broken,
-            **shown,
-            _AUDITED_AT: dg.MetadataValue.timestamp(now if whole else audited_at),
-            _CONTRACT_HASH: feed.contract.hash,
-        },
+        description=_told(feed, broken),
+        metadata=metadata,
     )
+
+
+def contract_evaluation(feed: FeedSpec, connection: SnowflakeConnection, target: TableRef) -> dg.AssetCheckEvaluation:
+    """The check `contract` of a whole table that no run has made: models wait for a result."""
+    now = datetime.now(UTC).timestamp()
+    broken, metadata = _broken(feed, connection, target, None, audited_at=now)
+    return dg.AssetCheckEvaluation(
+        asset_key=raw_key(feed),
+        check_name=CONTRACT,
+        passed=not broken,
+        metadata=metadata,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=_told(feed, broken),
+        blocking=True,
+    )
+
+
+def _broken(
+    feed: FeedSpec,
+    connection: SnowflakeConnection,
+    target: TableRef,
+    where: str | None,
+    *,
+    audited_at: float,
+    repeated_keys: int = 0,
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """How many of the rows that `where` selects (None: of all) break the contract, by what they break, and the check's
+    metadata."""
+    with connection.cursor() as cursor:
+        rows = rows_to_check(feed, target)
+        cursor.execute(feed.contract.violation_counts_sql(rows, where))
+        (row,) = cursor.fetchall()
+        counts = dict(zip((column.name for column in cursor.description), row, strict=True))
+        checked = counts.pop("ROWS_CHECKED")
+        counts["REPEATED_KEYS"] = repeated_keys
+        broken = {name.lower(): count for name, count in counts.items() if count}
+        shown = {"violations": _violations(cursor, feed, rows, where)} if broken else {}
+    return broken, {
+        "rows checked": checked,
+        **broken,
+        **shown,
+        _AUDITED_AT: dg.MetadataValue.timestamp(audited_at),
+        _CONTRACT_HASH: feed.contract.hash,
+    }
 
 
 def _violations(cursor: SnowflakeCursor, feed: FeedSpec, table: str, where: str | None) -> dg.MetadataValue[Any]:
@@ -139,6 +176,10 @@ def _violations(cursor: SnowflakeCursor, feed: FeedSpec, table: str, where: str 
     names = (*feed.contract.identifying, "what is wrong")
     rows = [["null" if value is None else str(value) for value in row] for row in cursor.fetchall()]
     return dg.MetadataValue.table([dg.TableRecord(dict(zip(names, row, strict=True))) for row in rows])
+
+
+def _told(feed: FeedSpec, broken: Mapping[str, int]) -> str | None:
+    return f"The table breaks the contract of {feed.name}: {broken}" if broken else None
 
 
 def _value(evaluation: dg.AssetCheckEvaluation, name: str) -> Any:

@@ -8,8 +8,10 @@ import dagster as dg
 import pytest
 
 from data_platform.automation import feed_checks
+from data_platform.automation.conditions import follows_its_tables
 from data_platform.automation.feed_checks import CONTRACT, feed_check_results, feed_check_specs
 from data_platform.automation.feed_keys import raw_key
+from data_platform.automation.table_report import report_table
 from data_platform.environment import Settings
 from data_platform.extract.ingest import Ingested
 from data_platform.feeds.file_contract import FileContract
@@ -165,3 +167,25 @@ def test_the_run_that_was_asked_for_first_and_evaluates_last_counts(checked: Che
 
     dg.materialize([land], instance=checked.instance, raise_on_error=False)
     assert not checked.load("d.csv", {"m4": 4}).passed
+
+
+def test_a_table_that_a_command_made_is_reported_with_its_check_so_that_no_model_waits(checked: Checked) -> None:
+    checked.load("a.csv", {"m1": 1, "m2": 2})
+    asset = dg.AssetSpec(raw_key(checked.rules))
+    model = dg.AssetSpec("model", deps=[asset.key], automation_condition=follows_its_tables())
+    checks = [dg.multi_asset_check(specs=feed_check_specs(checked.rules), name="checks")(lambda: None)]
+
+    def asked(cursor: Any) -> tuple[int, Any]:
+        definitions = dg.Definitions(assets=[asset, model], asset_checks=checks)
+        found = dg.evaluate_automation_conditions(definitions, checked.instance, cursor=cursor)
+        return found.get_num_requested(model.key), found.cursor
+
+    requested, cursor = asked(None)
+    assert requested == 1
+    report_table(
+        checked.instance, checked.rules, checked.feed.connection, DATABASE, partitions=[None], metadata={"made": "anew"}
+    )
+    assert asked(cursor)[0] == 1
+    record = checked.instance.get_latest_materialization_event(asset.key)
+    assert record is not None and record.asset_materialization is not None
+    assert record.asset_materialization.metadata["dagster/row_count"].value == 2

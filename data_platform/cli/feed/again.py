@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -156,7 +156,7 @@ def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bo
         lake = LakeResource(bucket_name=wanted.lake_bucket).lake()
         rebuilt, written = _Again(feed, wanted, lake, progress, rows).run()
     _report(feed, rebuilt, rows, written)
-    _tell_dagster(wanted, feed, rebuilt, {row.partition for row in rows})
+    _tell_dagster(wanted, feed, {row.partition for row in rows})
 
 
 def _refuse_to_forget(wanted: Settings, feed: SqlTableSpec) -> None:
@@ -230,8 +230,8 @@ _SUMS: dict[str, _Sum] = {
 }
 
 
-def _tell_dagster(wanted: Settings, feed: FeedSpec, rebuilt: Rebuilt, partitions: set[str | None]) -> None:
-    """Reports the table as materialized, so that its models follow. A file feed's days each."""
+def _tell_dagster(wanted: Settings, feed: FeedSpec, partitions: set[str | None]) -> None:
+    """Reports the table as materialized and checked, so that its models follow. A file feed's days each."""
     if wanted.dagster_home is None:
         click.echo(
             "DAGSTER_HOME isn't set: Dagster doesn't know of the new table. Materialize the models that read it."
@@ -239,11 +239,14 @@ def _tell_dagster(wanted: Settings, feed: FeedSpec, rebuilt: Rebuilt, partitions
         return
     import dagster as dg
 
-    from data_platform.automation.feed_keys import raw_key
+    from data_platform.automation.table_report import report_table
 
-    metadata: dict[str, Any] = {"dagster/row_count": rebuilt.rows_after, "re-extracted": True}
-    with dg.DagsterInstance.get() as instance:
-        for partition in sorted(partitions or {None}, key=str):
-            instance.report_runless_asset_event(
-                dg.AssetMaterialization(raw_key(feed), partition=partition, metadata=metadata)
-            )
+    with dg.DagsterInstance.get() as instance, connect(wanted) as connection:
+        report_table(
+            instance,
+            feed,
+            connection,
+            wanted.snowflake.database,
+            partitions=partitions,
+            metadata={"re-extracted": True},
+        )
