@@ -2,12 +2,14 @@
 the result. `warehouse/rebuild.py` says in which order.
 
 A delivery keeps its outcome: a loaded one stays loaded, with the rows and rejects that today's contract makes of its
-file. A duplicate is read again too: its rows are loaded if the delivery that it repeats is superseded.
+file. A duplicate is read again too: its rows are loaded if the delivery that it repeats is superseded. A file that
+today's contract refuses is quarantined, as if it were delivered today, if the caller lets it be: its rows leave the
+table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,22 @@ def rows_to_read(cursor: SnowflakeCursor, database: str, feed: FileFeedSpec) -> 
     return sorted(ledger.in_use(cursor, database, feed), key=lambda row: row.landed_at)
 
 
+def copy_to_quarantine(bucket: LandingBucket, rows: Iterable[DeliveryRow]) -> list[Delivery]:
+    """Copies archived deliveries, with what accompanies them, to quarantine. Returns the versions to delete from the
+    archive once the ledger says `quarantined`."""
+    copied = []
+    for row in rows:
+        archived, quarantined = settled_key(row), settled_key(replace(row, status="quarantined"))
+        folder, to_folder = archived.rsplit("/", 1)[0], quarantined.rsplit("/", 1)[0]
+        for each in [each for page in bucket.pages(prefix=f"{folder}/") for each in page]:
+            current = bucket.current(each.key)
+            if current is not None:
+                same = each.key == archived
+                bucket.copy(current, quarantined if same else each.key.replace(folder, to_folder, 1))
+                copied.append(current)
+    return copied
+
+
 class ReadAgain:
     """The policy of a table that is made anew. `extracts`: {delivery id: its new extract}, of the deliveries that were
     read again; the rows of the others come from the extracts that they have. `written`: the outcomes that changed."""
@@ -101,14 +119,18 @@ class ReadAgain:
         for extract_id, (partition, effective_at, _) in there.items():
             key = ExtractKey(self._feed.source, self._feed.table, extract_id, partition)
             manifest = new.get(extract_id) or require_manifest(self._lake, key)
-            load.append(dated(self._feed, manifest, landed_at.get(extract_id) or effective_at or manifest.started_at))
+            if manifest.refused is None:
+                at = landed_at.get(extract_id) or effective_at or manifest.started_at
+                load.append(dated(self._feed, manifest, at))
         load.sort(key=lambda each: each.effective_at or each.started_at)
         self.written = [
             replace(
                 row,
+                status=row.status if again.refused is None else "quarantined",
+                reason=row.reason if again.refused is None else again.refused,
                 extract_id=again.extract_id,
                 rows_read=again.rows + again.rejects,
-                rows_loaded=again.rows if row.status == "loaded" else 0,
+                rows_loaded=again.rows if row.status == "loaded" and again.refused is None else 0,
                 rows_rejected=again.rejects,
                 run_id=self._run_id,
                 settled_at=now,
@@ -116,7 +138,8 @@ class ReadAgain:
             for row in rows
             if (again := self._extracts.get(row.delivery_id)) is not None and again.extract_id != row.extract_id
         ]
-        return Decision(load=load, remove=there.keys() - {each.extract_id for each in load})
+        rejects = [each for each in self._extracts.values() if each.refused is not None]
+        return Decision(load=load, remove=there.keys() - {each.extract_id for each in load}, rejects=rejects)
 
     def record(self, cursor: SnowflakeCursor) -> None:
         """Writes the deliveries' new counts and extracts."""

@@ -19,10 +19,16 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.spec import LoadMode
 from data_platform.lake.extracts import Lake
 from data_platform.lake.store import open_bucket
-from data_platform.landing.again import ArchivedDeliveries, ArchiveIncomplete, ReadAgain, rows_to_read
+from data_platform.landing.again import (
+    ArchivedDeliveries,
+    ArchiveIncomplete,
+    ReadAgain,
+    copy_to_quarantine,
+    rows_to_read,
+)
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.client import open_landing_bucket
-from data_platform.landing.history import accounting
+from data_platform.landing.history import accounting, list_deliveries
 from data_platform.landing.ledger import MIGRATIONS
 from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.settle import settled_key
@@ -168,6 +174,33 @@ def test_some_files_alone_are_read_again_unless_the_type_has_changed(partner: Pa
     partner.type = "int64"
     assert partner.read_again(first) == Rebuilt(2, 2, 0)
     assert partner.rows() == {"1": 10, "2": 20}
+    partner.add_up()
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_a_file_that_is_refused_now_is_quarantined_and_its_rows_go(partner: Partner, mode: LoadMode) -> None:
+    partner.mode = mode
+    partner.deliver("a.csv", "1,10", "2,20")
+    partner.deliver("words.csv", "3,one", "4,two")
+    partner.deliver("twin.csv", "3,one", "4,two")
+    rows = {row.file_name: row for row in partner.deliveries()}
+    partner.type = "int32"
+    copied = copy_to_quarantine(partner.bucket, [rows["words.csv"], rows["twin.csv"]])
+    assert partner.read_again() == Rebuilt(rows_before=4, rows_after=2, rejects=4)
+    partner.bucket.delete(*copied)
+    assert partner.rows() == {"1": 10, "2": 20}
+    partner.add_up()
+    with connect(partner.settings) as connection:
+        listed = list_deliveries(connection, partner.database, partner=partner.name, status="quarantined")
+    assert {row.file_name for row in listed} == {"words.csv", "twin.csv"}
+    for row in listed:
+        assert "2 of 2 rows break the contract" in str(row.reason)
+        assert partner.bucket.exists(settled_key(row)), "where `deliveries replay` takes it from"
+        assert not partner.bucket.exists(settled_key(rows[row.file_name]))
+    partner.type = "string"
+    partner.read_again()
+    partner.deliver("words.csv", "3,one", "4,two")
+    assert set(partner.rows()) == {"1", "2", "3", "4"}
     partner.add_up()
 
 

@@ -22,7 +22,7 @@ from data_platform.extract.extract import Extraction
 from data_platform.extract.workers import READS_AT_ONCE
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.landing.again import ArchivedDeliveries, ReadAgain, rows_to_read
+from data_platform.landing.again import ArchivedDeliveries, ReadAgain, copy_to_quarantine, rows_to_read
 from data_platform.landing.settle import write_receipts
 from data_platform.landing.source import SETTLES_AT_ONCE
 from data_platform.warehouse.connection import connect
@@ -47,13 +47,15 @@ _NAMED = 10
 
 @dataclass
 class _Again:
-    """One re-extraction. `rows`: the deliveries that are read again, of a partner's feed."""
+    """One re-extraction. `rows`: the deliveries that are read again, of a partner's feed. `quarantine`: what to do with
+    files that today's contract refuses; else nothing changes."""
 
     feed: FeedSpec
     wanted: Settings
     lake: Lake
     progress: Progress
     rows: Sequence[DeliveryRow] = ()
+    quarantine: bool = False
     run_id: str = field(default_factory=lambda: f"re-extract-{uuid4()}")
 
     @property
@@ -73,24 +75,27 @@ class _Again:
             feed, self.rows, bucket=bucket, lake=self.lake, database=database, run_id=self.run_id, progress=self._tell
         )
         manifests = self._extract(source, "files read")
-        refused = [f"{each.origin['file_name']}: {each.refused}" for each in manifests if each.refused is not None]
-        if refused:
-            told = [*refused[:_NAMED], *([f"and {len(refused) - _NAMED} more"] if len(refused) > _NAMED else [])]
+        refused = {str(each.origin["delivery_id"]): each for each in manifests if each.refused is not None}
+        if refused and not self.quarantine:
             raise DataProblem(
-                "\n".join(told)
+                "\n".join(_named([f"{each.origin['file_name']}: {each.refused}" for each in refused.values()]))
                 + f"\n{len(refused)} of {len(manifests)} files can't be accepted under today's contract. Nothing has"
-                " changed. Correct the contract or its reject_limit, and run the command again"
+                " changed. Correct the contract or its reject_limit, and run the command again; or give --quarantine:"
+                " they go to quarantine, and their rows leave the table"
             )
         extracts = {str(each.origin["delivery_id"]): each for each in manifests}
         policy = ReadAgain(database, feed, extracts, lake=self.lake, run_id=self.run_id)
+        copied = copy_to_quarantine(bucket, [row for row in self.rows if row.delivery_id in refused])
         rebuilt = self._rebuild(policy)
         with connect(self.wanted, query_tag=self.tag) as connection, connection.cursor() as cursor:
             now = [row for row in rows_to_read(cursor, database, feed) if row.delivery_id in extracts]
+        now += [row for row in policy.written if row.status == "quarantined"]
         with ThreadPoolExecutor(SETTLES_AT_ONCE, thread_name_prefix="receipt") as pool:
             zone = feed.time_zone
             done = [pool.submit(write_receipts, row, bucket, self.lake, zone, extracts[row.delivery_id]) for row in now]
         for each in done:
             each.result()
+        bucket.delete(*copied)
         return rebuilt, policy.written
 
     def _table(self, feed: SqlTableSpec) -> Rebuilt:
@@ -132,7 +137,7 @@ class _Again:
         self.progress.console.print(f"  {line}", markup=False)
 
 
-def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bool) -> None:
+def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bool, quarantine: bool = False) -> None:
     """Asks, works, and prints what changed. Raises click.UsageError and DataProblem."""
     from data_platform.resources import LakeResource
 
@@ -142,11 +147,15 @@ def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bo
         raise click.UsageError(
             f"{feed.name} is a table of a database, which is read from the beginning: no --from, --to"
         )
+    if isinstance(feed, SqlTableSpec) and quarantine:
+        raise click.UsageError(f"{feed.name} is a table of a database, which has no files: no --quarantine")
     wanted = settings().require_endpoints().adopt()
     if isinstance(feed, SqlTableSpec) and feed.load_mode == "history":
         _refuse_to_forget(wanted, feed)
     rows = _rows(wanted, feed, first, last) if isinstance(feed, FileFeedSpec) else ()
     _explain(wanted, feed, rows)
+    if quarantine:
+        click.echo("  files that today's contract refuses go to quarantine, and their rows leave the table")
     if not yes:
         click.confirm("Go on?", abort=True)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -154,7 +163,7 @@ def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bo
     columns = (TextColumn("{task.description:<16}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True)) as progress:
         lake = LakeResource(bucket_name=wanted.lake_bucket).lake()
-        rebuilt, written = _Again(feed, wanted, lake, progress, rows).run()
+        rebuilt, written = _Again(feed, wanted, lake, progress, rows, quarantine).run()
     _report(feed, rebuilt, rows, written)
     _tell_dagster(wanted, feed, {row.partition for row in rows})
 
@@ -215,11 +224,23 @@ def _report(feed: FeedSpec, rebuilt: Rebuilt, rows: Sequence[DeliveryRow], writt
     show(made)
     before = {row.delivery_id: row for row in rows}
     changed = [(before[row.delivery_id], row) for row in written if row.delivery_id in before]
-    differ = [(old, new) for old, new in changed if old.rows_rejected != new.rows_rejected]
-    for old, new in differ[:_NAMED]:
-        click.echo(f"  {new.file_name}: {old.rows_rejected} rejects before, {new.rows_rejected} now")
-    if len(differ) > _NAMED:
-        click.echo(f"  and {len(differ) - _NAMED} more files whose rejects differ")
+    refused = [(old, new) for old, new in changed if new.status == "quarantined"]
+    for line in _named(
+        [f"{new.file_name}: quarantined, {old.rows_loaded} rows are gone: {new.reason}" for old, new in refused]
+    ):
+        click.echo(f"  {line}")
+    differ = [
+        (old, new) for old, new in changed if new.status != "quarantined" and old.rows_rejected != new.rows_rejected
+    ]
+    for line in _named(
+        [f"{new.file_name}: {old.rows_rejected} rejects before, {new.rows_rejected} now" for old, new in differ]
+    ):
+        click.echo(f"  {line}")
+
+
+def _named(lines: Sequence[str]) -> list[str]:
+    """The first lines, and how many there are beside."""
+    return [*lines[:_NAMED], *([f"and {len(lines) - _NAMED} more"] if len(lines) > _NAMED else [])]
 
 
 _Sum = Callable[[Iterable["DeliveryRow"]], int]

@@ -1,4 +1,5 @@
-"""`data-platform feed`: tries a file against its contract, and reads a feed's data again under a changed one."""
+"""`data-platform feed`: tries a file against its contract, reads a feed's data again under a changed one, renames and
+removes feeds."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from data_platform.cli.project import DAY, declared_feed
 
 @click.group()
 def feed() -> None:
-    """Try a file against a feed's contract; read a feed's data again under a changed contract."""
+    """Try a file against a feed's contract; read its data again under a changed one; rename or remove a feed."""
 
 
 @feed.command("test")
@@ -40,15 +41,18 @@ def test_(file: Path, name: str | None, limit: int) -> None:
 @click.argument("name", metavar="SOURCE/TABLE")
 @click.option("--from", "first", type=DAY, metavar="DAY", help="Only files of this day, YYYY-MM-DD, and later ones.")
 @click.option("--to", "last", type=DAY, metavar="DAY", help="Only files of this day and earlier ones.")
+@click.option("--quarantine", is_flag=True, help="Quarantine files that can't be accepted any more, and go on.")
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
-def re_extract(name: str, first: datetime | None, last: datetime | None, yes: bool) -> None:
+def re_extract(name: str, first: datetime | None, last: datetime | None, quarantine: bool, yes: bool) -> None:
     """Read a feed's data again under today's contract, and rebuild its table.
 
     For a change that ALTER TABLE can't make: a column has another type, or files are read differently. The
     files of loaded deliveries come from the archive; a table of a database is read from the beginning. The new table is
     made beside the old one, and the two are swapped at once. Deliveries, receipts and rejects get the new counts.
 
-    Nothing changes if a file can't be accepted any more: the command names it. If the command is interrupted, run it
+    Nothing changes if a file can't be accepted any more: the command names it. With --quarantine, such a file goes to
+    quarantine as if it were delivered today: its rows leave the table, and the partner gets a receipt. Files that are
+    in quarantine already are not read: see `data-platform deliveries replay`. If the command is interrupted, run it
     again: it finishes the work and reads nothing twice.
 
     A file's day is its partition's, or else the day on which it landed. After a change of a type, all days have to be
@@ -64,7 +68,7 @@ def re_extract(name: str, first: datetime | None, last: datetime | None, yes: bo
     spec = declared_feed(name)
     from data_platform.cli.feed.again import read_again
 
-    read_again(spec, _day(first), _day(last), yes=yes)
+    read_again(spec, _day(first), _day(last), yes=yes, quarantine=quarantine)
 
 
 def _day(given: datetime | None) -> date | None:
