@@ -27,10 +27,16 @@ STARTING_SECONDS = 60.0
 """Within this time after its start, a run takes its lock."""
 
 
-def report_abandoned(instance: dg.DagsterInstance, folder: Path, *, all_here: bool = False) -> list[str]:
+def report_abandoned(
+    instance: dg.DagsterInstance,
+    folder: Path,
+    *,
+    all_here: bool = False,
+    starting_seconds: float = STARTING_SECONDS,
+) -> list[str]:
     """Reports each run as failed whose lock in `folder` no process holds, so that Dagster retries it. Returns the runs'
     ids. Ignores runs without a lock there, whose processes may be on another machine, unless `all_here`."""
-    gone = without_process(instance, folder) if all_here else []
+    gone = without_process(instance, folder, starting_seconds=starting_seconds) if all_here else []
     free = run_lock.free(folder)
     unended = [instance.get_run_by_id(lock.stem) for lock in free]
     known = {run.run_id for run in gone}
@@ -56,12 +62,15 @@ def all_runs_are_here(given: Settings) -> bool:
     return given.environment == "local" and given.runs_on == "process"
 
 
-def without_process(instance: dg.DagsterInstance, folder: Path) -> list[dg.DagsterRun]:
-    """The started runs whose lock in `folder` no process holds. Only where `all_runs_are_here`."""
+def without_process(
+    instance: dg.DagsterInstance, folder: Path, *, starting_seconds: float = STARTING_SECONDS
+) -> list[dg.DagsterRun]:
+    """The started runs whose lock in `folder` no process holds, without those of the last `starting_seconds`. Only
+    where `all_runs_are_here`."""
     import dagster as dg
 
     records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    before = time.time() - STARTING_SECONDS
+    before = time.time() - starting_seconds
     return [
         record.dagster_run
         for record in records

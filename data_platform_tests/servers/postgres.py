@@ -48,9 +48,10 @@ class Database:
 
 
 @contextmanager
-def running_postgres(state_dir: Path) -> Iterator[str]:
-    """The URL of the superuser of a server that runs in the block, to be completed by a database."""
-    layout, port = Layout.at(state_dir), own_port()
+def running_postgres(state_dir: Path, port: int | None = None) -> Iterator[str]:
+    """The URL of the superuser of a server that runs in the block, to be completed by a database. With an earlier one's
+    folder and port, the server is that one, started again."""
+    layout, port = Layout.at(state_dir), port or own_port()
     server = part(layout, port)
     for folder in (layout.home, layout.data(server.name).parent, layout.record(server.name).parent):
         folder.mkdir(parents=True, exist_ok=True)
