@@ -42,9 +42,10 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "feed": Command(
         "data_platform.cli.feed.command:feed",
-        "Test a file against its contract; read a feed again.",
+        "Test a file against its contract; read again, rename or remove a feed.",
         frozenset(("test",)),
     ),
+    "partner": Command("data_platform.cli.partner:partner", "Remove a partner with all its feeds.", frozenset()),
     "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only.", frozenset()),
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),

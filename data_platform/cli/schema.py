@@ -70,6 +70,7 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None, dr
     from data_platform.landing.ledger import MIGRATIONS
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.platform import ensure_platform
+    from data_platform.warehouse.retired import revive
     from data_platform.warehouse.schema import apply_schema
 
     plans = _plans(feeds, drop_removed=drop_removed)
@@ -90,6 +91,8 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None, dr
         )
         for migration in ran:
             click.echo(f"{wanted.snowflake.database}.PLATFORM: ran migration {migration.number}, {migration.name}")
+        with connection.cursor() as cursor:
+            revive(cursor, wanted.snowflake.database, [(feed.source, feed.table) for feed in _feeds(feeds)])
         for plan in due:
             apply_schema(connection, plan)
             click.echo(f"{plan.table} matches its contract")

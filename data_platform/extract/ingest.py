@@ -28,6 +28,7 @@ from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.further_columns import with_further
 from data_platform.warehouse.load import LoadResult, load_extracts
 from data_platform.warehouse.load_rules import LoadRefused, require_manifest
+from data_platform.warehouse.retired import require_in_use
 from data_platform.warehouse.schema import apply_schema, plan_changes, plan_schema, read_columns
 from data_platform.warehouse.table import TableRef, raw_table
 
@@ -115,6 +116,7 @@ class Ingestion:
         started = time.monotonic()
         result = Ingested(self.target)
         with self._connect() as connection:
+            require_in_use(connection, self._database, self.feed)
             waiting = [] if self.source.redelivers else self._lake.unloaded(self.feed.source, self.feed.table)
             slices = self._plan(connection, waiting, partition) if extracts or self.source.redelivers else ()
             for batch in chain([[]], _batches(slices)):  # first, what an earlier run has left
@@ -209,6 +211,7 @@ class Ingestion:
     ) -> None:
         there = read_columns(connection, self.target)
         if not there and not reload:
+            require_in_use(connection, self._database, self.feed)  # it may have been renamed since this run began
             self._refuse_lost(connection)
         feed = self.feed.with_contract(with_further(self.feed.contract, manifests, there))
         apply_schema(connection, plan_changes(self.target, there, feed.table_columns))

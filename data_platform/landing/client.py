@@ -1,9 +1,9 @@
-"""Opens the bucket that partners deliver to, with the settings' credentials. `bucket` reads and writes it."""
+"""Opens the bucket that partners deliver to, and AWS Transfer, with the settings' credentials."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_platform.environment import Settings
 from data_platform.lake.store import open_bucket
@@ -11,6 +11,7 @@ from data_platform.landing.bucket import LandingBucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_transfer import TransferClient
 
 
 def open_landing_bucket(loaded: Settings, name: str) -> LandingBucket:
@@ -20,13 +21,26 @@ def open_landing_bucket(loaded: Settings, name: str) -> LandingBucket:
 
 def s3_client(loaded: Settings) -> S3Client:
     """A boto3 client for calls that name an object's version. Signs as `open_bucket` does."""
+    addressed = {"addressing_style": "path"} if loaded.require_endpoints().aws.endpoint_url else None
+    client: S3Client = _client(loaded, "s3", s3=addressed)
+    return client
+
+
+def transfer_client(loaded: Settings) -> TransferClient:
+    """A boto3 client for AWS Transfer, whose users partners are."""
+    client: TransferClient = _client(loaded, "transfer")
+    return client
+
+
+def _client(loaded: Settings, service: str, **further: Any) -> Any:
     import boto3
     from botocore.config import Config
 
     aws = loaded.require_endpoints().aws
     keys = (aws.access_key_id, aws.secret_access_key)
-    return boto3.client(
-        "s3",
+    make: Any = boto3.client
+    return make(
+        service,
         region_name=aws.region,
         endpoint_url=aws.endpoint_url,
         aws_access_key_id=keys[0].get_secret_value() if keys[0] else None,
@@ -36,6 +50,6 @@ def s3_client(loaded: Settings) -> S3Client:
             read_timeout=60,
             retries={"mode": "standard", "max_attempts": 5},
             max_pool_connections=32,
-            s3={"addressing_style": "path"} if aws.endpoint_url else None,
+            **further,
         ),
     )

@@ -15,7 +15,7 @@ from data_platform.landing.outcomes import DeliveryRow, Settlement
 from data_platform.warehouse import platform
 from data_platform.warehouse.migrations import Migration
 from data_platform.warehouse.platform import create_table, create_view, loads, rejects
-from data_platform.warehouse.rows import insert_rows, latest_sql, placeholders
+from data_platform.warehouse.rows import insert_rows, latest_sql, placeholders, time_of_record
 from data_platform.warehouse.table import PLATFORM, TableRef
 
 if TYPE_CHECKING:
@@ -147,6 +147,22 @@ def delete_rejects(cursor: SnowflakeCursor, database: str, before: datetime) -> 
 def write_deliveries(cursor: SnowflakeCursor, database: str, rows: Collection[DeliveryRow]) -> None:
     """Records outcomes, in the caller's transaction."""
     insert_rows(cursor, deliveries(database), _COLUMNS, [astuple(row) for row in rows])
+
+
+def record_feed_removed(cursor: SnowflakeCursor, database: str, partner: str, feed: str) -> None:
+    """Records, in the caller's transaction, that the feed's loaded deliveries and their duplicates are in no table any
+    more: they are superseded, by no other delivery."""
+    cursor.execute(
+        f"SELECT MAX(SETTLED_AT) FROM {deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s", [partner, feed]
+    )
+    ((last,),) = cursor.fetchall()
+    values = {"STATUS": "'superseded'", "REASON": "'its feed was removed'", "SETTLED_AT": "%s::TIMESTAMP_TZ"}
+    selected = ", ".join(values.get(name, quoted(name)) for name in _COLUMNS)
+    cursor.execute(
+        f"INSERT INTO {deliveries(database).sql} ({_DELIVERY}) SELECT {selected} FROM"
+        f" {current_deliveries(database).sql} WHERE PARTNER = %s AND FEED = %s AND {_IN_USE}",
+        [time_of_record([last]).isoformat(), partner, feed],
+    )
 
 
 def _of_feed(

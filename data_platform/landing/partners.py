@@ -1,9 +1,13 @@
 """What a partner may see and do over SFTP: its two folders and the policy of its sessions, as AWS Transfer takes them.
-Plain data; the local cloud's provisioning and the AWS stacks use it."""
+The local cloud's provisioning and the AWS stacks make users of it; a partner's removal deletes them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_transfer import TransferClient
 
 
 def home_directory_mappings(landing_bucket: str, partner: str) -> list[dict[str, str]]:
@@ -46,3 +50,26 @@ def session_policy(landing_bucket: str, partner: str) -> dict[str, Any]:
             },
         ],
     }
+
+
+def servers_of(transfer: TransferClient, landing_bucket: str, partner: str) -> list[str]:
+    """The ids of the Transfer servers that have the partner's user, with its folders in this bucket."""
+    wanted: Any = home_directory_mappings(landing_bucket, partner)
+    found = []
+    for page in transfer.get_paginator("list_servers").paginate():
+        for server in (each["ServerId"] for each in page["Servers"]):
+            users = transfer.get_paginator("list_users").paginate(ServerId=server)
+            if any(user["UserName"] == partner for part in users for user in part["Users"]):
+                user = transfer.describe_user(ServerId=server, UserName=partner)["User"]
+                if user.get("HomeDirectoryMappings") == wanted:
+                    found.append(server)
+    return found
+
+
+def delete_users(transfer: TransferClient, servers: Iterable[str], partner: str) -> None:
+    """Deletes the partner's user of these servers. Its keys go with it; one that is gone is no error."""
+    for server in servers:
+        try:
+            transfer.delete_user(ServerId=server, UserName=partner)
+        except transfer.exceptions.ResourceNotFoundException:
+            continue

@@ -43,11 +43,16 @@ def archive(
     settled = [_delivery(receipt)]
     bucket.copy(settled[0], settled_key(receipt))
     if companion is not None:
-        folder = settled_key(receipt).rsplit("/", 1)[0]
         for version in (*bucket.older_versions(companion), companion):
-            bucket.copy(version, _key(f"{folder}/", companion.key.rsplit("/", 1)[-1]))
+            bucket.copy(version, companion_key(receipt, companion))
             settled.append(version)
     return settled
+
+
+def companion_key(receipt: DeliveryRow, companion: Delivery) -> str:
+    """Where the manifest or trigger of a settled delivery is kept: beside its file."""
+    folder = settled_key(receipt).rsplit("/", 1)[0]
+    return _key(f"{folder}/", companion.key.rsplit("/", 1)[-1])
 
 
 def write_receipts(

@@ -22,6 +22,7 @@ HEADER = (
     "# Written from the contracts in data_platform/defs/sources by `data-platform dbt-sources`; edit those instead.\n"
 )
 _SOURCE = re.compile(r"""source\(\s*["'](\w+)["']\s*,\s*["'](\w+)["']""")
+_FOLDERS = ("models", "snapshots", "tests", "macros", "analyses")
 _MINUTES = {"hour": 60, "day": 24 * 60}
 
 
@@ -61,19 +62,32 @@ def readers_of_undeclared(project_dir: Path, sources: Iterable[DeclaredSource[An
     the feed was renamed or removed, and `write_sources` is yet to remove the table, after which dbt can't parse."""
     declared = {(source.name, feed.table) for source in sources for feed in source.feeds()}
     generated = {file.parent.name for file in project_dir.glob("models/staging/*/_sources.yml")}
-    for file in sorted(project_dir.glob("models/**/*.sql")):
+    for file, number, read in _reads(project_dir.glob("models/**/*.sql")):
+        if read[0] in generated and read not in declared:
+            yield (
+                f"{file}:{number}: model {file.stem} reads the source {'.'.join(read)}, which no feed declares."
+                " If the feed was renamed, correct the model; if it was removed, remove the model too."
+            )
+
+
+def readers(project_dir: Path, source: str, table: str) -> Iterator[tuple[Path, int]]:
+    """(file, line) of each place in the project's SQL and snapshots that reads a feed's table."""
+    files = (*(f"{folder}/**/*.sql" for folder in _FOLDERS), "snapshots/**/*.yml", "snapshots/**/*.yaml")
+    for file, number, read in _reads(file for pattern in files for file in project_dir.glob(pattern)):
+        if read == (source, table):
+            yield file, number
+
+
+def _reads(files: Iterable[Path]) -> Iterator[tuple[Path, int, tuple[str, str]]]:
+    """(file, line, (source, table)) of each place that reads a source's table."""
+    for file in sorted(files):
         for number, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            for source, table in _SOURCE.findall(text):
-                if source in generated and (source, table) not in declared:
-                    yield (
-                        f"{file}:{number}: model {file.stem} reads the source {source}.{table}, which no feed declares."
-                        " If the feed was renamed, correct the model; if it was removed, remove the model too."
-                    )
+            yield from ((file, number, read) for read in _SOURCE.findall(text))
 
 
-def write_sources(project_dir: Path, sources: Iterable[DeclaredSource[Any]]) -> list[Path]:
-    """Writes and removes files to match the contracts. Returns the changed files."""
-    changed = outdated(project_dir, sources)
+def write_sources(project_dir: Path, sources: Iterable[DeclaredSource[Any]], *, only: Path | None = None) -> list[Path]:
+    """Writes and removes files to match the contracts (`only`: this file). Returns the changed files."""
+    changed = {file: text for file, text in outdated(project_dir, sources).items() if only in (None, file)}
     for file, text in changed.items():
         if text:
             file.parent.mkdir(parents=True, exist_ok=True)

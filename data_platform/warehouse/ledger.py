@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data_platform.contract import quoted
 from data_platform.feeds.spec import FeedSpec
-from data_platform.warehouse.platform import LOADS_COLUMNS, current_loads, loads, rejects
-from data_platform.warehouse.rows import insert_rows, placeholders
+from data_platform.warehouse.platform import LOADS_COLUMNS, current_loads, loads, rejects, table_rows
+from data_platform.warehouse.rows import insert_rows, placeholders, time_of_record
 from data_platform.warehouse.table import literal
 
 if TYPE_CHECKING:
@@ -88,6 +88,27 @@ def record_removed(
     )
 
 
+def record_table_removed(cursor: SnowflakeCursor, database: str, source: str, table: str) -> None:
+    """Records that the rows of all the feed's extracts were taken out, in the caller's transaction, and deletes its
+    rejects. The last position is forgotten: a table of that name that is loaded later begins anew."""
+    of_feed = "SOURCE = %s AND TABLE_NAME = %s"
+    cursor.execute(
+        f"SELECT MAX(COALESCE(REMOVED_AT, LOADED_AT)) FROM {loads(database).sql} WHERE {of_feed}", [source, table]
+    )
+    ((last,),) = cursor.fetchall()
+    now = time_of_record([last])
+    values = {"REMOVED_AT": "%s::TIMESTAMP_TZ", "POSITION": "NULL"}
+    columns = ", ".join(quoted(name) for name in LOADS_COLUMNS)
+    selected = ", ".join(values.get(name, quoted(name)) for name in LOADS_COLUMNS)
+    cursor.execute(
+        f"INSERT INTO {loads(database).sql} ({columns}) SELECT {selected} FROM {current_loads(database).sql}"
+        f" WHERE {of_feed} AND REMOVED_AT IS NULL",
+        [now.isoformat(), source, table],
+    )
+    for of in (rejects(database), table_rows(database)):
+        cursor.execute(f"DELETE FROM {of.sql} WHERE {of_feed}", [source, table])
+
+
 def loads_of(database: str, feed: FeedSpec) -> str:
     """SQL of the current records of a feed's loads, for a FROM clause."""
     of_feed = f"SOURCE = {literal(feed.source)} AND TABLE_NAME = {literal(feed.table)}"
@@ -160,7 +181,7 @@ def last_position(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> Any
     """The position of a feed's last load: where in its source the next extract begins. None if it has none."""
     cursor.execute(
         f"SELECT POSITION FROM {loads(database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s"
-        " ORDER BY SEQUENCE DESC NULLS LAST LIMIT 1",
+        " ORDER BY SEQUENCE DESC NULLS LAST, COALESCE(REMOVED_AT, LOADED_AT) DESC LIMIT 1",
         [feed.source, feed.table],
     )
     found = cursor.fetchall()

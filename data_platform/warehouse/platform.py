@@ -66,6 +66,16 @@ def rejects(database: str) -> TableRef:
     return TableRef(database, PLATFORM, "REJECTS")
 
 
+def retired_feeds(database: str) -> TableRef:
+    """PLATFORM.RETIRED_FEEDS: feeds that were renamed (`BECAME`: to what) or removed."""
+    return TableRef(database, PLATFORM, "RETIRED_FEEDS")
+
+
+def table_rows(database: str) -> TableRef:
+    """PLATFORM.TABLE_ROWS: how many rows a merged table is to have after each load."""
+    return TableRef(database, PLATFORM, "TABLE_ROWS")
+
+
 class StageRefused(Exception):
     """The stage couldn't read the lake's bucket. The message says what to do."""
 
@@ -179,6 +189,17 @@ def _current_loads(database: str) -> Iterator[str]:
     yield create_view(current_loads(database), latest, "Each extract that has been loaded, as it is now.")
 
 
+def _retired(database: str) -> Iterator[str]:
+    columns = {"SOURCE": "VARCHAR", "TABLE_NAME": "VARCHAR", "BECAME": "VARCHAR"}
+    yield create_table(database, "RETIRED_FEEDS", columns, "Feeds that were renamed or removed.")
+
+
+def _table_rows(database: str) -> Iterator[str]:
+    columns = {"SOURCE": "VARCHAR", "TABLE_NAME": "VARCHAR"}
+    columns |= {"TABLE_ROWS": "NUMBER(19,0)", "RECORDED_AT": "TIMESTAMP_TZ(6)"}
+    yield create_table(database, "TABLE_ROWS", columns, "How many rows a merged table is to have after each load.")
+
+
 def _add_columns(table: str, columns: Mapping[str, str]) -> Iterator[str]:
     return (f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}" for name, kind in columns.items())
 
@@ -188,5 +209,7 @@ MIGRATIONS = (
     Migration(4, "loads have an order", _loads_in_order),
     Migration(5, "loads whose rows were taken out", _loads_taken_out),
     Migration(7, "the current state of loads", _current_loads),
+    Migration(9, "feeds that were renamed or removed", _retired),
+    Migration(10, "the rows of merged tables", _table_rows),
 )
 """The warehouse's own. Sources with accounts of their own add theirs."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.manifest import Manifest
-from data_platform.warehouse import ledger, load_rules, platform
+from data_platform.warehouse import ledger, load_rules, platform, table_rows
 from data_platform.warehouse.copy import copy_rows
 from data_platform.warehouse.describe import count_rows
 from data_platform.warehouse.further_columns import with_further
@@ -77,7 +77,7 @@ def rebuild_table(
     has changed then, unless the connection was lost after COMMIT.
     """
     table = raw_table(database, feed.source, feed.table)
-    following = TableRef(table.database, table.schema, f"{table.table}__NEXT")
+    following = table_beside(table)
     for _ in range(_TRIES):
         with connect() as connection:
             apply_missing(connection, table, feed)
@@ -99,6 +99,11 @@ def rebuild_table(
         f"{feed.name}: loads kept coming while its table was rebuilt, {_TRIES} times; nothing has changed. Pause the"
         " feed's sensor or schedule, and run the command again"
     )
+
+
+def table_beside(table: TableRef) -> TableRef:
+    """The table that is made beside this one."""
+    return TableRef(table.database, table.schema, f"{table.table}__NEXT")
 
 
 def apply_missing(connection: SnowflakeConnection, table: TableRef, feed: FeedSpec) -> None:
@@ -208,5 +213,7 @@ def _record(
                 for place, each in enumerate(new, start=last.sequence + 1)
             ],
         )
+        if feed.load_mode in ("merge", "history"):
+            table_rows.record(cursor, database, feed, table_rows.count(cursor, table_beside(table)), now)
         policy.record(cursor)
     return rejects

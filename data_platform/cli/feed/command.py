@@ -71,5 +71,55 @@ def re_extract(name: str, first: datetime | None, last: datetime | None, quarant
     read_again(spec, _day(first), _day(last), yes=yes, quarantine=quarantine)
 
 
+@feed.command()
+@click.argument("name", metavar="SOURCE/TABLE")
+@click.argument("to", metavar="NEW")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def rename(name: str, to: str, yes: bool) -> None:
+    """Give a feed another name. Its rows, ledger, archive and extracts stay.
+
+    Shows a plan first: the files that move, the statements, the YAML, dbt's sources; and the dbt models that read the
+    table, with file and line, which you change. A table of a database keeps its name in the database.
+
+    Refuses while a run of the feed is under way. If the command is interrupted, run it again.
+
+    \b
+    Examples:
+      data-platform feed rename harbor_water/meter_readings readings
+      data-platform feed rename city_records/permits building_permits --yes
+    """
+    from data_platform.cli.change import carry_out
+    from data_platform.cli.feed.place import open_place
+    from data_platform.cli.feed.rename import renaming
+
+    steps, notes = renaming(open_place(), name, to)
+    carry_out(steps, notes, yes=yes)
+
+
+@feed.command()
+@click.argument("name", metavar="SOURCE/TABLE")
+@click.option("--delete-files", is_flag=True, help="Also delete its archive, quarantine and extracts.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
+def remove(name: str, delete_files: bool, yes: bool) -> None:
+    """Remove a feed: its table, YAML, dbt source and Dagster's history.
+
+    Shows a plan first. Pending files go to quarantine, each with a receipt. Archived files and extracts are kept unless
+    you give --delete-files. The dbt models that read the table are named, with file and line: you change them.
+
+    Refuses while a run of the feed is under way. If the command is interrupted, run it again.
+
+    \b
+    Examples:
+      data-platform feed remove clear_air/stations
+      data-platform feed remove city_records/permits --delete-files
+    """
+    from data_platform.cli.change import carry_out
+    from data_platform.cli.feed.place import open_place
+    from data_platform.cli.feed.remove import removal_of_feed
+
+    steps, notes = removal_of_feed(open_place(), name, delete_kept=delete_files)
+    carry_out(steps, notes, yes=yes)
+
+
 def _day(given: datetime | None) -> date | None:
     return None if given is None else given.date()
