@@ -27,7 +27,7 @@ from data_platform.contract import EXTRACT_ID, quoted
 from data_platform.feeds.spec import WHOLE, FeedSpec, LoadMode
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import ExtractKey, Manifest
-from data_platform.warehouse import ledger, load_rules, platform
+from data_platform.warehouse import ledger, load_rules, platform, table_rows
 from data_platform.warehouse.copy import copy_rejects, copy_rows
 from data_platform.warehouse.history import Applied, load_snapshots
 from data_platform.warehouse.load_lock import take_lock
@@ -100,6 +100,7 @@ def load_extracts(
         take_lock(run.execute, lock, run_id or "no run")
         known = ledger.loaded_extracts(cursor, table.database, [manifest.extract_id for manifest in manifests])
         decision = policy.decide(cursor, known)
+        before = table_rows.count(cursor, table) if staging is not None else 0
         chosen, remove = decision.load, decision.remove
         there = ledger.extracts_in_table(cursor, table.database, feed) if mode in WHOLE else {}
         if mode == "replace":
@@ -134,6 +135,8 @@ def load_extracts(
                 for place, each in enumerate(chosen, start=last.sequence + 1)
             ],
         )
+        if staging is not None and (chosen or gone):
+            table_rows.record_load(cursor, table, feed, before, now, again=not gone and ids <= known.keys())
         policy.record(cursor)
     if staging is not None:
         with connection.cursor() as cursor:

@@ -27,13 +27,15 @@ COUNTS = ("landed", "loaded", "duplicate", "superseded", "quarantined", "rows_re
 @dataclass(frozen=True)
 class Account:
     """One feed: its counts by name, and the rows of its table. `whole`: each loaded row is in the table, as no later
-    row with the same key takes its place. `rows_replaced`: rows of further loads, which were taken out of it."""
+    row with the same key takes its place. `rows_replaced`: rows of further loads, which were taken out of it.
+    `expected`: how many rows the table is to have, if it isn't `whole`; None if an earlier release has loaded it."""
 
     feed: str
     counts: Mapping[str, int]
     in_table: int
     whole: bool
     rows_replaced: int = 0
+    expected: int | None = None
 
     @property
     def rows_merged(self) -> int:
@@ -49,12 +51,20 @@ class Account:
     def _lost(self) -> list[str]:
         """A key, or a version, that comes again makes no further row; otherwise each loaded row is in the table."""
         loaded = self.counts["rows_loaded"]
-        if self.in_table == loaded or (0 < self.in_table < loaded and not self.whole):
+        wanted = loaded if self.whole or self.expected is None else self.expected
+        if self.in_table == wanted or (self._uncounted and 0 < self.in_table < loaded):
             return []
-        what = f"{self.feed}: the ledger expects {loaded:,} rows, and the table has {self.in_table:,}"
-        if self.in_table > loaded:
-            return [f"{what}. `data-platform feed re-extract {self.feed}` rebuilds the table"]
-        return [f"{what}. `data-platform run --reload --select raw/{self.feed}` loads them again, from the lake"]
+        what = f"{self.feed}: the ledger expects {wanted:,} rows, and the table has {self.in_table:,}"
+        rebuild = f"`data-platform feed re-extract {self.feed}` rebuilds the table"
+        if self.in_table > wanted:
+            return [f"{what}. {rebuild}"]
+        reload = f"`data-platform run --reload --select raw/{self.feed}` loads them again, from the lake"
+        return [f"{what}. {reload}" + ("" if self.whole else f". If they differ then, {rebuild}")]
+
+    @property
+    def _uncounted(self) -> bool:
+        """Whether the rows of a table whose rows take each other's place were never counted after a load."""
+        return not self.whole and self.expected is None
 
     def differences(self, expected: Mapping[str, int], in_table: int | None) -> list[str]:
         """Its differences from the expected counts: `landed 176, expected 177`."""
@@ -99,9 +109,14 @@ class TableAccount(Account):
 
 
 def read_table_accounts(
-    connection: SnowflakeConnection, database: str, feeds: Iterable[FeedSpec], loads: Mapping[str, LoadSums]
+    connection: SnowflakeConnection,
+    database: str,
+    feeds: Iterable[FeedSpec],
+    loads: Mapping[str, LoadSums],
+    expected: Mapping[str, int],
 ) -> list[TableAccount]:
-    """The accounts of these feeds, those that nothing was loaded of left out. `loads`: every feed's."""
+    """The accounts of these feeds, those that nothing was loaded of left out. `loads`: every feed's. `expected`: how
+    many rows merged tables are to have."""
     return [
         TableAccount(
             feed.name,
@@ -116,6 +131,7 @@ def read_table_accounts(
             rows_of(connection, raw_table(database, feed.source, feed.table)),
             whole=feed.load_mode == "replace",
             rows_replaced=row.rows_replaced,
+            expected=expected.get(feed.name),
         )
         for feed in feeds
         if (row := loads.get(feed.name)) is not None
@@ -127,11 +143,13 @@ def read_accounts(
     database: str,
     feeds: Collection[str] | None,
     loads: Mapping[str, LoadSums],
+    expected: Mapping[str, int],
     *,
     whole: Collection[str] = (),
 ) -> list[FileAccount]:
     """The accounts of these feeds (`<partner>/<feed>`; None: all that anything has landed for). `loads`: every feed's.
-    `whole`: the feeds whose tables hold every row that was loaded: those with load mode `append` or `replace`."""
+    `expected`: how many rows tables with load mode `merge` or `history` are to have. `whole`: the feeds whose tables
+    hold every row that was loaded: those with load mode `append` or `replace`."""
     named = ((f"{row.partner}/{row.feed}", row) for row in accounting(connection, database))
     return [
         FileAccount(
@@ -140,6 +158,7 @@ def read_accounts(
             rows_of(connection, raw_table(database, row.partner, row.feed)) if row.loaded else 0,
             whole=feed in whole,
             rows_replaced=loads[feed].rows_replaced if feed in loads else 0,
+            expected=expected.get(feed),
         )
         for feed, row in named
         if feeds is None or feed in feeds

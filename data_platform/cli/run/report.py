@@ -69,7 +69,7 @@ class Report:
     ) -> Report:
         """Reads the ledger and the marts. `files`: every file feed. `tables`: every table of a database. `feeds`: only
         these feeds' accounts, and no marts. `began`: as `time.monotonic` gave it."""
-        from data_platform.warehouse import ledger
+        from data_platform.warehouse import ledger, table_rows
         from data_platform.warehouse.connection import connect
 
         database = settings.snowflake.database
@@ -81,10 +81,12 @@ class Report:
         with connect(settings) as connection:
             whole = {feed.name for feed in files if feed.load_mode not in ("merge", "history")}
             with connection.cursor() as cursor:
-                loads = ledger.accounting(cursor, database)
-            accounts = read_accounts(connection, database, feeds, loads, whole=whole)
+                loads, rows = ledger.accounting(cursor, database), table_rows.expected(cursor, database)
+            declared = {feed.name for feed in files}  # the ledger also has feeds that were removed
+            shown = declared if feeds is None else feeds
+            accounts = read_accounts(connection, database, shown, loads, rows, whole=whole)
             wanted = [table for table in tables if feeds is None or table.name in feeds]
-            of_tables = read_table_accounts(connection, database, wanted, loads)
+            of_tables = read_table_accounts(connection, database, wanted, loads, rows)
             made = [*runs, earlier] if earlier else runs
             if demo is not None and any(_asset_of(demo.headline) in run.materialized for run in made):
                 sql = f"SELECT * FROM {database}.{demo.headline} ORDER BY 1"
@@ -92,8 +94,8 @@ class Report:
         if demo is not None:
             compared = demo.differences([*accounts, *of_tables], left)
             beside = demo.beside([*accounts, *of_tables])
-            rows = [] if headline is None else [dict(zip(headline[1], row, strict=True)) for row in headline[2]]
-            if not beside and (differences := demo.mart_differences(rows)):
+            shown_rows = [] if headline is None else [dict(zip(headline[1], row, strict=True)) for row in headline[2]]
+            if not beside and (differences := demo.mart_differences(shown_rows)):
                 compared[demo.headline] = differences
         seconds = time.monotonic() - began
         return cls(settings, runs, left, accounts, of_tables, headline, compared, beside, seconds, earlier)

@@ -51,3 +51,26 @@ def test_a_definition_that_was_left_out_is_a_problem_although_every_run_succeede
 def test_without_a_pending_file_the_summary_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     report(runs=[]).show()
     assert "Nothing to do: no file of the selected feeds and days is pending" in capsys.readouterr().out
+
+
+def merged(in_table: int, expected: int | None, loaded: int = 10) -> list[str]:
+    """What is wrong with a merged table."""
+    counts = {**dict.fromkeys(COUNTS, 0), "rows_loaded": loaded, "rows_read": loaded}
+    return FileAccount("p/a", counts, in_table, whole=False, expected=expected).problems
+
+
+def test_a_merged_table_that_lost_or_gained_a_row_is_told_exactly() -> None:
+    assert merged(8, 8) == []
+    assert merged(7, 8) == [
+        "p/a: the ledger expects 8 rows, and the table has 7. `data-platform run --reload --select raw/p/a` loads them"
+        " again, from the lake. If they differ then, `data-platform feed re-extract p/a` rebuilds the table"
+    ]
+    assert merged(9, 8) == [
+        "p/a: the ledger expects 8 rows, and the table has 9. `data-platform feed re-extract p/a` rebuilds the table"
+    ]
+
+
+def test_of_a_merged_table_that_an_earlier_release_loaded_only_the_bounds_are_known() -> None:
+    assert merged(7, None) == merged(10, None) == []
+    assert "expects 10 rows, and the table has 0" in merged(0, None)[0]
+    assert "expects 10 rows, and the table has 11" in merged(11, None)[0]
