@@ -131,8 +131,16 @@ def table_steps(place: Place, source: str, feeds: Sequence[Feed]) -> Iterator[St
     shown = [f"DROP TABLE {table};  -- {count(rows[table])} rows" for table in there]
     yield Step("table", shown, partial(execute, place, *drops))
     if others is not None and not others - {table.table for table in there}:
-        drop = f"DROP SCHEMA {schema}"
-        yield Step("schema", [f"{drop.replace(chr(34), '')};  -- nothing is left in it"], partial(execute, place, drop))
+        told = f"DROP SCHEMA {schema.replace(chr(34), '')};  -- nothing is left in it"
+        yield Step("schema", [told], partial(_drop_empty, place, schema))
+
+
+def _drop_empty(place: Place, schema: str) -> None:
+    """Drops a schema, unless another feed has made a table in it since the plan."""
+    with place.session() as connection:
+        left = _objects(connection, schema)
+    if left is not None and not left:
+        execute(place, f"DROP SCHEMA {schema}")
 
 
 def _take_out(place: Place, feed: Feed) -> None:

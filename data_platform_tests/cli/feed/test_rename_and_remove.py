@@ -426,3 +426,13 @@ def test_a_name_that_no_feed_has_is_no_feed_even_if_the_new_one_is(project: Proj
     project.drop("lifts_1.csv", "a,1")
     with pytest.raises(click.UsageError, match="unknown feed"):
         renaming(project.place, f"{project.source}/typo", "calls")
+
+
+def test_a_schema_in_which_a_table_was_made_since_the_plan_stays(project: Project) -> None:
+    project.deliver("lifts", "lifts_1.csv", "a,1")
+    steps, _ = removal_of_feed(project.place, f"{project.source}/lifts", delete_kept=False)
+    assert "schema" in [step.name for step in steps if step.lines]
+    project.deliver("calls", "calls_1.csv", "b,2")
+    for step in steps:
+        step.apply()
+    assert project.tables() == {"CALLS"}
