@@ -25,7 +25,8 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.shown import visible
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.feed_index import FeedIndex
-from data_platform.landing.inbox import Left, Ready, scan
+from data_platform.landing.inbox import scan
+from data_platform.landing.sorting import Left, Ready
 from data_platform.resources import LandingResource
 from data_platform.runs.landing_runs import LANDING_TAG
 

@@ -34,7 +34,7 @@ from data_platform.components.feed_assets import feed_definitions
 from data_platform.components.sftp_partner import LANDING
 from data_platform.feeds.files import FileFeedSpec, Quota
 from data_platform.landing.bucket import LandingBucket
-from data_platform.landing.inbox import Ready
+from data_platform.landing.sorting import Ready
 from data_platform.runs.landing_runs import LANDING_TAG
 from data_platform.runs.queue import INTERRUPTED_TAG, OUT_OF_MEMORY_TAG, SPOT_TAG
 from data_platform_tests.landing.test_inbox import NOW, Objects, feed

@@ -16,7 +16,7 @@ from data_platform.automation.landing_history import History
 from data_platform.automation.landing_sensor import TICK_SECONDS, requests
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import Pending
-from data_platform.landing.inbox import Ready
+from data_platform.landing.sorting import Ready
 from data_platform_tests.benchmarks.runner import result
 
 HOUR, MEAN_GAP, COLD_START, FILE = 3600, 5.0, 45, 0.5

@@ -19,7 +19,7 @@ from data_platform.cli.run.location import in_full
 from data_platform.cli.run.selection import selected
 from data_platform.environment import Settings, SettingsError, settings
 from data_platform.landing.bucket import Pending
-from data_platform.landing.inbox import Scan, Waiting
+from data_platform.landing.sorting import Scan, Waiting
 from data_platform.local_cloud.demo.day import DemoRefused, scale_of
 from data_platform_tests.landing.test_inbox import Objects, feed, look
 

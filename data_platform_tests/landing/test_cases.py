@@ -21,9 +21,10 @@ from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.feed_index import FeedIndex
-from data_platform.landing.inbox import Scan, scan
+from data_platform.landing.inbox import scan
 from data_platform.landing.readers.csv import CsvReader
 from data_platform.landing.reading import DeliveryReading
+from data_platform.landing.sorting import Scan
 from data_platform.landing.versions import Work
 
 CASES = Path(__file__).parent / "cases"

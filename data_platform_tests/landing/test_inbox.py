@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.landing import inbox
+from data_platform.landing import sorting
 from data_platform.landing.bucket import LandingBucket, Pending
 from data_platform.landing.feed_index import FeedIndex
-from data_platform.landing.inbox import Scan, pending_of, scan
+from data_platform.landing.inbox import pending_of, scan
+from data_platform.landing.sorting import Scan
 from data_platform_tests.feeds.test_files import CONTRACT
 
 NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
@@ -166,11 +167,11 @@ def test_what_lies_beyond_a_quota_waits_and_a_file_larger_than_it_is_taken_alone
 
 
 def test_names_that_take_long_to_match_cost_a_partner_its_turn_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inbox, "_MATCHING_SECONDS", 0.01)
+    monkeypatch.setattr(sorting, "_MATCHING_SECONDS", 0.01)
     slow = feed(pattern=r".*_.*_.*(?P<day>\d{8})\.csv")
     hostile = {f"inbound/p/{'_' * 200}{number}": 99.0 for number in range(200)}
     found = look(Objects({**hostile, "inbound/q/f_20260101.csv": 99}), slow, feed(source="q"))
-    assert (names(found.ready), found.left["p"].reason) == (["f_20260101.csv"], inbox._SLOW)
+    assert (names(found.ready), found.left["p"].reason) == (["f_20260101.csv"], sorting._SLOW)
     assert len(found.unmatched) < 200
 
 

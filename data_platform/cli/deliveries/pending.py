@@ -12,7 +12,7 @@ from data_platform.cli.project import declared, landing_bucket, of_kind
 from data_platform.cli.run.inbound import look
 from data_platform.environment import Settings
 from data_platform.feeds.files import FileFeedSpec
-from data_platform.landing.inbox import Ready, Scan
+from data_platform.landing.sorting import Ready, Scan
 from data_platform.runs.landing_runs import landing_runs_matter
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
     from data_platform.feeds.spec import FeedSpec
-    from data_platform.landing.inbox import Scan
+    from data_platform.landing.sorting import Scan
 
 TABLE_COUNTS = ("extracts", "current", "replaced", "rows_read", "rows_loaded", "rejects")
 COUNTS = ("landed", "loaded", "duplicate", "superseded", "quarantined", "rows_read", "rows_loaded", "rejects")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.bucket import LandingBucket
 from data_platform.landing.feed_index import FeedIndex
-from data_platform.landing.inbox import Scan, scan
+from data_platform.landing.inbox import scan
+from data_platform.landing.sorting import Scan
 
 if TYPE_CHECKING:
     from data_platform.cli.run.outcome import RunOutcome

@@ -25,7 +25,7 @@ from data_platform.cli.run.outcome import RunOutcome
 from data_platform.environment import Settings
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.shown import visible
-from data_platform.landing.inbox import Scan
+from data_platform.landing.sorting import Scan
 from data_platform.program import as_typed
 
 if TYPE_CHECKING:

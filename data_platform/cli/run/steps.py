@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from data_platform.cli.run.location import CodeLocation
     from data_platform.cli.run.selection import Days
     from data_platform.landing.bucket import LandingBucket
-    from data_platform.landing.inbox import Scan
+    from data_platform.landing.sorting import Scan
     from data_platform.local_cloud.demo.day import Demo
 
 

@@ -18,7 +18,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from data_platform.environment import Settings
-from data_platform.landing.inbox import Scan
+from data_platform.landing.sorting import Scan
 from data_platform.local_cloud import keys
 from data_platform.local_cloud.demo import generate as generate_module
 from data_platform.local_cloud.demo.drop_log import DropLog

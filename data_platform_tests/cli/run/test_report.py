@@ -11,7 +11,7 @@ from data_platform.cli.run.accounting import COUNTS, TABLE_COUNTS, FileAccount, 
 from data_platform.cli.run.outcome import RunOutcome
 from data_platform.cli.run.report import Report
 from data_platform.environment import settings
-from data_platform.landing.inbox import Scan
+from data_platform.landing.sorting import Scan
 
 
 def report(**changes: Any) -> Report:
