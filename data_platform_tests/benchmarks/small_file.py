@@ -121,6 +121,8 @@ def run(options: dict[str, Any]) -> dict[str, Any]:
         target=f"<= {CPU_MS} ms client CPU",
         met=ours <= CPU_MS,
         measured={"ours": own, "boto3": boto3, "files": files},
+        floor=f"boto3's four requests alone take {peer:.1f} ms. Of the rest, handing the file to a worker process, so"
+        " that no file can end its run, takes 1 to 3 ms: measured in turns with the commit before there were workers",
     )
 
 
