@@ -16,7 +16,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from data_platform.cli.change import Step
+from data_platform.cli.change import Step, carry_out
 from data_platform.cli.feed.place import Place
 from data_platform.cli.feed.remove import removal_of_feed
 from data_platform.cli.feed.remove_partner import removal_of_partner
@@ -43,6 +43,8 @@ from data_platform.warehouse.load import load_extracts
 from data_platform.warehouse.platform import ensure_platform
 from data_platform.warehouse.retired import FeedRetired, revive
 from data_platform.warehouse.schema import apply_schema, plan_schema
+from data_platform_tests.end_to_end.platform import ROOT
+from data_platform_tests.end_to_end.project import blocks
 from data_platform_tests.landing.folder_bucket import FolderBucket
 from data_platform_tests.warehouse.in_process import InProcess, in_process
 
@@ -436,3 +438,28 @@ def test_a_schema_in_which_a_table_was_made_since_the_plan_stays(project: Projec
     for step in steps:
         step.apply()
     assert project.tables() == {"CALLS"}
+
+
+def test_the_plans_are_as_the_page_shows_them(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/rename-and-remove.md, with this test's partner for the page's."""
+    place, source = project.place, project.source
+    monkeypatch.chdir(place.defs.parent)
+    page = blocks(ROOT / "docs" / "rename-and-remove.md", "text")
+    renamed, removed, _ = (
+        text.replace("harbor_cranes", source).replace("HARBOR_CRANES", source.upper()) for text in page
+    )
+    model = place.dbt_project / "models/staging" / source / "stg.sql"
+    model.rename(model.with_name(f"stg_{source}__lifts.sql"))
+    project.deliver("lifts", "lifts_1.csv", "a,1", "b,2")
+
+    def missing(shown: str) -> list[str]:
+        said = capsys.readouterr().out
+        return [line for line in shown.splitlines() if line not in said]
+
+    carry_out(*renaming(place, f"{source}/lifts", "hoists"), yes=True)
+    assert missing(renamed) == []
+    project.drop("lifts_2.csv", "c,3")
+    carry_out(*removal_of_feed(place, f"{source}/hoists", delete_kept=False), yes=True)
+    assert missing(removed) == []
