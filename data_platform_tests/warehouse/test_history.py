@@ -208,29 +208,33 @@ SNAPSHOTS = st.builds(
     rejects=st.sampled_from([0, 0, 1]),
 )
 DAYS = st.integers(0, 4)
+LOADS = st.dictionaries(DAYS, SNAPSHOTS, min_size=2, max_size=4)
 STEPS = st.one_of(
-    st.tuples(st.just("load"), st.dictionaries(DAYS, SNAPSHOTS, min_size=1, max_size=3)),
+    st.tuples(st.just("load"), LOADS),
+    st.tuples(st.just("correct"), st.dictionaries(DAYS, SNAPSHOTS, min_size=1, max_size=1)),
     st.tuples(st.just("take out"), DAYS),
-    st.tuples(st.just("load again"), DAYS),
-    st.tuples(st.just("reload"), st.none()),
+    st.tuples(st.sampled_from(["load again", "reload"]), DAYS),
 )
 
 
-@settings(max_examples=25, deadline=None)
-@given(steps=st.lists(STEPS, min_size=1, max_size=5))
+@settings(max_examples=30, deadline=None)
+@given(first=LOADS, steps=st.lists(STEPS, min_size=1, max_size=4))
 def test_the_versions_follow_from_the_snapshots_in_whatever_order_they_are_loaded(
-    engine: tuple[InProcess, Lake], steps: list[tuple[str, Any]]
+    engine: tuple[InProcess, Lake], first: dict[int, Snapshot], steps: list[tuple[str, Any]]
 ) -> None:
     history = History(*engine)
+    history.load(first)
+    assert history.versions() == expected(history.snapshots)
     for what, given_ in steps:
-        if what == "load":
+        if what in ("load", "correct"):
             history.load(given_)
-        elif what == "take out" and given_ in history.extracts:
-            history.load({}, without=[given_])
-        elif what == "load again" and given_ in history.extracts:
-            assert history.run([history.extracts[given_]]).loaded == ()
         elif what == "reload" and history.extracts:
             history.run(list(history.extracts.values()), reload=True)
+        elif given_ in history.extracts:
+            if what == "take out":
+                history.load({}, without=[given_])
+            else:
+                assert history.run([history.extracts[given_]]).loaded == ()
         assert history.versions() == expected(history.snapshots), what
 
 
@@ -279,6 +283,13 @@ def test_a_snapshot_with_rejects_ends_no_version_of_a_row_that_it_lacks(history:
     assert history.versions() == {still_there, ended, begun}
     history.load({2: Snapshot({"b": 2})})
     assert history.versions() == {Version("a", 1, 0, 2, 0, 0, True), ended, begun}
+
+
+def test_a_row_that_is_seen_again_after_an_incomplete_snapshot_is_in_the_latest_one(history: History) -> None:
+    history.load({0: Snapshot({"a": 1}), 1: Snapshot({}, rejects=1)})
+    assert history.versions() == {Version("a", 1, 0, None, 0, 0, False)}
+    history.load({2: Snapshot({"a": 1})})
+    assert history.versions() == {Version("a", 1, 0, None, 0, None, False)}
 
 
 def test_a_late_snapshot_with_rejects_knows_which_rows_the_one_before_showed(history: History) -> None:
