@@ -13,7 +13,7 @@ from data_platform_tests.benchmarks.commands import COMMANDS
 from data_platform_tests.benchmarks.runner import SideFailed, measured
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "floor", "measured"}
-ON_CLOUD = {"per_table", "small_file", "unmatched_files", "table_size", "ledger_size"}
+ON_CLOUD = {"per_table", "small_file", "unmatched_files", "table_size", "ledger_size", "history"}
 ON_POSTGRES = {"database_table"}
 PLATFORMS = ON_REQUEST | COMMANDS.keys() | {"push_to_run"}
 """Benchmarks that run a whole platform, as the end-to-end tests do."""
