@@ -24,6 +24,8 @@ ATTEMPTS = 6
 LONGEST_WAIT = 300.0
 """Seconds. A service that asks for more is given up, and read by the next run."""
 _BACKOFF_SECONDS = 30.0
+_TELL_SECONDS = 10.0
+"""A wait that the log tells of."""
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
 _TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
@@ -79,20 +81,21 @@ class Api:
 
 
 class ApiClient:
-    """Calls one service with one key. For several threads; the feeds of a source share one. `clock` and `sleep`:
-    seconds. `jitter`: from 0 to 1."""
+    """Calls one service with one key. For several threads; the feeds of a source share one. `progress` receives
+    messages for the log. `clock` and `sleep`: seconds. `jitter`: from 0 to 1."""
 
     def __init__(
         self,
         api: Api,
         address: Address,
         *,
+        progress: Callable[[str], None] = lambda message: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.api, self.address = api, address
-        self._sleep, self._jitter = sleep, jitter
+        self._progress, self._sleep, self._jitter = progress, sleep, jitter
         self._limiter = Limiter(api.per_second, clock=clock, sleep=sleep)
         # A redirect isn't followed: it would take the key elsewhere.
         self._http = httpx.Client(
@@ -126,6 +129,8 @@ class ApiClient:
                 else:
                     raise self._refused(response, subject)
             if attempt < ATTEMPTS:
+                if wait >= _TELL_SECONDS:
+                    self._progress(f"{subject}: {self.api.name} {trouble}; trying again in {wait:.0f} seconds")
                 self._sleep(wait)
         raise ApiFailed(
             f"{subject}: {self.api.name} {trouble}, {ATTEMPTS} times. Nothing of this read is kept; the next run reads"

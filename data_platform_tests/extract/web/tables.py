@@ -82,20 +82,31 @@ class Town:
     def client(self, key: str | None = None) -> ApiClient:
         url = f"http://{self.user}:{key or self.key}@127.0.0.1:{self.web.port}/{self.service.name}"
         address = Address.of(url)
-        return ApiClient(self.api, address, clock=self.clock, sleep=self.clock.sleep, jitter=lambda: 0.5)
+        clock = self.clock
+        return ApiClient(
+            self.api,
+            address,
+            progress=self.log.append,
+            clock=clock,
+            sleep=lambda seconds: clock.sleep(seconds),
+            jitter=lambda: 0.5,
+        )
 
     def read(self, feed: AirtableTableSpec | KnackObjectSpec, key: str | None = None) -> Read:
         client = self.client(key)
-        source = WebSource(feed, lambda: client, progress=self.log.append)
-        (slice_,) = source.plan(since=None, partition=None, unfinished=())
         try:
-            with source.open(slice_) as reading:
-                chunks = list(reading.chunks())
-                rows = pa.Table.from_batches([each.rows for each in chunks], reading.contract.arrow_schema).to_pylist()
-                rejects = [row for each in chunks if each.rejects for row in each.rejects.to_pylist()]
-                return Read(rows, rejects, reading.position())
+            return self.read_with(client, feed)
         finally:
             client.close()
+
+    def read_with(self, client: ApiClient, feed: AirtableTableSpec | KnackObjectSpec) -> Read:
+        source = WebSource(feed, lambda: client, progress=self.log.append)
+        (slice_,) = source.plan(since=None, partition=None, unfinished=())
+        with source.open(slice_) as reading:
+            chunks = list(reading.chunks())
+            rows = pa.Table.from_batches([each.rows for each in chunks], reading.contract.arrow_schema).to_pylist()
+            rejects = [row for each in chunks if each.rejects for row in each.rejects.to_pylist()]
+            return Read(rows, rejects, reading.position())
 
 
 @contextmanager

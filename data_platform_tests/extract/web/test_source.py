@@ -11,6 +11,7 @@ import pytest
 
 from data_platform.extract.source import Refused
 from data_platform.extract.web.client import ApiFailed
+from data_platform.extract.web.source import WebSource
 from data_platform.local_cloud.web.airtable import Field, Token
 from data_platform.local_cloud.web.faults import Fault
 from data_platform_tests.extract.web.tables import (
@@ -65,11 +66,19 @@ def test_every_page_of_an_object_is_read_with_its_types(knack: Town) -> None:
     assert len(knack.asked) == 4
 
 
-def test_requests_keep_to_the_limit_of_the_base(airtable: Town) -> None:
+def test_requests_of_all_feeds_keep_to_the_limit_of_the_base(airtable: Town) -> None:
+    answer, statuses = airtable.service.answer, set[int]()
+
+    def watched(request: Any) -> Any:
+        response = answer(request)
+        statuses.add(response.status)
+        return response
+
+    airtable.service.answer = watched
+    client = airtable.client()
     for _ in range(5):
-        airtable.read(airtable_feed())
-    assert airtable.clock.now - 1_000 >= 5 * 3 * 0.25  # four a second within each read
-    assert not any("429" in line for line in airtable.log)
+        airtable.read_with(client, airtable_feed())
+    assert statuses == {200}
 
 
 def test_a_renamed_label_changes_nothing(airtable: Town) -> None:
@@ -95,6 +104,7 @@ def test_new_and_missing_fields_are_told_before_anything_is_read(airtable: Town)
     assert len(airtable.asked) == 1
     kept = {name: said for name, said in COLUMNS.items() if name != "tags"}
     assert len(airtable.read(airtable_feed(kept, drift="ignore")).rows) == 250
+    assert airtable.asked[-1].query["fields[]"] == [apis.NAME, apis.ACTIVE, apis.BUDGET]
 
 
 def test_an_expired_iterator_begins_again_and_doubles_nothing(airtable: Town) -> None:
@@ -217,12 +227,51 @@ def test_after_a_request_too_many_none_goes_for_thirty_seconds(airtable: Town) -
     assert airtable.service.answer(_schema_request()).status == 429  # somebody else's
     assert len(airtable.read(airtable_feed()).rows) == 250
     assert max(airtable.clock.slept) == 30.5  # the lockout, and half a second of jitter
+    assert airtable.log == [
+        "city/programmes: the fields of the table tblProgrammes00001: Airtable answered 429 (RATE_LIMIT_REACHED 'Rate"
+        " limit exceeded. Please try again later'); trying again in 30 seconds"
+    ]
+
+
+def test_a_request_too_many_holds_every_other_back(airtable: Town) -> None:
+    client, sleep, answered = airtable.client(), airtable.clock.sleep, list[float]()
+    answer = airtable.service.answer
+
+    def watched(request: Any) -> Any:
+        answered.append(airtable.clock())
+        return answer(request)
+
+    def another_thread(seconds: float) -> None:
+        airtable.clock.sleep = sleep  # type: ignore[method-assign]
+        client.get(f"v0/meta/bases/{BASE}/tables", {}, "another feed")
+        sleep(seconds)
+
+    airtable.service.answer, airtable.clock.sleep = watched, another_thread  # type: ignore[method-assign]
+    airtable.fail(Fault(429))
+    began = airtable.clock()
+    client.get(f"v0/meta/bases/{BASE}/tables", {}, "a feed")
+    client.close()
+    assert len(answered) == 2
+    assert min(answered) >= began + 30
 
 
 def _schema_request() -> Any:
     from data_platform.local_cloud.web.server import Request
 
     return Request("GET", f"v0/meta/bases/{BASE}/tables", {}, {"authorization": f"Bearer {TOKEN}"})
+
+
+def test_a_read_that_breaks_off_between_pages_has_passed_nothing_on(airtable: Town) -> None:
+    airtable.fail(Fault(500, times=6, after=3))
+    client, passed = airtable.client(), []
+    source = WebSource(airtable_feed(), lambda: client)
+    (slice_,) = source.plan(since=None, partition=None, unfinished=())
+    with pytest.raises(ApiFailed, match="page 3"), source.open(slice_) as reading:
+        for chunk in reading.chunks():
+            passed.append(chunk)
+    assert passed == []
+    assert len(airtable.read_with(client, airtable_feed()).rows) == 250
+    client.close()
 
 
 def test_an_exceeded_plan_is_told_and_not_tried_again(knack: Town) -> None:
