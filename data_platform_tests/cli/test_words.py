@@ -116,6 +116,7 @@ def test_a_table_that_is_read_whole_has_every_row_and_of_changes_the_last(
         else [
             f"a/b: the ledger expects 9 rows, and the table has {in_table}."
             " `data-platform run --reload --select raw/a/b` loads them again, from the lake"
+            + ("" if whole else ". If they differ then, `data-platform feed re-extract a/b` rebuilds the table")
         ]
     )
 
