@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
+from data_platform.automation.check_results import latest_results
 from data_platform.automation.delivery_check import delivery_check_result, delivery_check_spec
 from data_platform.automation.feed_keys import raw_key
 from data_platform.contract import EXTRACT_ID, EXTRACTED_AT, VALID_TO, quoted
@@ -37,17 +37,8 @@ _AUDIT_SECONDS = 24 * 60 * 60
 _AUDITED_AT = "whole table checked at"
 _CONTRACT_HASH = "contract"
 _VIOLATIONS_SHOWN = 10
-_EVALUATIONS_SEEN = 10
-"""Dagster lists evaluations by when their runs were requested. Of runs side by side, the last to evaluate counts."""
 _EXTRACTS_NAMED = 1_000
 """Where a run loaded more, the statement that names them would be long, and the whole table is checked."""
-
-
-class _Evaluated(Enum):
-    """Dagster's statuses of an evaluated check, which it doesn't export."""
-
-    PASSED = "SUCCEEDED"
-    FAILED = "FAILED"
 
 
 def feed_check_specs(feed: FeedSpec) -> list[dg.AssetCheckSpec]:
@@ -80,19 +71,10 @@ def feed_check_results(
     instance: dg.DagsterInstance,
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluates a feed's checks after a load."""
-    past = _evaluations(instance, dg.AssetCheckKey(table, CONTRACT))
+    past = [stored.evaluation for stored in latest_results(instance, dg.AssetCheckKey(table, CONTRACT))]
     yield _contract(source.feed, result, connection, table, past)
     if isinstance(source.feed, FileFeedSpec):
         yield delivery_check_result(cast("DeliverySource", source), connection, table)
-
-
-def _evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[dg.AssetCheckEvaluation]:
-    """The check's latest evaluations, the last one first."""
-    records = instance.event_log_storage.get_asset_check_execution_history(
-        check, limit=_EVALUATIONS_SEEN, status=set(_Evaluated)
-    )
-    found = [(record.event.timestamp, record.evaluation) for record in records if record.event and record.evaluation]
-    return [evaluation for _, evaluation in sorted(found, key=lambda one: one[0], reverse=True)]
 
 
 def _contract(

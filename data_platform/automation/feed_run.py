@@ -7,6 +7,7 @@ then the step fails and names the failed feeds.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
+from data_platform.automation.check_results import report_if_overtaken
 from data_platform.automation.feed_checks import feed_check_results
 from data_platform.automation.feed_keys import lake_key, raw_key
 from data_platform.environment import settings
@@ -154,6 +156,7 @@ def _events(run: FeedRun, source: Source, result: Ingested, warehouse: Warehouse
     if table not in context.selected_asset_keys or not (result.loads or result.up_to_date):
         return
     tag = _query_tag(context, feed)
+    began = time.time()
     with warehouse.open(query_tag=tag) as connection:
         checks = list(feed_check_results(source, result, connection, table, context.instance))
     shown = {}
@@ -163,11 +166,15 @@ def _events(run: FeedRun, source: Source, result: Ingested, warehouse: Warehouse
     except Exception as error:
         context.log.warning(f"{feed.name}: can't read a preview of the loaded rows: {error}")
     metadata = _raw_metadata(source, result, tag, shown)
-    if result.manifests or result.up_to_date:
+    materialized = bool(result.manifests or result.up_to_date)
+    if materialized:
         yield dg.MaterializeResult(asset_key=table, metadata=metadata)
     else:
         context.log_event(dg.AssetObservation(asset_key=table, partition=run.partition, metadata=metadata))
-    yield from (check for check in checks if _key(check) in context.selected_asset_check_keys)
+    for check in checks:
+        if _key(check) in context.selected_asset_check_keys:
+            yield check
+            report_if_overtaken(context.instance, check, context.run_id, materialized=materialized, since=began)
 
 
 def _key(check: dg.AssetCheckResult) -> dg.AssetCheckKey:

@@ -47,6 +47,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(ingest, "Ingestion", Ingestion)
     monkeypatch.setattr(feed_run, "preview", lambda *_, **__: "")
     monkeypatch.setattr(feed_run, "usage_metadata", dict)
+    monkeypatch.setattr(feed_run, "report_if_overtaken", lambda *_, **__: None)
     monkeypatch.setattr(feed_run, "require_current", lambda *_: None)
     return Ingestion.done
 
