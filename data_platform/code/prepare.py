@@ -109,14 +109,12 @@ class Preparation:
                 raise
             return started
 
-        # In parallel: the check and the load each take seconds of one core.
-        with ThreadPoolExecutor(2, thread_name_prefix="prepare") as pool:
-            check = validate and (tree != INSTALLED or self._check_installed)
-            checked = pool.submit(check_definitions, tree, environment) if check else None
+        # Side by side, as each takes seconds of one core. The check is made in this thread, where a signal ends it.
+        with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
             loading = pool.submit(load)
             try:
-                if checked is not None:
-                    checked.result()
+                if validate and (tree != INSTALLED or self._check_installed):
+                    check_definitions(tree, environment)
                 backend = loading.result()
             except BaseException:  # SystemExit too, which SIGTERM raises
                 given_up.set()

@@ -286,6 +286,29 @@ def test_sigterm_lets_a_run_end_and_ctrl_c_ends_it(origin: Origin, tmp_path: Pat
     assert backends(tmp_path) == []
 
 
+_SLOW = """\
+import time
+from pathlib import Path
+
+
+def main():
+    Path({mark!r}).touch()
+    time.sleep(100)
+"""
+
+
+def test_ctrl_c_ends_a_check_that_is_being_made(origin: Origin, tmp_path: Path) -> None:
+    first = origin.push_code("one")
+    checking = tmp_path / "checking"
+    with running(tmp_path, origin.bare) as server:
+        server.wait_served(first)
+        origin.push_code("two", extra={"data_platform/cli.py": _SLOW.format(mark=str(checking))})
+        server.until(checking.exists)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(patience(30)) == 1
+    assert backends(tmp_path) == []
+
+
 @dataclass(frozen=True)
 class Pair:
     """A code server that follows code and models, each in a repository of its own."""

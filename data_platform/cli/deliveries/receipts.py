@@ -35,7 +35,7 @@ def find(connection: SnowflakeConnection, database: str, wanted: str) -> Deliver
 
 def _like(name: str) -> str:
     """A pattern for the name: what lists show as `\\n` may be a line break."""
-    return "%".join(part.replace("%", "\\%") for part in re.split(r"\\(?:x..|u....|.)?", name))
+    return "%".join(part.replace("%", "\\%") for part in re.split(r"\\(?:x..|u....|[nrt])?", name))
 
 
 def what_replay_does(row: DeliveryRow) -> str:

@@ -90,6 +90,7 @@ def test_a_name_is_shown_as_it_is_and_changes_nothing_around_it(printed: Any, na
 @given(NAMES, st.booleans())
 @example("a\nb%.csv", True)
 @example("\\name\\x1b.csv", False)
+@example("\\\x1f", True)
 def test_a_delivery_is_found_by_its_name_and_by_what_lists_show_of_it(name: str, as_shown: bool) -> None:
     def like(*_: object, file_name: str, limit: int) -> list[DeliveryRow]:
         parts = re.findall(r"\\%|%|_|[^%_]", file_name, re.DOTALL)
