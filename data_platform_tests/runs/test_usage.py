@@ -29,6 +29,7 @@ def test_memory_of_a_child_counts_while_it_lives_and_when_it_has_ended() -> None
 
 
 def test_macos_reports_bytes_where_linux_reports_kibibytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "_descendants", lambda pid: ())  # no /proc there, and no living children
     here = usage_metadata()["process_peak_memory_mib"]
     monkeypatch.setattr(usage, "sys", SimpleNamespace(platform="darwin"))
     assert usage_metadata()["process_peak_memory_mib"] < here / 100
