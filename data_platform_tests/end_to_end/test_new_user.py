@@ -4,6 +4,7 @@ are its steps, in order, in a clone whose `data-platform dev` runs all the time.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,9 @@ from data_platform_tests.servers.local_cloud import private_cloud
 
 pytestmark = pytest.mark.end_to_end
 
-ADD, CHANGE, MODEL = (ROOT / "docs" / f"{name}.md" for name in ("add-a-feed", "change-a-contract", "dbt"))
+ADD, CHANGE, MODEL, RENAME = (
+    ROOT / "docs" / f"{name}.md" for name in ("add-a-feed", "change-a-contract", "dbt", "rename-and-remove")
+)
 PARTNERS = "data_platform/defs/sources/partners"
 FERRIES, CRANES = "harbor_ferries", "harbor_cranes"
 CROSSINGS, LIFTS = f"RAW_{FERRIES}.CROSSINGS".upper(), f"RAW_{CRANES}.LIFTS".upper()
@@ -158,3 +161,54 @@ def test_a_model_is_written_and_follows_its_table(user: Newcomer) -> None:
     sql = "SELECT PASSENGERS FROM MARTS.FCT_FERRIES_DAILY WHERE LINE = 'east'"
     (row,) = wait_for(lambda: user.platform.query(sql), patience(120), "the mart follows its table")
     assert int(row[0]) == 250
+
+
+def test_a_feed_is_renamed_and_removed_and_so_is_its_partner(user: Newcomer, tmp_path: Path) -> None:
+    rename, remove, remove_partner = lines(RENAME, "data-platform")
+    renamed, removed, removed_partner = (block.splitlines() for block in blocks(RENAME, "text"))
+    model = f"dbt_project/models/staging/{CRANES}/stg_{CRANES}__lifts.sql"
+    user.run("data-platform dbt-sources")
+    user.write({model: f"select *\nfrom {{{{ source('{CRANES}', 'lifts') }}}}\n"})
+
+    def told(command: str) -> str:
+        """What a command says once no run is in its way."""
+
+        def said() -> str | None:
+            try:
+                return user.run(command)
+            except AssertionError as refused:
+                if "are under way" not in str(refused):
+                    raise
+                return None
+
+        return wait_for(said, patience(120), "no run is in the way", every=2)
+
+    said = told(rename)
+    assert all(line in said for line in renamed), said
+    assert len(user.platform.rows(f"RAW_{CRANES}.HOISTS".upper())) == 2
+    assert f"reads the source {CRANES}.lifts" in user.run("data-platform check", code=3)
+    (user.project / model).unlink()
+    wait_for(lambda: _has_asset(user, "hoists"), patience(120), "dev serves the new name")
+
+    put, _ = lines(ADD, "sftp")
+    manifest = f"{PARTNERS}/{CRANES}/hoists/defs.yaml"
+    text = (user.project / manifest).read_text()
+    user.write({manifest: text.replace("{settle_seconds: 1}", "{trigger: '{name}.done'}")})
+    user.run(put.replace(FERRIES, CRANES).replace("crossings", "lifts"))
+    said = told(remove)
+    assert all(line in said for line in removed), said
+    left = f"SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'RAW_{CRANES.upper()}'"
+    assert user.platform.number(left) == 0
+    key = Path(shutil.copy2(user.platform.state_dir / "keys" / "partners" / CRANES, tmp_path / "key"))
+    assert user.platform.sftp(CRANES, "ls /receipts", key=key).returncode == 0
+
+    said = told(remove_partner)
+    assert all(line in said for line in removed_partner), said
+    assert "Permission denied" in user.platform.sftp(CRANES, "ls /receipts", key=key).stderr
+    user.run("data-platform check")
+    wait_for(lambda: not _has_asset(user, "hoists"), patience(120), "dev serves no asset of the feed")
+
+
+def _has_asset(user: Newcomer, table: str) -> bool:
+    assets = user.dev.graphql("{assetNodes {assetKey {path}}}")["assetNodes"]
+    return ["raw", CRANES, table] in [each["assetKey"]["path"] for each in assets]
