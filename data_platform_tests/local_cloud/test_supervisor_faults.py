@@ -70,7 +70,7 @@ def test_a_kill_of_aws_loses_no_object_version_secret_or_sign_in(cloud: LocalClo
     listed = s3.list_objects_v2(Bucket=bucket, Prefix="killed/")["Contents"]
     wait_for(lambda: '"kept"' in saved(cloud.layout, "secretsmanager"), 120, "the secret is saved")
     server = transfer.list_servers()["Servers"][0]["ServerId"]
-    host_key = (cloud.layout.data("aws") / "state" / "transfer-host-key").read_text()
+    host_key = cloud.layout.sftp_host_key.read_text()
 
     kill(cloud, "aws")
     cloud.up()
@@ -85,7 +85,7 @@ def test_a_kill_of_aws_loses_no_object_version_secret_or_sign_in(cloud: LocalClo
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     assert client(cloud, "secretsmanager").get_secret_value(SecretId="kept")["SecretString"] == "s"
     assert transfer.list_servers()["Servers"][0]["ServerId"] == server
-    assert (cloud.layout.data("aws") / "state" / "transfer-host-key").read_text() == host_key
+    assert cloud.layout.sftp_host_key.read_text() == host_key
 
 
 def test_a_kill_amid_uploads_keeps_every_one_that_was_acknowledged_and_tears_none(cloud: LocalCloud) -> None:
