@@ -12,8 +12,10 @@ import pytest
 from snowflake.connector import ProgrammingError
 
 from data_platform.cli.deliveries import command
+from data_platform.cli.feed import again
 from data_platform.cli.rows import _previewed
 from data_platform.environment import settings
+from data_platform.feeds.files import FileFeedSpec
 from data_platform.warehouse import connection
 from data_platform.warehouse.migrations import DatabaseOlder
 
@@ -32,6 +34,15 @@ class Missing:
             raise ProgrammingError("it does not exist or not authorized", errno=self.errno)
 
 
+class NothingYet(SimpleNamespace):
+    """Stands for the settings."""
+
+    snowflake = SimpleNamespace(database="NOTHING_YET")
+
+    def adopt(self) -> NothingYet:
+        return self
+
+
 @pytest.fixture
 def missing(monkeypatch: pytest.MonkeyPatch) -> Missing:
     session = Missing()
@@ -41,8 +52,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> Missing:
         yield session
 
     monkeypatch.setattr(connection, "connect", connect)
-    given = SimpleNamespace(snowflake=SimpleNamespace(database="NOTHING_YET"))
-    monkeypatch.setattr(command, "settings", lambda: SimpleNamespace(require_endpoints=lambda: given))
+    monkeypatch.setattr(command, "settings", lambda: SimpleNamespace(require_endpoints=NothingYet))
     return session
 
 
@@ -57,3 +67,12 @@ def test_a_preview_of_a_table_that_is_not_there_yet(missing: Missing) -> None:
 def test_deliveries_before_the_ledger_is_there(missing: Missing) -> None:
     with pytest.raises(DatabaseOlder, match="run `data-platform schema apply`"), command._ledger():
         pass
+
+
+def test_files_are_read_again_before_the_ledger_is_there(missing: Missing, monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = {"columns": [{"name": "id", "type": "string"}]}
+    feed = FileFeedSpec.of({"source": "p", "table": "f", "pattern": "f", "contract": contract})
+    monkeypatch.setattr(again, "connect", connection.connect)
+    monkeypatch.setattr(again, "settings", lambda: SimpleNamespace(require_endpoints=NothingYet))
+    with pytest.raises(DatabaseOlder, match="run `data-platform schema apply`"):
+        again.read_again(feed, None, None, yes=True)

@@ -23,11 +23,13 @@ from data_platform.extract.workers import READS_AT_ONCE
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.landing.again import ArchivedDeliveries, ReadAgain, copy_to_quarantine, rows_to_read
+from data_platform.landing.ledger import MIGRATIONS
 from data_platform.landing.settle import write_receipts
 from data_platform.landing.source import SETTLES_AT_ONCE
 from data_platform.warehouse.connection import connect
 from data_platform.warehouse.further_columns import with_drift
 from data_platform.warehouse.ledger import extracts_in_table
+from data_platform.warehouse.migrations import require_current
 from data_platform.warehouse.policy import InPlaceOfAll, Policy
 from data_platform.warehouse.rebuild import Rebuilt, rebuild_table
 from data_platform.warehouse.schema import plan_changes, read_columns
@@ -182,14 +184,16 @@ def _refuse_to_forget(wanted: Settings, feed: SqlTableSpec) -> None:
 
 
 def _rows(wanted: Settings, feed: FileFeedSpec, first: date | None, last: date | None) -> list[DeliveryRow]:
-    """The deliveries of these days."""
+    """The deliveries of these days. Raises DatabaseOlder before anything was loaded."""
     zone = ZoneInfo(feed.time_zone)
 
     def day(row: DeliveryRow) -> date:
         return date.fromisoformat(row.partition) if row.partition else row.landed_at.astimezone(zone).date()
 
-    with connect(wanted) as connection, connection.cursor() as cursor:
-        rows = rows_to_read(cursor, wanted.snowflake.database, feed)
+    with connect(wanted) as connection:
+        require_current(connection, wanted.snowflake.database, MIGRATIONS)
+        with connection.cursor() as cursor:
+            rows = rows_to_read(cursor, wanted.snowflake.database, feed)
     return [row for row in rows if (first or date.min) <= day(row) <= (last or date.max)]
 
 
