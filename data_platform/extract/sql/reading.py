@@ -11,6 +11,7 @@ import psycopg2
 import pyarrow as pa
 
 from data_platform.contract import Contract
+from data_platform.extract.reject_limit import within_reject_limit
 from data_platform.extract.source import Chunk, Position, Refused
 from data_platform.extract.sql.catalog import FoundColumn
 from data_platform.extract.sql.columns import ColumnReader, reader_for
@@ -100,15 +101,17 @@ class TableReading:
     def chunks(self) -> Iterator[Chunk]:
         """The rows, in the order in which the database gives them. Raises DatabaseFailed if it breaks off, and Refused
         where too many rows are rejects."""
-        read, rejected, example = 0, 0, ""
-        page, told = self._first, time.monotonic()
+        yield from within_reject_limit(self._converted(), self._feed)
+
+    def position(self) -> Position:
+        """What the plan said: a read ends where it was to end."""
+        return self._position
+
+    def _converted(self) -> Iterator[Chunk]:
+        read, page, told = 0, self._first, time.monotonic()
         try:
             while page is not None:
-                chunk = self._chunk(page, read)
-                if chunk.rejects is not None:
-                    example = example or str(chunk.rejects.column("reason")[0])
-                    rejected += chunk.rejects.num_rows
-                yield chunk
+                yield self._chunk(page, read)
                 read += len(page)
                 if time.monotonic() - told >= PROGRESS_SECONDS:
                     told = time.monotonic()
@@ -119,16 +122,6 @@ class TableReading:
                 f"{self._feed.name}: the database broke off after {read:,} rows: {first_line(error)}. Nothing of this"
                 " read is kept; the next run reads again"
             ) from None
-        problem = self._feed.too_many_rejects(rejected, read)
-        if problem is not None:
-            raise Refused(
-                f"{self._feed.name}: {problem} (the first: {example}). Nothing of this read is kept; correct the"
-                " contract or the data"
-            )
-
-    def position(self) -> Position:
-        """What the plan said: a read ends where it was to end."""
-        return self._position
 
     def _chunk(self, rows: list[bytes], read: int) -> Chunk:
         found = fields(rows, len(self._plan.readers))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from data_platform.extract.reject_limit import within_reject_limit
 from data_platform.extract.source import Chunk, Position, Refused
 from data_platform.extract.web.client import ApiFailed
 from data_platform.extract.web.spool import ReadAgain, Spool
@@ -51,25 +52,18 @@ class RecordsReading:
         many records are rejects."""
         self._match_fields(self._pages.fields())
         self._read()
-        read, rejected, example = 0, 0, ""
-        converters = [json_converter_for(column) for column in self.contract.columns]
-        for block in self._spool.blocks():
-            chunk = self._chunk(block, read, converters)
-            if chunk.rejects is not None:
-                example = example or str(chunk.rejects.column("reason")[0])
-                rejected += chunk.rejects.num_rows
-            yield chunk
-            read += len(block)
-        problem = self._feed.too_many_rejects(rejected, read)
-        if problem is not None:
-            raise Refused(
-                f"{self._feed.name}: {problem} (the first: {example}). Nothing of this read is kept; correct the"
-                " contract or the data"
-            )
+        yield from within_reject_limit(self._converted(), self._feed)
 
     def position(self) -> Position:
         """What the plan said."""
         return self._position
+
+    def _converted(self) -> Iterator[Chunk]:
+        read = 0
+        converters = [json_converter_for(column) for column in self.contract.columns]
+        for block in self._spool.blocks():
+            yield self._chunk(block, read, converters)
+            read += len(block)
 
     def _match_fields(self, found: Mapping[str, str]) -> None:
         declared = {column.header for column in self.contract.columns} - set(self._feed.record_fields)
