@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -16,6 +17,13 @@ class Lines(NamedTuple):
 
     first: int
     last: int
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Puts a text in the place of a file's at once: nobody reads half of it."""
+    aside = file.with_name(f".{file.name}.new")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(file)
 
 
 def with_table_renamed(document: Document, feed: SqlTableSpec, to: str) -> str:

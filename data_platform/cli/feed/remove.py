@@ -18,7 +18,7 @@ from data_platform.cli.output import count, size
 from data_platform.contract import quoted
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.documents import Document
-from data_platform.feeds.edit import lines_of_table, without_lines
+from data_platform.feeds.edit import lines_of_table, replace_text, without_lines
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.moving import delete_extracts, forget_unloaded, prefix_of, stored
@@ -56,17 +56,18 @@ def removal_of_feed(place: Place, name: str, *, delete_kept: bool) -> tuple[list
     place.require_no_run([(source, table)])
     pending = pending_files(place, source, [each for each in declared.values() if each.source == source]).get(table, {})
     declaration = _declaration(feed.spec)
+    of_its_files, kept = file_steps(place, [feed], delete_kept)
     steps = [
         quarantine_step(place, pending, feed.name, table, feed.spec.time_zone if feed.spec else "UTC"),
         *table_steps(place, source, [feed]),
-        *file_steps(place, [feed], delete_kept),
+        *of_its_files,
         history_step(place, (source, table), None),
         declaration,
         dbt_sources_step(place, source, declaration),
     ]
     if feed.spec is None and not any(step.lines for step in steps):
         raise click.UsageError(f"unknown feed {name!r}; the feeds are {', '.join(declared)}")
-    return steps, notes_of(place, [feed], delete_kept)
+    return steps, notes_of(place, [feed], kept)
 
 
 def pending_files(place: Place, partner: str, feeds: Iterable[FeedSpec]) -> dict[str, dict[Pending, list[str]]]:
@@ -163,20 +164,31 @@ def _objects(connection: SnowflakeConnection, schema: str) -> set[str] | None:
         raise
 
 
-def file_steps(place: Place, feeds: Sequence[Feed], delete_kept: bool) -> Iterator[Step]:
-    """What is deleted of the files and extracts: all if `delete_kept`, else the marks of extracts that nobody loads."""
+def file_steps(place: Place, feeds: Sequence[Feed], delete_kept: bool) -> tuple[list[Step], dict[str, list[str]]]:
+    """The steps that delete files and extracts: all if `delete_kept`, else the marks of extracts that nobody loads. And
+    {name of a feed: what is kept of it}."""
+    steps: list[Step] = []
+    kept: dict[str, list[str]] = {}
     for feed in feeds:
         there, settled = stored(place.lake, *feed[:2]), files(place.bucket, *feed[:2])
-        if not delete_kept:
-            lines = [f"extracts that aren't loaded yet ({there.unloaded}) won't be"] if there.unloaded else []
-            yield Step(f"lake of {feed.name}", lines, partial(forget_unloaded, place.lake, *feed[:2]))
+        extracts, folders = prefix_of(*feed[:2]), f"archive/ and quarantine/{feed.name}/"
+        lines: list[str] = []
+        if delete_kept:
+            if there.objects:
+                lines.append(f"delete {extracts} (extracts: {count(there.extracts)}, {size(there.bytes)})")
+            if settled:
+                lines.append(of_files(f"delete {folders}", settled))
+            steps.append(Step(f"files of {feed.name}", lines, partial(_delete, place, feed)))
             continue
-        lines = []
+        if there.unloaded:
+            lines.append(f"extracts that aren't loaded yet ({there.unloaded}) won't be")
+        steps.append(Step(f"lake of {feed.name}", lines, partial(forget_unloaded, place.lake, *feed[:2])))
+        left = kept.setdefault(feed.name, [])
         if there.objects:
-            lines.append(f"delete {prefix_of(*feed[:2])} (extracts: {count(there.extracts)}, {size(there.bytes)})")
+            left.append(f"kept until `retention` deletes them: {extracts} (extracts: {count(there.extracts)})")
         if settled:
-            lines.append(of_files(f"delete archive/ and quarantine/{feed.name}/", settled))
-        yield Step(f"files of {feed.name}", lines, partial(_delete, place, feed))
+            left.append(of_files(f"kept: {folders}", settled))
+    return steps, kept
 
 
 def _delete(place: Place, feed: Feed) -> None:
@@ -197,12 +209,9 @@ def _declaration(feed: FeedSpec | None) -> Step:
     gone = lines_of_table(document, feed.table)
     text = without_lines(document.text, gone)
 
-    def write() -> None:
-        aside = file.with_name(f".{file.name}.new")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(file)
-
-    return Step("YAML", [f"delete lines {gone.first} to {gone.last} of {shown(file)}"], write)
+    return Step(
+        "YAML", [f"delete lines {gone.first} to {gone.last} of {shown(file)}"], partial(replace_text, file, text)
+    )
 
 
 def folders_step(folders: Sequence[Path]) -> Step:
@@ -216,18 +225,12 @@ def folders_step(folders: Sequence[Path]) -> Step:
     return Step("YAML", lines, apply)
 
 
-def notes_of(place: Place, feeds: Sequence[Feed], delete_kept: bool) -> list[str]:
-    """What is left to others, and what is kept."""
-    notes = []
+def notes_of(place: Place, feeds: Sequence[Feed], kept: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is left to others, and what is kept of each feed."""
+    notes: list[str] = []
     for feed in feeds:
         notes += readers_notes(place, feed.source, feed.table, "change or remove the model")
         notes += other_mentions(place, feed.source, feed.table)
-        there, settled = stored(place.lake, *feed[:2]), files(place.bucket, *feed[:2])
-        if there.objects and not delete_kept:
-            notes.append(
-                f"kept until `retention` deletes them: {prefix_of(*feed[:2])} (extracts: {count(there.extracts)})"
-            )
-        if settled and not delete_kept:
-            notes.append(of_files(f"kept: archive/ and quarantine/{feed.name}/", settled))
+        notes += kept.get(feed.name, ())
     notes.append("kept: the ledger's records, and the receipts that are written")
     return notes

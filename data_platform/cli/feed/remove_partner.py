@@ -33,11 +33,12 @@ def removal_of_partner(place: Place, partner: str, *, delete_kept: bool) -> tupl
     by_feed = pending_files(place, partner, [feed.spec for feed in feeds if feed.spec is not None])
     folder = [source.declared_in.parent] if source else []
     declaration = folders_step(folder)
+    of_their_files, kept = file_steps(place, feeds, delete_kept)
     steps = [
         _sftp_user(place, partner),
         *(quarantine_step(place, files_, partner, table, zone) for table, files_ in by_feed.items()),
         *table_steps(place, partner, feeds),
-        *file_steps(place, feeds, delete_kept),
+        *of_their_files,
         *(history_step(place, (partner, feed.table), None, f"Dagster's history of {feed.name}") for feed in feeds),
         declaration,
         dbt_sources_step(place, partner, declaration),
@@ -45,7 +46,7 @@ def removal_of_partner(place: Place, partner: str, *, delete_kept: bool) -> tupl
     ]
     if source is None and not any(step.lines for step in steps):
         raise click.UsageError(f"unknown partner {partner!r}; the partners are {', '.join(declared)}")
-    return steps, notes_of(place, feeds, delete_kept)
+    return steps, notes_of(place, feeds, kept)
 
 
 def _sftp_user(place: Place, partner: str) -> Step:

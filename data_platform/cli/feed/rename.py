@@ -14,7 +14,7 @@ from data_platform.cli.feed.place import Place, execute, existing, of_files, sho
 from data_platform.cli.output import count, size
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.documents import Document
-from data_platform.feeds.edit import with_table_renamed
+from data_platform.feeds.edit import replace_text, with_table_renamed
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.moving import copy_extracts, delete_extracts, prefix_of, stored
@@ -111,7 +111,7 @@ def _declaration(place: Place, feed: FeedSpec | None, renamed: FeedSpec) -> Step
     if isinstance(feed, SqlTableSpec):
         text = with_table_renamed(Document.read(file), feed, renamed.table)
         from_ = "" if feed.from_ else f", with from: {feed.table}"
-        return Step("YAML", [f"{shown(file)}: table: {renamed.table}{from_}"], partial(_write, file, text))
+        return Step("YAML", [f"{shown(file)}: table: {renamed.table}{from_}"], partial(replace_text, file, text))
     folder = file.parent
     to = folder.with_name(renamed.table)
     return Step("YAML", [f"{shown(folder)} -> {shown(to)}"], lambda: _move(folder, to))
@@ -119,9 +119,3 @@ def _declaration(place: Place, feed: FeedSpec | None, renamed: FeedSpec) -> Step
 
 def _move(folder: Path, to: Path) -> None:
     folder.rename(to)
-
-
-def _write(file: Path, text: str) -> None:
-    aside = file.with_name(f".{file.name}.new")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(file)
