@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 
 
+REASON_CHARACTERS = 1500
+"""How much of a failure's message is kept."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--outcomes", type=Path, help="append the session's events to this file")
 
@@ -41,7 +45,10 @@ class Outcomes:
             self._write(not_collected=report.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._write(test=report.nodeid, when=report.when, outcome=report.outcome, seconds=report.duration)
+        crash = getattr(report.longrepr, "reprcrash", None) if report.failed else None
+        reason = str(crash.message if crash else report.longrepr or "")[:REASON_CHARACTERS] if report.failed else ""
+        outcome = {"outcome": report.outcome, "reason": reason}
+        self._write(test=report.nodeid, when=report.when, seconds=report.duration, **outcome)
 
     def _write(self, **event: Any) -> None:
         with self._path.open("a", encoding="utf-8") as file:

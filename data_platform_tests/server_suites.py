@@ -1,7 +1,7 @@
 """Runs the tests that start servers, and says where the time went: `make test-servers`.
 
 With `--second-try`, failed tests run once more, in a session of their own. Those that pass then are flaky: the last
-lines and build/flaky.txt list them, and they don't fail the run. All other arguments are pytest's.
+lines and build/flaky.txt list them, and they don't fail the run. The last lines also say why each test failed. All other arguments are pytest's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import indent
 
 SUITE = ("-m", "server or end_to_end", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25")
 """Three workers for two cores: these tests wait for servers and runs almost half of their time."""
@@ -33,6 +34,7 @@ class Session:
     collected: list[str] = field(default_factory=list)
     not_collected: set[str] = field(default_factory=set)
     outcomes: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
     seconds: Counter[str] = field(default_factory=Counter)
 
@@ -75,6 +77,7 @@ class Session:
                 self.finished.add(test)
             if self.outcomes.get(test) != "failed" and (event["when"] == "call" or outcome != "passed"):
                 self.outcomes[test] = outcome
+                self.reasons[test] = str(event["reason"])
 
 
 def main(arguments: Sequence[str], suite: Sequence[str] = SUITE) -> int:
@@ -86,16 +89,21 @@ def main(arguments: Sequence[str], suite: Sequence[str] = SUITE) -> int:
     if not failed | passed:
         errors.append("no test ran")
     flaky: set[str] = set()
+    reasons = {test: [session.reasons[test]] for test in failed}
     if failed and "--second-try" in arguments and len(failed) <= MOST_SECOND_TRIES:
         print(f"\nOnce more, alone: {len(failed)} that failed", flush=True)
         again = Session.run(sorted(failed))
         errors += again.errors() if not failed <= again.finished else ()
         flaky = failed & again.finished & again.with_outcome("passed")
+        for test in failed & again.with_outcome("failed"):
+            reasons[test].append(again.reasons[test])
     skipped = session.with_outcome("skipped")
     _print_seconds(session)
     for word, names in (("ERROR", sorted(errors)), ("FAILED", sorted(failed - flaky)), ("FLAKY", sorted(flaky))):
         for name in names:
             print(word, name)
+            for number, reason in enumerate(reasons.get(name, ()), start=1):
+                print(indent(reason, f"  try {number}: "))
     FLAKY.parent.mkdir(exist_ok=True)
     FLAKY.write_text("".join(f"{test}\n" for test in sorted(flaky)), encoding="utf-8")
     counts = {"failed": failed - flaky, "passed": passed | flaky, "skipped": skipped, "flaky": flaky, "errors": errors}

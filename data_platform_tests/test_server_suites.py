@@ -110,3 +110,13 @@ def test_a_suite_that_runs_no_test_fails_the_run(capfd: pytest.CaptureFixture[st
 def test_arguments_select_tests(capfd: pytest.CaptureFixture[str]) -> None:
     text = "def test_this(): pass\ndef test_other(): pass"
     assert ran(capfd, "-k", "this", one=text) == ["0", "=== 1 passed"]
+
+
+def test_the_last_lines_say_why_each_test_failed(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("test_one.py").write_text(f'{FAILS_ONCE}def test_fails(): assert False, f"at first: {{first(\'a\')}}"')
+    main(["--second-try"], suite=SUITE)
+    *_, last = capfd.readouterr().out.partition("FAILED test_one.py::test_fails\n")
+    assert [line for line in last.splitlines() if "at first" in line] == [
+        "  try 1: AssertionError: at first: True",
+        "  try 2: AssertionError: at first: False",
+    ]
