@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-
 REASON_CHARACTERS = 1500
 """How much of a failure's message is kept."""
 

@@ -1,7 +1,8 @@
 """Runs the tests that start servers, and says where the time went: `make test-servers`.
 
 With `--second-try`, failed tests run once more, in a session of their own. Those that pass then are flaky: the last
-lines and build/flaky.txt list them, and they don't fail the run. The last lines also say why each test failed. All other arguments are pytest's.
+lines and build/flaky.txt list them, and they don't fail the run. The last lines also say why each test failed. All
+other arguments are pytest's.
 """
 
 from __future__ import annotations

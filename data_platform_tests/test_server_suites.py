@@ -113,7 +113,7 @@ def test_arguments_select_tests(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_last_lines_say_why_each_test_failed(capfd: pytest.CaptureFixture[str]) -> None:
-    Path("test_one.py").write_text(f'{FAILS_ONCE}def test_fails(): assert False, f"at first: {{first(\'a\')}}"')
+    Path("test_one.py").write_text(f"{FAILS_ONCE}def test_fails(): assert False, f\"at first: {{first('a')}}\"")
     main(["--second-try"], suite=SUITE)
     *_, last = capfd.readouterr().out.partition("FAILED test_one.py::test_fails\n")
     assert [line for line in last.splitlines() if "at first" in line] == [
