@@ -102,10 +102,10 @@ class SqlTableSpec(TableDeclaration, FeedSpec):
     connection: str
 
     @property
-    def relation(self) -> tuple[str, str]:
-        """(schema, name) of the table in the database."""
+    def relation(self) -> tuple[str | None, str]:
+        """(schema, name) of the table in the database; None: the schema that the system takes if none is named."""
         schema, _, name = (self.from_ or self.table).rpartition(".")
-        return schema or "public", name
+        return schema or None, name
 
     @property
     def order_column(self) -> str | None:

@@ -38,5 +38,5 @@ def read_declared(defs: Path) -> Declared:
             continue  # its feeds' files need not be read
         for feed in source.feeds():
             if isinstance(feed, SqlTableSpec):
-                schemas.setdefault(feed.connection, set()).add(feed.relation[0])
+                schemas.setdefault(feed.connection, set()).add(feed.relation[0] or "public")
     return Declared(tuple(partners), {name: tuple(sorted(of)) for name, of in sorted(schemas.items())})

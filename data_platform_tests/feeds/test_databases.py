@@ -57,7 +57,7 @@ def test_tables_are_feeds_of_their_database(tmp_path: Path) -> None:
     )
     assert (permits.name, permits.relation, permits.order_column) == (
         "city_records/permits",
-        ("public", "permits"),
+        (None, "permits"),
         "updated_at",
     )
     assert {feed.connection for feed in (addresses, permits)} == {"city_records"}

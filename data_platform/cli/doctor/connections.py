@@ -220,7 +220,7 @@ def runs_without_process(settings: Settings) -> Iterator[Finding]:
 
 def databases(settings: Settings) -> Iterator[Finding]:
     """Signing in to each database that feeds read."""
-    from data_platform.extract.sql.session import transaction
+    from data_platform.extract.sql.system import system_of
     from data_platform.feeds.databases import DatabaseDeclaration
     from data_platform.feeds.declared import declared_sources
 
@@ -228,16 +228,16 @@ def databases(settings: Settings) -> Iterator[Finding]:
         subject = f"database {source.name}"
         try:
             url = settings.connection(source.declaration.connection, f"the source {source.name}")
-            with transaction(url, "data-platform doctor") as connection, connection.cursor() as cursor:
-                cursor.execute("SELECT current_setting('server_version'), current_user")
-                version, user = cursor.fetchone() or ("?", "?")
+            system = system_of(url)
+            with system.session(url, "data-platform doctor") as session:
+                ((version, user),) = session.rows(system.version)
         except SettingsError as error:
             yield Finding(subject, "failed", str(error), "set it; it is a secret")
         except Exception as error:
             fix = f"check DATA_PLATFORM_CONNECTION_{source.declaration.connection.upper()}, and the network"
             yield Finding(subject, "failed", _first_line(error), fix)
         else:
-            yield Finding(subject, "ok", f"PostgreSQL {version} lets {user} sign in")
+            yield Finding(subject, "ok", f"{system.name} {version} lets {user} sign in")
 
 
 def _first_line(error: BaseException) -> str:

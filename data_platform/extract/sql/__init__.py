@@ -1,5 +1,6 @@
-"""Tables of PostgreSQL as a source: whole, or what is new by a watermark. Imports no Dagster.
+"""Tables of a database as a source: whole, or what is new by a watermark. Imports no Dagster.
 
-`source.py` plans and opens, `session.py` connects, `catalog.py` knows the table's columns, `copying.py` streams rows,
-`columns.py` decides for each column of the contract how its values are read, and `binary.py` decodes them.
+`source.py` plans and opens, `plan.py` compares a table with its contract, `watermark.py` says which rows are new, and
+`reading.py` makes chunks of rows. `system.py` says what a database system provides; each system has a folder of its
+own.
 """

@@ -4,79 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
-import psycopg2
 import pyarrow as pa
 
-from data_platform.contract import Contract
 from data_platform.extract.reject_limit import within_reject_limit
-from data_platform.extract.source import Chunk, Position, Refused
-from data_platform.extract.sql.catalog import FoundColumn
-from data_platform.extract.sql.columns import ColumnReader, reader_for
-from data_platform.extract.sql.copying import Copy, Field, fields
-from data_platform.extract.sql.session import DatabaseFailed, first_line
+from data_platform.extract.source import Chunk, Position
+from data_platform.extract.sql.plan import TablePlan
+from data_platform.extract.sql.system import DatabaseFailed, Page
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.values.rejects import parted
 
 PROGRESS_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class TablePlan:
-    """What is read of a table: the contract as found, and how each of its columns is read."""
-
-    contract: Contract
-    readers: tuple[ColumnReader, ...]
-
-    @property
-    def selected(self) -> str:
-        """The list of a SELECT."""
-        return ", ".join(reader.expression for reader in self.readers)
-
-
-def table_plan(feed: SqlTableSpec, found: Mapping[str, FoundColumn]) -> TablePlan:
-    """How to read the table with these columns. Raises Refused, which names every column that doesn't fit."""
-    contract = _with_drift(feed, found)
-    problems: list[str] = []
-    readers: list[ColumnReader] = []
-    for column in contract.columns:
-        there = found.get(column.header)
-        if there is None:
-            problems.append(
-                f"the column {column.header} is not in the table; correct the contract, or `source_name` if the column"
-                " has another name there"
-            )
-            continue
-        reader = reader_for(column, there)
-        if isinstance(reader, ColumnReader):
-            readers.append(reader)
-        else:
-            problems.append(
-                f"the column {column.header} is {there.type}, and the contract says {column.type}, which reads"
-                f" {reader}; change the contract's type (string takes any), or the column"
-            )
-    if problems:
-        raise Refused(f"{feed.name}: {'.'.join(feed.relation)} isn't as declared: {'; '.join(problems)}")
-    return TablePlan(contract, tuple(readers))
-
-
-def _with_drift(feed: SqlTableSpec, found: Mapping[str, FoundColumn]) -> Contract:
-    """The contract, with the columns that the table has and it doesn't, as its drift policy says."""
-    known = {column.header for column in feed.contract.columns}
-    new = tuple(name for name in found if name not in known)
-    if not new or feed.contract.drift == "ignore":
-        return feed.contract
-    if feed.contract.drift == "reject":
-        raise Refused(
-            f"{feed.name}: {'.'.join(feed.relation)} has columns that the contract doesn't name: {', '.join(new)}; add"
-            " them to the contract, or set its drift to ignore or evolve"
-        )
-    try:
-        return feed.contract.evolved(new)
-    except ValueError as error:
-        raise Refused(f"{feed.name}: can't add the columns {', '.join(new)}: {error}") from None
 
 
 class TableReading:
@@ -86,16 +25,15 @@ class TableReading:
         self,
         feed: SqlTableSpec,
         plan: TablePlan,
-        copy: Copy,
+        pages: Iterator[Page],
         position: Position,
         progress: Callable[[str], None],
     ) -> None:
         self.contract = plan.contract
         self._feed = feed
-        self._plan = plan
         self._position = position
         self._progress = progress
-        self._pages = copy.pages()
+        self._pages = pages
         self._first = next(self._pages, None)
 
     def chunks(self) -> Iterator[Chunk]:
@@ -117,31 +55,27 @@ class TableReading:
                     told = time.monotonic()
                     self._progress(f"{self._feed.name}: read {read:,} rows so far")
                 page = next(self._pages, None)
-        except psycopg2.Error as error:
+        except DatabaseFailed as error:
             raise DatabaseFailed(
-                f"{self._feed.name}: the database broke off after {read:,} rows: {first_line(error)}. Nothing of this"
-                " read is kept; the next run reads again"
+                f"{self._feed.name}: the database broke off after {read:,} rows: {error}. Nothing of this read is kept;"
+                " the next run reads again"
             ) from None
 
-    def _chunk(self, rows: list[bytes], read: int) -> Chunk:
-        found = fields(rows, len(self._plan.readers))
-        converted = [reader.convert(field) for reader, field in zip(self._plan.readers, found, strict=True)]
+    def _chunk(self, page: Page, read: int) -> Chunk:
+        converted = page.converted
         # A null where there may be none is found below; until then the batch may hold it.
         batch = pa.RecordBatch.from_arrays([each.array for each in converted], schema=self.contract.arrow_schema)
-        numbers = range(read + 1, read + 1 + len(rows))
+        numbers = range(read + 1, read + 1 + len(page))
         good, rejects = parted(
             batch,
             self.contract.columns,
             converted,
             numbers,
-            lambda bad: [self._raw_text(found, row) for row in bad.tolist()],
+            lambda bad: [self._raw_text(page, row) for row in bad.tolist()],
         )
         return Chunk(good, rejects if rejects.num_rows else None)
 
-    def _raw_text(self, found: Sequence[Field], row: int) -> str:
+    def _raw_text(self, page: Page, row: int) -> str:
         """A row as a JSON object of texts."""
-        values: dict[str, str | None] = {}
-        for column, reader, field in zip(self.contract.columns, self._plan.readers, found, strict=True):
-            value = field.value(row)
-            values[column.header] = None if value is None else reader.spell(value)
-        return json.dumps(values, ensure_ascii=False)
+        headers = [column.header for column in self.contract.columns]
+        return json.dumps(dict(zip(headers, page.texts(row), strict=True)), ensure_ascii=False)

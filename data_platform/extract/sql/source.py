@@ -1,20 +1,17 @@
-"""A table of PostgreSQL as a source: a slice is the whole table, or what is new by its watermark."""
+"""A table of a database as a source: a slice is the whole table, or what is new by its watermark."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import TypeVar
-
-import psycopg2
+from typing import Any, TypeVar
 
 from data_platform.extract.source import Position, Slice, Source, extract_id_of
-from data_platform.extract.sql.catalog import FoundColumn, found_columns, quoted
-from data_platform.extract.sql.copying import Copy
-from data_platform.extract.sql.reading import TableReading, table_plan
-from data_platform.extract.sql.session import DatabaseFailed, first_line, retried, transaction
-from data_platform.extract.sql.watermark import Window, condition, next_window
+from data_platform.extract.sql.plan import table_plan
+from data_platform.extract.sql.reading import TableReading
+from data_platform.extract.sql.system import DatabaseFailed, Session, retried, system_of
+from data_platform.extract.sql.watermark import Window, condition, mark_of, next_window
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.lake.manifest import Manifest
 
@@ -62,42 +59,35 @@ class TableSource(Source):
             yield self._database(lambda: self._begin(slice_, stack))
 
     def _window(self, since: str | None) -> Window | None:
-        with transaction(self._url(), self._application) as connection, connection.cursor() as cursor:
-            found = found_columns(cursor, self.feed)
-            table_plan(self.feed, found)
-            return next_window(cursor, self.feed, self._watermark(found), since)
+        with self._session() as session:
+            found = session.columns(self.feed)
+            table_plan(session, self.feed, found)
+            return next_window(session, self.feed, mark_of(session, self.feed, found), since)
 
     def _begin(self, slice_: Slice, stack: ExitStack) -> TableReading:
         """Connects and waits for the first rows; what it opens is closed with the stack, or if it fails."""
         with ExitStack() as opened:
-            connection = opened.enter_context(transaction(self._url(), self._application))
-            with connection.cursor() as cursor:
-                found = found_columns(cursor, self.feed)
-                plan = table_plan(self.feed, found)
-                query = f"SELECT {plan.selected} FROM {quoted(*self.feed.relation)}"
-                until = slice_.until or {}
-                if self.feed.watermark is not None:
-                    window = Window(slice_.since["watermark"] if slice_.since else None, until["watermark"])
-                    query += f" WHERE {condition(cursor, self.feed, self._watermark(found), window)}"
-            copy = opened.enter_context(Copy(connection, query))
-            reading = TableReading(self.feed, plan, copy, until, self._progress)
+            session = opened.enter_context(self._session())
+            found = session.columns(self.feed)
+            plan = table_plan(session, self.feed, found)
+            query = f"SELECT {plan.selected} FROM {session.relation(self.feed)}"
+            until = slice_.until or {}
+            if self.feed.watermark is not None:
+                window = Window(slice_.since["watermark"] if slice_.since else None, until["watermark"])
+                query += f" WHERE {condition(self.feed, mark_of(session, self.feed, found), window)}"
+            pages = opened.enter_context(session.pages(query, plan.readers))
+            reading = TableReading(self.feed, plan, pages, until, self._progress)
             stack.push(opened.pop_all())
             return reading
+
+    def _session(self) -> AbstractContextManager[Session[Any, Any]]:
+        url = self._url()
+        return system_of(url).session(url, f"data-platform {self.feed.name}")
 
     def _database(self, begin: Callable[[], Result]) -> Result:
         """What `begin` returns, after some tries where the database can't be reached. Raises DatabaseFailed, which
         names the feed."""
         try:
             return retried(begin)
-        except (DatabaseFailed, psycopg2.Error) as error:
-            raise DatabaseFailed(
-                f"{self.feed.name}: the connection {self.feed.connection}: {first_line(error)}"
-            ) from None
-
-    def _watermark(self, found: dict[str, FoundColumn]) -> FoundColumn:
-        column = self.feed.contract.column(self.feed.watermark.column if self.feed.watermark else "")
-        return found[column.header]
-
-    @property
-    def _application(self) -> str:
-        return f"data-platform {self.feed.name}"
+        except DatabaseFailed as error:
+            raise DatabaseFailed(f"{self.feed.name}: the connection {self.feed.connection}: {error}") from None

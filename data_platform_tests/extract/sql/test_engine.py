@@ -16,8 +16,8 @@ from snowflake.connector import SnowflakeConnection
 
 from data_platform.environment import Settings
 from data_platform.extract.ingest import Ingested, Ingestion
-from data_platform.extract.sql.session import DatabaseFailed
 from data_platform.extract.sql.source import TableSource
+from data_platform.extract.sql.system import DatabaseFailed
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest

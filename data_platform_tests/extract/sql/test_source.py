@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from data_platform.extract.source import Position, Refused
-from data_platform.extract.sql import session
-from data_platform.extract.sql.session import DatabaseFailed
+from data_platform.extract.sql import system
 from data_platform.extract.sql.source import TableSource
+from data_platform.extract.sql.system import DatabaseFailed
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform_tests.end_to_end.platform import wait_for
 from data_platform_tests.extract.sql.tables import must_read, read, table_feed
@@ -257,7 +257,7 @@ def test_a_server_that_is_not_up_yet_is_tried_again(monkeypatch: pytest.MonkeyPa
         return connect(*arguments, **options)
 
     monkeypatch.setattr(psycopg2, "connect", down)
-    monkeypatch.setattr(session.time, "sleep", waited.append)
+    monkeypatch.setattr(system.time, "sleep", waited.append)
     assert must_read(database, table_feed({"id": ID})).values == []
     assert waited == [1.0, 4.0]
 
@@ -273,7 +273,7 @@ def test_a_server_that_is_not_up_yet_is_tried_again(monkeypatch: pytest.MonkeyPa
 def test_a_connection_that_fails_is_explained_at_once_and_without_its_password(
     postgres_server: str, monkeypatch: pytest.MonkeyPatch, url: str, said: str
 ) -> None:
-    monkeypatch.setattr(session.time, "sleep", lambda seconds: pytest.fail("another try changes nothing"))
+    monkeypatch.setattr(system.time, "sleep", lambda seconds: pytest.fail("another try changes nothing"))
     stranger = re.sub("//[^@]*@", "//postgres:planted@", postgres_server)
     url = url.format(server=postgres_server, stranger=stranger)
     with pytest.raises(DatabaseFailed, match=rf"records/t: the connection records: .*{said}") as error:

@@ -61,14 +61,26 @@ def quoted(*parts: str) -> str:
     return ".".join('"{}"'.format(part.replace('"', '""')) for part in parts)
 
 
+def literal(text: str) -> str:
+    """A quoted string of PostgreSQL. Not a parameter of a statement: a column's name may have a `%` in it."""
+    return "'{}'".format(text.replace("'", "''"))
+
+
+def schema_and_name(feed: SqlTableSpec) -> tuple[str, str]:
+    """The feed's table; its schema is public, unless the feed names another."""
+    schema, name = feed.relation
+    return schema or "public", name
+
+
 def found_columns(cursor: Cursor, feed: SqlTableSpec) -> dict[str, FoundColumn]:
     """The columns of the feed's table, by name. Raises Refused if there is no such table, or it can't be read."""
-    relation = quoted(*feed.relation)
+    schema, name = schema_and_name(feed)
+    relation = quoted(schema, name)
     cursor.execute("SELECT to_regclass(%s)::oid", [relation])
     ((oid,),) = cursor.fetchall()
     if oid is None:
         raise Refused(
-            f"{feed.name}: there is no table {'.'.join(feed.relation)} in the database of the connection"
+            f"{feed.name}: there is no table {schema}.{name} in the database of the connection"
             f" {feed.connection}, or its user may not use the schema; correct `from`, or create or grant it"
         )
     cursor.execute(
@@ -77,7 +89,7 @@ def found_columns(cursor: Cursor, feed: SqlTableSpec) -> dict[str, FoundColumn]:
     ((readable,),) = cursor.fetchall()
     if not readable:
         raise Refused(
-            f"{feed.name}: the user of the connection {feed.connection} may not read {'.'.join(feed.relation)};"
+            f"{feed.name}: the user of the connection {feed.connection} may not read {schema}.{name};"
             f" GRANT SELECT ON {relation} to it"
         )
     cursor.execute(_COLUMNS, [oid])

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.extract.sql.copying import Field, Mask
+from data_platform.extract.sql.postgres.copying import Field, Mask
 from data_platform.values.moment_columns import localized, outside_calendar
 from data_platform.values.numbers import INTEGER_BITS
 from data_platform.values.rejects import Array

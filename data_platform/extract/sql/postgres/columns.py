@@ -6,17 +6,17 @@ values may be too long or too many digits for it, which are rejects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from data_platform.contract import Column
-from data_platform.extract.sql import binary, numeric
-from data_platform.extract.sql.binary import Decode
-from data_platform.extract.sql.catalog import FoundColumn
-from data_platform.extract.sql.copying import Field
+from data_platform.extract.sql.postgres import binary, numeric
+from data_platform.extract.sql.postgres.binary import Decode
+from data_platform.extract.sql.postgres.catalog import FoundColumn
+from data_platform.extract.sql.postgres.copying import Field
 from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import by_rule, converter_for, rule_for
 from data_platform.values.rejects import Converted
@@ -33,6 +33,28 @@ class ColumnReader:
     expression: str
     convert: Callable[[Field], Converted]
     spell: Callable[[bytes], str]
+
+
+@dataclass(frozen=True)
+class RowPage:
+    """Rows of a binary copy."""
+
+    readers: Sequence[ColumnReader]
+    fields: Sequence[Field]
+    rows: int
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def converted(self) -> list[Converted]:
+        """The values, by column."""
+        return [reader.convert(field) for reader, field in zip(self.readers, self.fields, strict=True)]
+
+    def texts(self, row: int) -> list[str | None]:
+        """One row's values, as PostgreSQL writes them."""
+        values = ((reader, field.value(row)) for reader, field in zip(self.readers, self.fields, strict=True))
+        return [None if value is None else reader.spell(value) for reader, value in values]
 
 
 def reader_for(column: Column, found: FoundColumn) -> ColumnReader | str:

@@ -1,0 +1,134 @@
+"""Connects to PostgreSQL: one read-only transaction in UTC, which sees one state of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+
+from data_platform.contract import Column
+from data_platform.extract.sql.postgres.catalog import FoundColumn, found_columns, literal, quoted, schema_and_name
+from data_platform.extract.sql.postgres.columns import ColumnReader, RowPage, reader_for
+from data_platform.extract.sql.postgres.copying import Copy, fields
+from data_platform.extract.sql.system import DatabaseFailed, Mark, first_line
+from data_platform.feeds.databases import SqlTableSpec
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+CONNECT_SECONDS = 15
+_REFUSED = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "not permitted")
+"""What a server says that another try won't change."""
+_MOMENTS = ("timestamptz", "timestamp", "date")
+# SET LOCAL also works through a pooler that gives each transaction another session.
+# synchronize_seqscans: two reads of a table that didn't change give its rows in the same order.
+_SETTINGS = {
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "iso_8601",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "synchronize_seqscans": "off",
+    "standard_conforming_strings": "on",
+    "lock_timeout": "60s",
+    "statement_timeout": "12h",
+    "idle_in_transaction_session_timeout": "1h",
+}
+
+
+class PostgresSession:
+    """A transaction of isolation level REPEATABLE READ."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    @contextmanager
+    def opened(cls, url: str, application: str) -> Iterator[PostgresSession]:
+        """A session of its own connection."""
+        with told(), transaction(url, application) as connection:
+            yield cls(connection)
+
+    def relation(self, feed: SqlTableSpec) -> str:
+        """The feed's table; its schema is public, unless the feed names another."""
+        return quoted(*schema_and_name(feed))
+
+    def columns(self, feed: SqlTableSpec) -> dict[str, FoundColumn]:
+        """The columns of the feed's table, by name."""
+        with told(), self.connection.cursor() as cursor:
+            return found_columns(cursor, feed)
+
+    def reader(self, column: Column, found: FoundColumn) -> ColumnReader | str:
+        """What reads the column."""
+        return reader_for(column, found)
+
+    def mark(self, found: FoundColumn) -> Mark | None:
+        """Moments, dates and integers are watermarks; infinite ones, and nulls, have no place in the order."""
+        if found.builtin not in (*_MOMENTS, "int2", "int4", "int8"):
+            return None
+        odd = [] if found.not_null else [f"{found.sql} IS NULL"]
+        odd += [f"{found.sql} IN ('infinity', '-infinity')"] if found.builtin in _MOMENTS else []
+        return Mark(
+            found.sql,
+            text=lambda sql: f"{sql}::text",
+            value=lambda text: f"CAST({literal(text)} AS {found.builtin})",
+            earlier=lambda sql, minutes: f"{sql} - INTERVAL '{minutes} minutes'",
+            odd=tuple(odd),
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        with told(), self.connection.cursor() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
+
+    @contextmanager
+    def pages(self, query: str, readers: Sequence[ColumnReader]) -> Iterator[Iterator[RowPage]]:
+        """The rows of a query, streamed."""
+        with Copy(self.connection, query) as copy:
+            yield self._pages(copy, readers)
+
+    def _pages(self, copy: Copy, readers: Sequence[ColumnReader]) -> Iterator[RowPage]:
+        with told():
+            for rows in copy.pages():
+                yield RowPage(readers, fields(rows, len(readers)), len(rows))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Raises DatabaseFailed for what psycopg2 raises."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        passing = isinstance(error, psycopg2.OperationalError) and not any(word in str(error) for word in _REFUSED)
+        raise DatabaseFailed(first_line(error), passing=passing) from None
+
+
+@contextmanager
+def transaction(url: str, application: str) -> Iterator[Connection]:
+    """A connection in a read-only transaction of isolation level REPEATABLE READ. Raises psycopg2.OperationalError;
+    DatabaseFailed for a URL that is none."""
+    try:
+        connection = psycopg2.connect(
+            url,
+            connect_timeout=CONNECT_SECONDS,
+            application_name=application[:63],
+            # A server that is gone is noticed within about a minute, also in the middle of a long read.
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+    except psycopg2.ProgrammingError:  # its message quotes parts of the URL
+        raise DatabaseFailed("the connection's URL can't be read; percent-encode the user and password in it") from None
+    try:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        # A database that doesn't know its encoding would refuse to give bytes that aren't UTF-8, and end the read.
+        raw = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+        wanted = {**_SETTINGS, "client_encoding": "SQL_ASCII" if raw else "UTF8"}
+        with connection.cursor() as cursor:
+            cursor.execute("".join(f"SET LOCAL {name} = '{value}';" for name, value in wanted.items()))
+        yield connection
+    finally:
+        connection.close()
