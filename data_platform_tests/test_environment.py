@@ -258,9 +258,46 @@ def test_a_connection_needs_tls_outside_local(mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://reader:planted@127.0.0.1/x", "host=127.0.0.1 password=planted", "postgresql://[x"]
+    ("url", "demanding"),
+    [
+        ("mariadb://reader:planted@db.example.org/x", ["ssl-mode=REQUIRED", "ssl-mode=VERIFY_IDENTITY&ssl-ca=/ca.pem"]),
+        ("mysql://reader:planted@db.example.org/x", ["ssl-mode=verify_ca"]),
+        ("oracle://reader:planted@db.example.org/x", ["protocol=tcps", "protocol=tcps&wallet_location=/wallet"]),
+        ("mssql+pyodbc://reader:planted@db.example.org/x", ["Encrypt=yes&driver=ODBC+Driver+18+for+SQL+Server"]),
+    ],
 )
-def test_a_connection_is_a_postgresql_url(url: str) -> None:
+def test_every_system_has_its_way_to_demand_tls(url: str, demanding: list[str]) -> None:
+    for mode in ("", "?ssl-mode=PREFERRED", "?protocol=tcp", "?Encrypt=no"):
+        with pytest.raises(SettingsError, match=f"{CONNECTION} (allows|has other parameters)") as error:
+            Settings.from_environment({**PRODUCTION, CONNECTION: url + mode})
+        assert "planted" not in str(error.value)
+    for accepted in demanding:
+        Settings.from_environment({**PRODUCTION, CONNECTION: f"{url}?{accepted}"})
+
+
+@pytest.mark.parametrize(
+    "scheme", ["mysql", "mariadb", "oracle", "mysql+pymysql", "mssql+pyodbc", "postgresql+psycopg2"]
+)
+def test_local_reaches_no_other_machine_in_any_system(scheme: str) -> None:
+    Settings.from_environment({CONNECTION: f"{scheme}://reader:planted@127.0.0.1:3306/x"})
+    for url in ("db.example.org/x", "127.0.0.1/x?host=db.example.org", "127.0.0.1/x?unix_socket=/tmp/s", "/x"):
+        with pytest.raises(SettingsError, match=f"{CONNECTION} (is not a loopback|has other parameters)") as error:
+            Settings.from_environment({CONNECTION: f"{scheme}://reader:planted@{url}"})
+        assert "planted" not in str(error.value)
+
+
+@pytest.mark.parametrize("given", [{}, PRODUCTION])
+def test_a_file_is_a_database_everywhere(given: dict[str, str]) -> None:
+    Settings.from_environment({**given, CONNECTION: "sqlite:////srv/records.db"})
+    for url in ("sqlite:////srv/records.db?vfs=net", "sqlite://db.example.org/records.db"):
+        with pytest.raises(SettingsError, match=CONNECTION):
+            Settings.from_environment({CONNECTION: url})
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://reader:planted@127.0.0.1/x", "host=127.0.0.1 password=planted", "postgresql://[x"]
+)
+def test_a_connection_is_the_url_of_a_database(url: str) -> None:
     with pytest.raises(SettingsError, match=CONNECTION) as error:
         Settings.from_environment({CONNECTION: url})
     assert "planted" not in str(error.value)

@@ -215,7 +215,7 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
     )
     connections: Annotated[Mapping[str, SecretStr], Endpoint(needed=False), Named(CONNECTION)] = Field(
         default_factory=dict,
-        description="a postgresql:// URL of a database that feeds read",
+        description="the URL of a database that feeds read",
         examples=["postgresql://reader:...@db.example.org:5432/records?sslmode=verify-full"],
     )
     aws: AwsSettings

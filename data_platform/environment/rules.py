@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from data_platform.environment.connections import SQLITE, kind_of, problem, split
 from data_platform.environment.groups import CONNECTION, Endpoint, PlatformSettings, fields_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = frozenset(("host", "hostaddr", "service", "servicefile"))
 """Parameters of a libpq URL that name another server than its host does."""
-_TLS = ("require", "verify-ca", "verify-full")
 _CONNECTION = PlatformSettings.model_fields["connections"]
 
 
@@ -52,17 +52,11 @@ def contradictions(loaded: Settings) -> Iterator[str]:
 
 
 def _connections(loaded: Settings) -> Iterator[str]:
-    """Whether each connection is a PostgreSQL URL, with TLS outside `local`. No message holds a URL: it has a
-    password in it."""
+    """What is wrong with the connections."""
     for name, url in loaded.connections.items():
-        parts = _split(url.get_secret_value())
-        if parts is None or parts.scheme not in ("postgresql", "postgres"):
-            yield f"{CONNECTION}{name.upper()} is wrong: expected {_CONNECTION.description}{_example(name)}"
-        elif loaded.environment != "local" and parse_qs(parts.query).get("sslmode", [""])[-1] not in _TLS:
-            yield (
-                f"{CONNECTION}{name.upper()} allows a connection without TLS; expected sslmode=verify-full (or at"
-                f" least require) in the URL{_example(name)}"
-            )
+        wrong = problem(url.get_secret_value(), loaded.environment)
+        if wrong is not None:
+            yield f"{CONNECTION}{name.upper()} {wrong}"
 
 
 def missing_connection(name: str, feed: str, environment: str) -> str:
@@ -83,10 +77,12 @@ def is_loopback(endpoint: str) -> bool:
     if endpoint.startswith(("/", "file:///")):
         return True
     if "://" in endpoint:
-        parts = _split(endpoint)
+        parts = split(endpoint)
         if parts is None:
             return False
         host = parts.hostname
+        if kind_of(parts) is SQLITE:
+            return not parts.netloc
         if host is None:  # a PostgreSQL URL over a UNIX socket has no host; any other URL must have one
             return parts.scheme.startswith("postgres") and "host=/" in parts.query.replace("%2F", "/")
         if _ELSEWHERE & parse_qs(parts.query, keep_blank_values=True).keys():
@@ -99,13 +95,6 @@ def is_loopback(endpoint: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        return urlsplit(url)
-    except ValueError:
-        return None
 
 
 def explain(error: ValidationError, known: Mapping[str, FieldInfo]) -> str:

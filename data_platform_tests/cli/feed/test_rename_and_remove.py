@@ -372,7 +372,7 @@ def test_a_table_of_a_database_is_renamed_and_removed(database: Project) -> None
     carried_out_and_killed_after_each_step(lambda: renaming(place, f"{source}/permits", "building_permits"))
     assert database.tables() == {"BUILDING_PERMITS", "FEES"}
     feed = place.feeds()[f"{source}/building_permits"]
-    assert isinstance(feed, SqlTableSpec) and feed.relation == ("public", "permits")
+    assert isinstance(feed, SqlTableSpec) and feed.relation == (None, "permits")
     with place.session() as connection, connection.cursor() as cursor:
         assert last_position(cursor, place.database, feed) == 5
 
