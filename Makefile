@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 # Python keeps compiled modules: without them, each process that imports Dagster compiles for a second first.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run dev test test-servers check bench install requirements clean
+.PHONY: help run dev test test-servers check deploy-check bench install requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -20,14 +20,14 @@ dev: $(STAMP) ## Dagster's UI on the same data, with sensors and schedules runni
 	$(BIN)/data-platform dev
 
 test: $(STAMP) ## The tests that need no server.
-	$(BIN)/pytest -m "not server and not end_to_end" -n 3 $(ARGS)
+	$(BIN)/pytest -m "not server and not end_to_end and not cdk" -n 3 $(ARGS)
 
 test-servers: $(STAMP) ## The tests that start real servers, and those of the whole platform (Chromium, sftp).
 	$(BIN)/python -m data_platform_tests.server_suites $(ARGS)
 
 check: $(STAMP) ## Formatting, lints, types, import rules, every defs.yaml, Dockerfile and compose.yaml.
-	$(BIN)/ruff check data_platform data_platform_tests
-	$(BIN)/ruff format --check data_platform data_platform_tests
+	$(BIN)/ruff check data_platform data_platform_tests deploy
+	$(BIN)/ruff format --check data_platform data_platform_tests deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/data-platform check
@@ -35,6 +35,10 @@ check: $(STAMP) ## Formatting, lints, types, import rules, every defs.yaml, Dock
 	$(BIN)/sqlfluff lint dbt_project
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+
+deploy-check: $(STAMP) ## Synthesize the AWS stacks of every environment and check them: policies, cdk-nag, cfn-lint.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/deploy.txt
+	$(BIN)/pytest -m cdk data_platform_tests/deploy/stacks
 
 bench: $(STAMP) ## The benchmarks, beside their peers, which it installs; writes docs/benchmarks.md.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
@@ -58,6 +62,7 @@ requirements: $(STAMP) ## Compile requirements/*.txt anew from pyproject.toml: p
 	$(COMPILE) --extra local --constraint requirements/dev.txt --output-file requirements/local.txt
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt
 	$(COMPILE) --extra local --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+	$(COMPILE) --extra deploy --constraint requirements/dev.txt --output-file requirements/deploy.txt
 	$(HASHED) --group build --output-file requirements/build.txt
 
 clean: ## Stop the local cloud and remove everything that was made, .venv included.

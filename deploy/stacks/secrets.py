@@ -1,0 +1,53 @@
+"""Secrets: every secret that the platform uses, made without a value. A person fills it in once
+(`aws secretsmanager put-secret-value`); a task that needs an empty one doesn't start. The database's own secret is in
+`database`, where RDS fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from data_platform.environment.groups import CONNECTION
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.declared import declared_feeds
+from deploy.environment import DEFS, Environment
+
+
+def purposes(given: Environment) -> dict[str, str]:
+    """Each secret's name, and what it is."""
+    found = {
+        "snowflake-private-key": "The private key (PEM, PKCS #8) with which runs sign in to Snowflake",
+        "sign-in-viewer": "The secret of the viewers' client in the identity provider",
+        "sign-in-editor": "The secret of the editors' client in the identity provider",
+    }
+    if given.code:
+        found["code-token"] = "A token that may read the git repository"
+        found["code-webhook-secret"] = "What the git server signs its webhook's calls with"
+    for name in connections():
+        found[f"connection-{name}"] = f"The postgresql:// URL of {name}, which feeds read, with sslmode=verify-full"
+    return found
+
+
+def connections() -> list[str]:
+    """The names of the databases that feeds read, as their `defs.yaml` declare them."""
+    return sorted({feed.connection for feed in declared_feeds(DEFS) if isinstance(feed, SqlTableSpec)})
+
+
+def connection_variables() -> Mapping[str, str]:
+    """The variable of each connection's secret."""
+    return {f"connection-{name}": f"{CONNECTION}{name.upper()}" for name in connections()}
+
+
+class SecretsStack(cdk.Stack):
+    """`arns` by secret name."""
+
+    def __init__(self, scope: Construct, name: str, given: Environment, **options: object) -> None:
+        super().__init__(scope, name, **options)
+        self.arns: dict[str, str] = {}
+        for secret, purpose in purposes(given).items():
+            made = secretsmanager.CfnSecret(self, secret, name=f"{given.prefix}/{secret}", description=purpose)
+            made.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+            self.arns[secret] = made.ref
