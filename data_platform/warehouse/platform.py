@@ -50,6 +50,19 @@ REJECTS_COLUMNS = {
     "RAW_TEXT": "VARCHAR",
 }
 
+GEOCODED_COLUMNS = {
+    "PROVIDER": "VARCHAR",
+    "ADDRESS": "VARCHAR",
+    "STATUS": "VARCHAR",
+    "REASON": "VARCHAR",
+    "MATCHED_ADDRESS": "VARCHAR",
+    "LATITUDE": "NUMBER(9,6)",
+    "LONGITUDE": "NUMBER(9,6)",
+    "PRECISION": "VARCHAR",
+    "ASKED_AT": "TIMESTAMP_TZ(6)",
+    "RUN_ID": "VARCHAR",
+}
+
 
 def loads(database: str) -> TableRef:
     """PLATFORM.LOADS: a record each time that an extract is loaded, and when its rows are taken out."""
@@ -74,6 +87,11 @@ def retired_feeds(database: str) -> TableRef:
 def table_rows(database: str) -> TableRef:
     """PLATFORM.TABLE_ROWS: how many rows a merged table is to have after each load."""
     return TableRef(database, PLATFORM, "TABLE_ROWS")
+
+
+def geocoded(database: str) -> TableRef:
+    """PLATFORM.GEOCODED_ADDRESSES: the answers of geocoding services."""
+    return TableRef(database, PLATFORM, "GEOCODED_ADDRESSES")
 
 
 class StageRefused(Exception):
@@ -200,6 +218,11 @@ def _table_rows(database: str) -> Iterator[str]:
     yield create_table(database, "TABLE_ROWS", columns, "How many rows a merged table is to have after each load.")
 
 
+def _geocoded(database: str) -> Iterator[str]:
+    comment = "Each answer of a geocoding service for an address. The latest one counts until it expires."
+    yield create_table(database, "GEOCODED_ADDRESSES", GEOCODED_COLUMNS, comment)
+
+
 def _add_columns(table: str, columns: Mapping[str, str]) -> Iterator[str]:
     return (f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}" for name, kind in columns.items())
 
@@ -211,5 +234,6 @@ MIGRATIONS = (
     Migration(7, "the current state of loads", _current_loads),
     Migration(9, "feeds that were renamed or removed", _retired),
     Migration(10, "the rows of merged tables", _table_rows),
+    Migration(11, "answers of geocoding services", _geocoded),
 )
 """The warehouse's own. Sources with accounts of their own add theirs."""

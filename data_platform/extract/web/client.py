@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -29,17 +29,20 @@ _TELL_SECONDS = 10.0
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
 _TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
+Read = TypeVar("Read")
+
 
 class ApiFailed(Exception):
     """The API can't be read. The message names the feed, what was asked, the answer and what to do, never the key."""
 
 
 class ApiRefused(ApiFailed):
-    """The API refused a request, and would refuse it again. `code`: the service's own name of the error, or ''."""
+    """The API refused a request, and would refuse it again. `code`: the service's own name of the error, or ''.
+    `status`: HTTP's."""
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, status: int) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.status = code, status
 
 
 @dataclass(frozen=True)
@@ -51,26 +54,30 @@ class Address:
     secret: str = field(repr=False)
 
     @classmethod
-    def of(cls, url: str) -> Address:
-        """The parts of the URL. Raises ApiFailed, without quoting it."""
+    def of(cls, url: str, *, keyless: bool = False) -> Address:
+        """The parts of the URL. `keyless`: anybody may ask the service. Raises ApiFailed, without quoting it."""
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
             parts, port = urlsplit(""), None
-        if parts.scheme not in ("https", "http") or not parts.hostname or not parts.password:
-            raise ApiFailed("the connection isn't a URL of the form https://<user>:<secret>@<host>; correct it")
+        if parts.scheme not in ("https", "http") or not parts.hostname or not (parts.password or keyless):
+            form = "https://<host>" if keyless else "https://<user>:<secret>@<host>"
+            raise ApiFailed(f"the connection isn't a URL of the form {form}; correct it")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         netloc = host if port is None else f"{host}:{port}"
         return cls(
-            f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}", unquote(parts.username or ""), unquote(parts.password)
+            f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}",
+            unquote(parts.username or ""),
+            unquote(parts.password or ""),
         )
 
 
 @dataclass(frozen=True)
 class Api:
     """A service. `headers`: who asks. `lockout_seconds`: how long it refuses everything after a request too many.
-    `advice`: what to do about a status. `quota`: from an answer's headers, why waiting won't help, or None."""
+    `advice`: what to do about a status. `quota`: from an answer's headers, why waiting won't help, or None. `kept`:
+    what remains of the work of a read that fails."""
 
     name: str
     per_second: float
@@ -78,6 +85,7 @@ class Api:
     lockout_seconds: float
     advice: Mapping[int, str]
     quota: Callable[[Mapping[str, str]], str | None] = lambda headers: None
+    kept: str = "Nothing of this read is kept"
 
 
 class ApiClient:
@@ -109,20 +117,45 @@ class ApiClient:
     def get(self, path: str, query: Mapping[str, str | list[str]], subject: str) -> dict[str, Any]:
         """The JSON object at the path below the service's address, its numbers as NumberText. `subject` begins errors:
         the feed, and what is asked for. Raises ApiFailed, and ApiRefused where another attempt won't help."""
+
+        def json_object(text: str) -> dict[str, Any] | None:
+            page = _parsed(text)
+            return page if isinstance(page, dict) else None
+
+        return self._asked("GET", path, subject, json_object, "a JSON object", params=dict(query))
+
+    def post_file(
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        file: tuple[str, bytes],
+        subject: str,
+        read: Callable[[str], Read | None],
+    ) -> Read:
+        """What `read` makes of the answer to a form with these fields and one file (its field's name, its bytes).
+        `read` returns None for a text that isn't an answer; the request is then made again. Raises as `get` does."""
+        name, content = file
+        return self._asked(
+            "POST", path, subject, read, "the answer", data=dict(fields), files={name: (f"{name}.csv", content)}
+        )
+
+    def _asked(
+        self, method: str, path: str, subject: str, read: Callable[[str], Read | None], expected: str, **options: Any
+    ) -> Read:
         trouble = ""
         for attempt in range(1, ATTEMPTS + 1):
             self._limiter.wait()
             wait = min(_BACKOFF_SECONDS, 2.0**attempt) * (0.5 + self._jitter() / 2)
             try:
-                response = self._http.get(f"{self.address.url}/{path}", params=dict(query))
+                response = self._http.request(method, f"{self.address.url}/{path}", **options)
             except httpx.HTTPError as error:
                 trouble = f"broke off ({type(error).__name__})"
             else:
                 if response.status_code == 200:
-                    page = _parsed(response.text)
-                    if isinstance(page, dict):
-                        return page
-                    trouble = f"answered with {self._hidden(shown(response.text))}, which is not a JSON object"
+                    answer = read(response.text)
+                    if answer is not None:
+                        return answer
+                    trouble = f"answered with {self._hidden(shown(response.text))}, which is not {expected}"
                 elif response.status_code in _AGAIN:
                     trouble = f"answered {response.status_code}{self._said(response)[1]}"
                     wait = self._wait(response, wait, f"{subject}: {self.api.name} {trouble}")
@@ -133,8 +166,7 @@ class ApiClient:
                     self._progress(f"{subject}: {self.api.name} {trouble}; trying again in {wait:.0f} seconds")
                 self._sleep(wait)
         raise ApiFailed(
-            f"{subject}: {self.api.name} {trouble}, {ATTEMPTS} times. Nothing of this read is kept; the next run reads"
-            " again"
+            f"{subject}: {self.api.name} {trouble}, {ATTEMPTS} times. {self.api.kept}; the next run goes on"
         )
 
     def _wait(self, response: httpx.Response, otherwise: float, subject: str) -> float:
@@ -148,15 +180,14 @@ class ApiClient:
             asked = max(asked or 0.0, self.api.lockout_seconds) + self._jitter()
             self._limiter.pause(asked)
         if asked is not None and asked > LONGEST_WAIT:
-            raise ApiFailed(
-                f"{subject}, and asks to wait for {asked:,.0f} seconds. Nothing of this read is kept; run it again then"
-            )
+            raise ApiFailed(f"{subject}, and asks to wait for {asked:,.0f} seconds. {self.api.kept}; run it again then")
         return otherwise if asked is None else asked
 
     def _refused(self, response: httpx.Response, subject: str) -> ApiRefused:
         code, said = self._said(response)
         advice = self.api.advice.get(response.status_code, "see the service's documentation for this error")
-        return ApiRefused(f"{subject}: {self.api.name} answered {response.status_code}{said}: {advice}", code)
+        message = f"{subject}: {self.api.name} answered {response.status_code}{said}: {advice}"
+        return ApiRefused(message, code, response.status_code)
 
     def _said(self, response: httpx.Response) -> tuple[str, str]:
         """The error's code, and the error as messages quote it."""
@@ -171,7 +202,7 @@ class ApiClient:
         return code, f" ({self._hidden(told)})" if told else ""
 
     def _hidden(self, text: str) -> str:
-        return text.replace(self.address.secret, "…")
+        return text.replace(self.address.secret, "…") if self.address.secret else text
 
 
 def _parsed(text: str) -> Any:

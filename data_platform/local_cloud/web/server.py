@@ -19,12 +19,14 @@ from data_platform.local_cloud.web.faults import Fault, FaultSwitch
 
 @dataclass(frozen=True)
 class Request:
-    """`path`: below the service's name, without a slash at its beginning. `headers`: names in lower case."""
+    """`path`: below the service's name, as it was sent, without a slash at its beginning. `headers`: names in lower
+    case."""
 
     method: str
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
+    body: bytes = b""
 
     def one(self, name: str) -> str | None:
         """A parameter's last value."""
@@ -33,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """`body`: anything that JSON can hold."""
+    """`body`: anything that JSON can hold, or bytes, which are sent as they are."""
 
     status: int
     body: Any
@@ -96,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._answer()
+
     def log_message(self, format: str, *args: object) -> None:
         """Silent: a request's headers hold a key."""
 
@@ -111,14 +116,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._set_faults(name, body)
             return
         headers = {key.lower(): value for key, value in self.headers.items()}
-        request = Request(self.command, path, parse_qs(split.query, keep_blank_values=True), headers)
+        request = Request(self.command, path, parse_qs(split.query, keep_blank_values=True), headers, body)
         self.web.requests[name].append(request)
         fault = self.web.faults[name].next()
         if fault is not None and not fault.cut:
             self._send(fault.status, fault.body.encode(), fault.headers)
             return
         response = service.answer(request)
-        self._send(response.status, json.dumps(response.body).encode(), response.headers, cut=fault is not None)
+        sent = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
+        self._send(response.status, sent, response.headers, cut=fault is not None)
 
     def _set_faults(self, name: str, body: bytes) -> None:
         try:
