@@ -6,20 +6,16 @@ for text (`values/`), spelled as PostgreSQL spells them. So what is accepted, an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.extract.sql.postgres.copying import Field, Mask
+from data_platform.extract.sql.fields import Decode, Field, Mask, none
 from data_platform.values.moment_columns import localized, outside_calendar
 from data_platform.values.numbers import INTEGER_BITS
 from data_platform.values.rejects import Array
-
-Decode: TypeAlias = Callable[[Field], tuple[Array, Mask]]
 
 _EPOCH_DAYS = 10_957  # from 1970 to 2000, where PostgreSQL's time begins
 _DAY = 86_400_000_000
@@ -28,33 +24,14 @@ _NEVER = np.iinfo(np.int64)
 _INTEGERS = {"int2": ">i2", "int4": ">i4", "int8": ">i8"}
 
 
-def strings(skip: int = 0) -> Decode:
-    """UTF-8. `skip`: bytes before the text (jsonb has a version)."""
-
-    def decode(field: Field) -> tuple[Array, Mask]:
-        array = _variable(field, pa.string(), skip)
-        try:
-            array.validate(full=True)
-        except pa.ArrowInvalid:  # a database of encoding SQL_ASCII holds any bytes
-            return array, np.array([not _is_utf8(field.value(row)) for row in range(len(array))])
-        return array, _none(field)
-
-    return decode
-
-
-def binaries(field: Field) -> tuple[Array, Mask]:
-    """bytea."""
-    return _variable(field, pa.binary()), _none(field)
-
-
 def booleans(field: Field) -> tuple[Array, Mask]:
     """bool."""
-    return pa.array(field.read("u1").astype(bool), mask=field.null), _none(field)
+    return pa.array(field.read("u1").astype(bool), mask=field.null), none(field)
 
 
 def floats(field: Field) -> tuple[Array, Mask]:
     """float8, with NaN and infinities."""
-    return pa.array(field.read(">f8"), mask=field.null), _none(field)
+    return pa.array(field.read(">f8"), mask=field.null), none(field)
 
 
 def integers(column: Column, builtin: str) -> Decode:
@@ -108,29 +85,6 @@ def _micros(field: Field) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], M
     micros = field.read(">i8")
     infinite = ((micros == _NEVER.max) | (micros == _NEVER.min)) & ~field.null
     return np.where(infinite | field.null, 0, micros) + _EPOCH, infinite
-
-
-def _variable(field: Field, type_: pa.DataType, skip: int = 0) -> Array:
-    # Offsets name every value and every gap between; of that array over the page's own bytes, the values are kept.
-    rows = len(field.starts)
-    offsets = np.empty(2 * rows + 1, np.int32)
-    offsets[0:-1:2] = field.starts + np.minimum(skip, field.lengths)
-    offsets[1:-1:2] = field.starts + field.lengths
-    offsets[-1] = offsets[-2] if rows else 0
-    both = pa.Array.from_buffers(type_, 2 * rows, [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(field.data)])
-    kept: Array = pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32), mask=field.null)
-    return both.take(kept)
-
-
-def _none(field: Field) -> Mask:
-    return np.zeros(len(field.starts), dtype=bool)
-
-
-def _is_utf8(value: bytes | None) -> bool:
-    try:
-        return value is None or value.decode() is not None
-    except UnicodeDecodeError:
-        return False
 
 
 def spell_integer(value: bytes) -> str:

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from data_platform.contract import Column
+from data_platform.extract.sql.fields import Decode, Field, binaries, in_text, strings
 from data_platform.extract.sql.postgres import binary, numeric
-from data_platform.extract.sql.postgres.binary import Decode
 from data_platform.extract.sql.postgres.catalog import FoundColumn
-from data_platform.extract.sql.postgres.copying import Field
-from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import by_rule, converter_for, rule_for
 from data_platform.values.rejects import Converted
 from data_platform.values.rule import BadValue, shown
@@ -112,21 +110,21 @@ def _timestamp(column: Column, found: FoundColumn) -> ColumnReader | str:
 
 def _string(column: Column, found: FoundColumn) -> ColumnReader | str:
     expression = found.sql if found.builtin in ("text", "varchar", "name") else f"{found.sql}::text"
-    return _native(column, expression, binary.strings(), binary.spell_text)
+    return _native(column, expression, strings(), binary.spell_text)
 
 
 def _json(column: Column, found: FoundColumn) -> ColumnReader | str:
     if found.builtin == "json":  # kept as it was written: it may name a member twice, which Snowflake refuses
         return _as_text(column, found)
     if found.builtin == "jsonb" or found.is_array or found.kind == "c" or found.base == "hstore":
-        return _native(column, f"to_jsonb({found.sql})", binary.strings(skip=1), lambda value: value[1:].decode())
+        return _native(column, f"to_jsonb({found.sql})", strings(skip=1), lambda value: value[1:].decode())
     return "json, jsonb, an array or a composite type"
 
 
 def _binary(column: Column, found: FoundColumn) -> ColumnReader | str:
     if found.builtin != "bytea":
         return "bytea"
-    return _native(column, found.sql, binary.binaries, bytes.hex)
+    return _native(column, found.sql, binaries, bytes.hex)
 
 
 def _geometry(column: Column, found: FoundColumn) -> ColumnReader | str:
@@ -155,7 +153,7 @@ _BY_TYPE: dict[str, Callable[[Column, FoundColumn], ColumnReader | str]] = {
 
 
 def _native(column: Column, expression: str, decode: Decode, spell: Callable[[bytes], str]) -> ColumnReader:
-    rule = _not_text if column.logical.name == "string" else rule_for(_in_text(column))
+    rule = _not_text if column.logical.name == "string" else rule_for(in_text(column))
 
     def convert(field: Field) -> Converted:
         array, suspects = decode(field)
@@ -167,13 +165,8 @@ def _native(column: Column, expression: str, decode: Decode, spell: Callable[[by
 
 
 def _as_text(column: Column, found: FoundColumn) -> ColumnReader:
-    decode, converted = binary.strings(), converter_for(_in_text(column))
+    decode, converted = strings(), converter_for(in_text(column))
     return ColumnReader(f"{found.sql}::text", lambda field: converted(decode(field)[0]), binary.spell_text)
-
-
-def _in_text(column: Column) -> FileColumn:
-    """The column with the rules by which PostgreSQL's text is read."""
-    return FileColumn(**{name: getattr(column, name) for name in Column.model_fields})
 
 
 def _not_text(text: str) -> Any:

@@ -10,11 +10,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psycopg2
+
+from data_platform.extract.sql.fields import SPARE, Field
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -25,11 +26,6 @@ BYTES_A_PAGE = 8 * 2**20
 _PAGES_AHEAD = 1
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _TRAILER = b"\xff\xff"
-# So that a value can be read at any position with numpy, also behind the last.
-_SPARE = bytes(16)
-
-Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
-Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 class _Stopped(Exception):
@@ -121,38 +117,10 @@ class Copy:
             pass
 
 
-@dataclass(frozen=True)
-class Field:
-    """One column of a page: where each row's value begins, how long it is, and which are null."""
-
-    data: bytes
-    starts: Positions
-    lengths: Positions
-    null: Mask
-
-    def read(self, dtype: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """Every row's value as that fixed-width type; anything where it is null."""
-        width = np.dtype(dtype).itemsize
-        if not ((self.lengths == width) | self.null).all():
-            raise ValueError(f"a value isn't {width} bytes long")
-        return self.at(dtype, self.starts)
-
-    def at(self, dtype: str, positions: Positions) -> np.ndarray[Any, np.dtype[Any]]:
-        """What is at these positions of the page, in this machine's byte order."""
-        width = np.dtype(dtype).itemsize
-        view: np.ndarray[Any, np.dtype[Any]] = np.ndarray((len(self.data) - width + 1,), dtype, self.data, strides=(1,))
-        return view[positions].astype(np.dtype(dtype).newbyteorder("="))
-
-    def value(self, row: int) -> bytes | None:
-        """One row's value."""
-        begin = int(self.starts[row])
-        return None if self.null[row] else self.data[begin : begin + int(self.lengths[row])]
-
-
 def fields(rows: list[bytes], columns: int) -> list[Field]:
     """The columns of a page. Raises ValueError where the rows aren't of so many columns."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    data = b"".join((*rows, _SPARE))
+    data = b"".join((*rows, SPARE))
     ends = np.cumsum(lengths)
     page = Field(data, ends - lengths, lengths, np.zeros(len(rows), dtype=bool))
     if (page.at(">i2", page.starts) != columns).any():

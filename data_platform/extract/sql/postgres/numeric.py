@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from data_platform.contract import Column
-from data_platform.extract.sql.postgres.binary import Decode
-from data_platform.extract.sql.postgres.copying import Field, Mask
+from data_platform.extract.sql.fields import Decode, Field, Mask
 from data_platform.values.rejects import Array
 
 _POSITIVE, _NEGATIVE = 0x0000, 0x4000
