@@ -23,6 +23,14 @@ STOP_SENSOR = """mutation($id: String!) {stopSensor(id: $id) {
     ... on StopSensorMutationResult {instigationState {status}} ... on PythonError {message}}}"""
 
 
+TOLD = """query($run: ID!) {logsForRun(runId: $run) {... on EventConnection {events {
+    ... on MessageEvent {eventType message} ... on ErrorEvent {error {message cause {message}}}}}}}"""
+SCHEDULES = """{repositoryOrError(repositorySelector: {repositoryLocationName: "data_platform",
+    repositoryName: "__repository__"}) {... on Repository {schedules {id name}}}}"""
+STOP_SCHEDULE = """mutation($id: String!) {stopRunningSchedule(id: $id) {
+    ... on ScheduleStateResult {scheduleState {status}} ... on PythonError {message}}}"""
+
+
 @dataclass
 class DevServer:
     """A running `data-platform dev`."""
@@ -57,6 +65,11 @@ class DevServer:
         """Launches a run of these assets, as the UI does. Returns its id."""
         return graphql.launch(self.url, "data_platform", graphql.ASSET_JOB, assets)
 
+    def errors(self, run_id: str) -> list[str]:
+        """What the failures in a run's event log say."""
+        events = self.graphql(TOLD, run=run_id)["logsForRun"].get("events", ())
+        return [str(event) for event in events if event.get("error") or "FAIL" in str(event.get("eventType"))]
+
     def sensor(self, name: str) -> dict[str, Any]:
         """A sensor: its id, and its state with the latest ticks."""
         found: dict[str, Any] = self.graphql(SENSOR, name=name)["sensorOrError"]
@@ -71,6 +84,13 @@ class DevServer:
         wait_for(ticked, patience(240), f"{name} has ticked")
         stopped = self.graphql(STOP_SENSOR, id=self.sensor(name)["id"])["stopSensor"]
         assert stopped == {"instigationState": {"status": "STOPPED"}}, stopped
+
+    def stop_schedules(self) -> None:
+        """Switches the schedules off, for a test that the time of day must not change: what it looks at would else
+        hold their runs too."""
+        for schedule in self.graphql(SCHEDULES)["repositoryOrError"]["schedules"]:
+            stopped = self.graphql(STOP_SCHEDULE, id=schedule["id"])["stopRunningSchedule"]
+            assert stopped == {"scheduleState": {"status": "STOPPED"}}, (schedule["name"], stopped)
 
     def wait_until_ready(self) -> None:
         """Waits until the code location is loaded and the daemon reports."""

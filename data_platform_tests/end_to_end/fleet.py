@@ -119,8 +119,8 @@ class Fleet:
 
     def stop(self) -> None:
         for process in self.processes.values():
-            for each in (*process.children(recursive=True), process):
-                with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself, which `_ready` reports
+                for each in (*process.children(recursive=True), process):
                     each.kill()
         for process in self.processes.values():
             process.wait()

@@ -42,6 +42,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
         dev = DevServer.start(platform, project.parent / "dev.log", project=project)
         try:
             dev.wait_until_ready()
+            dev.stop_schedules()
             (promised,) = re.findall(r"`dev` prints `([^`]+)`", ADD.read_text(encoding="utf-8"))
             yield Newcomer(platform, project, dev, promised)
         finally:
