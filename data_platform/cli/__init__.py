@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Command] = {
     "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only.", frozenset()),
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),
+    "discover": Command("data_platform.cli.discover:discover", "Declare a source's tables from its catalog."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),

@@ -49,6 +49,7 @@ __all__ = [
     "LogicalType",
     "TimeZone",
     "TypeName",
+    "column_name",
     "parse_type",
     "platform_column",
     "quoted",
@@ -120,7 +121,7 @@ class Contract(BaseModel):
         taken = {column.name: column.header for column in self.columns}
         added = []
         for header in headers:
-            name = _as_identifier(header)
+            name = column_name(header)
             if name in taken:
                 raise ValueError(f"{taken[name]!r} and {header!r} would both be the column {name}")
             taken[name] = header
@@ -196,7 +197,7 @@ def _set_fields(model: Column | Contract) -> dict[str, object]:
     return {name: model.__dict__[name] for name in model.hashed_if_set if model.__dict__[name] != fields[name].default}
 
 
-def _as_identifier(header: str) -> str:
+def column_name(header: str) -> str:
     """A column name for a source column: lower case ASCII, underscores for anything else. It follows from the header
     alone, so that a column has the same name whatever comes beside it. Where too little of the header is left to tell
     it from others (letters of another script, or a very long one), its hash does."""

@@ -118,7 +118,7 @@ class DatabaseDeclaration(SourceDeclaration):
     holds the database's URL."""
 
     connection: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    tables: tuple[TableDeclaration, ...] = Field(min_length=1)
+    tables: tuple[TableDeclaration, ...]
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

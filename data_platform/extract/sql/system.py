@@ -8,14 +8,15 @@ not here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from data_platform.contract import Column
 from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.discovery import CatalogColumn
 from data_platform.values.rejects import Converted
 
 RETRY_AFTER_SECONDS = (1.0, 4.0, 10.0)
@@ -32,14 +33,21 @@ class DatabaseFailed(Exception):
         self.passing = passing
 
 
+Relation: TypeAlias = tuple[str | None, str]
+"""(schema, name) of a table, as a person names it; None: the schema that the system takes if none is named."""
+
+
 class FoundColumn(Protocol):
-    """A column of the database's table. `type`: as the system writes it."""
+    """A column of the database's table. `type`: as the system writes it. `readable`: whether the user may read it."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def type(self) -> str: ...
+
+    @property
+    def readable(self) -> bool: ...
 
 
 class ColumnReader(Protocol):
@@ -51,6 +59,19 @@ class ColumnReader(Protocol):
 
 Found = TypeVar("Found", bound=FoundColumn)
 Reader = TypeVar("Reader", bound=ColumnReader)
+
+
+@dataclass(frozen=True)
+class FoundTable(Generic[Found]):
+    """A table or view of the database, as its catalog names it. `readable`: whether the user may read it. `keys`: the
+    sets of columns, none of them null, that identify a row; the primary key first. `columns`: by name, in order."""
+
+    schema: str
+    name: str
+    comment: str | None
+    readable: bool
+    keys: list[tuple[str, ...]] = field(default_factory=list)
+    columns: dict[str, Found] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +105,17 @@ class Session(Protocol[Found, Reader]):
 
     def relation(self, feed: SqlTableSpec) -> str:
         """The feed's table in SQL."""
+
+    @property
+    def default_schema(self) -> str:
+        """The schema of tables that are named without one."""
+
+    def tables(self, relations: Collection[Relation], schemas: Collection[str]) -> Mapping[Relation, FoundTable[Found]]:
+        """What the catalog says of these tables, by their names as given, and of those of these schemas, by (schema,
+        name). Tables that don't exist are left out."""
+
+    def described(self, found: Found, zone: str) -> CatalogColumn:
+        """How a contract would declare the column. `zone`: of the database's times without a zone."""
 
     def columns(self, feed: SqlTableSpec) -> Mapping[str, Found]:
         """The columns of the feed's table, by name. Raises Refused if there is no such table, or it can't be read."""

@@ -22,6 +22,7 @@ from data_platform.values.rule import BadValue, shown
 from data_platform.values.shapes import geometries
 
 _INTEGERS = ("int2", "int4", "int8")
+_SHAPES = ("geometry", "geography")
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,16 @@ def reader_for(column: Column, found: FoundColumn) -> ColumnReader | str:
 def _integer(column: Column, found: FoundColumn) -> ColumnReader | str:
     if found.builtin in _INTEGERS:
         return _native(column, found.sql, binary.integers(column, found.builtin), binary.spell_integer)
-    if found.builtin == "numeric" and found.scale in (None, 0):
+    if found.builtin == "oid" or (found.builtin == "numeric" and (found.scale or 0) <= 0):
         return _as_text(column, found)
     return "an integer type"
 
 
 def _decimal(column: Column, found: FoundColumn) -> ColumnReader | str:
-    if found.builtin not in ("numeric", *_INTEGERS):
-        return "numeric or an integer type"
-    expression = found.sql if found.builtin == "numeric" else f"{found.sql}::numeric"
+    if found.builtin not in ("numeric", "money", "oid", *_INTEGERS):
+        return "numeric, money or an integer type"
+    casts = {"numeric": "", "oid": "::int8::numeric"}
+    expression = found.sql + casts.get(found.builtin, "::numeric")
     return _native(column, expression, numeric.decimals(column), numeric.spell_numeric)
 
 
@@ -122,14 +124,14 @@ def _json(column: Column, found: FoundColumn) -> ColumnReader | str:
 
 
 def _binary(column: Column, found: FoundColumn) -> ColumnReader | str:
-    if found.builtin != "bytea":
-        return "bytea"
-    return _native(column, found.sql, binaries, bytes.hex)
+    if found.builtin != "bytea" and found.base not in _SHAPES:
+        return "bytea, or PostGIS's geometry or geography, as EWKB"
+    return _native(column, f"{found.sql}::bytea", binaries, bytes.hex)
 
 
 def _geometry(column: Column, found: FoundColumn) -> ColumnReader | str:
-    if found.builtin != "bytea" and found.base != "geometry":
-        return "PostGIS's geometry, or bytea with well-known binary"
+    if found.builtin != "bytea" and found.base not in _SHAPES:
+        return "PostGIS's geometry or geography, or bytea with well-known binary"
 
     def convert(field: Field) -> Converted:
         return geometries(map(field.value, range(len(field.starts))), column.logical.args[0])

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
 from data_platform.contract import Column
-from data_platform.extract.sql.postgres.catalog import FoundColumn, found_columns, literal, quoted, schema_and_name
+from data_platform.extract.sql.postgres.catalog import (
+    DEFAULT_SCHEMA,
+    FoundColumn,
+    found_columns,
+    found_tables,
+    literal,
+    placed,
+    quoted,
+)
 from data_platform.extract.sql.postgres.columns import ColumnReader, RowPage, reader_for
 from data_platform.extract.sql.postgres.copying import Copy, fields
-from data_platform.extract.sql.system import DatabaseFailed, Mark, first_line
+from data_platform.extract.sql.postgres.described import described
+from data_platform.extract.sql.system import DatabaseFailed, FoundTable, Mark, Relation, first_line
 from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.discovery import CatalogColumn
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -53,7 +63,23 @@ class PostgresSession:
 
     def relation(self, feed: SqlTableSpec) -> str:
         """The feed's table; its schema is public, unless the feed names another."""
-        return quoted(*schema_and_name(feed))
+        return quoted(*placed(feed.relation))
+
+    @property
+    def default_schema(self) -> str:
+        """The schema of tables that are named without one."""
+        return DEFAULT_SCHEMA
+
+    def tables(
+        self, relations: Collection[Relation], schemas: Collection[str]
+    ) -> dict[Relation, FoundTable[FoundColumn]]:
+        """What the catalog says of these tables, and of those of these schemas."""
+        with told(), self.connection.cursor() as cursor:
+            return found_tables(cursor, relations, schemas)
+
+    def described(self, found: FoundColumn, zone: str) -> CatalogColumn:
+        """How a contract would declare the column."""
+        return described(found, zone)
 
     def columns(self, feed: SqlTableSpec) -> dict[str, FoundColumn]:
         """The columns of the feed's table, by name."""
