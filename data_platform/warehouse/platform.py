@@ -40,6 +40,20 @@ _FIRST_LOADS_COLUMNS = {
 _ORDER = {"SEQUENCE": "NUMBER(19,0)", "EFFECTIVE_AT": "TIMESTAMP_TZ(6)", "SNAPSHOT_ID": "VARCHAR"}
 _REMOVED = {"REMOVED_AT": "TIMESTAMP_TZ(6)"}
 LOADS_COLUMNS = _FIRST_LOADS_COLUMNS | _ORDER | _REMOVED
+PUBLICATIONS_COLUMNS = {
+    "DATASET": "VARCHAR",
+    "OUTCOME": "VARCHAR",
+    "VERSION": "VARCHAR",
+    "FINGERPRINT": "VARCHAR",
+    "ROWS_PUBLISHED": "NUMBER(19,0)",
+    "ROWS_BEFORE": "NUMBER(19,0)",
+    "SOURCE": "VARCHAR",
+    "QUERY_ID": "VARCHAR",
+    "RUN_ID": "VARCHAR",
+    "URL": "VARCHAR",
+    "PUBLISHED_AT": "TIMESTAMP_TZ(6)",
+    "RECORDED_AT": "TIMESTAMP_TZ(6)",
+}
 REJECTS_COLUMNS = {
     "EXTRACT_ID": "VARCHAR",
     "SOURCE": "VARCHAR",
@@ -92,6 +106,11 @@ def table_rows(database: str) -> TableRef:
 def geocoded(database: str) -> TableRef:
     """PLATFORM.GEOCODED_ADDRESSES: the answers of geocoding services."""
     return TableRef(database, PLATFORM, "GEOCODED_ADDRESSES")
+
+
+def publications(database: str) -> TableRef:
+    """PLATFORM.PUBLICATIONS: a record each time that a dataset is published, or rolled back."""
+    return TableRef(database, PLATFORM, "PUBLICATIONS")
 
 
 class StageRefused(Exception):
@@ -223,6 +242,10 @@ def _geocoded(database: str) -> Iterator[str]:
     yield create_table(database, "GEOCODED_ADDRESSES", GEOCODED_COLUMNS, comment)
 
 
+def _publications(database: str) -> Iterator[str]:
+    yield create_table(database, "PUBLICATIONS", PUBLICATIONS_COLUMNS, "Each version of a dataset that was published.")
+
+
 def _add_columns(table: str, columns: Mapping[str, str]) -> Iterator[str]:
     return (f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}" for name, kind in columns.items())
 
@@ -235,5 +258,6 @@ MIGRATIONS = (
     Migration(9, "feeds that were renamed or removed", _retired),
     Migration(10, "the rows of merged tables", _table_rows),
     Migration(11, "answers of geocoding services", _geocoded),
+    Migration(12, "publications", _publications),
 )
 """The warehouse's own. Sources with accounts of their own add theirs."""

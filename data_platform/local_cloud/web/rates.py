@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import ceil
 
 
 class Rate:
@@ -25,3 +26,28 @@ class Rate:
     def left(self) -> int:
         """How many more there may be in the second of the last request."""
         return self._requests - len(self._times)
+
+
+class Burst:
+    """`requests` at once, and as many in each `seconds` in the long run: the generic cell rate algorithm, as CARTO
+    describes it (https://carto.com/developers/sql-api/support/rate-limiting)."""
+
+    def __init__(self, requests: int, seconds: float) -> None:
+        self._requests, self._each = requests, seconds / requests
+        self._full_at = float("-inf")
+
+    def ask(self, now: float) -> tuple[bool, dict[str, str]]:
+        """Whether a request at this time is one too many, and CARTO's headers. It is counted if not."""
+        start = max(self._full_at, now)
+        wait = round(start + self._each - now - self._requests * self._each, 6)
+        over = wait > 0
+        if not over:
+            self._full_at = start + self._each
+        used = max(self._full_at - now, 0.0)
+        headers = {
+            "Carto-Rate-Limit-Limit": str(self._requests),
+            "Carto-Rate-Limit-Remaining": str(int(self._requests - used / self._each + 1e-9)),
+            "Carto-Rate-Limit-Reset": str(ceil(used)),
+            "Retry-After": str(ceil(wait)) if over else "-1",
+        }
+        return over, headers

@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         split = urlsplit(self.path)
         name, _, path = split.path.strip("/").partition("/")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         service = self.web.services.get(name)
         if service is None:
             self._send(404, json.dumps({"error": f"no service {name!r}"}).encode(), {})
@@ -125,6 +125,17 @@ class _Handler(BaseHTTPRequestHandler):
         response = service.answer(request)
         sent = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
         self._send(response.status, sent, response.headers, cut=fault is not None)
+
+    def _body(self) -> bytes:
+        """The request's body, which may come in chunks (RFC 9112, 7.1)."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = bytearray()
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return bytes(body)
 
     def _set_faults(self, name: str, body: bytes) -> None:
         try:

@@ -1,0 +1,2 @@
+"""Publishes files for open data portals: `formats` writes them, `metadata` describes them, `target` puts them in the
+lake."""
