@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
 from data_platform.environment import Settings, SettingsError, layers
+from data_platform.environment.connections import AIRTABLE, DATABASE, System
 from data_platform.environment.groups import Endpoint, Group, declared, prefix
 
 PRODUCTION = {
@@ -297,7 +298,40 @@ def test_a_file_is_a_database_everywhere(given: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://reader:planted@127.0.0.1/x", "host=127.0.0.1 password=planted", "postgresql://[x"]
 )
-def test_a_connection_is_the_url_of_a_database(url: str) -> None:
+def test_a_connection_is_the_url_of_a_known_system(url: str) -> None:
     with pytest.raises(SettingsError, match=CONNECTION) as error:
         Settings.from_environment({CONNECTION: url})
+    assert "planted" not in str(error.value)
+
+
+def test_a_web_apis_connection_is_https() -> None:
+    url = "https://:planted@api.airtable.com"
+    loaded = Settings.from_environment({**PRODUCTION, CONNECTION: url})
+    assert loaded.connection("city_records", "programmes/sites", AIRTABLE) == url
+    assert "planted" not in repr(loaded)
+    local = "http://:planted@127.0.0.1:8080/airtable"
+    assert Settings.from_environment({CONNECTION: local}).connection("city_records", "p/s", AIRTABLE) == local
+    with pytest.raises(
+        SettingsError, match=f"{CONNECTION} allows a connection without TLS; expected https://"
+    ) as error:
+        Settings.from_environment({**PRODUCTION, CONNECTION: "http://:planted@api.airtable.com"})
+    assert "planted" not in str(error.value)
+
+
+def test_local_asks_no_web_api_of_another_machine() -> None:
+    for url in ("https://:planted@api.airtable.com", "http://:planted@127.0.0.1?host=api.airtable.com"):
+        with pytest.raises(SettingsError, match=f"{CONNECTION} (is not a loopback|has other parameters)") as error:
+            Settings.from_environment({CONNECTION: url})
+        assert "planted" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "system"),
+    [("https://:planted@127.0.0.1", DATABASE), ("postgresql://reader:planted@127.0.0.1/x", AIRTABLE)],
+)
+def test_a_connection_to_another_kind_of_system_is_told_before_it_is_used(url: str, system: System) -> None:
+    """A driver would quote a URL that it can't read."""
+    loaded = Settings.from_environment({CONNECTION: url})
+    with pytest.raises(SettingsError, match=f"{CONNECTION} is of another kind of system than a/b reads") as error:
+        loaded.connection("city_records", "a/b", system)
     assert "planted" not in str(error.value)

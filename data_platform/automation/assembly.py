@@ -6,7 +6,7 @@ import dagster as dg
 
 from data_platform.automation.arrivals import ARRIVALS
 from data_platform.automation.feed_keys import assets_of
-from data_platform.automation.jobs import arrivals_schedule, daily_schedule, databases_schedule
+from data_platform.automation.jobs import arrivals_schedule, daily_schedule, table_schedules
 from data_platform.automation.landing_sensor import landing_sensor
 from data_platform.automation.unmatched_sensor import unmatched
 from data_platform.environment import Settings
@@ -17,7 +17,7 @@ def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
     """The platform's automation, for the definitions loaded from `defs/`."""
     arrivals = [key for check in loaded.asset_checks or () for key in check.check_keys if key.name == ARRIVALS]
     schedules = [
-        databases_schedule(loaded, settings),
+        *table_schedules(loaded, settings),
         daily_schedule(settings, arrivals),
         arrivals_schedule(settings, arrivals),
     ]

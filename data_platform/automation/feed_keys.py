@@ -68,15 +68,15 @@ def feeds_of(repository: dg.RepositoryDefinition, kind: type[Feed]) -> Sequence[
     return tuple(sorted(found, key=lambda feed: feed.name))
 
 
-def assets_of(definitions: dg.Definitions, kind: type[FeedSpec]) -> dg.AssetSelection:
-    """All assets of a kind's feeds, as the groups of their sources: Dagster shows a selection by groups as it is, and
-    any other as a list of keys."""
-    label = feed_metadata(kind.kind)
+def assets_of(definitions: dg.Definitions, *kinds: type[FeedSpec]) -> dg.AssetSelection:
+    """All assets of the feeds of these kinds, as the groups of their sources: Dagster shows a selection by groups as it
+    is, and any other as a list of keys."""
+    labels = {feed_metadata(kind.kind) for kind in kinds}
     sources = {
         assets.group_names_by_key[key]
         for assets in definitions.assets or ()
         if isinstance(assets, dg.AssetsDefinition)
         for key, metadata in assets.metadata_by_key.items()
-        if label in metadata
+        if not labels.isdisjoint(metadata)
     }
     return dg.AssetSelection.groups(*sorted(sources))

@@ -1,34 +1,61 @@
 """The named jobs and schedules. Sensors start landing runs and model rebuilds, so those have no job here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import dagster as dg
 
 from data_platform.automation.feed_keys import assets_of
 from data_platform.environment import Settings
 from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.declared import WEB_APIS
+from data_platform.feeds.spec import FeedSpec
 
-DATABASES_AT = "30 5 * * *"
+TABLES_AT = "30 5 * * *"
 DAILY_AT = "30 6 * * *"
 ARRIVALS_AT = "45 * * * *"
 
 
-def databases_schedule(loaded: dg.Definitions, settings: Settings) -> dg.ScheduleDefinition:
-    """The job `databases` and its schedule: an hour before `daily`. A run of its own, so that a database that can't be
-    read keeps no model from being built."""
-    job = dg.define_asset_job(
-        "databases",
-        selection=assets_of(loaded, SqlTableSpec),
-        description="Reads what is new in the tables of databases. Models follow as the tables change.",
-    )
-    return dg.ScheduleDefinition(
-        name="databases",
-        job=job,
-        cron_schedule=DATABASES_AT,
-        execution_timezone=settings.time_zone,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Reads databases at 05:30, an hour before `daily` builds the models.",
-    )
+class TableJob(NamedTuple):
+    """A job that reads tables: what they are tables of, in words, and their kinds."""
+
+    systems: str
+    kinds: tuple[type[FeedSpec], ...]
+
+
+TABLE_JOBS: Mapping[str, TableJob] = {
+    "databases": TableJob("databases", (SqlTableSpec,)),
+    # Not one job with the databases: a run waits for the pools of all its connections.
+    "web_apis": TableJob("web APIs", WEB_APIS),
+}
+"""The jobs that read tables, by name."""
+
+
+def table_schedules(loaded: dg.Definitions, settings: Settings) -> list[dg.ScheduleDefinition]:
+    """The jobs of TABLE_JOBS and their schedules: an hour before `daily`. Runs of their own, so that a system that
+    can't be read keeps no model from being built."""
+    return [
+        dg.ScheduleDefinition(
+            name=name,
+            job=dg.define_asset_job(
+                name,
+                selection=assets_of(loaded, *job.kinds),
+                description=f"Reads what is new in the tables of {job.systems}. Models follow as the tables change.",
+            ),
+            cron_schedule=TABLES_AT,
+            execution_timezone=settings.time_zone,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=f"Reads {job.systems} at 05:30, an hour before `daily` builds the models.",
+        )
+        for name, job in TABLE_JOBS.items()
+    ]
+
+
+def table_jobs(tables: Iterable[FeedSpec]) -> dict[str, list[FeedSpec]]:
+    """The tables that each job of TABLE_JOBS reads, without jobs that read none of these."""
+    tables = list(tables)
+    read = {name: [table for table in tables if isinstance(table, job.kinds)] for name, job in TABLE_JOBS.items()}
+    return {name: of for name, of in read.items() if of}
 
 
 def arrivals_schedule(settings: Settings, arrivals: Sequence[dg.AssetCheckKey]) -> dg.ScheduleDefinition:

@@ -29,6 +29,7 @@ OWN: Mapping[str, frozenset[EnvironmentName]] = {
     "marts_follow_raw": ENVIRONMENTS,
     "arrivals": ENVIRONMENTS,
     "databases": frozenset(("local", "prod")),
+    "web_apis": frozenset(("local", "prod")),
     "daily": frozenset(("local", "prod")),
 }
 

@@ -5,7 +5,7 @@ Each source has one step, or several if it has many feeds (`step_names`). A run 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,7 +28,7 @@ _SHOWN = {"description", "owners", "tags", "compute"}
 class SourceKind:
     """How the feeds of one kind of source run. `open_sources` opens their sources in a run, with its `config` and the
     resources of these keys. `origin_kinds`: what the UI shows of the source itself; `extracts`: what it says of the
-    feeds' extracts; `docs`: the page that explains it."""
+    feeds' extracts; `docs`: the page that explains it. `pool`: the pool of the runs that read a feed, or None."""
 
     open_sources: OpenSources
     origin_kinds: Set[str]
@@ -36,6 +36,7 @@ class SourceKind:
     docs: str
     config: type[FeedConfig] = FeedConfig
     resources: Set[str] = frozenset()
+    pool: Callable[[Any], str | None] = lambda feed: None
 
 
 class AsDeclared(dg.Definitions):
@@ -87,6 +88,7 @@ def _step(name: str, description: str, feeds: Sequence[FeedSpec], kind: SourceKi
         check_specs=[check for feed in feeds for check in feed_check_specs(feed)],
         required_resource_keys={"lake", "warehouse", *kind.resources},
         can_subset=True,
+        pool=kind.pool(feeds[0]),
     )
     def ingest(context: dg.AssetExecutionContext, config: config_type) -> Iterator[Any]:  # type: ignore[valid-type]
         yield from run_feeds(context, config, feeds, kind.open_sources)

@@ -127,3 +127,80 @@ attributes:
           - {name: id, type: int64, nullable: false, description: What identifies a row}
           - {name: amount, type: "decimal(12,2)", description: An example of an exact number}
 """
+
+
+class AirtableTablesScaffolder(_TemplateScaffolder):
+    """`dg scaffold defs data_platform.components.AirtableTables sources/airtable/<name>`."""
+
+    template = """\
+# Tables of an Airtable base. The folder's name, {name}, is the source in the tables' assets, and their schema
+# (RAW_{name}). Check this file with `data-platform check`.
+type: data_platform.components.AirtableTables
+
+attributes:
+  description: What {name} holds, and who keeps it.
+  # The IANA time zone of the source's days.
+  time_zone: America/New_York
+  # Who owns the data in this platform: emails or team:<name>.
+  owners: ["team:data"]
+  # The connection's name. Its URL is a secret: DATA_PLATFORM_CONNECTION_<NAME>, for this one
+  # https://:<personal access token>@api.airtable.com (scopes data.records:read and schema.bases:read).
+  connection: {name}
+  # The ids of bases, tables and fields are in the address of a table (app.../tbl...) and in "Copy field id" or the API
+  # documentation of the base.
+  base: appXXXXXXXXXXXXXX
+  tables:
+    - table: example
+      from: tblXXXXXXXXXXXXXX
+      description: What one record of example means.
+      # replace holds the records of the last read; history keeps each version of a record.
+      load_mode: replace
+      contract:
+        # The columns that identify a record.
+        key: [record_id]
+        # For a field that is not listed below: reject (read nothing), or ignore.
+        drift: reject
+        # source_name: the field's id, or the record's own id or createdTime. Types: string, int8 to int64,
+        # decimal(p,s), float, boolean (checkboxes), date, timestamp, json (attachments, selections, linked records).
+        columns:
+          - {name: record_id, type: string, nullable: false, source_name: id, description: The record}
+          - {name: name, type: string, source_name: fldXXXXXXXXXXXXXX, description: An example of a text}
+"""
+
+
+class KnackObjectsScaffolder(_TemplateScaffolder):
+    """`dg scaffold defs data_platform.components.KnackObjects sources/knack/<name>`."""
+
+    template = """\
+# Objects of a Knack application. The folder's name, {name}, is the source in the objects' assets, and their schema
+# (RAW_{name}). Check this file with `data-platform check`.
+type: data_platform.components.KnackObjects
+
+attributes:
+  description: What {name} holds, and who keeps it.
+  # The IANA time zone of the source's days.
+  time_zone: America/New_York
+  # Who owns the data in this platform: emails or team:<name>.
+  owners: ["team:data"]
+  # The connection's name. Its URL is a secret: DATA_PLATFORM_CONNECTION_<NAME>, for this one
+  # https://<application id>:<API key>@api.knack.com
+  connection: {name}
+  tables:
+    - table: example
+      # The object's key, from its address in Knack's builder.
+      from: object_1
+      description: What one record of example means.
+      # replace holds the records of the last read; history keeps each version of a record.
+      load_mode: replace
+      contract:
+        # The columns that identify a record.
+        key: [record_id]
+        # For a field that is not listed below: reject (read nothing), or ignore.
+        drift: reject
+        # source_name: the field's key, or the record's own id. Types: string, int8 to int64, decimal(p,s), float,
+        # boolean, date, timestamp (needs time_zone: the application's clock), time, json (connections, addresses,
+        # names, files, several choices).
+        columns:
+          - {name: record_id, type: string, nullable: false, source_name: id, description: The record}
+          - {name: name, type: string, source_name: field_1, description: An example of a text}
+"""

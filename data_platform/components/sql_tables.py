@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import dagster as dg
 from pydantic import BaseModel
 
-from data_platform.automation.sql_sources import open_tables
+from data_platform.automation.table_sources import open_tables
 from data_platform.components.feed_assets import SourceKind, feed_definitions
 from data_platform.components.scaffolds import SqlTablesScaffolder
 from data_platform.feeds.databases import DatabaseDeclaration, SqlTableSpec

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from data_platform.environment.connections import DATABASE, System, unusable
 from data_platform.environment.groups import EnvironmentName as EnvironmentName
 from data_platform.environment.groups import (
     InLocal,
@@ -29,7 +30,7 @@ from data_platform.environment.groups import (
     text_of,
 )
 from data_platform.environment.groups import RunsOn as RunsOn
-from data_platform.environment.rules import contradictions, endpoints, explain, missing_connection
+from data_platform.environment.rules import contradictions, endpoints, explain
 
 
 class SettingsError(Exception):
@@ -62,12 +63,14 @@ class Settings(PlatformSettings):
             raise SettingsError("The settings are wrong.\n" + "\n".join(f"  {line}" for line in problems))
         return loaded
 
-    def connection(self, name: str, feed: str) -> str:
-        """The URL of a database by the connection's name; `feed` is who needs it. Raises SettingsError."""
-        url = self.connections.get(name)
-        if url is None:
-            raise SettingsError(missing_connection(name, feed, self.environment))
-        return url.get_secret_value()
+    def connection(self, name: str, reader: str, system: System = DATABASE) -> str:
+        """The URL of a system by the connection's name; `reader` is who needs it. Raises SettingsError."""
+        given = self.connections.get(name)
+        url = given.get_secret_value() if given else None
+        wrong = unusable(name, url, reader, system, self.environment)
+        if url is None or wrong is not None:
+            raise SettingsError(str(wrong))
+        return url
 
     def require_endpoints(self) -> Settings:
         """Returns self where connections may be made; in `local` every endpoint must be known (fails closed:

@@ -7,12 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+CONNECTION = "DATA_PLATFORM_CONNECTION_"
+"""The beginning of a connection's variable; its name follows."""
+
 
 @dataclass(frozen=True)
 class Kind:
     """One kind of system. `schemes`: of its URLs. `tls`: the parameters that demand TLS, with the values that do; the
     last one of a name counts. `advice`: which of them to write. `parameters`: the only ones that it may have, so that
-    none leads elsewhere; None: any. `embedded`: a file, which needs no network."""
+    none leads elsewhere; None: any. `embedded`: a file, which needs no network. `secure`: the schemes that are TLS by
+    themselves."""
 
     schemes: tuple[str, ...]
     example: str
@@ -20,11 +24,16 @@ class Kind:
     advice: str
     parameters: frozenset[str] | None = None
     embedded: bool = False
+    secure: tuple[str, ...] = ()
 
     def demands_tls(self, parts: SplitResult) -> bool:
         """Whether a connection by this URL is refused where the server has no TLS."""
         given = {name.lower(): values[-1].lower() for name, values in parse_qs(parts.query).items()}
-        return self.embedded or any(given.get(name) in values for name, values in self.tls.items())
+        return (
+            self.embedded
+            or parts.scheme in self.secure
+            or any(given.get(name) in values for name, values in self.tls.items())
+        )
 
 
 POSTGRES = Kind(
@@ -62,7 +71,36 @@ SQLALCHEMY = Kind(
     " ssl_verify_identity=true",
 )
 """Any other database: SQLAlchemy's dialect and driver, joined by a plus sign."""
-KINDS = (POSTGRES, MYSQL, ORACLE, SQLITE)
+WEB = Kind(
+    ("https", "http"),
+    "https://user:secret@api.example.org",
+    {},
+    "https://",
+    frozenset(),
+    secure=("https",),
+)
+"""A web API, its key as the password."""
+KINDS = (POSTGRES, MYSQL, ORACLE, SQLITE, WEB)
+
+
+@dataclass(frozen=True)
+class System:
+    """A system that a feed reads: of which kind its URL may be, what is expected in words, and an example."""
+
+    kinds: tuple[Kind, ...]
+    expected: str
+    example: str
+
+
+DATABASE = System((POSTGRES, MYSQL, ORACLE, SQLITE, SQLALCHEMY), "the URL of a database", POSTGRES.example)
+AIRTABLE = System(
+    (WEB,), "Airtable's URL with a personal access token as its password", "https://:pat...@api.airtable.com"
+)
+KNACK = System(
+    (WEB,),
+    "Knack's URL with the application's id as its user and the API key as its password",
+    "https://APPLICATION_ID:...@api.knack.com",
+)
 
 
 def kind_of(parts: SplitResult) -> Kind | None:
@@ -95,6 +133,24 @@ def problem(url: str, environment: str) -> str | None:
     if environment != "local" and not kind.demands_tls(parts):
         return f"allows a connection without TLS; expected {kind.advice} in the URL, for example {kind.example}"
     return None
+
+
+def unusable(name: str, url: str | None, reader: str, system: System, environment: str) -> str | None:
+    """Why `reader` can't use the connection of this name and URL (None: it isn't set), and what to do; None if it
+    can. A driver might quote a URL that it doesn't understand."""
+    expected = f"expected {system.expected}, for example {variable_of(name)}={system.example}"
+    if url is None:
+        up = ". If the local cloud has this system, run `data-platform up`" if environment == "local" else ""
+        return f"{variable_of(name)} is missing, and {reader} needs it: {expected}{up}"
+    parts = split(url)
+    if parts is None or kind_of(parts) not in system.kinds:
+        return f"{variable_of(name)} is of another kind of system than {reader} reads: {expected}"
+    return None
+
+
+def variable_of(name: str) -> str:
+    """The variable of a connection."""
+    return f"{CONNECTION}{name.upper()}"
 
 
 def _named() -> Iterator[str]:

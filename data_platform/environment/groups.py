@@ -12,6 +12,8 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 
+from data_platform.environment.connections import CONNECTION, POSTGRES
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -62,8 +64,6 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Names separated by commas."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
-CONNECTION = "DATA_PLATFORM_CONNECTION_"
-"""The beginning of a connection's variable; its name follows."""
 EnvironmentName = Literal["local", "dev", "prod"]
 RunsOn = Literal["process", "ecs"]
 
@@ -215,8 +215,8 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
     )
     connections: Annotated[Mapping[str, SecretStr], Endpoint(needed=False), Named(CONNECTION)] = Field(
         default_factory=dict,
-        description="the URL of a database that feeds read",
-        examples=["postgresql://reader:...@db.example.org:5432/records?sslmode=verify-full"],
+        description="the URL of a database or web API that feeds read",
+        examples=[POSTGRES.example],
     )
     aws: AwsSettings
     snowflake: SnowflakeSettings

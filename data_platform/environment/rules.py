@@ -10,8 +10,8 @@ from urllib.parse import parse_qs
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from data_platform.environment.connections import SQLITE, kind_of, problem, split
-from data_platform.environment.groups import CONNECTION, Endpoint, PlatformSettings, fields_of
+from data_platform.environment.connections import SQLITE, kind_of, problem, split, variable_of
+from data_platform.environment.groups import Endpoint, fields_of
 
 if TYPE_CHECKING:
     from data_platform.environment import Settings
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = frozenset(("host", "hostaddr", "service", "servicefile"))
 """Parameters of a libpq URL that name another server than its host does."""
-_CONNECTION = PlatformSettings.model_fields["connections"]
 
 
 def endpoints(loaded: Settings) -> Iterator[tuple[str, str | None, bool]]:
@@ -56,20 +55,7 @@ def _connections(loaded: Settings) -> Iterator[str]:
     for name, url in loaded.connections.items():
         wrong = problem(url.get_secret_value(), loaded.environment)
         if wrong is not None:
-            yield f"{CONNECTION}{name.upper()} {wrong}"
-
-
-def missing_connection(name: str, feed: str, environment: str) -> str:
-    """What to do where a feed's connection isn't set."""
-    up = " If the local cloud has this database, run `data-platform up`." if environment == "local" else ""
-    return (
-        f"{CONNECTION}{name.upper()} is missing, and {feed} reads its database: expected"
-        f" {_CONNECTION.description}{_example(name)}.{up}"
-    )
-
-
-def _example(name: str) -> str:
-    return f", for example {CONNECTION}{name.upper()}={(_CONNECTION.examples or [''])[0]}"
+            yield f"{variable_of(name)} {wrong}"
 
 
 def is_loopback(endpoint: str) -> bool:

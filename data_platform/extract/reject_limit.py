@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from data_platform.extract.source import Chunk, Refused
 from data_platform.feeds.databases import SqlTableSpec
-from data_platform.feeds.web_apis import WebFeedSpec
+from data_platform.feeds.web_apis import WebTableSpec
 
 
-def within_reject_limit(chunks: Iterable[Chunk], feed: SqlTableSpec | WebFeedSpec) -> Iterator[Chunk]:
+def within_reject_limit(chunks: Iterable[Chunk], feed: SqlTableSpec | WebTableSpec) -> Iterator[Chunk]:
     """The chunks of a whole read. Raises Refused after the last one, with the first reject's reason, if the feed allows
     fewer rejects."""
     read, rejected, example = 0, 0, ""

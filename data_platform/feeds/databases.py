@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from data_platform.environment.connections import DATABASE, System
 from data_platform.feeds.spec import (
     WHOLE,
     Declared,
     FeedDeclaration,
-    FeedSpec,
     LoadMode,
     RejectLimit,
-    SourceDeclaration,
 )
+from data_platform.feeds.tables import TableName, TablesDeclaration, TableSpec
 
 _RELATION = r'^[^."]+(\.[^."]+)?$'
 _ORDERED = ("timestamp", "date", "int16", "int32", "int64")
@@ -43,7 +40,7 @@ class TableDeclaration(FeedDeclaration):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    table: str = Field(pattern=r"^[a-z][a-z0-9_]{0,127}$")
+    table: TableName
     from_: Annotated[str | None, Field(alias="from", pattern=_RELATION)] = None
     load_mode: LoadMode = "replace"
     watermark: Watermark | None = None
@@ -93,13 +90,14 @@ class TableDeclaration(FeedDeclaration):
         return None if self.reject_limit is None else self.reject_limit.exceeded(rejected, read)
 
 
-class SqlTableSpec(TableDeclaration, FeedSpec):
-    """One table of one database. `connection`: the name under which settings hold the database's URL."""
+class SqlTableSpec(TableDeclaration, TableSpec):
+    """One table of one database."""
 
     kind: ClassVar[str] = "postgres"
+    part_of: ClassVar[str] = "a database"
+    system: ClassVar[System] = DATABASE
 
     description: str = ""
-    connection: str
 
     @property
     def relation(self) -> tuple[str | None, str]:
@@ -113,32 +111,9 @@ class SqlTableSpec(TableDeclaration, FeedSpec):
         return self.watermark.column if self.watermark else None
 
 
-class DatabaseDeclaration(SourceDeclaration):
-    """The attributes of a SqlTables' `defs.yaml`. `connection`: the variable DATA_PLATFORM_CONNECTION_<CONNECTION>
-    holds the database's URL."""
+class DatabaseDeclaration(TablesDeclaration):
+    """The attributes of a SqlTables' `defs.yaml`."""
 
-    connection: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    spec: ClassVar[type[TableSpec]] = SqlTableSpec
+
     tables: tuple[TableDeclaration, ...]
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [table.table for table in self.tables]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"table declared twice: {', '.join(twice)}")
-        return self
-
-    def feeds(self, declared_in: Path) -> Iterator[tuple[Path, Callable[[], SqlTableSpec]]]:
-        """Every table is declared in the database's own file."""
-        ordered = sorted(self.tables, key=lambda table: table.table)
-        return ((declared_in, partial(self._feed, table, declared_in)) for table in ordered)
-
-    def _feed(self, table: TableDeclaration, declared_in: Path) -> SqlTableSpec:
-        return SqlTableSpec.model_validate(
-            {
-                **self.inherited(table),
-                "source": declared_in.parent.name,
-                "connection": self.connection,
-                "declared_in": declared_in,
-            }
-        )

@@ -11,17 +11,24 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from data_platform.feeds.databases import DatabaseDeclaration
+from data_platform.feeds.databases import DatabaseDeclaration, SqlTableSpec
 from data_platform.feeds.documents import Document
 from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.feeds.spec import FeedSpec, SourceDeclaration
+from data_platform.feeds.tables import TableSpec
+from data_platform.feeds.web_apis import AirtableDeclaration, AirtableTableSpec, KnackDeclaration, KnackObjectSpec
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{2,62}")
 _DECLARATIONS: dict[str, type[SourceDeclaration]] = {
     "data_platform.components.SftpPartner": PartnerDeclaration,
     "data_platform.components.SqlTables": DatabaseDeclaration,
+    "data_platform.components.AirtableTables": AirtableDeclaration,
+    "data_platform.components.KnackObjects": KnackDeclaration,
 }
 """The declarations of the platform's own components, which need no import of Dagster."""
+WEB_APIS: tuple[type[TableSpec], ...] = (AirtableTableSpec, KnackObjectSpec)
+TABLES: tuple[type[TableSpec], ...] = (SqlTableSpec, *WEB_APIS)
+"""The kinds of tables that the platform reads."""
 
 Kind = TypeVar("Kind", bound=SourceDeclaration)
 

@@ -1,4 +1,4 @@
-"""Changes the YAML of a database's tables in place: comments, order and spacing of everything else stay."""
+"""Changes the YAML of a source's tables in place: comments, order and spacing of everything else stay."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.documents import Document
+from data_platform.feeds.tables import TableSpec
 
 
 class Lines(NamedTuple):
@@ -26,8 +26,8 @@ def replace_text(file: Path, text: str) -> None:
     aside.replace(file)
 
 
-def with_table_renamed(document: Document, feed: SqlTableSpec, to: str) -> str:
-    """The text, with another name for the table. Without a `from`, it gets one: the database's table keeps its name.
+def with_table_renamed(document: Document, feed: TableSpec, to: str) -> str:
+    """The text, with another name for the table. Without a `from`, it gets one: the table keeps its name in its system.
     Raises DefinitionInvalid if the file can't be changed so."""
     table = _table(document, feed.table)
     key, value = next((key, value) for key, value in table.value if key.value == "table")

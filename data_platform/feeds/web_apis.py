@@ -4,15 +4,20 @@ service's address and key are a setting."""
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Self, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
 
+from data_platform.environment.connections import AIRTABLE, KNACK, System
 from data_platform.feeds.file_contract import FileContract
-from data_platform.feeds.spec import WHOLE, FeedDeclaration, FeedSpec, LoadMode, RejectLimit
+from data_platform.feeds.spec import WHOLE, FeedDeclaration, LoadMode, RejectLimit
+from data_platform.feeds.tables import TableName, TablesDeclaration, TableSpec
+
+BaseId = Annotated[str, Field(pattern=r"^app[A-Za-z0-9]{14,}$")]
+WebTableSpec: TypeAlias = "AirtableTableSpec | KnackObjectSpec"
 
 
-class WebFeedDeclaration(FeedDeclaration):
+class WebTableDeclaration(FeedDeclaration):
     """A table of a web API, read whole each time. A column's `source_name` is the id of its field, so that a renamed
     label changes nothing, or `id`, the record's own."""
 
@@ -22,7 +27,7 @@ class WebFeedDeclaration(FeedDeclaration):
     record_fields: ClassVar[tuple[str, ...]] = ("id",)
     """What a record has besides its fields: a column may have one of these as its `source_name`."""
 
-    table: str = Field(pattern=r"^[a-z][a-z0-9_]{0,127}$")
+    table: TableName
     contract: FileContract
     load_mode: LoadMode = "replace"
     reject_limit: RejectLimit | None = None
@@ -58,31 +63,44 @@ class WebFeedDeclaration(FeedDeclaration):
         return None if self.reject_limit is None else self.reject_limit.exceeded(rejected, read)
 
 
-class WebFeedSpec(WebFeedDeclaration, FeedSpec):
-    """A table of a web API. `connection`: the name under which settings hold the service's URL and key. `from`: the
-    table's id in the service."""
-
-    description: str = ""
-    connection: str
-    from_: Annotated[str, Field(alias="from")]
+class WebDeclaration(TablesDeclaration):
+    """What the `defs.yaml` of every web API states."""
 
 
-class AirtableTableSpec(WebFeedSpec):
-    """One table (`tbl...`) of one base (`app...`)."""
+class AirtableTableDeclaration(WebTableDeclaration):
+    """One table of a base. `from`: its id."""
 
-    kind: ClassVar[str] = "airtable"
     field_pattern: ClassVar[str] = r"fld[A-Za-z0-9]{14}"
     field_example: ClassVar[str] = "fld1VnoyuotSTyxW1"
     record_fields: ClassVar[tuple[str, ...]] = ("id", "createdTime")
 
-    base: str = Field(pattern=r"^app[A-Za-z0-9]{14,}$")
     from_: Annotated[str, Field(alias="from", pattern=r"^tbl[A-Za-z0-9]{14,}$")]
 
 
-class KnackObjectSpec(WebFeedSpec):
-    """One object of one application."""
+class AirtableTableSpec(AirtableTableDeclaration, TableSpec):
+    """One table (`tbl...`) of one base (`app...`)."""
 
-    kind: ClassVar[str] = "knack"
+    kind: ClassVar[str] = "airtable"
+    part_of: ClassVar[str] = "an Airtable base"
+    system: ClassVar[System] = AIRTABLE
+
+    description: str = ""
+    base: BaseId
+
+
+class AirtableDeclaration(WebDeclaration):
+    """The attributes of an AirtableTables' `defs.yaml`. `base`: the base's id."""
+
+    spec: ClassVar[type[TableSpec]] = AirtableTableSpec
+    shared: ClassVar[tuple[str, ...]] = ("connection", "base")
+
+    base: BaseId
+    tables: tuple[AirtableTableDeclaration, ...]
+
+
+class KnackObjectDeclaration(WebTableDeclaration):
+    """One object of an application. `from`: its key."""
+
     field_pattern: ClassVar[str] = r"field_[0-9]+"
     field_example: ClassVar[str] = "field_12"
 
@@ -97,3 +115,21 @@ class KnackObjectSpec(WebFeedSpec):
                     " without their zone; for example time_zone: America/New_York"
                 )
         return self
+
+
+class KnackObjectSpec(KnackObjectDeclaration, TableSpec):
+    """One object of one application."""
+
+    kind: ClassVar[str] = "knack"
+    part_of: ClassVar[str] = "a Knack application"
+    system: ClassVar[System] = KNACK
+
+    description: str = ""
+
+
+class KnackDeclaration(WebDeclaration):
+    """The attributes of a KnackObjects' `defs.yaml`."""
+
+    spec: ClassVar[type[TableSpec]] = KnackObjectSpec
+
+    tables: tuple[KnackObjectDeclaration, ...]

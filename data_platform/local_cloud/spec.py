@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_platform.environment import LOCAL_DEFAULTS, RunsOn
-from data_platform.environment.groups import CONNECTION
+from data_platform.environment.connections import variable_of
 from data_platform.local_cloud import aws, keys
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK, PREFERRED
@@ -62,7 +62,7 @@ def cloud_environment(
         "SNOWFLAKE_PROTOCOL": "http",
         "DAGSTER_HOME": str(layout.dagster_home),
         "DAGSTER_POSTGRES_URL": url("dagster", "dagster"),
-        **{f"{CONNECTION}{name.upper()}": url(keys.reader_of(name), name) for name in databases},
+        **{variable_of(name): url(keys.reader_of(name), name) for name in databases},
     }
 
 

@@ -169,4 +169,4 @@ def test_a_connection_that_is_not_set_fails_each_table_with_the_variable_to_set(
         assert failure.step_failure_data.user_failure_data
         said = str(failure.step_failure_data.user_failure_data.description)
         for table in ("addresses", "permits"):
-            assert f"{VARIABLE} is missing, and {file.parent.name}/{table} reads its database" in said
+            assert f"{VARIABLE} is missing, and {file.parent.name}/{table} needs it" in said

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data_platform.environment import Settings
-from data_platform.environment.groups import CONNECTION
+from data_platform.environment.connections import CONNECTION
 from data_platform.environment.machine import machine_environment
 from data_platform.warehouse.connection import connect
 from data_platform_tests.servers.commands import ended

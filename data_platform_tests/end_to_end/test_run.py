@@ -140,7 +140,7 @@ def test_a_second_run_finds_nothing_new_and_accounts_for_everything_again(demo: 
         assert demo.second.tables[table] == rows, f"{table} is not as it was"
     assert _feeds(demo.second) == _feeds(demo.first)
     assert "Nothing new: " in demo.second.ended.stdout
-    assert "the databases were read today" in demo.second.ended.stdout
+    assert "the databases and web APIs were read today" in demo.second.ended.stdout
     assert "All results match the answer key." in demo.second.ended.stdout
 
 

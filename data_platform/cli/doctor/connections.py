@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.doctor.finding import Finding, Probe, State
+from data_platform.cli.doctor.web_apis import web_apis
 from data_platform.cli.project import DBT_PROJECT, DEFS
 from data_platform.environment import Settings, SettingsError
 
@@ -251,6 +252,7 @@ CONNECTIONS: tuple[tuple[str, Probe], ...] = (
     ("Snowflake", snowflake),
     ("SFTP", sftp),
     ("databases", databases),
+    ("web APIs", web_apis),
     ("Dagster", dagster_storage),
     ("runs", runs_without_process),
     ("dbt", dbt),

@@ -20,8 +20,8 @@ from data_platform.cli.project import landing_bucket
 from data_platform.environment import Settings, settings
 from data_platform.extract.extract import Extraction
 from data_platform.extract.workers import READS_AT_ONCE
-from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.tables import TableSpec
 from data_platform.landing.again import ArchivedDeliveries, ReadAgain, copy_to_quarantine, rows_to_read
 from data_platform.landing.ledger import MIGRATIONS
 from data_platform.landing.settle import write_receipts
@@ -68,7 +68,7 @@ class _Again:
         """What changed: the table, and the deliveries' outcomes."""
         if isinstance(self.feed, FileFeedSpec):
             return self._files(self.feed)
-        assert isinstance(self.feed, SqlTableSpec)  # noqa: S101 - `read_again` refuses others
+        assert isinstance(self.feed, TableSpec)  # noqa: S101 - `read_again` refuses others
         return self._table(self.feed), ()
 
     def _files(self, feed: FileFeedSpec) -> tuple[Rebuilt, Sequence[DeliveryRow]]:
@@ -100,11 +100,11 @@ class _Again:
         bucket.delete(*copied)
         return rebuilt, policy.written
 
-    def _table(self, feed: SqlTableSpec) -> Rebuilt:
-        from data_platform.extract.sql.source import TableSource
+    def _table(self, feed: TableSpec) -> Rebuilt:
+        from data_platform.automation.table_sources import table_sources
 
-        url = partial(self.wanted.connection, feed.connection, feed.name)
-        manifests = self._extract(TableSource(feed, url, progress=self._tell), "reads")
+        (source,) = table_sources([feed], self.wanted, self._tell)
+        manifests = self._extract(source, "reads")
         rebuilt = self._rebuild(InPlaceOfAll(manifests))
         waiting = {each.key: None for each in (*self.lake.unloaded(feed.source, feed.table), *manifests)}
         self.lake.mark_loaded(waiting)  # an extract from before this reading is of no use any more
@@ -143,16 +143,16 @@ def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bo
     """Asks, works, and prints what changed. Raises click.UsageError and DataProblem."""
     from data_platform.resources import LakeResource
 
-    if not isinstance(feed, FileFeedSpec | SqlTableSpec):
-        raise click.UsageError(f"{feed.name} is neither a partner's files nor a table of a database")
-    if isinstance(feed, SqlTableSpec) and (first or last):
+    if not isinstance(feed, FileFeedSpec | TableSpec):
+        raise click.UsageError(f"{feed.name} is neither a partner's files nor a table that the platform reads")
+    if isinstance(feed, TableSpec) and (first or last):
         raise click.UsageError(
-            f"{feed.name} is a table of a database, which is read from the beginning: no --from, --to"
+            f"{feed.name} is a table of {feed.part_of}, which is read from the beginning: no --from, --to"
         )
-    if isinstance(feed, SqlTableSpec) and quarantine:
-        raise click.UsageError(f"{feed.name} is a table of a database, which has no files: no --quarantine")
+    if isinstance(feed, TableSpec) and quarantine:
+        raise click.UsageError(f"{feed.name} is a table of {feed.part_of}, which has no files: no --quarantine")
     wanted = settings().require_endpoints().adopt()
-    if isinstance(feed, SqlTableSpec) and feed.load_mode == "history":
+    if isinstance(feed, TableSpec) and feed.load_mode == "history":
         _refuse_to_forget(wanted, feed)
     rows = _rows(wanted, feed, first, last) if isinstance(feed, FileFeedSpec) else ()
     _explain(wanted, feed, rows)
@@ -170,14 +170,14 @@ def read_again(feed: FeedSpec, first: date | None, last: date | None, *, yes: bo
     _tell_dagster(wanted, feed, {row.partition for row in rows})
 
 
-def _refuse_to_forget(wanted: Settings, feed: SqlTableSpec) -> None:
-    """Raises DataProblem if the table has versions: a database has only its rows of today to read again."""
+def _refuse_to_forget(wanted: Settings, feed: TableSpec) -> None:
+    """Raises DataProblem if the table has versions: its source has only its rows of today to read again."""
     with connect(wanted) as connection, connection.cursor() as cursor:
         there = extracts_in_table(cursor, wanted.snowflake.database, feed).values()
     if any(found.load_mode == "history" for found in there):
         raise DataProblem(
-            f"{feed.name} has load_mode history, and a database has only its rows of today: its history would be lost."
-            " Give a column whose type has changed a new name, with its name in the database as source_name and without"
+            f"{feed.name} has load_mode history, and {feed.part_of} has only its rows of today: its history would be"
+            " lost. Give a column whose type has changed a new name, with its name there as source_name and without"
             f" renamed_from. `data-platform run --reload --select raw/{feed.name}` makes the versions anew from the"
             " snapshots in the lake"
         )
@@ -203,7 +203,7 @@ def _explain(wanted: Settings, feed: FeedSpec, rows: Sequence[DeliveryRow]) -> N
         there = read_columns(connection, target)
         columns = feed.with_contract(with_drift(feed.contract, there)).table_columns
         plan = plan_changes(target, there, columns)
-    what = f"{count(len(rows))} archived files" if isinstance(feed, FileFeedSpec) else "the whole table of the database"
+    what = f"the whole table of {feed.part_of}" if isinstance(feed, TableSpec) else f"{count(len(rows))} archived files"
     click.echo(f"{feed.name}: reads {what} again under today's contract, and rebuilds {target}.")
     for line in (
         *(each.lstrip("- ").partition(": Snowflake")[0].partition(". `")[0] for each in plan.refusals),

@@ -16,11 +16,11 @@ from data_platform.cli.feed.common_steps import dbt_sources_step, history_step, 
 from data_platform.cli.feed.place import Place, execute, existing, of_files, shown
 from data_platform.cli.output import count, size
 from data_platform.contract import quoted
-from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.documents import Document
 from data_platform.feeds.edit import lines_of_table, replace_text, without_lines
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.spec import FeedSpec
+from data_platform.feeds.tables import TableSpec
 from data_platform.lake.moving import delete_extracts, forget_unloaded, prefix_of, stored
 from data_platform.landing.bucket import INBOUND, Pending
 from data_platform.landing.feed_index import FeedIndex
@@ -197,10 +197,10 @@ def _delete(place: Place, feed: Feed) -> None:
 
 
 def _declaration(feed: FeedSpec | None) -> Step:
-    """A partner's feed is a folder, a database's table an entry of the database's file."""
+    """A partner's feed is a folder, a table that the platform reads an entry of its source's file."""
     if feed is None:
         return folders_step([])
-    if not isinstance(feed, SqlTableSpec):
+    if not isinstance(feed, TableSpec):
         return folders_step([feed.declared_in.parent])
     file = feed.declared_in
     document = Document.read(file)

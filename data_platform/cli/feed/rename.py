@@ -12,11 +12,11 @@ from data_platform.cli.change import Step
 from data_platform.cli.feed.common_steps import dbt_sources_step, history_step, other_mentions, readers_notes
 from data_platform.cli.feed.place import Place, execute, existing, of_files, shown
 from data_platform.cli.output import count, size
-from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.documents import Document
 from data_platform.feeds.edit import replace_text, with_table_renamed
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.feeds.spec import FeedSpec
+from data_platform.feeds.tables import TableSpec
 from data_platform.lake.moving import copy_extracts, delete_extracts, prefix_of, stored
 from data_platform.landing.feed_name import copy_files, files, records, rename_records
 from data_platform.warehouse.rebuild import table_beside
@@ -98,7 +98,7 @@ def renaming(place: Place, name: str, to: str) -> tuple[list[Step], list[str]]:
 
 def _renamed(feed: FeedSpec, table: str, to: str) -> FeedSpec:
     changes: dict[str, object] = {"table": to}
-    if isinstance(feed, SqlTableSpec):
+    if isinstance(feed, TableSpec):
         changes["from_"] = feed.from_ or table
     return feed.model_copy(update=changes)
 
@@ -108,7 +108,7 @@ def _declaration(place: Place, feed: FeedSpec | None, renamed: FeedSpec) -> Step
     if feed is None:
         return Step("YAML", [], lambda: None)
     file = feed.declared_in
-    if isinstance(feed, SqlTableSpec):
+    if isinstance(feed, TableSpec):
         text = with_table_renamed(Document.read(file), feed, renamed.table)
         from_ = "" if feed.from_ else f", with from: {feed.table}"
         return Step("YAML", [f"{shown(file)}: table: {renamed.table}{from_}"], partial(replace_text, file, text))

@@ -100,7 +100,7 @@ class FileAccount(Account):
 
 @dataclass(frozen=True)
 class TableAccount(Account):
-    """A database's table, by the names in TABLE_COUNTS."""
+    """A table of a database or web API, by the names in TABLE_COUNTS."""
 
     @property
     def problems(self) -> list[str]:
@@ -186,7 +186,7 @@ def table_accounts_table(
     compared: Mapping[str, Collection[str]] | None,
     beside: Mapping[str, int],
 ) -> Table:
-    """The same of databases' tables."""
+    """The same of the tables of databases and web APIs."""
     return _accounts_table(["table", "extracts", "= current", "+ replaced"], TABLE_COUNTS, accounts, compared, beside)
 
 

@@ -24,7 +24,7 @@ from data_platform.environment import settings
 @click.option("--size", default="small", show_default=True, help="The demo's size: small, large or a number of meters.")
 @click.option("--again", is_flag=True, help="Drop the demo's files and write its database once more.")
 @click.option(
-    "--full", is_flag=True, help="Read databases, build all models and make all checks, even if nothing is new."
+    "--full", is_flag=True, help="Read all tables, build all models and make all checks, even if nothing is new."
 )
 @click.pass_context
 def run(
@@ -41,16 +41,16 @@ def run(
 ) -> None:
     """Load delivered files, then build the models.
 
-    Without --select, the command loads the files in inbound, reads the tables of databases, builds all dbt models and
-    runs every check. In `local` it first starts the local cloud, drops the demo city's files over SFTP and writes its
-    database, and at the end it compares the counts with the demo's answer key. Running it again loads nothing twice. It
-    builds nothing if no file, model, seed, contract, code or setting has changed, no check is due, and it has read the
-    databases today (--full reads and builds in any case).
+    Without --select, the command loads the files in inbound, reads the tables of databases and web APIs, builds all dbt
+    models and runs every check. In `local` it first starts the local cloud, drops the demo city's files over SFTP and
+    writes its database and web APIs, and at the end it compares the counts with the demo's answer key. Running it again
+    loads nothing twice. It builds nothing if no file, model, seed, contract, code or setting has changed, no check is
+    due, and it has read the databases and web APIs today (--full reads and builds in any case).
 
     With --select, the command makes only these assets, in any environment. File feeds load their pending files (of
-    --partition, of the days from --from to --to, or of all), tables of databases what is new; models are built from the
-    tables as they are. With --reload, the selected feeds' extracts are loaded again from the lake, a run a day, with
-    the same rows as a result: for a table that was dropped, or changed by hand.
+    --partition, of the days from --from to --to, or of all), tables of databases and web APIs what is new; models are
+    built from the tables as they are. With --reload, the selected feeds' extracts are loaded again from the lake, a run
+    a day, with the same rows as a result: for a table that was dropped, or changed by hand.
 
     All runs are Dagster's and appear in its UI. If a Dagster daemon is at work (`data-platform dev`, or a
     deployment's), the daemon launches them through its queue and the command watches them. Otherwise the command

@@ -13,8 +13,9 @@ import dagster as dg
 from data_platform.automation.feed_keys import feeds_of
 from data_platform.components.invalid import messages_of_invalid
 from data_platform.environment import settings
-from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.declared import TABLES
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.tables import TableSpec
 from data_platform.runs.run_lock import folder_in
 
 _KEY_OR_QUOTED = re.compile(r'"[^"]*"|(?<![\w:*/.-])[\w*.-]+(?:/[\w*.-]+)+')
@@ -40,9 +41,10 @@ class CodeLocation:
         return feeds_of(self.repository, FileFeedSpec)
 
     @cached_property
-    def tables(self) -> Sequence[SqlTableSpec]:
-        """Every table of a database."""
-        return feeds_of(self.repository, SqlTableSpec)
+    def tables(self) -> Sequence[TableSpec]:
+        """Every table that the platform reads from another system."""
+        found = [table for kind in TABLES for table in feeds_of(self.repository, kind)]
+        return sorted(found, key=lambda table: table.name)
 
     @cached_property
     def invalid(self) -> list[str]:

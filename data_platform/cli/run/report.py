@@ -37,9 +37,10 @@ _WIDTH = 150
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a `data-platform run`. `accounts` are of file feeds, `tables` of databases. `compared`: differences
-    from the demo's answer key, by feed and place; `beside`: deliveries that are not the demo's, by feed; `earlier`: the
-    run of `daily` that still counts, where nothing is new; `invalid`: why definitions were left out."""
+    """The result of a `data-platform run`. `accounts` are of file feeds, `tables` of databases and web APIs.
+    `compared`: differences from the demo's answer key, by feed and place; `beside`: deliveries that are not the demo's,
+    by feed; `earlier`: the run of `daily` that still counts, where nothing is new; `invalid`: why definitions were left
+    out."""
 
     settings: Settings
     runs: list[RunOutcome]
@@ -67,8 +68,8 @@ class Report:
         feeds: set[str] | None = None,
         earlier: RunOutcome | None = None,
     ) -> Report:
-        """Reads the ledger and the marts. `files`: every file feed. `tables`: every table of a database. `feeds`: only
-        these feeds' accounts, and no marts. `began`: as `time.monotonic` gave it."""
+        """Reads the ledger and the marts. `files`: every file feed. `tables`: every table of a database or web API.
+        `feeds`: only these feeds' accounts, and no marts. `began`: as `time.monotonic` gave it."""
         from data_platform.warehouse import ledger, table_rows
         from data_platform.warehouse.connection import connect
 
@@ -148,8 +149,8 @@ class Report:
             if not self.tables:
                 return f"{unchanged}, and no check is due (--full builds in any case)"
             return (
-                f"{unchanged}, no check is due, and the databases were read today (tomorrow they are read again; --full"
-                " reads and builds now)"
+                f"{unchanged}, no check is due, and the databases and web APIs were read today (tomorrow they are read"
+                " again; --full reads and builds now)"
             )
         if not self.runs:
             return "Nothing to do: no file of the selected feeds and days is pending"

@@ -76,8 +76,8 @@ def requested_runs(
     location: CodeLocation, bucket: LandingBucket, selection: str, partition: str | None, days: Days = EVERY_DAY
 ) -> tuple[list[Wanted], set[str]]:
     """The runs in order, and the selected feeds. File feeds get a run for each day with pending files, or for the given
-    day, and several where Dagster tells their days apart; tables of databases get one. A raw table brings its extracts
-    with it, so that what is new is loaded.
+    day, and several where Dagster tells their days apart; tables of databases and web APIs get one. A raw table brings
+    its extracts with it, so that what is new is loaded.
 
     Raises click.BadParameter for a wrong or empty selection, and for a text that isn't a day.
     """
@@ -88,12 +88,12 @@ def requested_runs(
     for day, mine in _days(feeds, bucket, partition, days):
         tables = {key for rules in mine if raw_key(rules) in keys for key in (lake_key(rules), raw_key(rules))}
         runs.append(Wanted(sorted(tables | {lake_key(rules) for rules in mine} & keys), day, landing=True))
-    databases = [table for table in location.tables if keys & {lake_key(table), raw_key(table)}]
-    of_tables = {key for table in databases for key in (lake_key(table), raw_key(table))}
-    read = sorted(of_tables & keys | {lake_key(table) for table in databases})
+    read_tables = [table for table in location.tables if keys & {lake_key(table), raw_key(table)}]
+    of_tables = {key for table in read_tables for key in (lake_key(table), raw_key(table))}
+    read = sorted(of_tables & keys | {lake_key(table) for table in read_tables})
     others = sorted(keys - of_feeds - of_tables)
     runs += [Wanted(assets, None, landing=False) for assets in (read, others) if assets]
-    return runs, {feed.name for feed in [*feeds, *databases]}
+    return runs, {feed.name for feed in [*feeds, *read_tables]}
 
 
 def execute(runs: Iterable[Wanted], one: Callable[[Wanted], RunOutcome]) -> Iterator[RunOutcome]:

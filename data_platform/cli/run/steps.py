@@ -15,6 +15,7 @@ import click
 import dagster as dg
 
 from data_platform.automation.feed_keys import lake_key, raw_key
+from data_platform.automation.jobs import table_jobs
 from data_platform.cli.project import DBT_PROJECT, bring_up, declared, ensure_ledger, landing_bucket, of_kind
 from data_platform.cli.run import unchanged
 from data_platform.cli.run.daemon import RunsByDaemon, daemon_at_work
@@ -24,8 +25,8 @@ from data_platform.cli.run.outcome import RunOutcome, outcome_of
 from data_platform.cli.run.report import Report
 from data_platform.cli.run.turn import one_at_a_time
 from data_platform.environment import Settings
-from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.tables import TableSpec
 from data_platform.lake.shown import visible
 from data_platform.landing.settle import report_unmatched
 from data_platform.program import as_typed
@@ -65,8 +66,7 @@ class Steps:
                 if not failed:
                     if daemon_at_work(instance, wanted) and not isinstance(runs, RunsByDaemon):
                         runs = RunsByDaemon(location, self._tell)  # it has come up since
-                    if location.tables:
-                        outcomes.append(self._databases(runs, location))
+                    outcomes += self._tables(runs, location)
                     outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
             left, demo = look(bucket, location.feeds), None if failed else demo
             _report_unmatched(bucket, left)
@@ -156,8 +156,8 @@ class Steps:
             return None
         now = datetime.now(UTC)
         every = declared()
-        feeds, tables = of_kind(every, FileFeedSpec), of_kind(every, SqlTableSpec)
-        record = unchanged.last_daily(instance, wanted, now, reads_databases=bool(tables))
+        feeds, tables = of_kind(every, FileFeedSpec), of_kind(every, TableSpec)
+        record = unchanged.last_daily(instance, wanted, now, reading=table_jobs(tables))
         if record is None:
             return None
         left = look(bucket, feeds)
@@ -214,7 +214,7 @@ class Steps:
         demo: Demo | None,
     ) -> tuple[list[RunOutcome], bool]:
         """Empties inbound, wave after wave of the demo's drops, the first of which has been made. Before the demo
-        changes the databases' tables, they are read; last, `databases` does. Returns the runs, and whether one failed,
+        changes the databases' tables, they are read. Returns the runs, and whether one failed,
         after which it stops."""
         settled, rows = self._counter("files settled"), self._counter("rows loaded")
 
@@ -241,15 +241,24 @@ class Steps:
                 return outcomes, True
         return outcomes, False
 
-    def _databases(self, runs: RunsHere | RunsByDaemon, location: CodeLocation) -> RunOutcome:
-        """Reads the databases. If one can't be read, the models are built all the same, as by the schedules."""
-        task = self.progress.add_task("tables read", total=len(location.tables))
-        # A table and its extract are two assets; of a table without new rows, no extract is made.
-        outcome = runs.build(unchanged.DATABASES, {}, lambda done: self.progress.update(task, completed=done // 2))
-        read = sum(asset.startswith("raw/") for asset in outcome.materialized)
-        self.progress.update(task, completed=read)
-        self.progress.advance(self._counter("rows loaded"), outcome.rows)
-        return outcome
+    def _tables(self, runs: RunsHere | RunsByDaemon, location: CodeLocation) -> list[RunOutcome]:
+        """Reads the tables of other systems. If one can't be read, the models are built all the same, as by the
+        schedules."""
+        outcomes: list[RunOutcome] = []
+        if not location.tables:
+            return outcomes
+        task, read = self.progress.add_task("tables read", total=len(location.tables)), 0
+
+        def on_materialized(done: int) -> None:
+            # A table and its extract are two assets; of a table without new rows, no extract is made.
+            self.progress.update(task, completed=read + done // 2)
+
+        for job in table_jobs(location.tables):
+            outcomes.append(runs.build(job, {}, on_materialized))
+            read += sum(asset.startswith("raw/") for asset in outcomes[-1].materialized)
+            self.progress.update(task, completed=read)
+            self.progress.advance(self._counter("rows loaded"), outcomes[-1].rows)
+        return outcomes
 
     def _daily(self, runs: RunsHere | RunsByDaemon, location: CodeLocation, inputs: str) -> RunOutcome:
         task = self.progress.add_task("models built", total=len(location.select("kind:dbt")))

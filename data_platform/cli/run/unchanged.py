@@ -4,7 +4,7 @@ would."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -18,7 +18,6 @@ from data_platform.landing.history import file_names
 from data_platform.transform.manifest import fingerprint
 from data_platform.warehouse.connection import connect
 
-DATABASES = "databases"
 DAILY = "daily"
 INPUTS_TAG = "data_platform/inputs"
 """The tag of a `daily` run that holds the fingerprint of its inputs."""
@@ -40,12 +39,12 @@ def inputs(instance: dg.DagsterInstance, given: Settings) -> str:
 
 
 def last_daily(
-    instance: dg.DagsterInstance, given: Settings, now: datetime, *, reads_databases: bool
+    instance: dg.DagsterInstance, given: Settings, now: datetime, *, reading: Collection[str]
 ) -> dg.RunRecord | None:
     """The last run of `daily`, if it still counts: it had today's inputs, it ran today (some checks depend on the day),
-    `databases` has succeeded today if there are any, and since `daily` began no run has failed or is under way."""
-    wanted = (DATABASES, DAILY) if reads_databases else (DAILY,)
-    records = [_last_of_today(instance, given, now, job) for job in wanted]
+    the jobs that read tables (`reading`) have succeeded today, and since `daily` began no run has failed or is under
+    way."""
+    records = [_last_of_today(instance, given, now, job) for job in (*reading, DAILY)]
     record = records[-1]
     if record is None or None in records:
         return None

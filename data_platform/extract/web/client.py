@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -20,7 +20,7 @@ from data_platform.values.rule import shown
 from data_platform.values.typed import NumberText
 
 ATTEMPTS = 6
-"""How often a request is made before the read fails."""
+"""How often a request is made before a read fails."""
 LONGEST_WAIT = 300.0
 """Seconds. A service that asks for more is given up, and read by the next run."""
 _BACKOFF_SECONDS = 30.0
@@ -89,26 +89,35 @@ class Api:
 
 
 class ApiClient:
-    """Calls one service with one key. For several threads; the feeds of a source share one. `progress` receives
-    messages for the log. `clock` and `sleep`: seconds. `jitter`: from 0 to 1."""
+    """Calls one service with one key. For several threads. `limiter`: the one of all who use the key. `attempts`: how
+    often it makes a request. `progress` receives messages for the log. `clock` and `sleep`: seconds. `jitter`: from 0
+    to 1."""
 
     def __init__(
         self,
         api: Api,
         address: Address,
+        limiter: Limiter | None = None,
         *,
+        attempts: int = ATTEMPTS,
         progress: Callable[[str], None] = lambda message: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.api, self.address = api, address
+        self.api, self.address, self._attempts = api, address, attempts
         self._progress, self._sleep, self._jitter = progress, sleep, jitter
-        self._limiter = Limiter(api.per_second, clock=clock, sleep=sleep)
+        self._limiter = limiter or Limiter(api.per_second, clock=clock, sleep=sleep)
         # A redirect isn't followed: it would take the key elsewhere.
         self._http = httpx.Client(
             headers=dict(api.headers(address)), timeout=_TIMEOUT, trust_env=not is_loopback(address.url)
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Closes its connections."""
@@ -143,7 +152,7 @@ class ApiClient:
         self, method: str, path: str, subject: str, read: Callable[[str], Read | None], expected: str, **options: Any
     ) -> Read:
         trouble = ""
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             self._limiter.wait()
             wait = min(_BACKOFF_SECONDS, 2.0**attempt) * (0.5 + self._jitter() / 2)
             try:
@@ -161,12 +170,12 @@ class ApiClient:
                     wait = self._wait(response, wait, f"{subject}: {self.api.name} {trouble}")
                 else:
                     raise self._refused(response, subject)
-            if attempt < ATTEMPTS:
+            if attempt < self._attempts:
                 if wait >= _TELL_SECONDS:
                     self._progress(f"{subject}: {self.api.name} {trouble}; trying again in {wait:.0f} seconds")
                 self._sleep(wait)
         raise ApiFailed(
-            f"{subject}: {self.api.name} {trouble}, {ATTEMPTS} times. {self.api.kept}; the next run goes on"
+            f"{subject}: {self.api.name} {trouble}, {self._attempts} times. {self.api.kept}; the next run goes on"
         )
 
     def _wait(self, response: httpx.Response, otherwise: float, subject: str) -> float:

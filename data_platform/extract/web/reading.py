@@ -13,7 +13,7 @@ from data_platform.extract.source import Chunk, Position, Refused
 from data_platform.extract.web.client import ApiFailed
 from data_platform.extract.web.spool import ReadAgain, Spool
 from data_platform.feeds.file_contract import FileColumn
-from data_platform.feeds.web_apis import WebFeedSpec
+from data_platform.feeds.web_apis import WebTableSpec
 from data_platform.values.json_values import json_converter_for
 from data_platform.values.rejects import HIDDEN, in_order, parted, reject_batch
 from data_platform.values.rule import BadValue
@@ -41,7 +41,7 @@ class RecordsReading:
     """A table, being read. Nothing is passed on until all its pages are there."""
 
     def __init__(
-        self, feed: WebFeedSpec, pages: Pages, spool: Spool, position: Position, progress: Callable[[str], None]
+        self, feed: WebTableSpec, pages: Pages, spool: Spool, position: Position, progress: Callable[[str], None]
     ) -> None:
         self.contract = feed.contract
         self._feed, self._pages, self._spool = feed, pages, spool

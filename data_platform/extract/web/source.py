@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from data_platform.extract.source import Position, Slice, Source, extract_id_of
-from data_platform.extract.web.airtable import AirtablePages
-from data_platform.extract.web.client import ApiClient
-from data_platform.extract.web.knack import KnackPages
-from data_platform.extract.web.reading import RecordsReading
+from data_platform.extract.web.airtable import AIRTABLE, AirtablePages
+from data_platform.extract.web.client import Api, ApiClient
+from data_platform.extract.web.knack import KNACK, KnackPages
+from data_platform.extract.web.reading import Pages, RecordsReading
 from data_platform.extract.web.spool import Spool
-from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec
+from data_platform.feeds.web_apis import AirtableTableSpec, WebTableSpec
 from data_platform.lake.manifest import Manifest
 
 
 class WebSource(Source):
-    """One table or object. `client` returns what calls the service, and is called only when it is needed. `progress`
+    """One table or object. `client` opens what calls the service, and is called only when it is needed. `progress`
     receives messages for the log."""
 
-    feed: AirtableTableSpec | KnackObjectSpec
+    feed: WebTableSpec
 
     def __init__(
         self,
-        feed: AirtableTableSpec | KnackObjectSpec,
-        client: Callable[[], ApiClient],
+        feed: WebTableSpec,
+        client: Callable[[], AbstractContextManager[ApiClient]],
         *,
         progress: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -43,11 +43,15 @@ class WebSource(Source):
     @contextmanager
     def open(self, slice_: Slice) -> Iterator[RecordsReading]:
         """Reads it, when the first chunk is asked for."""
-        client = self._client()
-        pages = (
-            AirtablePages(self.feed, client)
-            if isinstance(self.feed, AirtableTableSpec)
-            else KnackPages(self.feed, client)
-        )
-        with Spool() as spool:
-            yield RecordsReading(self.feed, pages, spool, slice_.until or {}, self._progress)
+        with self._client() as client, Spool() as spool:
+            yield RecordsReading(self.feed, pages_of(self.feed, client), spool, slice_.until or {}, self._progress)
+
+
+def api_of(feed: WebTableSpec) -> Api:
+    """The service that a feed reads."""
+    return AIRTABLE if isinstance(feed, AirtableTableSpec) else KNACK
+
+
+def pages_of(feed: WebTableSpec, client: ApiClient) -> Pages:
+    """What the service's module knows of a feed."""
+    return AirtablePages(feed, client) if isinstance(feed, AirtableTableSpec) else KnackPages(feed, client)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import data_platform
 from data_platform.environment import Settings, each_setting
-from data_platform.environment.groups import CONNECTION, text_of
+from data_platform.environment.connections import CONNECTION
+from data_platform.environment.groups import text_of
 from data_platform.local_cloud.ecs.images import LocalImage
 
 CLUSTER, LOG_GROUP, LOGS_BUCKET, IMAGE = (

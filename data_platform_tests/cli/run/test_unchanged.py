@@ -70,14 +70,14 @@ def run_daily(instance: dg.DagsterInstance, **tags: str) -> str:
 
 
 def is_new(
-    instance: dg.DagsterInstance, given: Settings = GIVEN, now: datetime | None = None, reads_databases: bool = False
+    instance: dg.DagsterInstance, given: Settings = GIVEN, now: datetime | None = None, reading: tuple[str, ...] = ()
 ) -> bool:
-    return last_daily(instance, given, now or datetime.now(UTC), reads_databases=reads_databases) is None
+    return last_daily(instance, given, now or datetime.now(UTC), reading=reading) is None
 
 
 def test_nothing_is_new_after_a_daily_run(instance: dg.DagsterInstance) -> None:
     latest = run_daily(instance)
-    record = last_daily(instance, GIVEN, datetime.now(UTC), reads_databases=False)
+    record = last_daily(instance, GIVEN, datetime.now(UTC), reading=())
     assert record is not None and record.dagster_run.run_id == latest
 
 
@@ -97,18 +97,18 @@ def test_another_table_is(instance: dg.DagsterInstance) -> None:
 
 
 def test_databases_that_were_not_read_today_are(instance: dg.DagsterInstance) -> None:
-    assert is_new(instance, reads_databases=True)
+    assert is_new(instance, reading=("databases",))
     databases.execute_in_process(instance=instance)
     run_daily(instance)
-    assert not is_new(instance, reads_databases=True)
-    assert is_new(instance, now=datetime.now(UTC) + timedelta(days=1), reads_databases=True)
+    assert not is_new(instance, reading=("databases",))
+    assert is_new(instance, now=datetime.now(UTC) + timedelta(days=1), reading=("databases",))
 
 
 def test_a_database_that_could_not_be_read_is(instance: dg.DagsterInstance) -> None:
     run = instance.create_run_for_job(databases)
     instance.report_run_failed(run)
     run_daily(instance)
-    assert is_new(instance, reads_databases=True)
+    assert is_new(instance, reading=("databases",))
 
 
 @pytest.mark.parametrize(

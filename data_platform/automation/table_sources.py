@@ -1,0 +1,62 @@
+"""Opens the tables of other systems that a run reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from data_platform.automation.feed_run import FeedRun
+from data_platform.environment import Settings, settings
+from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.tables import TableSpec
+from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec
+
+if TYPE_CHECKING:
+    from data_platform.extract.source import Source
+    from data_platform.extract.web.client import ApiClient
+    from data_platform.extract.web.limiter import Limiter
+    from data_platform.feeds.web_apis import WebTableSpec
+
+
+def open_tables(run: FeedRun, feeds: Sequence[TableSpec]) -> list[Source]:
+    """A source for each table. A run that reads nothing, as to load extracts again, needs no connection."""
+    return table_sources(feeds, settings(), run.progress)
+
+
+def table_sources(feeds: Sequence[TableSpec], given: Settings, progress: Callable[[str], None]) -> list[Source]:
+    """A source for each table. Those of one connection to a web API keep to its limit together."""
+    limiters: dict[str, Limiter] = {}
+    return [_source(feed, given, limiters, progress) for feed in feeds]
+
+
+def pool_of(feed: TableSpec) -> str | None:
+    """The pool of the runs that read a feed: one run at a time asks a web API with the same key, so that its limit
+    holds over runs."""
+    return f"connection/{feed.connection}" if isinstance(feed, AirtableTableSpec | KnackObjectSpec) else None
+
+
+def api_client(feed: WebTableSpec, given: Settings, limiter: Limiter | None = None, **options: Any) -> ApiClient:
+    """What calls the web API that a feed reads. `options`: ApiClient's. Raises SettingsError, and ApiFailed where the
+    connection isn't an address with a key."""
+    from data_platform.extract.web.client import Address, ApiClient
+    from data_platform.extract.web.source import api_of
+
+    url = given.connection(feed.connection, feed.name, feed.system)
+    return ApiClient(api_of(feed), Address.of(url), limiter, **options)
+
+
+def _source(feed: TableSpec, given: Settings, limiters: dict[str, Limiter], progress: Callable[[str], None]) -> Source:
+    # Each reader is imported where it is needed: loading definitions needs none.
+    if isinstance(feed, SqlTableSpec):
+        from data_platform.extract.sql.source import TableSource
+
+        url = partial(given.connection, feed.connection, feed.name, feed.system)
+        return TableSource(feed, url, progress=progress)
+    if isinstance(feed, AirtableTableSpec | KnackObjectSpec):
+        from data_platform.extract.web.limiter import Limiter
+        from data_platform.extract.web.source import WebSource, api_of
+
+        limiter = limiters.setdefault(feed.connection, Limiter(api_of(feed).per_second))
+        return WebSource(feed, partial(api_client, feed, given, limiter, progress=progress), progress=progress)
+    raise TypeError(f"{feed.name} is a {type(feed).__name__}, which no source reads")
