@@ -42,7 +42,7 @@ def api_client(feed: WebTableSpec, given: Settings, limiter: Limiter | None = No
     from data_platform.extract.web.client import Address, ApiClient
     from data_platform.extract.web.source import api_of
 
-    url = given.connection(feed.connection, feed.name, feed.system)
+    url = given.connection(feed.connection, feed.name, feed.connects_to)
     return ApiClient(api_of(feed), Address.of(url), limiter, **options)
 
 
@@ -51,7 +51,7 @@ def _source(feed: TableSpec, given: Settings, limiters: dict[str, Limiter], prog
     if isinstance(feed, SqlTableSpec):
         from data_platform.extract.sql.source import TableSource
 
-        url = partial(given.connection, feed.connection, feed.name, feed.system)
+        url = partial(given.connection, feed.connection, feed.name, feed.connects_to)
         return TableSource(feed, url, progress=progress)
     if isinstance(feed, AirtableTableSpec | KnackObjectSpec):
         from data_platform.extract.web.limiter import Limiter

@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Command] = {
     "discover": Command("data_platform.cli.discover:discover", "Declare a source's tables from its catalog."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
+    "secrets": Command("data_platform.cli.secrets:secrets", "List the secrets that are needed, and those missing."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),
     "dbt": Command(

@@ -93,6 +93,7 @@ class System:
 
 
 DATABASE = System((POSTGRES, MYSQL, ORACLE, SQLITE, SQLALCHEMY), "the URL of a database", POSTGRES.example)
+WEB_API = System((WEB,), "the service's URL with its key as the password", WEB.example)
 AIRTABLE = System(
     (WEB,), "Airtable's URL with a personal access token as its password", "https://:pat...@api.airtable.com"
 )

@@ -72,9 +72,14 @@ def declared_feeds(defs: Path) -> list[FeedSpec]:
     return [feed for source in declared_sources(defs, SourceDeclaration) for feed in source.feeds()]
 
 
+def declaration_of(document: Document) -> type[SourceDeclaration] | None:
+    """The declaration of a source of one of the platform's own kinds; None of any other component's."""
+    return _DECLARATIONS.get(document.component)
+
+
 def _declarations(defs: Path) -> Iterator[tuple[Document, type[SourceDeclaration]]]:
     for path in sorted(defs.glob("sources/*/*/defs.yaml")):
         document = Document.read(path)
-        declaration: type[BaseModel] = _DECLARATIONS.get(document.component) or document.model()
+        declaration: type[BaseModel] = declaration_of(document) or document.model()
         if issubclass(declaration, SourceDeclaration):
             yield document, declaration

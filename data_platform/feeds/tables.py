@@ -24,9 +24,14 @@ class TableSpec(FeedSpec):
     part_of: ClassVar[str]
     """What the table is a table of, as messages name it: a database."""
     system: ClassVar[System]
-    """What its connection leads to."""
+    """What the connections of such tables lead to."""
     connection: ConnectionName
     from_: Annotated[Any, Field(alias="from")] = None
+
+    @property
+    def connects_to(self) -> System:
+        """What this table's connection leads to."""
+        return self.system
 
 
 class TablesDeclaration(SourceDeclaration):
@@ -52,6 +57,10 @@ class TablesDeclaration(SourceDeclaration):
     def feeds(self, declared_in: Path) -> Iterator[tuple[Path, Callable[[], FeedSpec]]]:
         """Every table is declared in the source's own file."""
         return ((declared_in, partial(self._feed, table, declared_in)) for table in self._ordered())
+
+    def specs(self, declared_in: Path) -> list[TableSpec]:
+        """The tables of the source that `declared_in` declares."""
+        return [self._feed(table, declared_in) for table in self._ordered()]
 
     def _ordered(self) -> Sequence[Any]:
         return sorted(self.tables, key=lambda table: str(table.table))

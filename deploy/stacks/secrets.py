@@ -10,9 +10,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from data_platform.environment.groups import CONNECTION
-from data_platform.feeds.databases import SqlTableSpec
-from data_platform.feeds.declared import declared_feeds
+from data_platform.environment.connections import variable_of
+from data_platform.feeds.connections import NeededConnection, needed_connections
 from deploy.environment import DEFS, Environment
 
 
@@ -26,19 +25,19 @@ def purposes(given: Environment) -> dict[str, str]:
     if given.code:
         found["code-token"] = "A token that may read the git repository"
         found["code-webhook-secret"] = "What the git server signs its webhook's calls with"
-    for name in connections():
-        found[f"connection-{name}"] = f"The postgresql:// URL of {name}, which feeds read, with sslmode=verify-full"
+    for name, readers, system in connections():
+        found[f"connection-{name}"] = f"{system.expected[0].upper()}{system.expected[1:]}, for {', '.join(readers)}"
     return found
 
 
-def connections() -> list[str]:
-    """The names of the databases that feeds read, as their `defs.yaml` declare them."""
-    return sorted({feed.connection for feed in declared_feeds(DEFS) if isinstance(feed, SqlTableSpec)})
+def connections() -> list[NeededConnection]:
+    """The connections that `defs.yaml` files need."""
+    return needed_connections(DEFS)
 
 
 def connection_variables() -> Mapping[str, str]:
     """The variable of each connection's secret."""
-    return {f"connection-{name}": f"{CONNECTION}{name.upper()}" for name in connections()}
+    return {f"connection-{each.name}": variable_of(each.name) for each in connections()}
 
 
 class SecretsStack(cdk.Stack):

@@ -103,7 +103,26 @@ def test_secrets_are_named_in_the_container_context_and_nowhere_shown(tasked: Lo
     assert not plain.keys() & {"DATA_PLATFORM_STATE_DIR", "DAGSTER_HOME", "SNOWFLAKE_PRIVATE_KEY_PATH"}
 
 
-def test_a_task_of_the_local_image_has_its_settings_and_no_file_of_the_developer(tasked: LocalCloud) -> None:
+def run_seen(cloud: LocalCloud) -> dict[str, Any]:
+    """What a new task of the task definition `seen` sees."""
+    settings, ecs = Settings.from_environment(environment(cloud)), client(cloud, "ecs")
+    network = {"subnets": settings.ecs.subnets, "securityGroups": settings.ecs.security_groups}
+    arn = ecs.run_task(
+        cluster=CLUSTER,
+        taskDefinition="seen",
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": network},
+    )["tasks"][0]["taskArn"]
+    task = until_status(ecs, CLUSTER, arn, "STOPPED")
+    printed = (cloud.layout.root / "logs" / "tasks" / f"{arn.rsplit('/', 1)[-1]}-run.log").read_text()
+    assert task["containers"][0]["exitCode"] == 0, printed
+    seen: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return seen
+
+
+@pytest.fixture(scope="module")
+def defined(tasked: LocalCloud) -> LocalCloud:
+    """The cloud with the task definition `seen`."""
     settings = Settings.from_environment(environment(tasked))
     found = context(environment(tasked))
     ecs = client(tasked, "ecs")
@@ -123,23 +142,33 @@ def test_a_task_of_the_local_image_has_its_settings_and_no_file_of_the_developer
         executionRoleArn=settings.ecs.execution_role_arn,
         containerDefinitions=[container],
     )
-    network = {"subnets": settings.ecs.subnets, "securityGroups": settings.ecs.security_groups}
-    arn = ecs.run_task(
-        cluster=CLUSTER,
-        taskDefinition="seen",
-        launchType="FARGATE",
-        networkConfiguration={"awsvpcConfiguration": network},
-    )["tasks"][0]["taskArn"]
-    task = until_status(ecs, CLUSTER, arn, "STOPPED")
-    printed = (tasked.layout.root / "logs" / "tasks" / f"{arn.rsplit('/', 1)[-1]}-run.log").read_text()
-    assert task["containers"][0]["exitCode"] == 0, printed
-    seen = json.loads(printed.splitlines()[-1])
+    return tasked
+
+
+def test_a_task_of_the_local_image_has_its_settings_and_no_file_of_the_developer(defined: LocalCloud) -> None:
+    seen = run_seen(defined)
     assert seen["zone"] == "Europe/Paris"
-    assert seen["url"] == environment(tasked)["DAGSTER_POSTGRES_URL"]
+    assert seen["url"] == environment(defined)["DAGSTER_POSTGRES_URL"]
     assert seen["key"] == "-----BEGIN PRIVATE KEY-----"
     assert (seen["token"], seen["database"]) == (TOKEN, DATABASE)
     assert not seen["keys"], "its role signs"
     assert seen["state"] == f"{seen['home']}/.local"
+
+
+def test_the_next_task_has_a_rotated_secret_without_a_deploy(defined: LocalCloud) -> None:
+    """ECS reads secrets when a task starts; the task definition, and the run's context, stay as they are."""
+    rotated = DATABASE.replace("127.0.0.1", "localhost")
+    (arn,) = (
+        secret["valueFrom"]
+        for secret in context(environment(defined))["secrets"]
+        if secret["name"] == "DATA_PLATFORM_CONNECTION_ARCHIVE"
+    )
+    manager = client(defined, "secretsmanager")
+    manager.put_secret_value(SecretId=arn, SecretString=rotated)
+    try:
+        assert run_seen(defined)["database"] == rotated
+    finally:
+        manager.put_secret_value(SecretId=arn, SecretString=DATABASE)
 
 
 def test_it_is_remembered_until_it_is_taken_back(tasked: LocalCloud) -> None:
