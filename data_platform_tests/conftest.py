@@ -37,7 +37,10 @@ def origin(tmp_path: Path) -> Origin:
     return Origin.at(tmp_path / "git")
 
 
-SERVERS = {"local_cloud", "snowflake_server", "warehouse_server", "postgres_server", "postgis_server"}
+SERVERS = {
+    *("local_cloud", "snowflake_server", "warehouse_server"),
+    *("postgres_server", "postgis_server", "mariadb_server"),
+}
 """The fixtures that start a server. A test that asks for one of them is marked `server`."""
 
 

@@ -78,13 +78,15 @@ class FoundTable(Generic[Found]):
 class Mark:
     """How a watermark is compared, in the system's SQL. `text`: an expression as text, which keeps it exactly.
     `value`: such a text as an expression. `earlier`: an expression, moved back by so many minutes. `odd`: conditions of
-    the rows that have no place in the order; they are in every window."""
+    the rows that have no place in the order; they are in every window. `is_place`: whether a text can be compared: one
+    that can't is refused."""
 
     sql: str
     text: Callable[[str], str]
     value: Callable[[str], str]
-    earlier: Callable[[str, int], str]
+    earlier: Callable[[str, int], str] = lambda sql, minutes: sql
     odd: tuple[str, ...] = ()
+    is_place: Callable[[str], bool] = lambda text: True
 
 
 class Page(Protocol):
@@ -145,11 +147,17 @@ class System:
 
 def system_of(url: str) -> System:
     """The system of a connection's URL. Raises DatabaseFailed where there is none for it."""
-    scheme = urlsplit(url).scheme.partition("+")[0]
+    scheme = urlsplit(url).scheme
     if scheme in ("postgresql", "postgres"):
         from data_platform.extract.sql.postgres.session import PostgresSession
 
         return System("PostgreSQL", PostgresSession.opened, "SELECT current_setting('server_version'), current_user")
+    if scheme in ("mysql", "mariadb"):
+        from data_platform.extract.sql.mysql.session import MysqlSession
+
+        return System(
+            "MariaDB" if scheme == "mariadb" else "MySQL", MysqlSession.opened, "SELECT version(), current_user()"
+        )
     raise DatabaseFailed(f"nothing here reads a database by a {scheme}:// URL")
 
 

@@ -37,7 +37,14 @@ def next_window(session: Session[Any, Any], feed: SqlTableSpec, mark: Mark, sinc
     newest = f"SELECT max({mark.sql}) AS newest FROM {session.relation(feed)}{ordered}"
     new = "1" if since is None else f"CASE WHEN newest > {mark.value(since)} THEN 1 ELSE 0 END"
     ((until, is_new),) = session.rows(f"SELECT {mark.text('newest')}, {new} FROM ({newest}) found")
-    return Window(since, until) if until is not None and is_new else None
+    if until is None or not is_new:
+        return None
+    if not mark.is_place(until):
+        raise Refused(
+            f"{feed.name}: the newest watermark is {until}, which is no date, so that nothing can be compared with it;"
+            " correct that row in the database"
+        )
+    return Window(since, until)
 
 
 def condition(feed: SqlTableSpec, mark: Mark, window: Window) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -12,7 +12,6 @@ from data_platform.contract import Contract
 from data_platform.extract.source import Position, Slice
 from data_platform.extract.sql.source import TableSource
 from data_platform.feeds.databases import SqlTableSpec
-from data_platform_tests.servers.postgres import Database
 
 
 def table_feed(columns: Mapping[str, str | dict[str, Any]], **given: Any) -> SqlTableSpec:
@@ -38,7 +37,14 @@ class Read:
         return [tuple(row.values()) for row in self.rows.to_pylist()]
 
 
-def read(database: Database, feed: SqlTableSpec, since: Position | None = None) -> Read | None:
+class HasUrl(Protocol):
+    """A database, of any system."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def read(database: HasUrl, feed: SqlTableSpec, since: Position | None = None) -> Read | None:
     """Plans and reads the next slice; None if there is nothing new."""
     source = TableSource(feed, lambda: database.url)
     for slice_ in source.plan(since=since, partition=None, unfinished=()):
@@ -51,7 +57,7 @@ def read(database: Database, feed: SqlTableSpec, since: Position | None = None) 
     return None
 
 
-def must_read(database: Database, feed: SqlTableSpec, since: Position | None = None) -> Read:
+def must_read(database: HasUrl, feed: SqlTableSpec, since: Position | None = None) -> Read:
     found = read(database, feed, since)
     assert found is not None
     return found
