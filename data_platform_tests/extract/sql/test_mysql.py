@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from data_platform.contract import Column
 from data_platform.extract.source import Refused
 from data_platform.extract.sql import system
+from data_platform.extract.sql.discovery import read_catalog
 from data_platform.extract.sql.mysql import packets
 from data_platform.extract.sql.source import TableSource
 from data_platform.extract.sql.system import DatabaseFailed
+from data_platform.feeds.databases import DatabaseDeclaration
+from data_platform.feeds.discovery import Wanted
 from data_platform.feeds.file_contract import FileColumn
 from data_platform.values.convert import rule_for
 from data_platform.values.rule import BadValue
@@ -184,7 +187,7 @@ def test_what_binary_ways_get_wrong_is_a_reject_that_says_why(maria: MariaDataba
     assert first.startswith("u: '18446744073709551615' ")
     assert "d: '0000-00-00' is not a date" in first and "tm: '838:59:59' is not a time" in first
     assert "n: " in second and "digits before the decimal mark" in second
-    assert "p: is in SRID 2263; the column's is 4326" in second
+    assert "is in SRID 2263; the column's is 4326" in second
 
 
 @pytest.mark.parametrize(
@@ -351,3 +354,61 @@ def test_a_user_reads_what_it_was_granted(maria: MariaDatabase) -> None:
         read(reader, table_feed({"id": ID}))
     maria.run(f"GRANT SELECT (id) ON {name}.t TO reader@'%'")
     assert must_read(reader, table_feed({"id": ID})).values == [(1,)]
+
+
+TYPES = {
+    "tinyint": "int8",
+    "tinyint(1)": "int8",
+    "tinyint unsigned": "int16",
+    "int": "int32",
+    "int unsigned": "int64",
+    "bigint": "int64",
+    "bigint unsigned": "decimal(20,0)",
+    "decimal(12,2)": "decimal(12,2)",
+    "decimal(65,2)": "string",
+    "float": "float",
+    "double": "float",
+    "bit(1)": "boolean",
+    "bit(9)": "int64",
+    "bit(64)": "decimal(20,0)",
+    "year": "int16",
+    "date": "date",
+    "time": "string",
+    "datetime": "timestamp",
+    "timestamp null": "timestamp",
+    "char(3)": "string",
+    "text": "string",
+    "json": "string",
+    "enum('a')": "string",
+    "set('a')": "string",
+    "uuid": "string",
+    "inet6": "string",
+    "blob": "binary",
+    "binary(3)": "binary",
+    "point": "binary",
+    "geometry": "binary",
+}
+
+
+def test_the_catalog_becomes_declarations_that_read_every_type(maria: MariaDatabase) -> None:
+    columns = ", ".join(f"c{number} {type_}" for number, type_ in enumerate(TYPES))
+    maria.run(
+        f"CREATE TABLE types (id int PRIMARY KEY COMMENT 'The row', code char(2) NOT NULL UNIQUE, {columns})"
+        " COMMENT 'Every type'",
+        "INSERT INTO types (id, code) VALUES (1, 'a')",
+        "CREATE VIEW seen AS SELECT id FROM types",
+    )
+    schema = maria.url.rpartition("/")[2]
+    declared = DatabaseDeclaration.model_validate(
+        {"description": "d", "owners": ["team:a"], "time_zone": "America/New_York", "connection": "c", "tables": []}
+    )
+    found = read_catalog(declared, maria.url, [], Wanted(("types", "nowhere"), (schema,)))
+    assert found.notes == ("there is no table nowhere in the database",)
+    seen, types = sorted(found.tables, key=lambda table: table.table)
+    assert (types.identity, types.description, types.keys) == ({}, "Every type", (("id",), ("code",)))
+    assert (seen.description, seen.keys) == ("", ())
+    identity, _, *others = types.columns
+    assert (identity.type, identity.nullable, identity.description) == ("int32", False, "The row")
+    assert dict(zip(TYPES, (column.type for column in others), strict=True)) == TYPES
+    feed = table_feed({column.name: {"type": column.type, **column.options} for column in types.columns})
+    assert len(must_read(maria, feed.model_copy(update={"from_": "types"})).values) == 1

@@ -21,9 +21,8 @@ from data_platform.values.shapes import geometries
 
 INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint", "year")
 _EXACT_IN_FLOAT = ("tinyint", "smallint", "mediumint", "int")
-_BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector")
-_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext")
-_SHAPES = (
+BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector")
+SHAPES = (
     *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"),
     *("geometrycollection", "geomcollection"),
 )
@@ -74,7 +73,7 @@ def _integer(column: Column, found: FoundColumn) -> ColumnReader | str:
 def _decimal(column: Column, found: FoundColumn) -> ColumnReader | str:
     if found.builtin in ("decimal", *INTEGERS):
         return _text(column, found.sql)
-    return "decimal or an integer type"
+    return _text(column, f"{found.sql} + 0") if found.builtin == "bit" else "decimal or an integer type"
 
 
 def _float(column: Column, found: FoundColumn) -> ColumnReader | str:
@@ -112,9 +111,9 @@ def _timestamp(column: Column, found: FoundColumn) -> ColumnReader | str:
 
 
 def _string(column: Column, found: FoundColumn) -> ColumnReader | str:
-    if found.builtin in _BYTES:
+    if found.builtin in BYTES:
         return _text(column, f"HEX({found.sql})")
-    if found.builtin in _SHAPES:
+    if found.builtin in SHAPES:
         return _text(column, f"ST_AsText({found.sql})")
     if found.builtin == "float":
         return ColumnReader(f"{found.sql} + 0e0", lambda field: Converted(_shortest(field), {}), _spell)
@@ -126,32 +125,38 @@ def _json(column: Column, found: FoundColumn) -> ColumnReader | str:
 
 
 def _binary(column: Column, found: FoundColumn) -> ColumnReader | str:
-    if found.builtin not in _BYTES:
-        return "binary, varbinary or blob"
+    if found.builtin in SHAPES:
+        return ColumnReader(found.sql, lambda field: Converted(pa.array(_shapes(field), pa.binary()), {}), bytes.hex)
+    if found.builtin not in BYTES:
+        return "binary, varbinary, blob, or a spatial type as EWKB"
     return ColumnReader(found.sql, lambda field: Converted(binaries(field)[0], {}), bytes.hex)
 
 
 def _geometry(column: Column, found: FoundColumn) -> ColumnReader | str:
-    """A shape comes as four bytes of SRID and well-known binary, longitude first (MySQL's manual, "Internal Geometry
-    Storage Format"): ST_AsBinary would swap the axes of some, and loses the SRID."""
-    if found.builtin not in (*_SHAPES, *_BYTES):
+    srid = column.logical.args[0]
+    if found.builtin in SHAPES:
+        return ColumnReader(found.sql, lambda field: geometries(_shapes(field), srid), bytes.hex)
+    if found.builtin not in BYTES:
         return "a spatial type, or a blob with well-known binary"
-    wanted, internal = column.logical.args[0], found.builtin in _SHAPES
+    return ColumnReader(found.sql, lambda field: geometries(_values(field), srid), bytes.hex)
 
-    def convert(field: Field) -> Converted:
-        values = [field.value(row) for row in range(len(field.starts))]
-        if not internal:
-            return geometries(values, wanted)
-        srids = [0 if value is None else int.from_bytes(value[:4], "little") for value in values]
-        converted = geometries([value and value[4:] for value in values], wanted)
-        other = {
-            row: f"is in SRID {srid}; the column's is {wanted}"
-            for row, srid in enumerate(srids)
-            if srid not in (0, wanted)
-        }
-        return Converted(converted.array, {**converted.bad, **other})
 
-    return ColumnReader(found.sql, convert, bytes.hex)
+def _shapes(field: Field) -> list[bytes | None]:
+    """Shapes as EWKB. The server gives four bytes of SRID and well-known binary, longitude first (MySQL's manual,
+    "Internal Geometry Storage Format"); ST_AsBinary would swap the axes of some, and lose the SRID."""
+    return [value and _ewkb(value) for value in _values(field)]
+
+
+def _ewkb(value: bytes) -> bytes:
+    srid, shape = value[:4], value[4:]
+    if srid == bytes(4) or len(shape) < 5:
+        return shape
+    kind = int.from_bytes(shape[1:5], "little") | 0x20000000
+    return shape[:1] + kind.to_bytes(4, "little") + srid + shape[5:]
+
+
+def _values(field: Field) -> list[bytes | None]:
+    return [field.value(row) for row in range(len(field.starts))]
 
 
 _BY_TYPE: dict[str, Callable[[Column, FoundColumn], ColumnReader | str]] = {

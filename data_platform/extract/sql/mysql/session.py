@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,14 @@ import pymysql
 
 from data_platform.contract import Column
 from data_platform.extract.source import Refused
-from data_platform.extract.sql.mysql.catalog import FoundColumn, found_columns, literal, quoted
+from data_platform.extract.sql.found import readable_columns
+from data_platform.extract.sql.mysql.catalog import FoundColumn, found_tables, literal, quoted
 from data_platform.extract.sql.mysql.columns import INTEGERS, ColumnReader, FieldPage, reader_for
+from data_platform.extract.sql.mysql.described import described
 from data_platform.extract.sql.mysql.packets import Rows, fields, streamed
-from data_platform.extract.sql.system import DatabaseFailed, Mark, first_line
+from data_platform.extract.sql.system import DatabaseFailed, FoundTable, Mark, Relation, first_line
 from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.discovery import CatalogColumn
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
@@ -61,11 +64,27 @@ class MysqlSession:
 
     def relation(self, feed: SqlTableSpec) -> str:
         """The feed's table; it is in the URL's database, unless the feed names another."""
-        return quoted(*self._schema_and_name(feed))
+        return quoted(*self._place(feed))
+
+    @property
+    def default_schema(self) -> str:
+        """The URL's database."""
+        return self._database
+
+    def tables(
+        self, relations: Collection[Relation], schemas: Collection[str]
+    ) -> dict[Relation, FoundTable[FoundColumn]]:
+        """What the catalog says of these tables, and of those of these databases."""
+        return found_tables(self.rows, relations, schemas, self._database)
+
+    def described(self, found: FoundColumn, zone: str) -> CatalogColumn:
+        """How a contract would declare the column."""
+        return described(found, zone)
 
     def columns(self, feed: SqlTableSpec) -> dict[str, FoundColumn]:
         """The columns of the feed's table, by name."""
-        return found_columns(self.rows, feed, *self._schema_and_name(feed))
+        grant = f"GRANT SELECT ON {self.relation(feed)} to it"
+        return readable_columns(self.tables([feed.relation], ()), feed, ".".join(self._place(feed)), grant)
 
     def reader(self, column: Column, found: FoundColumn) -> ColumnReader | str:
         """What reads the column."""
@@ -112,7 +131,8 @@ class MysqlSession:
             for rows in found:
                 yield FieldPage(readers, fields(rows, len(readers)), len(rows.starts))
 
-    def _schema_and_name(self, feed: SqlTableSpec) -> tuple[str, str]:
+    def _place(self, feed: SqlTableSpec) -> tuple[str, str]:
+        """The database and the name of the feed's table."""
         schema, name = feed.relation
         if not schema and not self._database:
             raise Refused(
