@@ -15,8 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dagster_aws.ecs import EcsRunLauncher
 from dagster_aws.ecs.utils import get_task_logs
 
-from data_platform.runs.queue import SPOT_TAG
-from data_platform.runs.task_end import SPOT_INTERRUPTION, is_shortage, why_it_ended
+from data_platform.runs.queue import NO_OVERRIDES, RUN_TASK_TAG, SPOT_TAG
+from data_platform.runs.task_definition import with_definition
+from data_platform.runs.task_end import SPOT_INTERRUPTION, is_shortage, is_unclear, why_it_ended
 
 ARN_TAG, CLUSTER_TAG = "ecs/task_arn", "ecs/cluster"
 SHORTAGE_SECONDS = 480.0
@@ -24,16 +25,17 @@ SHORTAGE_SECONDS = 480.0
 Run monitoring's start timeout (deploy/dagster.yaml) is longer."""
 LOG_LINES = 20
 WATCH_SECONDS = 10.0
-"""How often to check a launched task until its run starts."""
-
-_KWARGS_TAG = "ecs/run_task_kwargs"
+"""How often to check launched tasks until their runs start."""
+DESCRIBED_AT_ONCE = 100
+"""The most tasks that DescribeTasks takes."""
 _log = logging.getLogger(__name__)
 
 
 class FargateRunLauncher(EcsRunLauncher[Any]):
     """EcsRunLauncher, with the same configuration, that also
 
-    - retries RunTask while AWS throttles it or has no capacity,
+    - runs exactly the task definition that it registered for the run's code (`task_definition`),
+    - retries RunTask while AWS throttles it or has no capacity, and never launches a run twice,
     - finds a run's task again if the daemon died before it recorded the task,
     - tells apart Spot interruptions, kills for memory and silent exits, and tags the run so that a retry gets more
       memory or runs on demand.
@@ -41,7 +43,9 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
 
     def __init__(self, *args: Any, **configured: Any) -> None:
         super().__init__(*args, **configured)
-        self._launching = Lock()
+        self._starting: set[str] = set()
+        self._watcher: Thread | None = None
+        self._watching = Lock()
 
     def get_boto_client_config(self) -> Config:
         """Retries throttled calls more often than botocore's default of three attempts."""
@@ -54,30 +58,42 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         run = context.dagster_run
         spot = not self._was_interrupted(run) and run.tags.get(SPOT_TAG) == "true"
         shortage = self._try(context, spot)
-        if shortage and spot:
-            self._instance.report_engine_event(f"No Spot task, requesting one on demand: {shortage}", run)
-            shortage = self._try(context, spot=False, again=True)
+        if shortage and spot and not is_unclear(shortage):
+            spot, shortage = False, self._on_demand(context, shortage)
         if shortage:
             # A daemon that stops doesn't wait for the thread. Run monitoring then fails the run; Dagster retries it.
-            Thread(target=self._keep_trying, args=(context, shortage), name=f"launch-{run.run_id}", daemon=True).start()
+            arguments = (context, shortage, spot)
+            Thread(target=self._keep_trying, args=arguments, name=f"launch-{run.run_id}", daemon=True).start()
 
-    def _try(self, context: Any, spot: bool, again: bool = False) -> Exception | None:
-        """Launches the task, or returns the error of a shortage. `again`: an earlier attempt may have launched a task
-        although AWS returned an error, or its answer was lost."""
+    def _on_demand(self, context: Any, shortage: Exception) -> Exception | None:
+        self._instance.report_engine_event(f"No Spot task, requesting one on demand: {shortage}", context.dagster_run)
+        return self._try(context, spot=False)
+
+    def _try(self, context: Any, spot: bool) -> Exception | None:
+        """Launches the task, or returns the error of a shortage. An earlier attempt may have launched a task although
+        AWS returned an error, or its answer was lost: ECS then returns that task, as the run and the market are the
+        same (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html)."""
         run = context.dagster_run
         try:
-            # One launch at a time: RunTask takes the family's latest task definition, which must still be this run's.
-            with self._launching:
-                if not (again and self._was_launched(run)):
-                    super().launch_run(context._replace(dagster_run=_with_task_kwargs(run, spot)))
+            super().launch_run(context._replace(dagster_run=self._as_requested(run, spot)))
         except Exception as error:
             if not is_shortage(error):
                 raise
             return error
-        Thread(target=self._watch_start, args=(run,), name=f"start-{run.run_id}", daemon=True).start()
+        self._watch(run.run_id)
         return None
 
-    def _keep_trying(self, context: Any, shortage: Exception) -> None:
+    def _as_requested(self, run: dg.DagsterRun, spot: bool) -> dg.DagsterRun:
+        """The run with its own arguments for RunTask, whatever its tags ask for, and with its task definition."""
+        arguments: dict[str, Any] = {
+            "startedBy": run.run_id,
+            "clientToken": f"{run.run_id}-{'spot' if spot else 'on-demand'}",
+        }
+        if spot:
+            arguments["capacityProviderStrategy"] = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+        return with_definition(self, run).with_tags({**run.tags, **NO_OVERRIDES, RUN_TASK_TAG: json.dumps(arguments)})
+
+    def _keep_trying(self, context: Any, shortage: Exception, spot: bool) -> None:
         run, began = context.dagster_run, time.monotonic()
         error: Exception | None = shortage
         for pause in _pauses():
@@ -87,7 +103,9 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                 if not self._is_starting(run):
                     return
                 try:
-                    error = self._try(context, spot=False, again=True)
+                    error = self._try(context, spot)
+                    if error and spot and not is_unclear(error):
+                        spot, error = False, self._on_demand(context, error)
                     over = error is None or time.monotonic() - began > SHORTAGE_SECONDS
                 except Exception as other:
                     error, over = other, True
@@ -99,26 +117,52 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
                 _log.warning("run %s: can't record the progress of its launch: %s", run.run_id, lost)
                 time.sleep(pause)
 
-    def _watch_start(self, run: dg.DagsterRun) -> None:
-        """Fails a run whose task ends before the run starts. Dagster's run monitoring checks only started runs, and
-        would notice only after the start timeout, as it does if the daemon stops meanwhile."""
+    def _watch(self, run_id: str) -> None:
+        """Fails the run if its task ends before the run starts. Dagster's run monitoring checks only started runs, and
+        would notice only after the start timeout, as it does if the daemon stops meanwhile. One thread watches all
+        runs."""
+        with self._watching:
+            self._starting.add(run_id)
+            if self._watcher is None:
+                self._watcher = Thread(target=self._watch_starts, name="starting-runs", daemon=True)
+                self._watcher.start()
+
+    def _watch_starts(self) -> None:
         while True:
             time.sleep(WATCH_SECONDS)
             try:
-                now = self._instance.get_run_by_id(run.run_id)
-                if now is None or now.status != dg.DagsterRunStatus.STARTING:
-                    return
-                task = self._task(now)
-                if task is None or task.get("lastStatus") != "STOPPED":
-                    continue
-                if self._is_starting(run):  # ask again: the run may have started and ended since
-                    self._instance.report_run_failed(run, self._how_it_ended(now, task))
+                self._look_at_starts()
             except Exception as error:  # AWS or Dagster's database may be down for a moment
-                _log.warning("run %s: can't check its task: %s", run.run_id, error)
+                _log.warning("can't check the tasks of starting runs: %s", error)
+            with self._watching:
+                if not self._starting:
+                    self._watcher = None
+                    return
 
-    def _was_launched(self, run: dg.DagsterRun) -> bool:
-        now = self._instance.get_run_by_id(run.run_id)
-        return now is not None and self._find_task(now, stopped=False)
+    def _look_at_starts(self) -> None:
+        """One look at all watched runs: forgets those that have started or ended, fails those whose task has ended."""
+        with self._watching:
+            watched = set(self._starting)
+        filters = dg.RunsFilter(run_ids=list(watched), statuses=[dg.DagsterRunStatus.STARTING])
+        starting = {run.run_id: run for run in self._instance.get_runs(filters)}
+        with self._watching:
+            self._starting -= watched - starting.keys()
+        for run, task in self._tasks(list(starting.values())):
+            if task.get("lastStatus") == "STOPPED" and self._is_starting(run):  # ask again: it may have ended since
+                self._instance.report_run_failed(run, self._how_it_ended(run, task))
+
+    def _tasks(self, runs: Sequence[dg.DagsterRun]) -> Iterator[tuple[dg.DagsterRun, Mapping[str, Any]]]:
+        """The tasks of these runs, as far as ECS knows them. DescribeTasks takes up to 100 of one cluster."""
+        clusters: dict[str, dict[str, dg.DagsterRun]] = {}
+        for run in runs:
+            arn, cluster = run.tags.get(ARN_TAG), run.tags.get(CLUSTER_TAG)
+            if arn and cluster:
+                clusters.setdefault(cluster, {})[arn] = run
+        for cluster, by_arn in clusters.items():
+            arns = list(by_arn)
+            for start in range(0, len(arns), DESCRIBED_AT_ONCE):
+                found = self.ecs.describe_tasks(tasks=arns[start : start + DESCRIBED_AT_ONCE], cluster=cluster)
+                yield from ((by_arn[task["taskArn"]], task) for task in found["tasks"])
 
     def _is_starting(self, run: dg.DagsterRun) -> bool:
         now = self._instance.get_run_by_id(run.run_id)
@@ -183,20 +227,16 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
             return True
         return before is not None and before.get("stopCode") == SPOT_INTERRUPTION
 
-    def _find_task(self, run: dg.DagsterRun, *, stopped: bool = True) -> bool:
-        """Finds and records the task of a run whose launch was interrupted, by `startedBy`, which is the run's id.
-        Returns whether the run has a task; without `stopped`, a stopped task doesn't count."""
+    def _find_task(self, run: dg.DagsterRun) -> None:
+        """Finds and records the task of a run whose launch was interrupted, by `startedBy`, which is the run's id."""
         if run.tags.get(ARN_TAG):
-            return True
+            return
         cluster = self.run_task_kwargs.get("cluster", "default")
         found = self.ecs.list_tasks(cluster=cluster, startedBy=run.run_id)["taskArns"]
-        arn = found[0] if found else None
-        if arn is None and stopped:
-            arn = self._stopped_task(cluster, run.run_id)
+        arn = found[0] if found else self._stopped_task(cluster, run.run_id)
         if arn is not None:
             _log.warning("run %s: its task is %s", run.run_id, arn)
             self._instance.add_run_tags(run.run_id, {ARN_TAG: arn, CLUSTER_TAG: cluster})
-        return arn is not None
 
     def _stopped_task(self, cluster: str, run_id: str) -> str | None:
         """The run's task among those that stopped within the last hour. ListTasks can't combine `startedBy` with
@@ -210,9 +250,7 @@ class FargateRunLauncher(EcsRunLauncher[Any]):
         return None
 
     def _task(self, run: dg.DagsterRun) -> Mapping[str, Any] | None:
-        arn, cluster = run.tags.get(ARN_TAG), run.tags.get(CLUSTER_TAG)
-        tasks = self.ecs.describe_tasks(tasks=[arn], cluster=cluster)["tasks"] if arn and cluster else []
-        return tasks[0] if tasks else None
+        return next((task for _, task in self._tasks([run])), None)
 
     def _last_lines(self, run: dg.DagsterRun) -> Sequence[str]:
         try:
@@ -236,12 +274,3 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause * random.uniform(0.75, 1.25)  # noqa: S311  no secret
         pause = min(pause * 2, 60.0)
-
-
-def _with_task_kwargs(run: dg.DagsterRun, spot: bool) -> dg.DagsterRun:
-    """The run with a tag that gives EcsRunLauncher this run's own arguments for RunTask."""
-    asked = json.loads(run.tags.get(_KWARGS_TAG, "{}"))
-    told = {"startedBy": run.run_id, **asked}
-    if spot:
-        told.setdefault("capacityProviderStrategy", [{"capacityProvider": "FARGATE_SPOT", "weight": 1}])
-    return run.with_tags({**run.tags, _KWARGS_TAG: json.dumps(told)})

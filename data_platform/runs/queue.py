@@ -22,6 +22,10 @@ SIZE_TAG = ".data_platform/size"
 """On every run: the size tags that this module set, as JSON; any other size tag was set by hand. Retries and
 re-executions inherit their parent's tags, and must ignore those that the platform set: a defs.yaml may have changed."""
 RETRY_STRATEGY_TAG = "dagster/retry_strategy"
+RUN_TASK_TAG = "ecs/run_task_kwargs"
+NO_OVERRIDES = dict.fromkeys((RUN_TASK_TAG, "ecs/task_overrides", "ecs/container_overrides"), "")
+"""Tags from which Dagster's launcher takes any argument of RunTask: with them, whoever may launch a run could start any
+task, with any role. A run loses them on its way in."""
 _RANGE_TAG = "dagster/asset_partition_range_start"
 
 _log = logging.getLogger(__name__)
@@ -47,7 +51,8 @@ class PlatformRunCoordinator(dg.QueuedRunCoordinator):
 
 def tags_of(run: dg.DagsterRun, declared: Sequence[Compute]) -> dict[str, str]:
     """The tags of a run whose assets declare these sizes."""
-    return {**_size(run.tags, declared), **_record(run, declared)}
+    no_overrides = {tag: "" for tag in NO_OVERRIDES if run.tags.get(tag)}
+    return {**_size(run.tags, declared), **_record(run, declared), **no_overrides}
 
 
 def _limit(pools: Collection[str], instance: dg.DagsterInstance) -> None:

@@ -28,9 +28,10 @@ _PASSING = (
 )
 _SHORTAGES = (
     *("Capacity is unavailable", "RESOURCE:", "No Container Instances", "Throttl", "Rate exceeded", "TooManyRequests"),
-    *("You've reached the limit on the number of", "ServerException", "Service Unavailable", "try again later"),
+    *("You've reached the limit on the number of", "try again later"),
     "Too many concurrent attempts",  # to register a definition of one family: runs of several commits at once
 )
+_SERVER_FAULTS = ("ServerException", "Service Unavailable")
 _OUT_OF_MEMORY = "OutOfMemory"
 
 
@@ -82,10 +83,16 @@ def _out_of_memory(had: int, first: int) -> Ended:
 
 
 def is_shortage(error: Exception) -> bool:
-    """Whether RunTask may succeed later: AWS (or its credentials endpoint) is unreachable or fails, the answer breaks
-    off, AWS throttles calls, it has no capacity now, or a quota is used up."""
+    """Whether RunTask may succeed later: its answer is unclear, AWS throttles calls, it has no capacity now, or a quota
+    is used up."""
+    return is_unclear(error) or any(sign in str(error) for sign in _SHORTAGES)
+
+
+def is_unclear(error: Exception) -> bool:
+    """Whether RunTask may have launched the task all the same: AWS (or its credentials endpoint) is unreachable or
+    fails, or the answer breaks off."""
     if isinstance(error, _PASSING):
         return True
     if isinstance(error, ClientError) and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
         return True
-    return any(sign in str(error) for sign in _SHORTAGES)
+    return any(sign in str(error) for sign in _SERVER_FAULTS)

@@ -155,7 +155,7 @@ def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
 
 def test_a_run_that_waits_for_capacity_keeps_no_other_waiting(fleet: Fleet) -> None:
     fleet.suffers(Fault("capacity", times=None, task="unlucky"))
-    waiting = fleet.launch("first", tags={"ecs/run_task_kwargs": '{"startedBy": "unlucky"}'})
+    waiting = fleet.launch("first", tags={"data_platform/commit": "unlucky"})
     wait_for(lambda: any("No task yet" in line for line in fleet.told(waiting)), patience(180), "it waits")
     assert fleet.ended(fleet.launch("fine")).status == SUCCESS
     with fleet.instance() as instance:

@@ -1,12 +1,12 @@
-"""What a launch waits for, and that none waits for another. Launches themselves are seen on the local ECS, in
+"""What a launch waits for, and that it launches nothing twice. Launches themselves are seen on the local ECS, in
 `end_to_end/`."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, repeat
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -40,23 +40,22 @@ class Context(NamedTuple):
 
 
 class Launches:
-    """RunTask, in place of Dagster's launcher: `answer` raises what it does. `most`: how many there were at once."""
+    """RunTask, in place of Dagster's launcher: `answer` raises what it does. `tokens`: the client token of each call."""
 
     def __init__(self, launcher: FargateRunLauncher, instance: dg.DagsterInstance) -> None:
         self.launcher, self.instance = launcher, instance
         self.answer: Callable[[], None] = lambda: None
-        self.made = self.most = self._now = self.launched_unseen = 0
+        self.made = 0
         self.spot: list[bool] = []
+        self.tokens: list[str] = []
 
     def take(self, _: object, context: Context) -> None:
-        self._now += 1
-        self.most = max(self.most, self._now)
-        self.spot.append("FARGATE_SPOT" in context.dagster_run.tags["ecs/run_task_kwargs"])
-        try:
-            self.answer()
-            self.made += 1
-        finally:
-            self._now -= 1
+        asked = json.loads(context.dagster_run.tags["ecs/run_task_kwargs"])
+        assert asked["startedBy"] == context.dagster_run.run_id
+        self.spot.append("capacityProviderStrategy" in asked)
+        self.tokens.append(asked["clientToken"])
+        self.answer()
+        self.made += 1
 
     def run(self, **tags: str) -> Context:
         run = dg.DagsterRun(job_name="j", status=dg.DagsterRunStatus.STARTING, tags=tags)
@@ -92,6 +91,7 @@ def launches(monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> I
     launcher.register_instance(instance)
     found = Launches(launcher, instance)
     monkeypatch.setattr(EcsRunLauncher, "launch_run", lambda _, context: found.take(_, context))
+    monkeypatch.setattr(launching, "with_definition", lambda _, run: run)  # see test_task_definition
     monkeypatch.setattr(launching, "WATCH_SECONDS", 0.02)
     monkeypatch.setattr(launching, "get_task_logs", lambda *_, **__: [])
     yield found
@@ -99,9 +99,9 @@ def launches(monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance) -> I
         if not run.is_finished:
             instance.report_run_failed(run)
     wait_for(
-        lambda: not any(thread.name.startswith("start-") for thread in threading.enumerate()),
+        lambda: not any(thread.name == "starting-runs" for thread in threading.enumerate()),
         60,
-        "the launcher's threads end",
+        "the launcher's thread ends",
         every=0.02,
     )
 
@@ -159,28 +159,48 @@ UNCLEAR = [
 
 @pytest.mark.parametrize("error", UNCLEAR)
 @pytest.mark.parametrize("spot", ["true", "false"])
-def test_a_task_that_was_launched_although_aws_said_something_else_is_found_and_not_launched_again(
+def test_a_launch_whose_answer_was_lost_is_repeated_with_the_same_token_in_the_same_market(
     launches: Launches, error: Exception, spot: str
 ) -> None:
-    looks: list[str] = []
-
-    def list_tasks(cluster: str, startedBy: str) -> dict[str, list[str]]:
-        looks.append(startedBy)
-        if len(looks) == 1:
-            raise EndpointConnectionError(endpoint_url=URL)
-        return {"taskArns": ["arn:launched"]}
+    """ECS then returns the task that it may have launched."""
+    answers = [error, error]
 
     def unclear() -> None:
-        launches.launched_unseen += 1
-        raise error
+        if answers:
+            raise answers.pop()
 
-    launches.launcher.ecs = SimpleNamespace(list_tasks=list_tasks)
     launches.answer = unclear
     run = launches.run(**{"data_platform/spot": spot})
     launches.launcher.launch_run(run)
-    wait_for(lambda: launches.seen(run).tags.get("ecs/task_arn") == "arn:launched", 60, "it is found", 0.02)
-    assert launches.launched_unseen == 1
-    assert set(looks) == {run.dagster_run.run_id}
+    wait_for(lambda: launches.made, 60, "it is launched", 0.02)
+    market = "spot" if spot == "true" else "on-demand"
+    assert launches.tokens == [f"{run.dagster_run.run_id}-{market}"] * 3
+
+
+def test_a_spot_run_goes_on_demand_once_it_is_clear_that_spot_launched_nothing(launches: Launches) -> None:
+    answers = [RuntimeError("Capacity is unavailable at this time"), ReadTimeoutError(endpoint_url=URL)]
+
+    def answer() -> None:
+        if answers:
+            raise answers.pop()
+
+    launches.answer = answer
+    run = launches.run(**{"data_platform/spot": "true"})
+    launches.launcher.launch_run(run)
+    wait_for(lambda: launches.made, 60, "it is launched", 0.02)
+    assert launches.spot == [True, True, False]
+    assert len({*launches.tokens}) == 2
+
+
+def test_tags_cannot_give_a_run_other_arguments(launches: Launches) -> None:
+    forged = {
+        "ecs/run_task_kwargs": '{"taskDefinition": "payroll", "startedBy": "somebody", "clientToken": "x"}',
+        "ecs/task_overrides": '{"taskRoleArn": "arn:aws:iam::1:role/admin"}',
+        "ecs/container_overrides": '{"command": ["sh"]}',
+    }
+    run = launches.launcher._as_requested(launches.run(**forged).dagster_run, spot=False)
+    assert json.loads(run.tags["ecs/run_task_kwargs"]).keys() == {"startedBy", "clientToken"}
+    assert not run.tags["ecs/task_overrides"] and not run.tags["ecs/container_overrides"]
 
 
 def test_a_launch_is_followed_although_dagsters_database_is_away_for_a_while(
@@ -250,11 +270,21 @@ def test_a_run_that_has_begun_is_watched_no_more(launches: Launches) -> None:
     assert launches.seen(run).status == dg.DagsterRunStatus.STARTED
 
 
-def test_launches_go_one_at_a_time_as_each_takes_the_latest_task_definition(launches: Launches) -> None:
-    launches.answer = lambda: time.sleep(0.02)
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(launches.launcher.launch_run, [launches.run() for _ in range(4)]))
-    assert (launches.made, launches.most) == (4, 1)
+def test_one_thread_watches_all_runs_and_asks_for_a_hundred_tasks_at_once(launches: Launches) -> None:
+    asked: list[int] = []
+
+    def describe_tasks(tasks: list[str], cluster: str) -> dict[str, Any]:
+        asked.append(len(tasks))
+        return {"tasks": [{"taskArn": arn, **(STOPPED if arn == "arn:120" else PENDING)} for arn in tasks]}
+
+    launches.launcher.ecs = SimpleNamespace(describe_tasks=describe_tasks)
+    runs = [launches.run(**{"ecs/task_arn": f"arn:{number}", "ecs/cluster": "c"}) for number in range(130)]
+    launches.launcher._starting.update(run.dagster_run.run_id for run in runs[1:])
+    launches.launcher._watch(runs[0].dagster_run.run_id)
+    assert "no image" in launches.fails(runs[120])
+    assert asked[:2] == [100, 30]
+    assert [thread.name for thread in threading.enumerate()].count("starting-runs") == 1
+    assert launches.seen(runs[0]).status == dg.DagsterRunStatus.STARTING
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,16 @@ def test_what_someone_asked_for_by_hand_stands_as_a_size_that_there_is() -> None
     assert (tags["ecs/cpu"], tags["ecs/memory"]) == ("512", "3072")
 
 
+def test_tags_that_would_start_another_task_are_emptied() -> None:
+    forged = {
+        "ecs/run_task_kwargs": '{"taskDefinition": "payroll"}',
+        "ecs/task_overrides": '{"taskRoleArn": "arn:aws:iam::1:role/admin"}',
+        "ecs/container_overrides": '{"command": ["sh"]}',
+    }
+    assert {tag: tags_after([SILENT], forged)[tag] for tag in forged} == dict.fromkeys(forged, "")
+    assert not forged.keys() & tags_after([SILENT]).keys()
+
+
 def test_a_run_killed_for_memory_is_retried_one_size_up() -> None:
     first = tags_after([SMALL])
     retry = tags_after([SMALL], {**first, OUT_OF_MEMORY_TAG: "4096"})
