@@ -31,7 +31,7 @@ RUN pip --python /opt/venv/bin/python install --require-hashes --no-deps --compi
 FROM packages AS app
 ENV PATH=/opt/venv/bin:$PATH
 COPY pyproject.toml README.md workspace.yaml /app/
-COPY deploy/dagster.yaml deploy/workspace.yaml /app/deploy/
+COPY deploy/dagster.yaml deploy/workspace.yaml deploy/rds-ca.pem /app/deploy/
 COPY data_platform /app/data_platform
 COPY dbt_project /app/dbt_project
 # Build dbt's manifest here, once: in `dev` and `prod` a code location never builds it. No component is state-backed (a

@@ -7,6 +7,7 @@ messages in the task's log.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
+from urllib.parse import quote
 
 from data_platform.code.release import DAGSTER_VARIABLES
 
@@ -26,6 +28,8 @@ Environment = MutableMapping[str, str]
 _Result = TypeVar("_Result")
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts to reach a repository: a short outage doesn't fail a run."""
+DATABASE_SECRET = "DAGSTER_POSTGRES_SECRET"  # noqa: S105  a variable's name
+RDS_CERTIFICATES = Path(__file__).resolve().parents[1] / "deploy" / "rds-ca.pem"
 # The first two load no definitions: they ask code servers. The code server follows dbt's repository itself.
 _WITHOUT_DEFINITIONS = (["dagster-webserver"], ["dagster-daemon"], ["data-platform", "code-server"])
 _FAILED, _NOT_FOUND, _ENDED = 1, 127, 128 + signal.SIGTERM
@@ -61,6 +65,10 @@ def prepare(command: Sequence[str], environment: Environment) -> None:
     TreeUnusable and SettingsError."""
     for name, value in DAGSTER_VARIABLES.items():
         environment.setdefault(name, value)
+    if region := environment.get("AWS_REGION"):
+        environment.setdefault("AWS_DEFAULT_REGION", region)  # boto3 reads only this one
+    if secret := environment.pop(DATABASE_SECRET, ""):
+        environment["DAGSTER_POSTGRES_URL"] = database_url(secret)
     home = environment.get("DAGSTER_HOME")
     if home and command[:2] != ["dagster", "api"] and not (Path(home) / "dagster.yaml").exists():
         from data_platform.runs.instance import write  # imports pydantic: a run's start does without
@@ -70,6 +78,21 @@ def prepare(command: Sequence[str], environment: Environment) -> None:
         _take_code(environment)
     if environment.get("DATA_PLATFORM_DBT_URL") and not _starts_with(command, _WITHOUT_DEFINITIONS):
         _take_dbt(environment)
+
+
+def database_url(secret: str) -> str:
+    """The URL of Dagster's database from the JSON that RDS keeps in Secrets Manager: host, port, username, password and
+    dbname. The connection verifies the server's certificate. Raises StartFailed, which shows no value."""
+    try:
+        given = json.loads(secret)
+        user, password = (quote(given[name], safe="") for name in ("username", "password"))
+        place = f"{given['host']}:{given['port']}/{given['dbname']}"
+    except (ValueError, KeyError, TypeError) as error:
+        missing = f"{error} is missing" if isinstance(error, KeyError) else "it is no JSON object"
+        raise StartFailed(
+            f"{DATABASE_SECRET}: {missing}; expected RDS's secret with host, port, username, password and dbname"
+        ) from None
+    return f"postgresql://{user}:{password}@{place}?sslmode=verify-full&sslrootcert={RDS_CERTIFICATES}"
 
 
 def resolved(command: Sequence[str], environment: Environment) -> list[str]:

@@ -23,8 +23,11 @@ PRODUCTION = {
     "SNOWFLAKE_ROLE": "LOADER",
     "SNOWFLAKE_WAREHOUSE": "LOADING",
     "SNOWFLAKE_DATABASE": "DATA_PLATFORM",
-    "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/secrets/key.p8",
+    "SNOWFLAKE_STORAGE_INTEGRATION": "DATA_PLATFORM_LAKE",
+    "DATA_PLATFORM_TIME_ZONE": "Europe/Paris",
 }
+CONNECTION = "DATA_PLATFORM_CONNECTION_CITY_RECORDS"
+PEM = "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----\n"
 LOCAL_ENDPOINTS = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
     "SNOWFLAKE_HOST": "127.0.0.1",
@@ -133,10 +136,43 @@ def test_one_error_names_all_wrong_values() -> None:
 
 
 def test_production_signs_in_by_one_key_pair_and_over_tls() -> None:
-    with pytest.raises(SettingsError, match="exactly one"):
-        Settings.from_environment({**PRODUCTION, "SNOWFLAKE_PRIVATE_KEY": "x"})
+    both = {"SNOWFLAKE_PRIVATE_KEY": PEM, "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/secrets/key.p8"}
+    with pytest.raises(SettingsError, match="at most one"):
+        Settings.from_environment({**PRODUCTION, **both})
     with pytest.raises(SettingsError, match="https"):
         Settings.from_environment({**PRODUCTION, "SNOWFLAKE_PROTOCOL": "http"})
+
+
+def test_a_container_that_never_signs_in_to_snowflake_needs_no_key() -> None:
+    from data_platform.warehouse.connection import connect
+
+    loaded = Settings.from_environment(PRODUCTION)
+    with pytest.raises(SettingsError, match="SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PRIVATE_KEY_PATH is missing"):
+        connect(loaded)
+
+
+@pytest.mark.parametrize("key", ["cGxhbnRlZA==", PEM.replace("\n", " "), PEM.replace("PRIVATE", "RSA PRIVATE")])
+def test_a_key_is_pem_as_dbt_takes_nothing_else(key: str) -> None:
+    Settings.from_environment({**PRODUCTION, "SNOWFLAKE_PRIVATE_KEY": PEM})
+    with pytest.raises(SettingsError, match=r"SNOWFLAKE_PRIVATE_KEY is wrong .*BEGIN PRIVATE KEY") as error:
+        Settings.from_environment({**PRODUCTION, "SNOWFLAKE_PRIVATE_KEY": key})
+    assert "planted" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["SNOWFLAKE_PRIVATE_KEY", CONNECTION, "DAGSTER_POSTGRES_SECRET"])
+@pytest.mark.parametrize("context", ['{{"env_vars": [{0}]}}', '{{"ecs": {{"env_vars": ["A=1", {0}]}}}}'])
+def test_a_secret_among_the_plain_variables_of_runs_is_refused(name: str, context: str) -> None:
+    given = {**PRODUCTION, "DAGSTER_CONTAINER_CONTEXT": context.format(f'"{name}=planted"')}
+    with pytest.raises(SettingsError, match=f"has the secret {name} among `env_vars`") as error:
+        Settings.from_environment(given)
+    assert "planted" not in str(error.value)
+    harmless = context.format('"AWS_REGION=us-east-1"')
+    Settings.from_environment({**PRODUCTION, "DAGSTER_CONTAINER_CONTEXT": harmless})
+
+
+def test_a_container_context_is_json() -> None:
+    with pytest.raises(SettingsError, match="DAGSTER_CONTAINER_CONTEXT is wrong"):
+        Settings.from_environment({**PRODUCTION, "DAGSTER_CONTAINER_CONTEXT": "env_vars=1"})
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -213,9 +249,6 @@ def test_the_process_environment_overrides_dotenv_which_overrides_the_local_clou
     assert source("SNOWFLAKE_ACCOUNT") == ("default of local", "local")
     monkeypatch.setenv("DATA_PLATFORM_ENVIRONMENT", "dev")
     assert [layer.name for layer in layers()] == ["environment", ".env"]
-
-
-CONNECTION = "DATA_PLATFORM_CONNECTION_CITY_RECORDS"
 
 
 def test_a_connection_is_looked_up_by_name_and_does_not_show() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from data_platform.start import StartFailed, prepare, resolved
 from data_platform_tests.code.origin import Origin
@@ -109,6 +111,34 @@ def test_the_instance_is_rendered_but_for_code_servers(tmp_path: Path) -> None:
     written.write_text("# mine\n")
     assert start(tmp_path, "true", DAGSTER_HOME=str(home)).returncode == 0
     assert written.read_text() == "# mine\n"
+
+
+SECRET = {"host": "db.example.org", "port": 5432, "username": "dagster", "password": "p@ss/w:rd", "dbname": "dagster"}
+
+
+def test_dagsters_database_is_the_one_of_rdss_secret_and_its_certificate_is_verified() -> None:
+    environment = {"DAGSTER_POSTGRES_SECRET": json.dumps({**SECRET, "engine": "postgres"})}
+    prepare(["true"], environment)
+    url = environment["DAGSTER_POSTGRES_URL"]
+    assert make_url(url).password == "p@ss/w:rd"
+    assert url.partition("?")[0].endswith("@db.example.org:5432/dagster")
+    query = make_url(url).query
+    assert query["sslmode"] == "verify-full"
+    ssl.create_default_context(cafile=str(query["sslrootcert"]))
+    assert "DAGSTER_POSTGRES_SECRET" not in environment
+
+
+def test_a_wrong_secret_names_what_is_missing_and_shows_nothing() -> None:
+    for secret, missing in (('{"password": "planted"}', "username"), ("planted", "JSON")):
+        with pytest.raises(StartFailed, match=missing) as error:
+            prepare(["true"], {"DAGSTER_POSTGRES_SECRET": secret})
+        assert "planted" not in str(error.value)
+
+
+def test_aws_region_alone_is_enough_for_boto3() -> None:
+    environment = {"AWS_REGION": "eu-west-1"}
+    prepare(["true"], environment)
+    assert environment["AWS_DEFAULT_REGION"] == "eu-west-1"
 
 
 @pytest.mark.parametrize("busy", ["git", "command"])

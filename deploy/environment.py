@@ -109,6 +109,7 @@ class Snowflake(Part):
     role: str = "DATA_PLATFORM_LOADER"
     warehouse: str = "DATA_PLATFORM"
     database: str = "DATA_PLATFORM"
+    storage_integration: str = "DATA_PLATFORM_LAKE"
     external_id: str = Field(pattern=r"^[\w+=,.@:/-]{16,}$")
     trusted_user_arn: str | None = Field(None, pattern=r"^arn:aws:iam::\d{12}:user/.+$")
 

@@ -47,13 +47,8 @@ def plan(feeds: tuple[str, ...]) -> None:
 @schema.command()
 @click.argument("feeds", nargs=-1)
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
-@click.option(
-    "--storage-integration",
-    metavar="NAME",
-    help="The integration by which Snowflake reads the lake's bucket; needed the first time, except in local.",
-)
 @click.option("--drop-removed", is_flag=True, help="Drop the columns that the contracts of FEEDS no longer have.")
-def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None, drop_removed: bool) -> None:
+def apply(feeds: tuple[str, ...], yes: bool, drop_removed: bool) -> None:
     """Change tables to match their contracts.
 
     Also creates the platform's own schema, or brings it to this release by its migrations: run this after each deploy.
@@ -86,8 +81,7 @@ def apply(feeds: tuple[str, ...], yes: bool, storage_integration: str | None, dr
             wanted.snowflake.database,
             wanted.lake_bucket,
             migrations=MIGRATIONS,
-            storage_integration=storage_integration,
-            signs_in=wanted.environment != "local",
+            storage_integration=wanted.snowflake.storage_integration,
         )
         for migration in ran:
             click.echo(f"{wanted.snowflake.database}.PLATFORM: ran migration {migration.number}, {migration.name}")

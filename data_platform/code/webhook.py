@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -11,8 +12,11 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-LARGEST = 25 * 2**20
-"""Bytes; GitHub sends no larger payload."""
+LARGEST = 2**20
+"""Bytes. The body is read before its signature can be checked. GitHub sends larger ones only for pushes of thousands of
+commits; the code server looks every few seconds all the same."""
+MOST = 16
+"""Calls at a time. A further one is refused at once."""
 
 
 class Webhook:
@@ -26,8 +30,7 @@ class Webhook:
             wake = staticmethod(look)
             key = secret
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, args=(0.2,), name="webhook", daemon=True).start()
 
@@ -44,6 +47,33 @@ def signed(body: bytes, headers: Mapping[str, str] | Message, secret: str) -> bo
     by_github = hmac.compare_digest(headers.get("X-Hub-Signature-256", "").encode("latin-1"), wanted.encode())
     by_gitlab = hmac.compare_digest(headers.get("X-Gitlab-Token", "").encode("latin-1"), secret.encode())
     return by_github or by_gitlab
+
+
+class _Server(ThreadingHTTPServer):
+    """A thread per call, and at most MOST threads."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._free = threading.BoundedSemaphore(MOST)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            with contextlib.suppress(OSError):
+                request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            return self.shutdown_request(request)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,6 +3,8 @@ one line in `PlatformSettings`; where values come from is in the package, rules 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +56,22 @@ def _known_time_zone(value: str) -> str:
     return value
 
 
+def _pem(key: SecretStr | None) -> SecretStr | None:
+    """The key, if it is PEM: dbt takes nothing else. The error shows none of it."""
+    if key is not None and not re.match(r"\s*-----BEGIN (ENCRYPTED )?PRIVATE KEY-----\n", key.get_secret_value()):
+        raise ValueError("it doesn't begin with -----BEGIN PRIVATE KEY----- and a line break")
+    return key
+
+
+def _json(text: str | None) -> str | None:
+    try:
+        if text is not None and not isinstance(json.loads(text), dict):
+            raise ValueError
+    except ValueError:
+        raise ValueError("it is no JSON object") from None
+    return text
+
+
 def _split(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
@@ -89,7 +107,14 @@ class SnowflakeSettings(Group, alias_generator=prefix("SNOWFLAKE_")):
     )
     warehouse: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a warehouse", examples=["DATA_PLATFORM"])
     database: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a database", examples=["DATA_PLATFORM"])
-    private_key: SecretStr | None = Field(None, description="a PEM private key (PKCS #8)")
+    storage_integration: str | None = Field(
+        None,
+        description="the storage integration by which Snowflake reads the lake's bucket",
+        examples=["DATA_PLATFORM_LAKE"],
+    )
+    private_key: Annotated[SecretStr | None, AfterValidator(_pem)] = Field(
+        None, description="a PEM private key (PKCS #8), with its BEGIN and END lines"
+    )
     private_key_path: Annotated[Path | None, InLocal(".local/keys/snowflake.p8")] = Field(
         None, description="a PEM file", examples=[".local/keys/snowflake.p8"]
     )
@@ -162,8 +187,8 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
     """The platform's own settings, and the systems'."""
 
     environment: EnvironmentName = Field("local", description="local, dev or prod", examples=["dev"])
-    time_zone: TimeZone = Field(
-        "America/New_York", description="an IANA time zone, for schedules and days", examples=["Europe/Paris"]
+    time_zone: Annotated[TimeZone, InLocal("America/New_York")] = Field(
+        description="an IANA time zone, for schedules and days", examples=["Europe/Paris"]
     )
     lake_bucket: Annotated[Bucket, InLocal("data-platform-lake")] = Field(
         description="the S3 bucket of extracts", examples=["my-team-lake"]
@@ -200,7 +225,7 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
         description="the image of runs that are tasks; the code server passes it to Dagster",
         examples=["123456789012.dkr.ecr.us-east-1.amazonaws.com/data-platform:4f2c9aa"],
     )
-    container_context: str | None = Field(
+    container_context: Annotated[str | None, AfterValidator(_json)] = Field(
         None,
         alias="DAGSTER_CONTAINER_CONTEXT",
         description="JSON: the variables and secrets of runs; the code server passes it to Dagster",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from data_platform.environment.connections import SQLITE, kind_of, problem, split, variable_of
+from data_platform.environment.connections import CONNECTION, SQLITE, kind_of, problem, split, variable_of
 from data_platform.environment.groups import Endpoint, fields_of
 
 if TYPE_CHECKING:
@@ -40,14 +41,30 @@ def contradictions(loaded: Settings) -> Iterator[str]:
                     " example 127.0.0.1; to reach a real account set DATA_PLATFORM_ENVIRONMENT=dev."
                 )
         return
-    sources = [loaded.snowflake.private_key, loaded.snowflake.private_key_path]
-    if sum(source is not None for source in sources) != 1:
+    if loaded.snowflake.private_key is not None and loaded.snowflake.private_key_path is not None:
+        yield "SNOWFLAKE_PRIVATE_KEY and SNOWFLAKE_PRIVATE_KEY_PATH are both set: expected at most one of them"
+    if loaded.snowflake.storage_integration is None:
         yield (
-            "SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PRIVATE_KEY_PATH: expected exactly one of them, as"
-            f" {loaded.environment} signs in by key pair, for example SNOWFLAKE_PRIVATE_KEY_PATH=/run/key.p8"
+            "SNOWFLAKE_STORAGE_INTEGRATION is missing: expected the storage integration by which Snowflake reads the"
+            " lake's bucket, for example SNOWFLAKE_STORAGE_INTEGRATION=DATA_PLATFORM_LAKE"
         )
+    yield from _secrets_in_plain_sight(loaded)
     if loaded.snowflake.protocol != "https":
         yield f"SNOWFLAKE_PROTOCOL must be https in {loaded.environment}, for example https"
+
+
+def _secrets_in_plain_sight(loaded: Settings) -> Iterator[str]:
+    """Secrets among the plain variables of runs: Dagster shows those in its UI and stores them with each run."""
+    context = json.loads(loaded.container_context or "{}")
+    entries = [*context.get("env_vars", ()), *(context.get("ecs") or {}).get("env_vars", ())]
+    known = {variable for variable, field, _ in fields_of(loaded) if "SecretStr" in str(field.annotation)}
+    known |= {"DAGSTER_POSTGRES_SECRET", "AWS_SESSION_TOKEN"}
+    for name in sorted({str(entry).partition("=")[0] for entry in entries}):
+        if name in known or name.startswith(CONNECTION):
+            yield (
+                f"DAGSTER_CONTAINER_CONTEXT has the secret {name} among `env_vars`: expected it among `secrets`, for"
+                f' example {{"ecs":{{"secrets":[{{"name":"{name}","valueFrom":"arn:aws:secretsmanager:..."}}]}}}}'
+            )
 
 
 def _connections(loaded: Settings) -> Iterator[str]:

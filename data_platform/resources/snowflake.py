@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from data_platform.environment import Settings, settings
-from data_platform.warehouse.connection import QUERY_TAG, connect, connection_arguments, limit_requests
+from data_platform.environment import Settings, SettingsError, settings
+from data_platform.warehouse.connection import NO_KEY, QUERY_TAG, connect, connection_arguments, limit_requests
 
 if TYPE_CHECKING:
     from dagster_snowflake import SnowflakeResource
@@ -56,8 +56,10 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         key = loaded.snowflake
         if key.private_key is not None:
             fields["private_key"] = key.private_key.get_secret_value()
-        else:
+        elif key.private_key_path is not None:
             fields["private_key_path"] = str(key.private_key_path)
+        else:
+            raise SettingsError(NO_KEY)
         if key.private_key_passphrase is not None:
             fields["private_key_password"] = key.private_key_passphrase.get_secret_value()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from botocore.exceptions import ClientError
@@ -18,9 +18,6 @@ from dagster_aws.ecs import EcsRunLauncher
 from dagster_aws.ecs.container_context import EcsContainerContext
 
 from data_platform.environment import settings
-
-if TYPE_CHECKING:
-    from mypy_boto3_ecs import ECSClient
 
 STOP_SECONDS = 120
 """How long a run has to end after SIGTERM; the most that Fargate allows."""
@@ -84,7 +81,7 @@ def definition_of(
     return {"family": f"data-platform-{settings().environment}_{job}_{content}", **definition}
 
 
-def registered(ecs: ECSClient, definition: dict[str, Any]) -> str:
+def registered(ecs: Any, definition: dict[str, Any]) -> str:
     """The ARN of the definition's revision; registers it if the family is new. Two processes that register it at once
     make two equal revisions. Raises ClientError."""
     try:

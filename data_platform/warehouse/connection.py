@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from data_platform.environment import Settings
+from data_platform.environment import Settings, SettingsError
 from data_platform.environment.groups import SnowflakeSettings
 
 if TYPE_CHECKING:
@@ -14,6 +13,10 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 QUERY_TAG = "data_platform"
+NO_KEY = (
+    "SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PRIVATE_KEY_PATH is missing: expected a PEM private key (PKCS #8) of"
+    " SNOWFLAKE_USER, for example SNOWFLAKE_PRIVATE_KEY_PATH=/run/key.p8"
+)
 STATEMENT_SECONDS = 3600
 """Snowflake cancels a statement after this time, which includes waiting for locks and for the warehouse."""
 REQUEST_SECONDS = 120
@@ -98,14 +101,14 @@ def limit_requests(connection: SnowflakeConnection) -> None:
 
 
 def _private_key(settings: SnowflakeSettings) -> PrivateKeyTypes:
-    """The key from the settings, or from the file that they name. Reads the file each time, to notice a rotated key."""
+    """The key from the settings, or from the file that they name. Reads the file each time, to notice a rotated key.
+    Containers that never sign in have none. Raises SettingsError."""
     if settings.private_key is not None:
-        text = settings.private_key.get_secret_value().strip()
-        pem = text.encode() if text.startswith("-----") else base64.b64decode(text)
+        pem = settings.private_key.get_secret_value().strip().encode()
     elif settings.private_key_path is not None:
         pem = settings.private_key_path.read_bytes()
     else:
-        raise ValueError("no private key: set SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PRIVATE_KEY_PATH")
+        raise SettingsError(NO_KEY)
     passphrase = settings.private_key_passphrase
     return _parsed(pem, None if passphrase is None else passphrase.get_secret_value().encode())
 

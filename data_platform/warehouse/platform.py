@@ -113,10 +113,6 @@ def publications(database: str) -> TableRef:
     return TableRef(database, PLATFORM, "PUBLICATIONS")
 
 
-class StageRefused(Exception):
-    """The stage couldn't read the lake's bucket. The message says what to do."""
-
-
 def stage(database: str) -> TableRef:
     """The external stage over the lake's bucket."""
     return TableRef(database, PLATFORM, "LAKE")
@@ -140,15 +136,13 @@ def ensure_platform(
     *,
     migrations: Iterable[Migration],
     storage_integration: str | None = None,
-    signs_in: bool = False,
 ) -> list[Migration]:
     """Runs the migrations that the PLATFORM schema lacks, and returns them; makes the file format and the stage as this
     release needs them.
 
     May run at any time and any number of times, but not within a transaction (DDL commits). `migrations`: MIGRATIONS,
     and those of packages that keep accounts of their own. `storage_integration` names the integration by which
-    Snowflake signs in to S3; None keeps the stage's. `signs_in`: whether the bucket needs one (in the local cloud, it
-    doesn't). Raises DatabaseNewer, and StageRefused for a stage that couldn't read the bucket.
+    Snowflake signs in to S3; the local cloud has none. Raises DatabaseNewer.
     """
     due = migrate(connection, database, migrations)
     with connection.cursor() as cursor:
@@ -159,13 +153,11 @@ def ensure_platform(
             f"CREATE OR REPLACE FILE FORMAT {file_format(database).sql} TYPE = PARQUET"
             " USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE USE_VECTORIZED_SCANNER = TRUE NULL_IF = ()"
         )
-    _make_stage(connection, stage(database), f"s3://{lake_bucket}/", storage_integration, signs_in)
+    _make_stage(connection, stage(database), f"s3://{lake_bucket}/", storage_integration)
     return due
 
 
-def _make_stage(
-    connection: SnowflakeConnection, wanted: TableRef, url: str, storage_integration: str | None, signs_in: bool
-) -> None:
+def _make_stage(connection: SnowflakeConnection, wanted: TableRef, url: str, storage_integration: str | None) -> None:
     # Importing the connector takes almost a second; processes that only load definitions don't need it.
     from snowflake.connector import DictCursor
 
@@ -173,15 +165,12 @@ def _make_stage(
         cursor.execute(f"SHOW STAGES IN SCHEMA {quoted(wanted.database)}.{quoted(wanted.schema)}")
         found = {str(row["name"]): (row["url"], row["storage_integration"]) for row in cursor.fetchall()}
         there = found.get(wanted.table)
-        integration = storage_integration.upper() if storage_integration else there and there[1]
-        if signs_in and not integration:
-            raise StageRefused(
-                f"{wanted}: Snowflake needs a storage integration to read {url}; run `data-platform schema apply"
-                " --storage-integration NAME` with the integration that the deployment has made"
-            )
-        if there != (url, integration):
-            by = f" STORAGE_INTEGRATION = {quoted(integration)}" if integration else ""
+        integration = storage_integration.upper() if storage_integration else None
+        by = f" STORAGE_INTEGRATION = {quoted(integration)}" if integration else ""
+        if there is None or (there != (url, integration) and not integration):
             cursor.execute(f"CREATE OR REPLACE STAGE {wanted.sql} URL = {literal(url)}{by}")
+        elif there != (url, integration):  # keeps who may use the stage
+            cursor.execute(f"ALTER STAGE {wanted.sql} SET URL = {literal(url)}{by}")
 
 
 def create_table(database: str, name: str, columns: Mapping[str, str], comment: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -16,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_platform.code.webhook import LARGEST, Webhook, signed
+from data_platform.code.webhook import LARGEST, MOST, Webhook, signed
+from data_platform_tests.end_to_end.platform import wait_for
 
 SECRET = "a shared secret"
 BODY = b'{"ref": "refs/heads/main"}'
@@ -115,3 +117,25 @@ def test_a_body_without_end_is_not_read(webhook: Webhook) -> None:
 def test_only_the_secret_signs(body: bytes, secret: str, other: str) -> None:
     assert signed(body, github(body, secret), secret)
     assert signed(body, github(body, other), secret) == (other == secret)
+
+
+def test_idle_callers_hold_a_bounded_number_of_threads_and_then_others_are_served(webhook: Webhook) -> None:
+    idle = [socket.create_connection(("127.0.0.1", webhook.port), timeout=60) for _ in range(MOST)]
+    for each in idle:
+        each.sendall(b"POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n")
+    statuses = {}
+
+    def refused() -> bool:
+        with socket.create_connection(("127.0.0.1", webhook.port), timeout=60) as late:
+            late.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            try:
+                statuses["late"] = late.recv(12)
+            except ConnectionError:
+                statuses["late"] = b""
+        return statuses["late"] in (b"HTTP/1.0 503", b"")
+
+    wait_for(refused, 60, "all threads are taken", every=0.02)
+    for each in idle:
+        each.close()
+    wait_for(lambda: not refused(), 60, "a thread is free again", every=0.02)
+    assert LARGEST == 2**20

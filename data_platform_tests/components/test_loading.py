@@ -54,7 +54,11 @@ def test_in_prod_the_other_feeds_load_beside_a_broken_one(
     package = make_project(1, 2)
     file = package / "defs" / "sources" / "partners" / "partner_00" / "feed_000" / "defs.yaml"
     file.write_text(file.read_text().replace("decimal(12,3)", "decimal(12;3)"))
-    for name, value in {**LOCAL_DEFAULTS, "SNOWFLAKE_ACCOUNT": "a", "DATA_PLATFORM_ENVIRONMENT": "prod"}.items():
+    for name, value in {
+        **LOCAL_DEFAULTS,
+        "SNOWFLAKE_STORAGE_INTEGRATION": "a",
+        "DATA_PLATFORM_ENVIRONMENT": "prod",
+    }.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     try:

@@ -35,6 +35,7 @@ def test_an_endpoint_means_path_style_and_plain_http_only_where_it_says_http() -
 
 def test_a_request_that_gets_no_answer_has_time_to_be_sent_again_while_its_signature_is_good() -> None:
     variables = {**LOCAL_DEFAULTS, "DATA_PLATFORM_ENVIRONMENT": "dev", "AWS_ACCESS_KEY_ID": "k"}
+    variables |= {"SNOWFLAKE_STORAGE_INTEGRATION": "LAKE"}
     store = open_bucket(Settings.from_environment({**variables, "AWS_SECRET_ACCESS_KEY": "s"}), "a-bucket")
     assert store.client_options is not None and store.retry_config is not None
     one, tried = timedelta(seconds=int(str(store.client_options["timeout"])[:-1])), store.retry_config["retry_timeout"]
@@ -71,7 +72,7 @@ def task_role(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_without_keys_the_task_role_signs(task_role: None) -> None:
-    variables = {**LOCAL_DEFAULTS, "DATA_PLATFORM_ENVIRONMENT": "prod", "SNOWFLAKE_ACCOUNT": "a"}
+    variables = {**LOCAL_DEFAULTS, "DATA_PLATFORM_ENVIRONMENT": "prod", "SNOWFLAKE_STORAGE_INTEGRATION": "a"}
     provider = open_bucket(Settings.from_environment(variables), "a-bucket").credential_provider
     assert provider is not None
     keys = provider()

@@ -12,11 +12,13 @@ from data_platform.resources import LakeResource, LandingResource, WarehouseReso
 from data_platform.warehouse.connection import SESSION_PARAMETERS, connection_arguments
 
 PLANTED = "planted-secret-8b1f"
+KEY = f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----"
 DEV = {
     **LOCAL_DEFAULTS,
     "DATA_PLATFORM_ENVIRONMENT": "dev",
     "SNOWFLAKE_ACCOUNT": "myorg-team",
-    "SNOWFLAKE_PRIVATE_KEY": PLANTED,
+    "SNOWFLAKE_STORAGE_INTEGRATION": "LAKE",
+    "SNOWFLAKE_PRIVATE_KEY": KEY,
     "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": PLANTED,
     "AWS_ACCESS_KEY_ID": PLANTED,
     "AWS_SECRET_ACCESS_KEY": PLANTED,
@@ -49,11 +51,14 @@ def test_no_secret_stands_in_any_resource(use: Any) -> None:
 @pytest.mark.server  # beside the one that signs in, as the import of dagster-snowflake takes most of it
 def test_dagster_snowflakes_resource_signs_in_with_the_platforms_key(use: Any) -> None:
     resource = WarehouseResource.of(use(DEV)).dagster_snowflake()
-    assert (resource.private_key, resource.private_key_password) == (PLANTED, PLANTED)
+    assert (resource.private_key, resource.private_key_password) == (KEY, PLANTED)
     assert (resource.account, resource.role) == ("myorg-team", LOCAL_DEFAULTS["SNOWFLAKE_ROLE"])
     by_path = {**DEV, "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/key.p8"}
     by_path.pop("SNOWFLAKE_PRIVATE_KEY")
     assert WarehouseResource.of(use(by_path)).dagster_snowflake().private_key_path == "/run/key.p8"
+    by_path.pop("SNOWFLAKE_PRIVATE_KEY_PATH")
+    with pytest.raises(SettingsError, match="SNOWFLAKE_PRIVATE_KEY"):
+        WarehouseResource.of(use(by_path)).dagster_snowflake()
 
 
 def test_sessions_are_in_utc_bounded_in_time_and_commit_each_statement() -> None:

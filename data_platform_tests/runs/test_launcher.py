@@ -40,7 +40,7 @@ class Context(NamedTuple):
 
 
 class Launches:
-    """RunTask, in place of Dagster's launcher: `answer` raises what it does. `tokens`: the client token of each call."""
+    """RunTask, in place of Dagster's launcher: `answer` raises what it does. `tokens`: those of the calls."""
 
     def __init__(self, launcher: FargateRunLauncher, instance: dg.DagsterInstance) -> None:
         self.launcher, self.instance = launcher, instance
@@ -282,6 +282,7 @@ def test_one_thread_watches_all_runs_and_asks_for_a_hundred_tasks_at_once(launch
     launches.launcher._starting.update(run.dagster_run.run_id for run in runs[1:])
     launches.launcher._watch(runs[0].dagster_run.run_id)
     assert "no image" in launches.fails(runs[120])
+    wait_for(lambda: len(asked) >= 2, 60, "both pages are asked for", 0.02)
     assert asked[:2] == [100, 30]
     assert [thread.name for thread in threading.enumerate()].count("starting-runs") == 1
     assert launches.seen(runs[0]).status == dg.DagsterRunStatus.STARTING

@@ -77,14 +77,14 @@ class Ecs:
 
 def test_a_definition_is_registered_once_and_run_by_its_arn() -> None:
     known, new = Ecs(), Ecs("ClientException")
-    assert registered(known, {"family": "f"}) == registered(new, {"family": "f"}) == "arn:f:1"  # type: ignore[arg-type]
+    assert registered(known, {"family": "f"}) == registered(new, {"family": "f"}) == "arn:f:1"
     assert (known.registered, new.registered) == ([], ["f"])
 
 
 def test_a_throttled_look_registers_nothing() -> None:
     throttled = Ecs("ThrottlingException")
     with pytest.raises(ClientError):
-        registered(throttled, {"family": "f"})  # type: ignore[arg-type]
+        registered(throttled, {"family": "f"})
     assert throttled.registered == []
 
 

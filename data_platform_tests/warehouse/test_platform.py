@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from unittest.mock import MagicMock, patch
 
-import pytest
 from snowflake.connector import SnowflakeConnection
 
 from data_platform.warehouse import platform
-from data_platform.warehouse.platform import MIGRATIONS, StageRefused, ensure_platform
+from data_platform.warehouse.platform import MIGRATIONS, ensure_platform
 from data_platform_tests.warehouse.feed import DATABASE
 
 
@@ -20,7 +20,7 @@ def said(*stages: dict[str, Any], **options: Any) -> list[str]:
     cursor.fetchall.return_value = list(stages)
     with patch.object(platform, "migrate", return_value=[]):
         ensure_platform(connection, DATABASE, "lake", migrations=MIGRATIONS, **options)
-    return [call.args[0] for call in cursor.execute.call_args_list]
+    return [str(call.args[0]) for call in cursor.execute.call_args_list]
 
 
 def stage(url: str = "s3://lake/", integration: str | None = "LAKE_READER", name: str = "LAKE") -> dict[str, Any]:
@@ -28,7 +28,11 @@ def stage(url: str = "s3://lake/", integration: str | None = "LAKE_READER", name
 
 
 def made(statements: list[str]) -> list[str]:
-    return [sql.partition(" STAGE ")[2] for sql in statements if "CREATE OR REPLACE STAGE" in sql]
+    return [
+        sql.replace('"DATA_PLATFORM"."PLATFORM"."LAKE"', "LAKE")
+        for sql in statements
+        if re.match("(CREATE OR REPLACE|ALTER) STAGE", sql)
+    ]
 
 
 def test_the_file_format_takes_every_text_as_it_is_also_where_an_earlier_release_made_it() -> None:
@@ -38,19 +42,17 @@ def test_the_file_format_takes_every_text_as_it_is_also_where_an_earlier_release
 
 
 def test_a_stage_that_is_right_is_left_alone() -> None:
-    assert made(said(stage(), stage("s3://other/", name="OTHER"), signs_in=True)) == []
-    assert made(said(stage(), signs_in=True, storage_integration="lake_reader")) == []
+    assert made(said(stage(), stage("s3://other/", name="OTHER"), storage_integration="lake_reader")) == []
+    assert made(said(stage(integration=None))) == []
 
 
-def test_a_stage_of_another_bucket_or_integration_is_made_anew() -> None:
-    right = """"DATA_PLATFORM"."PLATFORM"."LAKE" URL = 's3://lake/' STORAGE_INTEGRATION = "LAKE_READER\""""
-    assert made(said(stage("s3://earlier/"), signs_in=True)) == [right]
-    assert made(said(stage(integration=None), signs_in=True, storage_integration="lake_reader")) == [right]
-    assert made(said(signs_in=True, storage_integration="LAKE_READER")) == [right]
+def test_a_stage_of_another_bucket_or_integration_is_altered_so_that_its_grants_stay() -> None:
+    right = """ALTER STAGE LAKE SET URL = 's3://lake/' STORAGE_INTEGRATION = "LAKE_READER\""""
+    for there in (stage("s3://earlier/"), stage(integration=None), stage(integration="EARLIER")):
+        assert made(said(there, storage_integration="lake_reader")) == [right]
 
 
-@pytest.mark.parametrize("there", [[], [stage(integration=None)]])
-def test_a_stage_without_an_integration_is_refused_where_the_bucket_needs_one(there: list[dict[str, Any]]) -> None:
-    with pytest.raises(StageRefused, match="--storage-integration NAME"):
-        said(*there, signs_in=True)
-    assert made(said(*there)) == ([] if there else [""""DATA_PLATFORM"."PLATFORM"."LAKE" URL = 's3://lake/'"""])
+def test_a_missing_stage_is_made() -> None:
+    create = "CREATE OR REPLACE STAGE LAKE URL = 's3://lake/'"
+    assert made(said(storage_integration="lake_reader")) == [f'{create} STORAGE_INTEGRATION = "LAKE_READER"']
+    assert made(said()) == made(said(stage("s3://earlier/", integration=None))) == [create]

@@ -232,6 +232,7 @@ def common_variables(given: Environment) -> dict[str, str]:
         "SNOWFLAKE_ROLE": given.snowflake.role,
         "SNOWFLAKE_WAREHOUSE": given.snowflake.warehouse,
         "SNOWFLAKE_DATABASE": given.snowflake.database,
+        "SNOWFLAKE_STORAGE_INTEGRATION": given.snowflake.storage_integration,
         "SFTP_HOST": given.sftp_host,
     }
 

@@ -19,7 +19,7 @@ _SECONDS = 10.0
 
 
 def lake(settings: Settings) -> Iterator[Finding]:
-    """Writing, reading and deleting in the lake's bucket."""
+    """Writing, reading and deleting in the lake's bucket, and how it answers for a missing key."""
     import obstore
 
     from data_platform.lake.store import open_bucket
@@ -38,7 +38,17 @@ def lake(settings: Settings) -> Iterator[Finding]:
             fix = f"allow {what} on {settings.lake_bucket}/* to this role; the bucket must be in {settings.aws.region}"
             yield Finding(subject, "failed", f"{what}: {_first_line(error)}", fix)
             return
-    yield Finding(subject, "ok", "wrote, read and deleted an object")
+    try:
+        obstore.head(store, key)
+    except FileNotFoundError:
+        yield Finding(subject, "ok", "wrote, read and deleted an object, and saw that it is gone")
+    except Exception as error:
+        fix = (
+            f"allow s3:ListBucket on {settings.lake_bucket} to this role: without it, S3 answers 403 for a missing key"
+        )
+        yield Finding(subject, "failed", f"a missing key: {_first_line(error)}", fix)
+    else:
+        yield Finding(subject, "failed", "a deleted object is still there", f"look at the S3 of {settings.lake_bucket}")
 
 
 def landing(settings: Settings) -> Iterator[Finding]:
@@ -131,7 +141,7 @@ def _platform_schema(settings: Settings, cursor: SnowflakeCursor) -> Iterator[Fi
     lake_stage = stage(settings.snowflake.database)
     cursor.execute(f"SHOW STAGES LIKE '{lake_stage.table}' IN SCHEMA {lake_stage.database}.{lake_stage.schema}")
     if not cursor.fetchall():
-        fix = "data-platform schema apply (with --storage-integration on AWS)"
+        fix = "data-platform schema apply"
         yield Finding("Snowflake stage", unmade, f"{lake_stage} doesn't exist, or is not granted", fix)
         return
     if settings.environment != "local":  # the stand-in can't list a folder of a stage
