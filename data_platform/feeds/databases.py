@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -36,7 +36,9 @@ class Watermark(Declared):
 class TableDeclaration(FeedDeclaration):
     """One table of a database. `from`: the table or view in the database, with its schema; default: `table`, in the
     schema public. Load modes `replace` and `history` read all of it each time, `merge` what is new by the `watermark`.
-    `reject_limit`: none unless it is set, but a whole table that is all rejects is never loaded."""
+    `deletions: keys`, with `merge`: each run compares the table's keys, and deletes rows whose key is gone.
+    `parts`: in how many parts a whole table is read, two at a time, all of one state of the database; default: one for
+    each 512 MiB of it. `reject_limit`: none unless it is set, but a whole table that is all rejects is never loaded."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -44,6 +46,8 @@ class TableDeclaration(FeedDeclaration):
     from_: Annotated[str | None, Field(alias="from", pattern=_RELATION)] = None
     load_mode: LoadMode = "replace"
     watermark: Watermark | None = None
+    deletions: Literal["keys"] | None = None
+    parts: int | None = Field(None, ge=1, le=64)
     reject_limit: RejectLimit | None = None
 
     @model_validator(mode="after")
@@ -60,6 +64,8 @@ class TableDeclaration(FeedDeclaration):
                 f"load_mode {self.load_mode} reads the whole table and takes no watermark; leave it out, or set"
                 " load_mode: merge"
             )
+        if self.load_mode in WHOLE and self.deletions is not None:
+            raise ValueError(f"load_mode {self.load_mode} sees deletions anyway; leave `deletions` out")
         if self.load_mode == "merge":
             self._check_watermark()
         return self

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 VERSION = 1
+KEYS = "keys"
+"""In an extract's origin: true if it holds its source table's keys, and no rows for the feed's table."""
 MANIFEST_NAME = "manifest.json"
 ROOT = "extracts"
 
@@ -98,6 +100,11 @@ class Manifest:
     def key(self) -> ExtractKey:
         """The key of its extract."""
         return ExtractKey(self.source, self.table, self.extract_id, self.partition)
+
+    @property
+    def holds_keys(self) -> bool:
+        """Whether it holds the keys of its source's table: rows with other keys are deleted. Its `rows` are 0."""
+        return self.origin.get(KEYS) is True
 
     @property
     def total_bytes(self) -> int:

@@ -19,7 +19,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
 from data_platform.contract import EXTRACT_ID, EXTRACTED_AT
-from data_platform.lake.manifest import ColumnEntry, ExtractKey, Manifest, ManifestError
+from data_platform.lake.manifest import KEYS, ColumnEntry, ExtractKey, Manifest, ManifestError
 from data_platform.lake.parts import Parts, Uploads
 
 _METADATA: list[pa.Field[Any]] = [
@@ -132,7 +132,7 @@ class ExtractWriter:
             contract_hash=self._contract_hash,
             columns=tuple(ColumnEntry(field.name, str(field.type)) for field in self.schema),
             files=files,
-            rows=self.rows,
+            rows=0 if self._origin.get(KEYS) is True else self.rows,
             rejects=self.rejects,
             rejects_file=rejects_files[0] if rejects_files else None,
             position_from=self._position_from,

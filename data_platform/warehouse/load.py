@@ -31,7 +31,7 @@ from data_platform.warehouse import ledger, load_rules, platform, table_rows
 from data_platform.warehouse.copy import copy_rejects, copy_rows
 from data_platform.warehouse.history import Applied, load_snapshots
 from data_platform.warehouse.load_lock import take_lock
-from data_platform.warehouse.merge import loading_table, merge_rows, overwrite_rows_of
+from data_platform.warehouse.merge import delete_gone, loading_table, merge_rows, overwrite_rows_of
 from data_platform.warehouse.policy import LoadOnce, Policy
 from data_platform.warehouse.rows import count_by, delete_rows, placeholders, time_of_record
 from data_platform.warehouse.table import TableRef, raw_table
@@ -82,6 +82,7 @@ def load_extracts(
     `replace` deletes the rows of the manifests' partitions (all rows, if the feed has no partitions). `merge` keeps one
     row per key: that of the latest extract, in whatever order they are loaded, and within it of the last record. Where
     it takes out an extract, rows that the extract had overwritten come back, from the feed's other extracts in `lake`.
+    An extract of keys deletes the rows of other keys, but none of a later extract.
     `history` keeps the versions of each row (`history.py`); it loads later snapshots again, from `lake`, where an
     earlier one comes late or is taken out.
 
@@ -120,10 +121,18 @@ def load_extracts(
             applied = load_snapshots(run.execute, lake, table, staging, feed, chosen, gone, there)
         else:
             deleted = delete_rows(run.execute, table, EXTRACT_ID, remove - gone if mode == "merge" else remove)
-            copy_rows(run.execute, staging or table, feed.extract_columns, chosen)
-            if staging is not None and chosen:
-                late = last.effective_at is not None and last.effective_at > min(effective_at.values())
-                merge_rows(run.execute, table, staging, feed, effective_at, beside_later=late)
+            of_rows = [each for each in chosen if not each.holds_keys]
+            copy_rows(run.execute, staging or table, feed.extract_columns, of_rows)
+            if staging is not None and of_rows:
+                times = {each.extract_id: effective_at[each.extract_id] for each in of_rows}
+                late = last.effective_at is not None and last.effective_at > min(times.values())
+                merge_rows(run.execute, table, staging, feed, times, beside_later=late)
+            if staging is not None and len(of_rows) < len(chosen):
+                keys = max((each for each in chosen if each.holds_keys), key=lambda each: effective_at[each.extract_id])
+                run.execute(f"DELETE FROM {staging.sql}")
+                copy_rows(run.execute, staging, feed.extract_columns, [keys])
+                later = [each.extract_id for each in of_rows if times[each.extract_id] > effective_at[keys.extract_id]]
+                deleted += delete_gone(run.execute, table, staging, feed, effective_at[keys.extract_id], later)
             if staging is not None and gone:
                 deleted += _put_back(run, lake, table, staging, feed, gone, ids)
         rejected = load_rejects(run, table, feed, [*chosen, *decision.rejects], decision.again)
@@ -176,6 +185,7 @@ def _put_back(
             if each not in merged
         ]
         load_rules.same_types(feed, manifests)
+        manifests = [each for each in manifests if not each.holds_keys]
         if manifests:
             run.execute(f"DELETE FROM {staging.sql}")
             copy_rows(run.execute, staging, feed.extract_columns, manifests)

@@ -70,6 +70,32 @@ def merge_rows(
     )
 
 
+def delete_gone(
+    execute: Execute,
+    table: TableRef,
+    staging: TableRef,
+    feed: FeedSpec,
+    at: datetime,
+    later: Sequence[str],
+) -> int:
+    """Deletes the table's rows whose key is not among the staged ones, which were read at the time `at`; but none of
+    later extracts: those in the ledger that are, and `later`, which are being loaded. Returns their number."""
+    keys = [quoted(name) for name in feed.contract.key]
+    same = " AND ".join(f"THERE.{key} = STAGED.{key}" for key in keys)
+    listed = ", ".join(map(literal, later)) or "''"
+    ids = (
+        f"SELECT EXTRACT_ID FROM {loads_of(table.database, feed)} WHERE REMOVED_AT IS NULL"
+        f" AND EFFECTIVE_AT > {literal(at.isoformat())}::TIMESTAMP_TZ"
+    )
+    gone = (
+        f"SELECT {', '.join(f'THERE.{key}' for key in keys)} FROM {table.sql} AS THERE"
+        f" LEFT JOIN {staging.sql} AS STAGED ON {same} WHERE STAGED.{keys[0]} IS NULL"
+        f" AND THERE.{quoted(EXTRACT_ID)} NOT IN ({listed}) AND THERE.{quoted(EXTRACT_ID)} NOT IN ({ids})"
+    )
+    matches = " AND ".join(f"{table.sql}.{key} = GONE.{key}" for key in keys)
+    return execute(f"DELETE FROM {table.sql} USING ({gone}) AS GONE WHERE {matches}").rowcount or 0
+
+
 def overwrite_rows_of(
     execute: Execute, table: TableRef, staging: TableRef, feed: FeedSpec, extract_ids: Sequence[str]
 ) -> None:

@@ -138,10 +138,11 @@ class Session(Protocol[Found, Reader]):
 @dataclass(frozen=True)
 class System:
     """A database system. `name`: as people write it. `session`: opens one, by the URL and the name of the program that
-    the server is to show. `version`: a query of the server's version and the session's user."""
+    the server is to show, and, of a system whose sessions share their state (`slices.py`), by that state's name.
+    `version`: a query of the server's version and the session's user."""
 
     name: str
-    session: Callable[[str, str], AbstractContextManager[Session[Any, Any]]]
+    session: Callable[..., AbstractContextManager[Session[Any, Any]]]
     version: str
 
 

@@ -233,6 +233,9 @@ def kills(action):
 
 if boundary == "read":
     ExtractWriter.write = kills(ExtractWriter.write)
+elif boundary == "part":  # after the first of several
+    ExtractWriter.commit = kills(ExtractWriter.commit)
+    ingest.READS_AT_ONCE = 1
 elif boundary == "commit":
     ExtractWriter.commit = kills(ExtractWriter.commit)
 elif boundary == "load":
@@ -262,3 +265,143 @@ def test_a_process_that_is_killed_leaves_its_work_to_the_next(either: Table, bou
     either.put((4, 4, "13:00"))
     either.run()
     assert (either.loaded(), either.unloaded()) == (either.there(), [])
+
+
+PARTS = {"load_mode": "replace", "parts": 4}
+WITH_KEYS = {**MERGE, "deletions": "keys"}
+
+
+def filled(one: Table, rows: int = 5_000) -> Table:
+    at = "'2026-03-07'::timestamptz + i * interval '1 ms'"
+    one.database.run(f"INSERT INTO t SELECT i, i, {at} FROM generate_series(1, {rows}) i")
+    return one
+
+
+@pytest.mark.parametrize("given", [PARTS, {**PARTS, "load_mode": "merge", "watermark": MERGE["watermark"]}])
+def test_a_table_is_read_in_parts_of_one_state_of_the_database(
+    table: Callable[[dict[str, Any]], Table], given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, begun = filled(table(given)), TableSource._begin
+
+    def changed_meanwhile(self: TableSource, *arguments: Any) -> Any:
+        one.database.run("UPDATE t SET fee = fee + 1", "DELETE FROM t WHERE id % 7 = 0")
+        return begun(self, *arguments)
+
+    before = one.there()
+    with monkeypatch.context() as patched:
+        patched.setattr(TableSource, "_begin", changed_meanwhile)
+        result = one.run()
+    assert [manifest.parts for manifest in result.manifests] == [4] * 4
+    assert all(manifest.rows > 100 for manifest in result.manifests)
+    assert one.loaded() == before
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'data-platform%'"
+    assert one.database.run(sessions) == [(0,)]
+
+
+def test_when_the_exporting_connection_dies_nothing_is_loaded_and_the_next_run_reads_anew(
+    table: Callable[[dict[str, Any]], Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, begun, reads = filled(table(PARTS)), TableSource._begin, []
+    one.run()
+    one.put((1, 1000, "12:00"))
+
+    def exporter_dies(self: TableSource, *arguments: Any) -> Any:
+        reads.append(arguments)
+        if len(reads) == 3:
+            one.database.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'data-platform%'"
+                " AND state = 'idle in transaction' AND query LIKE '%pg_export_snapshot%'"
+            )
+        return begun(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TableSource, "_begin", exporter_dies)
+        with pytest.raises(DatabaseFailed, match=r"t: .* is gone, as the connection that held it has ended.*anew"):
+            one.run()
+    assert one.loaded()[0] == (1, 1.0)
+    assert 0 < len(one.unloaded()) < 4
+    one.run()
+    assert (one.loaded(), one.unloaded()) == (one.there(), [])
+
+
+def test_a_process_that_is_killed_amid_the_parts_leaves_a_snapshot_that_is_read_anew(
+    table: Callable[[dict[str, Any]], Table],
+) -> None:
+    for given in (PARTS, {**WITH_KEYS, "parts": 4}):
+        one = table(given)
+        one.database.run("DELETE FROM t")
+        filled(one)
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED, "part", one.database.url, one.feed.model_dump_json()],
+            env={**os.environ, **one.cloud.process_environment()},
+            check=False,
+        )
+        assert ended.returncode == -signal.SIGKILL
+        assert len(one.unloaded()) == 1
+        one.database.run("DELETE FROM t WHERE id % 3 = 0")
+        one.run()
+        assert (one.loaded(), one.unloaded()) == (one.there(), [])
+
+
+def test_rows_whose_key_is_gone_are_deleted_in_one_load(table: Callable[[dict[str, Any]], Table]) -> None:
+    one = table(WITH_KEYS)
+    one.put((1, 1, "10:00"), (2, 2, "11:00"), (3, 3, "11:30"))
+    assert [manifest.holds_keys for manifest in one.run().manifests] == [False]
+    one.database.run("DELETE FROM t WHERE id IN (1, 3)")  # the newest row is gone too
+    one.put((2, 20, "11:20"), (4, 4, "11:31"))
+    result = one.run()
+    assert ([manifest.holds_keys for manifest in result.manifests], result.rows_loaded) == ([False, True], 2)
+    assert (result.rows_deleted, one.loaded()) == (2, one.there())
+    assert one.run().loads == []  # neither rows nor keys have changed
+    one.database.run("DELETE FROM t WHERE id = 4")
+    assert [manifest.holds_keys for manifest in one.run().manifests] == [True]
+    assert one.loaded() == [(2, 20.0)]
+    one.put((4, 40, "11:32"))
+    one.run()
+    one.database.run("DELETE FROM t")
+    one.run()
+    assert one.loaded() == []
+
+
+def test_a_read_of_keys_that_breaks_off_deletes_nothing(
+    table: Callable[[dict[str, Any]], Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, commit = table(WITH_KEYS), ExtractWriter.commit
+    one.put((1, 1, "10:00"), (2, 2, "11:00"))
+    one.run()
+    one.database.run("DELETE FROM t WHERE id = 1")
+    one.put((3, 3, "12:00"))
+
+    def cut(self: ExtractWriter, **given: Any) -> Manifest:
+        if self._origin.get("keys"):
+            raise Cut
+        return commit(self, **given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ExtractWriter, "commit", cut)
+        with pytest.raises(Cut):
+            one.run()
+    assert one.loaded() == [(1, 1.0), (2, 2.0)]
+    one.run()
+    assert (one.loaded(), one.unloaded()) == (one.there(), [])
+
+
+def test_with_deletions_cut_off_at_each_boundary_in_turn_and_loaded_again_the_table_is_the_databases(
+    table: Callable[[dict[str, Any]], Table],
+) -> None:
+    one = table(WITH_KEYS)
+    for step in range(8):
+        one.put((step, step, f"1{step}:00"), (0, step * 10, f"1{step}:30"))
+        one.database.run(f"DELETE FROM t WHERE id = {step - 2} OR id = 0 AND {step} = 5")
+        one.run(loads=step % 3 != 0, settles=step % 2 == 0)
+    one.run()
+    assert (one.loaded(), one.unloaded()) == (one.there(), [])
+    ingestion = Ingestion(
+        TableSource(one.feed, lambda: one.database.url),
+        lake=one.lake,
+        connect=lambda: connect(one.cloud),
+        database=one.cloud.snowflake.database,
+        run_id="again",
+    )
+    ingestion.reload()
+    assert one.loaded() == one.there()

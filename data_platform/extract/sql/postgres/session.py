@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 
 from data_platform.contract import Column
+from data_platform.extract.source import Refused
 from data_platform.extract.sql.postgres.catalog import (
     DEFAULT_SCHEMA,
     FoundColumn,
@@ -27,10 +28,15 @@ from data_platform.feeds.discovery import CatalogColumn
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
+    from psycopg2.extensions import cursor as Cursor
 
 CONNECT_SECONDS = 15
 _REFUSED = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "not permitted")
 """What a server says that another try won't change."""
+PART_BYTES = 512 * 2**20
+MOST_PARTS = 16
+RANGES_SINCE = 140_000
+"""The version of PostgreSQL from which on a range of blocks is read without the rest of the table."""
 _MOMENTS = ("timestamptz", "timestamp", "date")
 # SET LOCAL also works through a pooler that gives each transaction another session.
 # synchronize_seqscans: two reads of a table that didn't change give its rows in the same order.
@@ -56,9 +62,9 @@ class PostgresSession:
 
     @classmethod
     @contextmanager
-    def opened(cls, url: str, application: str) -> Iterator[PostgresSession]:
-        """A session of its own connection."""
-        with told(), transaction(url, application) as connection:
+    def opened(cls, url: str, application: str, state: str | None = None) -> Iterator[PostgresSession]:
+        """A session of its own connection. `state`: what another session has exported, to be read here too."""
+        with told(), transaction(url, application, state) as connection:
             yield cls(connection)
 
     def relation(self, feed: SqlTableSpec) -> str:
@@ -89,6 +95,39 @@ class PostgresSession:
     def reader(self, column: Column, found: FoundColumn) -> ColumnReader | str:
         """What reads the column."""
         return reader_for(column, found)
+
+    def parts(self, feed: SqlTableSpec) -> list[str]:
+        """Ranges of the table's blocks. Views, and tables that are partitioned or foreign, are read in one piece."""
+        relation = self.relation(feed)
+        ((kind, blocks, block_size, version),) = self.rows(
+            "SELECT relkind, CASE WHEN relkind IN ('r', 'm') THEN pg_relation_size(oid) END"
+            " / current_setting('block_size')::int, current_setting('block_size')::int,"
+            f" current_setting('server_version_num')::int FROM pg_class WHERE oid = {literal(relation)}::regclass"
+        )
+        if kind not in ("r", "m"):
+            if (feed.parts or 1) > 1:
+                raise Refused(f"{feed.name}: only an ordinary table can be read in parts; leave `parts` out")
+            return []
+        wanted = blocks * block_size // PART_BYTES if version >= RANGES_SINCE else 1
+        count = min(feed.parts or min(wanted, MOST_PARTS), blocks)
+        ends = [blocks * each // count for each in range(1, count)] if count > 1 else []
+        first = [f"ctid >= '({block},0)'" for block in ends]
+        last = [f"ctid < '({block},0)'" for block in ends]
+        return [" AND ".join(both) for both in zip(["TRUE", *first], [*last, "TRUE"], strict=True)] if ends else []
+
+    def keys_state(self, feed: SqlTableSpec, columns: Sequence[str]) -> str:
+        """The number of keys, and the sum of their hashes."""
+        key = ", ".join(map(quoted, columns))
+        hashes = f"hashtextextended(ROW({key})::text, 0)::numeric"
+        ((state,),) = self.rows(f"SELECT concat(count(*), ' ', sum({hashes})) FROM {self.relation(feed)}")
+        return str(state)
+
+    def exported(self) -> str:
+        """The snapshot's name. The session may stay idle as long as others need it."""
+        ((name, _),) = self.rows(
+            "SELECT pg_export_snapshot(), set_config('idle_in_transaction_session_timeout', '0', true)"
+        )
+        return str(name)
 
     def mark(self, found: FoundColumn) -> Mark | None:
         """Moments, dates and integers are watermarks; infinite ones, and nulls, have no place in the order."""
@@ -133,9 +172,10 @@ def told() -> Iterator[None]:
 
 
 @contextmanager
-def transaction(url: str, application: str) -> Iterator[Connection]:
-    """A connection in a read-only transaction of isolation level REPEATABLE READ. Raises psycopg2.OperationalError;
-    DatabaseFailed for a URL that is none."""
+def transaction(url: str, application: str, state: str | None = None) -> Iterator[Connection]:
+    """A connection in a read-only transaction of isolation level REPEATABLE READ, which sees the database as it is now,
+    or in the exported `state`. Raises psycopg2.OperationalError; DatabaseFailed for a URL that is none, and if the
+    state is gone."""
     try:
         connection = psycopg2.connect(
             url,
@@ -154,7 +194,19 @@ def transaction(url: str, application: str) -> Iterator[Connection]:
         raw = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
         wanted = {**_SETTINGS, "client_encoding": "SQL_ASCII" if raw else "UTF8"}
         with connection.cursor() as cursor:
+            if state is not None:
+                _adopt(cursor, state)
             cursor.execute("".join(f"SET LOCAL {name} = '{value}';" for name, value in wanted.items()))
         yield connection
     finally:
         connection.close()
+
+
+def _adopt(cursor: Cursor, state: str) -> None:
+    try:
+        cursor.execute("SET TRANSACTION SNAPSHOT %s", [state])
+    except (psycopg2.errors.InvalidParameterValue, psycopg2.errors.UndefinedObject):
+        raise DatabaseFailed(
+            "the state of the database that this read began with is gone, as the connection that held it has ended."
+            " Nothing of it is loaded; the next run reads anew"
+        ) from None
