@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="SOURCE")
 @click.option(
-    "--table", "tables", multiple=True, metavar="NAME", help="Also declare this table; of a database, schema.table."
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="NAME",
+    help="Also declare this table; of a database, schema.table; of a web API, its id or label.",
 )
 @click.option("--schema", "schemas", multiple=True, metavar="NAME", help="Also declare every table of this schema.")
-@click.option("--new", "component", metavar="COMPONENT", help="Begin a source that isn't declared yet: SqlTables.")
+@click.option(
+    "--new", "component", metavar="COMPONENT", help="Begin a source that isn't declared yet: SqlTables, KnackObjects."
+)
 @click.option("--write", is_flag=True, help="Change the defs.yaml. Without it, the command only shows the changes.")
 def discover(
     source: str, tables: tuple[str, ...], schemas: tuple[str, ...], component: str | None, write: bool
@@ -38,15 +44,19 @@ def discover(
       data-platform discover city_records
       data-platform discover city_records --table register.parcels --write
       data-platform discover assessor --new SqlTables --schema public
+      data-platform discover grants --new KnackObjects --table object_1
     """
     from data_platform.environment import settings
     from data_platform.feeds.discovered_yaml import with_found
     from data_platform.feeds.discovery import Wanted
     from data_platform.feeds.documents import Document, parse
     from data_platform.feeds.edit import replace_text
+    from data_platform.feeds.tables import TablesDeclaration
 
     kind, declared = _place(source, component)
-    url = settings().connection(declared.declaration.connection, f"the source {source}")  # type: ignore[attr-defined]
+    assert isinstance(declared.declaration, TablesDeclaration)  # noqa: S101 - each kind's is one
+    system = declared.declaration.spec.system
+    url = settings().connection(declared.declaration.connection, f"the source {source}", system)
     feeds = {feed.table: feed for feed in declared.feeds()}
     found = kind.read(declared.declaration, url, list(feeds.values()), Wanted(tables, schemas))
     file = declared.declared_in

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, cast
 from data_platform.feeds.databases import DatabaseDeclaration
 from data_platform.feeds.discovery import Found, Wanted
 from data_platform.feeds.spec import FeedSpec, SourceDeclaration
+from data_platform.feeds.web_apis import AirtableDeclaration, KnackDeclaration
 
 ReadCatalog: TypeAlias = Callable[[Any, str, Sequence[Any], Wanted], Found]
 """(declaration, the connection's URL, the source's declared feeds, what else is wanted) -> what the catalog says of the
@@ -39,6 +40,14 @@ class DiscoverableKind:
         return f"type: data_platform.components.{self.component}\n\nattributes:\n{self.begins.format(source=source)}"
 
 
+_OF_WEB_APIS = """\
+  # The IANA time zone of the source's days, and of the application's clock.
+  time_zone: UTC
+  # Who owns the data in this platform: emails or team:<name>.
+  owners: ["team:data"]
+  # The variable DATA_PLATFORM_CONNECTION_<CONNECTION> holds its URL.
+  connection: {source}
+"""
 KINDS = (
     DiscoverableKind(
         component="SqlTables",
@@ -54,6 +63,32 @@ KINDS = (
   owners: ["team:data"]
   # The variable DATA_PLATFORM_CONNECTION_<CONNECTION> holds its URL.
   connection: {source}
+  tables: []
+""",
+    ),
+    DiscoverableKind(
+        component="AirtableTables",
+        declaration=AirtableDeclaration,
+        folder="airtable",
+        reads="data_platform.extract.web.discovery:read_base",
+        listed_in="tables",
+        begins=f"""\
+  description: The Airtable base {{source}}.
+{_OF_WEB_APIS}\
+  # The base's id, from its address.
+  base: appXXXXXXXXXXXXXX
+  tables: []
+""",
+    ),
+    DiscoverableKind(
+        component="KnackObjects",
+        declaration=KnackDeclaration,
+        folder="knack",
+        reads="data_platform.extract.web.discovery:read_application",
+        listed_in="tables",
+        begins=f"""\
+  description: The Knack application {{source}}.
+{_OF_WEB_APIS}\
   tables: []
 """,
     ),

@@ -104,7 +104,7 @@ def _declaration(table: CatalogTable, name: str) -> Iterator[str]:
     """The lines that declare a new table."""
     names: dict[str, str] = {}
     for column in table.columns:
-        names[column.name] = free_name(column_name(column.name), set(names.values()))
+        names[column.name] = free_name(column_name(column.label or column.name), set(names.values()))
     key = table.keys[0] if table.keys else ()
     yield f"- table: {name}"
     for field, value in table.identity.items():

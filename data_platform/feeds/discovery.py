@@ -22,7 +22,8 @@ class CatalogColumn:
     `name`: in the source. `found`: its type, as the source writes it. `type`: the contract's type that holds each of
     its values exactly. `also`: further types that a contract may declare for it, although some values may not fit,
     which are rejects. `options`: further fields of a column that is declared for it, such as its time_zone. `note`:
-    what the person who reviews the declaration has to know or decide.
+    what the person who reviews the declaration has to know or decide. `label`: what people call it, where its name is
+    an id.
     """
 
     name: str
@@ -33,6 +34,7 @@ class CatalogColumn:
     also: tuple[TypeName, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    label: str = ""
 
     def fits(self, declared: Column) -> bool:
         """Whether a contract's column is right for it."""
@@ -136,7 +138,7 @@ def _added(contract: Contract, columns: Sequence[CatalogColumn]) -> Iterator[Cha
     taken = {column.name for column in contract.columns}
     for found in columns:
         if found.name not in declared:
-            name = free_name(column_name(found.name), taken)
+            name = free_name(column_name(found.label or found.name), taken)
             taken.add(name)
             yield Change("added", name, f"the column {found.name} ({found.found}) is new", found)
 

@@ -43,6 +43,11 @@ AIRTABLE = Api(
 )
 
 
+def base_tables(client: ApiClient, base: str, subject: str) -> list[dict[str, Any]]:
+    """The tables of a base, with their fields (/get-base-schema). Raises ApiFailed."""
+    return list(client.get(f"v0/meta/bases/{base}/tables", {}, subject).get("tables", ()))
+
+
 class AirtablePages:
     """Reads one table."""
 
@@ -52,8 +57,7 @@ class AirtablePages:
     def fields(self) -> dict[str, str]:
         """The labels of the table's fields, by their ids."""
         subject = f"{self._feed.name}: the fields of the table {self._feed.from_}"
-        answer = self._client.get(f"v0/meta/bases/{self._feed.base}/tables", {}, subject)
-        tables = {table["id"]: table for table in answer.get("tables", ())}
+        tables = {table["id"]: table for table in base_tables(self._client, self._feed.base, subject)}
         if self._feed.from_ not in tables:
             there = ", ".join(f"{id} ({table['name']})" for id, table in tables.items()) or "none"
             raise ApiFailed(f"{subject}: the base {self._feed.base} has no such table; it has {there}")

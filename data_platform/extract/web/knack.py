@@ -49,6 +49,12 @@ KNACK = Api(
 )
 
 
+def application_objects(client: ApiClient, subject: str) -> list[dict[str, Any]]:
+    """The objects of the application, with their fields. Raises ApiFailed."""
+    answer = client.get(f"v1/applications/{client.address.user}", {}, subject)
+    return list(answer.get("application", {}).get("objects", ()))
+
+
 class KnackPages:
     """Reads one object."""
 
@@ -58,8 +64,7 @@ class KnackPages:
     def fields(self) -> dict[str, str]:
         """The labels of the object's fields, by their keys."""
         subject = f"{self._feed.name}: the fields of {self._feed.from_}"
-        answer = self._client.get(f"v1/applications/{self._client.address.user}", {}, subject)
-        objects = {each["key"]: each for each in answer.get("application", {}).get("objects", ())}
+        objects = {each["key"]: each for each in application_objects(self._client, subject)}
         if self._feed.from_ not in objects:
             there = ", ".join(f"{key} ({each['name']})" for key, each in objects.items()) or "none"
             raise ApiFailed(f"{subject}: the application has no such object; it has {there}")
