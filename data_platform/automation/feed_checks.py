@@ -4,7 +4,8 @@
 and for their keys in the table. It looks at the whole table if it didn't pass last time, so that bad rows keep it red
 until they are gone, if the contract has changed since, and once a day where the feed declares `audit: daily`.
 
-`deliveries`, of file feeds, is in `delivery_check.py`; missing files are the business of `arrivals.py`.
+`catalog`, of feeds whose source has one, is in `catalog_check.py`; `deliveries`, of file feeds, is
+in `delivery_check.py`; missing files are the business of `arrivals.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
+from data_platform.automation.catalog_check import catalog_check_result, catalog_check_spec
 from data_platform.automation.check_results import latest_results
 from data_platform.automation.delivery_check import delivery_check_result, delivery_check_spec
 from data_platform.automation.feed_keys import raw_key
@@ -53,6 +55,8 @@ def feed_check_specs(feed: FeedSpec) -> list[dg.AssetCheckSpec]:
             " fails, the next load checks the whole table.",
         )
     ]
+    if feed.has_catalog:
+        specs.append(catalog_check_spec(table))
     if isinstance(feed, FileFeedSpec):
         specs.append(delivery_check_spec(table))
     return specs
@@ -73,6 +77,8 @@ def feed_check_results(
     """Evaluates a feed's checks after a load."""
     past = [stored.evaluation for stored in latest_results(instance, dg.AssetCheckKey(table, CONTRACT))]
     yield _contract(source.feed, result, connection, table, past)
+    if source.feed.has_catalog:
+        yield catalog_check_result(source, table)
     if isinstance(source.feed, FileFeedSpec):
         yield delivery_check_result(cast("DeliverySource", source), connection, table)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
+from data_platform.automation.catalog_check import catalog_check_result
 from data_platform.automation.check_results import report_if_overtaken
 from data_platform.automation.feed_checks import feed_check_results
 from data_platform.automation.feed_keys import lake_key, raw_key
@@ -122,6 +123,8 @@ def run_feeds(
                     # Report to Dagster, then settle: the next run reports again what isn't settled.
                     yield from _events(run, ingestion.source, result, warehouse)
                     settling[pool.submit(ingestion.settle, result)] = ingestion.feed
+                if ingestion.feed.name in failed:
+                    yield from _catalog(context, ingestion.source)
             for settled in as_completed(settling):
                 with failures(settling[settled]):
                     settled.result()
@@ -135,6 +138,14 @@ def run_feeds(
             description="; ".join(f"{feed}: {error}" for feed, error in failed.items()),
             metadata={"failed feeds": ", ".join(failed), "other feeds done": len(futures) - len(failed)},
         )
+
+
+def _catalog(context: dg.AssetExecutionContext, source: Source) -> Iterator[dg.AssetCheckResult]:
+    """The check that says what has changed in the source, of a feed that failed: that may be why."""
+    if source.feed.has_catalog:
+        check = catalog_check_result(source, raw_key(source.feed))
+        if _key(check) in context.selected_asset_check_keys:
+            yield check
 
 
 def _query_tag(context: dg.AssetExecutionContext, feed: FeedSpec) -> str:

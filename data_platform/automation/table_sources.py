@@ -14,6 +14,7 @@ from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec
 
 if TYPE_CHECKING:
     from data_platform.extract.source import Source
+    from data_platform.extract.sql.discovery import CatalogOnce
     from data_platform.extract.web.client import ApiClient
     from data_platform.extract.web.limiter import Limiter
     from data_platform.feeds.web_apis import WebTableSpec
@@ -25,9 +26,11 @@ def open_tables(run: FeedRun, feeds: Sequence[TableSpec]) -> list[Source]:
 
 
 def table_sources(feeds: Sequence[TableSpec], given: Settings, progress: Callable[[str], None]) -> list[Source]:
-    """A source for each table. Those of one connection to a web API keep to its limit together."""
+    """A source for each table. Those of one connection to a web API keep to its limit together; those of one to a
+    database read its catalog together."""
     limiters: dict[str, Limiter] = {}
-    return [_source(feed, given, limiters, progress) for feed in feeds]
+    catalogs: dict[str, CatalogOnce] = {}
+    return [_source(feed, given, limiters, catalogs, progress) for feed in feeds]
 
 
 def pool_of(feed: TableSpec) -> str | None:
@@ -46,13 +49,21 @@ def api_client(feed: WebTableSpec, given: Settings, limiter: Limiter | None = No
     return ApiClient(api_of(feed), Address.of(url), limiter, **options)
 
 
-def _source(feed: TableSpec, given: Settings, limiters: dict[str, Limiter], progress: Callable[[str], None]) -> Source:
+def _source(
+    feed: TableSpec,
+    given: Settings,
+    limiters: dict[str, Limiter],
+    catalogs: dict[str, CatalogOnce],
+    progress: Callable[[str], None],
+) -> Source:
     # Each reader is imported where it is needed: loading definitions needs none.
     if isinstance(feed, SqlTableSpec):
+        from data_platform.extract.sql.discovery import CatalogOnce
         from data_platform.extract.sql.source import TableSource
 
         url = partial(given.connection, feed.connection, feed.name, feed.connects_to)
-        return TableSource(feed, url, progress=progress)
+        catalog = catalogs.setdefault(feed.connection, CatalogOnce(url))
+        return TableSource(feed, url, catalog=catalog, progress=progress)
     if isinstance(feed, AirtableTableSpec | KnackObjectSpec):
         from data_platform.extract.web.limiter import Limiter
         from data_platform.extract.web.source import WebSource, api_of

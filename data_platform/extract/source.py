@@ -147,6 +147,11 @@ class Source(ABC):
         """What the run's log is to warn of."""
         return []
 
+    def catalog_changes(self) -> list[str]:
+        """In what the source's catalog differs from the contract, in sentences; of feeds with `has_catalog`. Raises an
+        error of the source if the catalog can't be read."""
+        raise NotImplementedError(f"{type(self).__name__} has no catalog")
+
     def metadata(self) -> dict[str, Any]:
         """What the table's materialization says of this source's own accounts."""
         return {}

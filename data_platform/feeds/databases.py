@@ -100,6 +100,7 @@ class SqlTableSpec(TableDeclaration, TableSpec):
     """One table of one database."""
 
     kind: ClassVar[str] = "postgres"
+    has_catalog: ClassVar[bool] = True
     part_of: ClassVar[str] = "a database"
     system: ClassVar[System] = DATABASE
 

@@ -90,6 +90,8 @@ class FeedSpec(FeedDeclaration):
     """The first part of the key of the asset that stands for the source."""
     metadata_columns: ClassVar[tuple[Column, ...]] = ()
     """Columns of the feed's table that its source adds, between the contract's and EXTRACT_COLUMNS."""
+    has_catalog: ClassVar[bool] = False
+    """Whether its source has a catalog, with which a check compares the contract."""
     reject_columns: ClassVar[tuple[str, ...]] = ()
     """Further columns of the feed's rejects; the values are those of that name in the extract's `origin`."""
 

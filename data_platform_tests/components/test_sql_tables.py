@@ -123,7 +123,7 @@ def test_both_tables_are_loaded_and_the_url_is_nowhere_to_be_seen(
 ) -> None:
     database.run(
         "CREATE SCHEMA register",
-        "CREATE TABLE register.addresses (address_id bigint, street text)",
+        "CREATE TABLE register.addresses (address_id bigint PRIMARY KEY, street text)",
         "INSERT INTO register.addresses VALUES (1, 'Quay 1'), (2, NULL)",
         "CREATE TABLE permits (permit_id bigint, fee numeric, updated_at timestamptz)",
         "INSERT INTO permits VALUES (1, 12.5, '2026-03-07'), (2, 'NaN', '2026-03-08')",
@@ -149,13 +149,42 @@ def test_both_tables_are_loaded_and_the_url_is_nowhere_to_be_seen(
             "watermark": "2026-03-08 00:00:00+00",
         }
         assert {(check.check_name, check.passed) for check in result.get_asset_check_evaluations()} == {
-            ("contract", True)
+            ("contract", True),
+            ("catalog", True),
         }
         password = database.url.split(":")[2].split("@")[0]
         assert password not in repr(list(instance.all_logs(result.run_id)))
         again = materialize(file, lake, cloud, instance)
         read = [event.asset_key for event in again.get_asset_materialization_events() if event.asset_key]
         assert [key.path[2] for key in read if key.path[0] == "lake"] == ["addresses"]
+
+
+def test_a_check_names_what_has_changed_in_the_catalog_whether_the_table_is_read_or_not(
+    file: Path, lake: Lake, cloud: Settings, database: Database, environment: pytest.MonkeyPatch
+) -> None:
+    file.write_text(file.read_text().replace("key: [address_id]", "key: [address_id]\n        drift: evolve"))
+    database.run(
+        "CREATE SCHEMA register",
+        "CREATE TABLE register.addresses (address_id text PRIMARY KEY, street text, zone int)",
+        "CREATE TABLE permits (id int, permit_id bigint, fee numeric(12,2), updated_at timestamptz, PRIMARY KEY (id))",
+        "INSERT INTO permits VALUES (1, 1, 12.5, '2026-03-07')",
+    )
+    environment.setenv(VARIABLE, database.url)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(file, lake, cloud, instance)
+        assert not result.success
+        found = {
+            check.asset_key.path[2]: check.description
+            for check in result.get_asset_check_evaluations()
+            if check.check_name == "catalog"
+        }
+    discover = f"`data-platform discover {file.parent.name}` shows the lines to change"
+    assert found == {
+        "addresses": "the column address_id is text; the contract says int64, expected string; the column zone"
+        f" (integer) is new. {discover}",
+        "permits": "the column fee is numeric(12,2); the contract says decimal(8,2), expected decimal(12,2); the"
+        f" column id (integer) is new; the key is id; the contract says permit_id. {discover}",
+    }
 
 
 def test_a_connection_that_is_not_set_fails_each_table_with_the_variable_to_set(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_platform.contract import column_name
 from data_platform.extract.sql.system import DatabaseFailed, FoundTable, Relation, Session, retried, system_of
 from data_platform.feeds.databases import DatabaseDeclaration, SqlTableSpec
-from data_platform.feeds.discovery import CatalogTable, Found, Wanted
+from data_platform.feeds.discovery import CatalogTable, Found, Wanted, changes
 
 
 def read_catalog(declaration: DatabaseDeclaration, url: str, feeds: Sequence[SqlTableSpec], wanted: Wanted) -> Found:
@@ -51,6 +52,42 @@ def _found(session: Session[Any, Any], zone: str, feeds: Sequence[SqlTableSpec],
         ),
     ]
     return Found(tuple(found), tuple(notes))
+
+
+class CatalogOnce:
+    """The catalog of the tables that a run reads of one database. It is read once, when it is first asked for, by one
+    connection. `url` returns the database's URL."""
+
+    def __init__(self, url: Callable[[], str]) -> None:
+        self._feeds: list[SqlTableSpec] = []
+        self._url = url
+        self._lock = threading.Lock()
+        self._tables: dict[str, CatalogTable] | None = None
+
+    def add(self, feed: SqlTableSpec) -> None:
+        """Has the feed's table read with the others. Call it before `changes`."""
+        self._feeds.append(feed)
+
+    def changes(self, feed: SqlTableSpec) -> list[str]:
+        """In what a feed's table differs from its contract. Raises DatabaseFailed and SettingsError."""
+        with self._lock:
+            if self._tables is None:
+                self._tables = retried(self._read)
+        table = self._tables.get(feed.table)
+        if table is None:
+            return [f"there is no table {feed.from_ or feed.table}, or its user may not read it"]
+        found = changes(feed.contract, table)
+        return [each.told for each in found if each.told and (each.what, feed.contract.drift) != ("added", "ignore")]
+
+    def _read(self) -> dict[str, CatalogTable]:
+        url = self._url()
+        with system_of(url).session(url, "data-platform catalog") as session:
+            tables = session.tables([feed.relation for feed in self._feeds], ())
+            return {
+                feed.table: catalog_table(session, tables[feed.relation], feed.time_zone, feed.table)
+                for feed in self._feeds
+                if feed.relation in tables and tables[feed.relation].readable
+            }
 
 
 def catalog_table(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from data_platform.extract.source import Position, Refused, Slice, Source
+from data_platform.extract.sql.discovery import CatalogOnce
 from data_platform.extract.sql.plan import table_plan
 from data_platform.extract.sql.reading import TableReading
 from data_platform.extract.sql.slices import PART, Reads, SharesState, begins_at, holds_keys, of_keys, slices
@@ -21,16 +22,23 @@ Result = TypeVar("Result")
 
 
 class TableSource(Source):
-    """One table. `url` returns the database's URL, and is called only when it is needed. `progress` receives messages
-    for the log."""
+    """One table. `url` returns the database's URL, and is called only when it is needed. `catalog`: of the run's tables
+    of this database. `progress` receives messages for the log."""
 
     feed: SqlTableSpec
 
     def __init__(
-        self, feed: SqlTableSpec, url: Callable[[], str], *, progress: Callable[[str], None] = lambda message: None
+        self,
+        feed: SqlTableSpec,
+        url: Callable[[], str],
+        *,
+        catalog: CatalogOnce | None = None,
+        progress: Callable[[str], None] = lambda message: None,
     ) -> None:
         super().__init__(feed)
         self._url = url
+        self._catalog = catalog or CatalogOnce(url)
+        self._catalog.add(feed)
         self._progress = progress
         self._state: str | None = None
         self._exporting = ExitStack()
@@ -62,6 +70,10 @@ class TableSource(Source):
             finally:
                 self._has_begun(slice_)
             yield reading
+
+    def catalog_changes(self) -> list[str]:
+        """In what the database's catalog differs from the contract."""
+        return self._catalog.changes(self.feed)
 
     def _reads(self, begin: Position | None, first: bool, stack: ExitStack) -> Reads:
         """What there is to read. `first`: the feed's table has no rows yet. The session stays open, in `stack`, if
