@@ -45,6 +45,16 @@ def follows_its_tables() -> dg.AutomationCondition[Any]:
     ).with_label("follows_its_tables")
 
 
+def follows_its_input() -> dg.AutomationCondition[Any]:
+    """Requests a table that is made from another one when that one has new data since the last request. The source
+    itself, which stands before it too, has no data that Dagster knows of."""
+    condition = dg.AutomationCondition
+    news = condition.newly_missing() | condition.any_deps_updated()
+    due = news.since(condition.newly_requested() & ~news).with_label("new_data_since_last_asked_for")
+    there = condition.any_deps_match(~condition.missing() | condition.will_be_requested())
+    return (due & there & ~condition.any_deps_in_progress() & ~condition.in_progress()).with_label("follows_its_input")
+
+
 def untested() -> dg.AutomationCondition[Any]:
     """A blocking check of the model has no result for the model as it is now."""
     condition = dg.AutomationCondition

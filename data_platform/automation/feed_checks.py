@@ -4,8 +4,8 @@
 and for their keys in the table. It looks at the whole table if it didn't pass last time, so that bad rows keep it red
 until they are gone, if the contract has changed since, and once a day where the feed declares `audit: daily`.
 
-`catalog`, of feeds whose source has one, is in `catalog_check.py`; `deliveries`, of file feeds, is
-in `delivery_check.py`; missing files are the business of `arrivals.py`.
+`catalog`, of feeds whose source has one, is in `catalog_check.py`, `deliveries`, of file feeds, in `delivery_check.py`,
+and `match_rate`, of geocoded tables, in `match_rate.py`. Missing files are the business of `arrivals.py`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from data_platform.automation.catalog_check import catalog_check_result, catalog
 from data_platform.automation.check_results import latest_results
 from data_platform.automation.delivery_check import delivery_check_result, delivery_check_spec
 from data_platform.automation.feed_keys import raw_key
+from data_platform.automation.match_rate import match_rate_result, match_rate_spec
 from data_platform.contract import EXTRACT_ID, EXTRACTED_AT, VALID_TO, quoted
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.geocoded import GeocodedSpec
 from data_platform.feeds.spec import FeedSpec
 from data_platform.warehouse.table import TableRef, literal
 
@@ -59,6 +61,8 @@ def feed_check_specs(feed: FeedSpec) -> list[dg.AssetCheckSpec]:
         specs.append(catalog_check_spec(table))
     if isinstance(feed, FileFeedSpec):
         specs.append(delivery_check_spec(table))
+    if isinstance(feed, GeocodedSpec):
+        specs.append(match_rate_spec(feed, table))
     return specs
 
 
@@ -81,6 +85,8 @@ def feed_check_results(
         yield catalog_check_result(source, table)
     if isinstance(source.feed, FileFeedSpec):
         yield delivery_check_result(cast("DeliverySource", source), connection, table)
+    if isinstance(source.feed, GeocodedSpec):
+        yield match_rate_result(source.feed, connection, table, result.target)
 
 
 def _contract(

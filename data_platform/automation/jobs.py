@@ -9,43 +9,47 @@ from data_platform.automation.feed_keys import assets_of
 from data_platform.environment import Settings
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.declared import WEB_APIS
+from data_platform.feeds.geocoded import GeocodedSpec
 from data_platform.feeds.spec import FeedSpec
 
-TABLES_AT = "30 5 * * *"
+TABLES_AT, GEOCODING_AT = "05:30", "06:00"
 DAILY_AT = "30 6 * * *"
 ARRIVALS_AT = "45 * * * *"
 
 
 class TableJob(NamedTuple):
-    """A job that reads tables: what they are tables of, in words, and their kinds."""
+    """A job that reads tables: what it does, in words, the kinds of its tables, and when, `05:30`."""
 
-    systems: str
+    reads: str
     kinds: tuple[type[FeedSpec], ...]
+    at: str = TABLES_AT
 
 
 TABLE_JOBS: Mapping[str, TableJob] = {
-    "databases": TableJob("databases", (SqlTableSpec,)),
+    "databases": TableJob("Reads what is new in the tables of databases", (SqlTableSpec,)),
     # Not one job with the databases: a run waits for the pools of all its connections.
-    "web_apis": TableJob("web APIs", WEB_APIS),
+    "web_apis": TableJob("Reads what is new in the tables of web APIs", WEB_APIS),
+    # Last: those tables have the addresses. A cap may have left some over.
+    "geocoding": TableJob("Asks geocoders for the addresses that aren't known yet", (GeocodedSpec,), GEOCODING_AT),
 }
-"""The jobs that read tables, by name."""
+"""The jobs that read tables, by name, in the order in which one may need what another has read."""
 
 
 def table_schedules(loaded: dg.Definitions, settings: Settings) -> list[dg.ScheduleDefinition]:
-    """The jobs of TABLE_JOBS and their schedules: an hour before `daily`. Runs of their own, so that a system that
-    can't be read keeps no model from being built."""
+    """The jobs of TABLE_JOBS and their schedules: before `daily`. Runs of their own, so that a system that can't be
+    read keeps no model from being built."""
     return [
         dg.ScheduleDefinition(
             name=name,
             job=dg.define_asset_job(
                 name,
                 selection=assets_of(loaded, *job.kinds),
-                description=f"Reads what is new in the tables of {job.systems}. Models follow as the tables change.",
+                description=f"{job.reads}. Models follow as the tables change.",
             ),
-            cron_schedule=TABLES_AT,
+            cron_schedule="{1} {0} * * *".format(*map(int, job.at.split(":"))),
             execution_timezone=settings.time_zone,
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"Reads {job.systems} at 05:30, an hour before `daily` builds the models.",
+            description=f"{job.reads} at {job.at}, before `daily` builds the models.",
         )
         for name, job in TABLE_JOBS.items()
     ]

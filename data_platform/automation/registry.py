@@ -30,6 +30,7 @@ OWN: Mapping[str, frozenset[EnvironmentName]] = {
     "arrivals": ENVIRONMENTS,
     "databases": frozenset(("local", "prod")),
     "web_apis": frozenset(("local", "prod")),
+    "geocoding": frozenset(("local", "prod")),
     "daily": frozenset(("local", "prod")),
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from data_platform.automation.feed_run import FeedRun
 from data_platform.environment import Settings, settings
 from data_platform.feeds.databases import SqlTableSpec
+from data_platform.feeds.geocoded import CensusProvider, GeocodedSpec
 from data_platform.feeds.tables import TableSpec
 from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from data_platform.extract.web.client import ApiClient
     from data_platform.extract.web.limiter import Limiter
     from data_platform.feeds.web_apis import WebTableSpec
+    from data_platform.geocode.provider import Provider
 
 
 def open_tables(run: FeedRun, feeds: Sequence[TableSpec]) -> list[Source]:
@@ -36,7 +38,8 @@ def table_sources(feeds: Sequence[TableSpec], given: Settings, progress: Callabl
 def pool_of(feed: TableSpec) -> str | None:
     """The pool of the runs that read a feed: one run at a time asks a web API with the same key, so that its limit
     holds over runs."""
-    return f"connection/{feed.connection}" if isinstance(feed, AirtableTableSpec | KnackObjectSpec) else None
+    limited = isinstance(feed, AirtableTableSpec | KnackObjectSpec | GeocodedSpec)
+    return f"connection/{feed.connection}" if limited else None
 
 
 def api_client(feed: WebTableSpec, given: Settings, limiter: Limiter | None = None, **options: Any) -> ApiClient:
@@ -70,4 +73,33 @@ def _source(
 
         limiter = limiters.setdefault(feed.connection, Limiter(api_of(feed).per_second))
         return WebSource(feed, partial(api_client, feed, given, limiter, progress=progress), progress=progress)
+    if isinstance(feed, GeocodedSpec):
+        from data_platform.geocode.source import GeocodeSource
+        from data_platform.warehouse.connection import connect
+
+        provider = partial(_geocoder, feed, given, limiters, progress)
+        tag = f"data_platform asset=raw/{feed.name}"
+        return GeocodeSource(
+            feed, partial(connect, given, query_tag=tag), given.snowflake.database, provider, progress=progress
+        )
     raise TypeError(f"{feed.name} is a {type(feed).__name__}, which no source reads")
+
+
+def _geocoder(
+    feed: GeocodedSpec, given: Settings, limiters: dict[str, Limiter], progress: Callable[[str], None]
+) -> Provider:
+    from data_platform.extract.web.client import Address, ApiClient
+    from data_platform.extract.web.limiter import Limiter
+    from data_platform.geocode.address_search import AddressSearch, address_search
+    from data_platform.geocode.census import CENSUS, CensusBatch
+
+    url = given.connection(feed.connection, feed.name, feed.connects_to)
+    declared = feed.provider
+    keyless = isinstance(declared, CensusProvider)
+    api = CENSUS if isinstance(declared, CensusProvider) else address_search(declared.per_second)
+    limiter = limiters.setdefault(feed.connection, Limiter(api.per_second))
+    client = ApiClient(api, Address.of(url, keyless=keyless), limiter, progress=progress)
+    if isinstance(declared, CensusProvider):
+        city, state = declared.city, declared.state
+        return CensusBatch(feed.answers_of, client, city=city, state=state, at_once=declared.batch)
+    return AddressSearch(feed.answers_of, client)

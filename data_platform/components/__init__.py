@@ -7,9 +7,19 @@ Fields are declared in `feeds/`, which commands use without Dagster. So a compon
 from data_platform.components.airtable_tables import AirtableTables
 from data_platform.components.dbt_models import DbtModels
 from data_platform.components.file_feed import FileFeed
+from data_platform.components.geocoded_tables import GeocodedTables
 from data_platform.components.knack_objects import KnackObjects
 from data_platform.components.retention import Retention
 from data_platform.components.sftp_partner import SftpPartner
 from data_platform.components.sql_tables import SqlTables
 
-__all__ = ["AirtableTables", "DbtModels", "FileFeed", "KnackObjects", "Retention", "SftpPartner", "SqlTables"]
+__all__ = [
+    "AirtableTables",
+    "DbtModels",
+    "FileFeed",
+    "GeocodedTables",
+    "KnackObjects",
+    "Retention",
+    "SftpPartner",
+    "SqlTables",
+]

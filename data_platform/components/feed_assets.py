@@ -28,7 +28,8 @@ _SHOWN = {"description", "owners", "tags", "compute"}
 class SourceKind:
     """How the feeds of one kind of source run. `open_sources` opens their sources in a run, with its `config` and the
     resources of these keys. `origin_kinds`: what the UI shows of the source itself; `extracts`: what it says of the
-    feeds' extracts; `docs`: the page that explains it. `pool`: the pool of the runs that read a feed, or None."""
+    feeds' extracts; `docs`: the page that explains it. `pool`: the pool of the runs that read a feed, or None.
+    `inputs`: other assets that a feed's extracts are made from, which its assets follow by `condition`."""
 
     open_sources: OpenSources
     origin_kinds: Set[str]
@@ -37,6 +38,8 @@ class SourceKind:
     config: type[FeedConfig] = FeedConfig
     resources: Set[str] = frozenset()
     pool: Callable[[Any], str | None] = lambda feed: None
+    inputs: Callable[[Any], Sequence[dg.AssetKey]] = lambda feed: ()
+    condition: dg.AutomationCondition[Any] | None = None
 
 
 class AsDeclared(dg.Definitions):
@@ -111,7 +114,8 @@ def _origin_spec(description: str, feeds: Sequence[FeedSpec], kind: SourceKind) 
 def _lake_spec(feed: FeedSpec, kind: SourceKind) -> dg.AssetSpec:
     return dg.AssetSpec(
         lake_key(feed),
-        deps=[origin_key(feed)],
+        deps=[origin_key(feed), *kind.inputs(feed)],
+        automation_condition=kind.condition,
         description=f"{feed.description}\n\n{kind.extracts}",
         kinds={"extracts", "s3", "parquet"},
         skippable=True,
@@ -126,6 +130,7 @@ def _raw_spec(feed: FeedSpec, kind: SourceKind) -> dg.AssetSpec:
     return dg.AssetSpec(
         raw_key(feed),
         deps=[lake_key(feed)],
+        automation_condition=kind.condition,
         description=feed.description,
         kinds={"table", "snowflake"},
         skippable=True,

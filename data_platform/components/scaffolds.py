@@ -204,3 +204,38 @@ attributes:
           - {name: record_id, type: string, nullable: false, source_name: id, description: The record}
           - {name: name, type: string, source_name: field_1, description: An example of a text}
 """
+
+
+class GeocodedTablesScaffolder(_TemplateScaffolder):
+    """`dg scaffold defs data_platform.components.GeocodedTables sources/geocoders/<name>`."""
+
+    template = """\
+# A geocoder, and the tables whose addresses it is asked for. The folder's name, {name}, is the source in the tables'
+# assets, and their schema (RAW_{name}). Check this file with `data-platform check`.
+type: data_platform.components.GeocodedTables
+
+attributes:
+  description: What {name} knows, and who keeps it.
+  # The IANA time zone of the days of `cap`.
+  time_zone: America/New_York
+  # Who owns the data in this platform: emails or team:<name>.
+  owners: ["team:data"]
+  # The connection's name. Its URL is a secret: DATA_PLATFORM_CONNECTION_<NAME>, for this one
+  # https://:KEY@api.example.org/ais/v1
+  connection: {name}
+  # {type: address_search, per_second: 10}: a city's address search API, such as Philadelphia's AIS.
+  # {type: census, city: Springfield, state: IL}: the US Census Bureau's, without a key.
+  provider: {type: address_search, per_second: 10}
+  # How many addresses are asked for at most; the others wait for later runs.
+  cap: {per_run: 5000, per_day: 20000}
+  # For how many days an answer is used.
+  kept_days: {matched: 365, missed: 30}
+  tables:
+    - table: requests
+      # The asset with the addresses: a raw table or a model, and its column.
+      from: raw/example/requests
+      column: address
+      description: Where the addresses of requests are.
+      # The share of addresses with one place, below which the check match_rate fails.
+      minimum_match_rate: 0.8
+"""

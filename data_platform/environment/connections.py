@@ -103,6 +103,11 @@ KNACK = System(
     "https://APPLICATION_ID:...@api.knack.com",
 )
 
+ADDRESS_SEARCH = System(
+    (WEB,), "the address search's URL with its gatekeeper key as the password", "https://:key...@api.phila.gov/ais/v1"
+)
+CENSUS = System((WEB,), "the Census geocoder's URL", "https://geocoding.geo.census.gov/geocoder")
+
 
 def kind_of(parts: SplitResult) -> Kind | None:
     """The kind of system that a URL leads to."""

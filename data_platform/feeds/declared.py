@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from data_platform.feeds.databases import DatabaseDeclaration, SqlTableSpec
 from data_platform.feeds.documents import Document
+from data_platform.feeds.geocoded import GeocodedSpec, GeocoderDeclaration
 from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.feeds.spec import FeedSpec, SourceDeclaration
 from data_platform.feeds.tables import TableSpec
@@ -24,10 +25,11 @@ _DECLARATIONS: dict[str, type[SourceDeclaration]] = {
     "data_platform.components.SqlTables": DatabaseDeclaration,
     "data_platform.components.AirtableTables": AirtableDeclaration,
     "data_platform.components.KnackObjects": KnackDeclaration,
+    "data_platform.components.GeocodedTables": GeocoderDeclaration,
 }
 """The declarations of the platform's own components, which need no import of Dagster."""
 WEB_APIS: tuple[type[TableSpec], ...] = (AirtableTableSpec, KnackObjectSpec)
-TABLES: tuple[type[TableSpec], ...] = (SqlTableSpec, *WEB_APIS)
+TABLES: tuple[type[TableSpec], ...] = (SqlTableSpec, *WEB_APIS, GeocodedSpec)
 """The kinds of tables that the platform reads."""
 
 Kind = TypeVar("Kind", bound=SourceDeclaration)

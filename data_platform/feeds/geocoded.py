@@ -3,20 +3,19 @@ source's. What asks the service is in `geocode/`; its address and key are a sett
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from data_platform.contract import Column, Contract
+from data_platform.environment.connections import ADDRESS_SEARCH, CENSUS, System
 from data_platform.feeds.compute import Compute
-from data_platform.feeds.spec import Declared, FeedSpec, LoadMode, SourceDeclaration
+from data_platform.feeds.spec import Declared, LoadMode
+from data_platform.feeds.tables import TableName, TablesDeclaration, TableSpec
 
 SRID = 4326
 _PLACE = ("address", "matched_address", "latitude", "longitude", "location")
-_NAME = r"^[a-z][a-z0-9_]{0,127}$"
 
 
 class AddressSearchProvider(Declared):
@@ -62,9 +61,9 @@ class GeocodedTableDeclaration(Declared):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    table: str = Field(pattern=_NAME)
+    table: TableName
     from_: Annotated[str, Field(alias="from", pattern=r"^(raw/[a-z][a-z0-9_]*|[a-z][a-z0-9_]*)/[a-z][a-z0-9_]*$")]
-    column: str = Field(pattern=_NAME)
+    column: TableName
     description: str
     owners: tuple[str, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
@@ -73,14 +72,14 @@ class GeocodedTableDeclaration(Declared):
     personal: bool = False
 
 
-class GeocodedSpec(FeedSpec):
-    """One table of geocoded addresses. `connection`: the name under which settings hold the service's URL and key."""
+class GeocodedSpec(TableSpec):
+    """One table of geocoded addresses."""
 
     model_config = ConfigDict(populate_by_name=True)
     kind: ClassVar[str] = "geocoded"
-    origin: ClassVar[str] = "geocoder"
+    part_of: ClassVar[str] = "a geocoding service"
+    system: ClassVar[System] = ADDRESS_SEARCH
 
-    connection: str
     provider: Provider
     cap: SpendCap = SpendCap()
     kept_days: KeptDays = KeptDays()
@@ -88,6 +87,11 @@ class GeocodedSpec(FeedSpec):
     column: str
     minimum_match_rate: float
     load_mode: LoadMode = "replace"
+
+    @property
+    def connects_to(self) -> System:
+        """What its connection leads to."""
+        return CENSUS if self.provider.type == "census" else self.system
 
     @property
     def answers_of(self) -> str:
@@ -99,40 +103,26 @@ class GeocodedSpec(FeedSpec):
         return None
 
 
-class GeocoderDeclaration(SourceDeclaration):
+class GeocoderDeclaration(TablesDeclaration):
     """The attributes of a GeocodedTables' `defs.yaml`. `connection`: the variable DATA_PLATFORM_CONNECTION_<CONNECTION>
     holds the service's URL, with its key as the password."""
 
-    connection: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    spec: ClassVar[type[TableSpec]] = GeocodedSpec
+    shared: ClassVar[tuple[str, ...]] = ("connection", "provider", "cap", "kept_days")
+
     provider: Provider
     cap: SpendCap = SpendCap()
     kept_days: KeptDays = KeptDays()
-    tables: tuple[GeocodedTableDeclaration, ...] = Field(min_length=1)
+    tables: tuple[GeocodedTableDeclaration, ...]
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> Self:
-        names = [table.table for table in self.tables]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"table declared twice: {', '.join(twice)}")
-        return self
-
-    def feeds(self, declared_in: Path) -> Iterator[tuple[Path, Callable[[], GeocodedSpec]]]:
-        """Every table is declared in the service's own file."""
-        ordered = sorted(self.tables, key=lambda table: table.table)
-        return ((declared_in, partial(self._feed, table, declared_in)) for table in ordered)
-
-    def _feed(self, table: GeocodedTableDeclaration, declared_in: Path) -> GeocodedSpec:
-        own: dict[str, Any] = {name: getattr(table, name) for name in type(table).model_fields if name != "personal"}
+    def _feed(self, table: Any, declared_in: Path) -> TableSpec:
+        own = {name: value for name, value in self.inherited(table).items() if name != "personal"}
         return GeocodedSpec.model_validate(
             {
                 **own,
-                "owners": table.owners or self.owners,
-                "compute": table.compute or self.compute,
-                "time_zone": self.time_zone,
+                **{name: getattr(self, name) for name in self.shared},
                 "contract": places(personal=table.personal),
                 "source": declared_in.parent.name,
-                **{name: getattr(self, name) for name in ("connection", "provider", "cap", "kept_days")},
                 "declared_in": declared_in,
             }
         )

@@ -1,4 +1,5 @@
-"""What `defs/` declares outside the platform, and the local cloud stands in for: partners, and databases."""
+"""What `defs/` declares outside the platform, and the local cloud stands in for: partners, databases and
+web APIs."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.declared import declared_sources
+from data_platform.feeds.geocoded import GeocodedSpec
 from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.feeds.spec import SourceDeclaration
 
@@ -22,16 +24,19 @@ class PartnerAccess:
 
 @dataclass(frozen=True)
 class Declared:
-    """`databases`: {a connection's name: the schemas that feeds read}."""
+    """`databases`: {a connection's name: the schemas that feeds read}. `web_apis`: {a connection's name: the service's
+    double}."""
 
     partners: tuple[PartnerAccess, ...]
     databases: Mapping[str, tuple[str, ...]]
+    web_apis: Mapping[str, str]
 
 
 def read_declared(defs: Path) -> Declared:
     """Reads every source's `defs.yaml`. Raises DefinitionInvalid."""
     partners = []
     schemas: dict[str, set[str]] = {}
+    web_apis: dict[str, str] = {}
     for source in declared_sources(defs, SourceDeclaration):
         if isinstance(source.declaration, PartnerDeclaration):
             partners.append(PartnerAccess(source.name, source.declaration.public_keys))
@@ -39,4 +44,7 @@ def read_declared(defs: Path) -> Declared:
         for feed in source.feeds():
             if isinstance(feed, SqlTableSpec):
                 schemas.setdefault(feed.connection, set()).add(feed.relation[0] or "public")
-    return Declared(tuple(partners), {name: tuple(sorted(of)) for name, of in sorted(schemas.items())})
+            if isinstance(feed, GeocodedSpec):
+                web_apis[feed.connection] = feed.provider.type
+    databases = {name: tuple(sorted(of)) for name, of in sorted(schemas.items())}
+    return Declared(tuple(partners), databases, dict(sorted(web_apis.items())))

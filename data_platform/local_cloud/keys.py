@@ -66,3 +66,11 @@ def password(layout: Layout, role: str) -> str:
     if not path.exists():
         write_atomically(path, secrets.token_hex(16))
     return path.read_text(encoding="utf-8").strip()
+
+
+def web_api_key(layout: Layout, service: str) -> str:
+    """The key that the double of a web API takes, created if missing. It needs no quoting in a URL."""
+    path = layout.keys / f"web.{service}"
+    if not path.exists():
+        write_atomically(path, secrets.token_hex(16))
+    return path.read_text(encoding="utf-8").strip()

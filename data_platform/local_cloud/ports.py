@@ -6,7 +6,7 @@ import socket
 
 LOOPBACK = "127.0.0.1"
 
-PREFERRED = {"aws": 14566, "sftp": 12222, "snowflake": 18777, "postgres": 15499}
+PREFERRED = {"aws": 14566, "sftp": 12222, "snowflake": 18777, "postgres": 15499, "web": 18900}
 """Below the range of clients' ports, and used by no well-known service."""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_platform.environment import LOCAL_DEFAULTS, RunsOn
 from data_platform.environment.connections import variable_of
-from data_platform.local_cloud import aws, keys
+from data_platform.local_cloud import aws, keys, web_apis
+from data_platform.local_cloud.declared import Declared
 from data_platform.local_cloud.layout import Layout
 from data_platform.local_cloud.ports import LOOPBACK, PREFERRED
 
@@ -34,10 +35,8 @@ class CloudSpec:
     own: Mapping[str, str] = field(default_factory=dict)
 
 
-def cloud_environment(
-    layout: Layout, ports: Mapping[str, int], spec: CloudSpec, databases: Iterable[str]
-) -> dict[str, str]:
-    """Every variable that settings need to reach this cloud, by name. `databases`: those of sources."""
+def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec, declared: Declared) -> dict[str, str]:
+    """Every variable that settings need to reach this cloud, by name."""
     private_key, _ = keys.snowflake_key_pair(layout)
 
     def url(role: str, database: str) -> str:
@@ -62,7 +61,11 @@ def cloud_environment(
         "SNOWFLAKE_PROTOCOL": "http",
         "DAGSTER_HOME": str(layout.dagster_home),
         "DAGSTER_POSTGRES_URL": url("dagster", "dagster"),
-        **{variable_of(name): url(keys.reader_of(name), name) for name in databases},
+        **{variable_of(name): url(keys.reader_of(name), name) for name in declared.databases},
+        **{
+            variable_of(name): web_apis.url(service, keys.web_api_key(layout, service), ports[web_apis.NAME])
+            for name, service in declared.web_apis.items()
+        },
     }
 
 

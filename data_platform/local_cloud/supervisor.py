@@ -1,7 +1,7 @@
 """Brings the local cloud up and down: its parts, their ports, their state.
 
 There is no daemon: `up` starts each part as a detached process, waits for it, provisions, and ends. `processes` starts
-and stops one process; `aws`, `warehouse` and `postgres` describe the parts.
+and stops one process; `aws`, `warehouse`, `postgres` and `web_apis` describe the parts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from filelock import FileLock, Timeout
 
 from data_platform.environment import RunsOn, Settings
-from data_platform.local_cloud import aws, postgres, provisioning, warehouse
+from data_platform.local_cloud import aws, postgres, provisioning, warehouse, web_apis
 from data_platform.local_cloud.declared import Declared, read_declared
 from data_platform.local_cloud.ecs import images
 from data_platform.local_cloud.ecs.plan import IMAGE, checkout_image, ecs_environment, ecs_plan
@@ -95,6 +95,7 @@ class LocalCloud:
             aws.part(self.layout, ports["aws"], ports["sftp"]),
             warehouse.part(self.layout, ports["snowflake"], ports["aws"]),
             postgres.part(self.layout, ports["postgres"]),
+            web_apis.part(self.layout, ports["web"]),
         ]
 
     def _ports(self, alive: Mapping[str, Record], claims: Claims, elsewhere: bool, report: Report) -> dict[str, int]:
@@ -124,7 +125,7 @@ class LocalCloud:
         the parts, and whether a part was started."""
         alive = {name: record for name, record in self._records().items() if record.process() is not None}
         ports = self._ports(alive, claims, elsewhere, report)
-        cloud = cloud_environment(self.layout, ports, self.spec, declared.databases)
+        cloud = cloud_environment(self.layout, ports, self.spec, declared)
         ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
         plan = cloud_plan(self.layout, ports, self.spec, declared, ecs)
         with contextlib.ExitStack() as stack:
@@ -225,7 +226,7 @@ class LocalCloud:
 
     def _stop_all(self, report: Report) -> None:
         records = self._records()
-        names = sorted(records.keys() | {"aws", "postgres", "snowflake"})
+        names = sorted(records.keys() | {"aws", "postgres", "snowflake", "web"})
         with ThreadPoolExecutor(len(names), thread_name_prefix="stop") as pool:
             for line in pool.map(lambda name: self._stop_part(name, records.get(name)), names):
                 if line:

@@ -43,6 +43,6 @@ def test_each_example_is_right(where: str, text: str, tmp_path: Path) -> None:
 
 
 def test_the_pages_that_explain_components_have_examples() -> None:
-    assert {"add-a-feed.md", "add-a-database.md", "add-a-web-api.md", "partners.md", "contract.md"} <= {
+    assert {"add-a-feed.md", "add-a-database.md", "add-a-web-api.md", "geocode.md", "partners.md", "contract.md"} <= {
         where for where, _ in _examples()
     }

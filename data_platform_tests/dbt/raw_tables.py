@@ -44,7 +44,11 @@ def insert(
             **row,
             "_extract_id": extract,
             "_extracted_at": at,
-            **({} if partner == "city_records" else {"_delivery_id": f"d-{extract}", "_record_number": number}),
+            **(
+                {}
+                if partner in ("city_records", "address_search")
+                else {"_delivery_id": f"d-{extract}", "_record_number": number}
+            ),
         }
         for number, row in enumerate(rows, start=1)
     ]

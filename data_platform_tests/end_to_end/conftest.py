@@ -21,7 +21,10 @@ from data_platform_tests.end_to_end.dev_server import DevServer
 from data_platform_tests.end_to_end.platform import Platform
 from data_platform_tests.servers.local_cloud import private_cloud
 
-LEDGER = ("PLATFORM.CURRENT_DELIVERIES", "PLATFORM.CURRENT_LOADS", "PLATFORM.REJECTS")
+LEDGER = (
+    *("PLATFORM.CURRENT_DELIVERIES", "PLATFORM.CURRENT_LOADS", "PLATFORM.REJECTS"),
+    "PLATFORM.GEOCODED_ADDRESSES",
+)
 RAW = (
     "RAW_HARBOR_WATER.METER_READINGS",
     "RAW_MERIDIAN_PARKING.PARKING_SESSIONS",
@@ -29,6 +32,11 @@ RAW = (
     "RAW_CLEAR_AIR.STATIONS",
     "RAW_CITY_RECORDS.ADDRESSES",
     "RAW_CITY_RECORDS.PERMITS",
+    "RAW_CITY_RECORDS.VIOLATIONS",
+    "RAW_CITY_RECORDS.SERVICE_REQUESTS",
+    "RAW_CITY_RECORDS.ASSESSMENTS",
+    "RAW_CITY_RECORDS.PARKS",
+    "RAW_ADDRESS_SEARCH.SERVICE_REQUESTS",
 )
 MARTS = tuple(
     f"MARTS.{name}"
@@ -38,6 +46,8 @@ MARTS = tuple(
         "FCT_AIR_QUALITY_DAILY",
         "FCT_METER_READINGS_DAILY",
         "FCT_PARKING_DAILY",
+        "FCT_SERVICE_REQUESTS",
+        "NEIGHBORHOODS",
         "PERMITS_BY_NEIGHBORHOOD",
     )
 )

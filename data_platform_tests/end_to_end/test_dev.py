@@ -36,6 +36,7 @@ def test_sensors_and_schedules_run_without_being_switched_on(dev: DevServer) -> 
         "arrivals": "RUNNING",
         "daily": "RUNNING",
         "databases": "RUNNING",
+        "geocoding": "RUNNING",
         "web_apis": "RUNNING",
         "retention": "RUNNING",
     }

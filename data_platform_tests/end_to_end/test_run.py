@@ -37,7 +37,7 @@ def test_it_ends_well_and_says_that_all_is_as_the_answer_key_says(demo: Demo) ->
     assert demo.first.ended.returncode == 0, demo.first.ended.stdout + demo.first.ended.stderr
     for said in ("all results match the answer key.", "city_daily", "2026-11-01"):
         assert said in demo.first.ended.stdout.lower()
-    assert len(_feeds(demo.first)) == 6
+    assert len(_feeds(demo.first)) == 11
 
 
 def test_every_file_has_the_outcome_that_the_key_says(demo: Demo) -> None:
@@ -69,7 +69,17 @@ def test_files_and_rows_add_up_to_the_key(demo: Demo, feed: str) -> None:
     assert len(demo.first.tables[f"RAW_{name.replace('/', '.')}".upper()]) == demo.key.tables[name]
 
 
-@pytest.mark.parametrize("feed", ["city_records/addresses", "city_records/permits"])
+KEYS = {
+    "addresses": "address_id",
+    "permits": "permit_id",
+    "violations": "violation_id",
+    "service_requests": "request_id",
+    "assessments": "parcel",
+    "parks": "park_id",
+}
+
+
+@pytest.mark.parametrize("feed", [f"city_records/{table}" for table in KEYS])
 def test_a_databases_rows_add_up_to_the_key(demo: Demo, feed: str) -> None:
     source, table = feed.split("/")
     of_feed = [
@@ -84,8 +94,7 @@ def test_a_databases_rows_add_up_to_the_key(demo: Demo, feed: str) -> None:
     assert (len(current), sum(current.values()), len(rejects)) == (
         *(expected.current, expected.rows_loaded, expected.rejects),
     )
-    key = "address_id" if table == "addresses" else "permit_id"
-    assert Counter((json.loads(row["raw_text"])[key], row["column_name"]) for row in rejects) == Counter(
+    assert Counter((str(json.loads(row["raw_text"])[KEYS[table]]), row["column_name"]) for row in rejects) == Counter(
         (reject.row, reject.column) for reject in expected.rejected
     )
     assert len(demo.first.tables[f"RAW_{source}.{table}".upper()]) == demo.key.tables[feed]
@@ -111,8 +120,21 @@ def test_each_reject_names_its_record_and_column(demo: Demo) -> None:
     assert found == expected
 
 
+def test_each_typed_address_has_the_place_or_the_reason_of_the_key(demo: Demo) -> None:
+    rows = demo.first.tables["RAW_ADDRESS_SEARCH.SERVICE_REQUESTS"]
+    (expected,) = demo.key.geocoded.values()
+    assert Counter(row["status"] for row in rows) == expected
+    assert all((row["reason"] is None) == (row["status"] == "matched") for row in rows)
+    kept = demo.first.tables["PLATFORM.GEOCODED_ADDRESSES"]
+    assert len({row["address"] for row in kept}) == len(kept), "no spelling of an address was asked for twice"
+
+
 @pytest.mark.parametrize(
-    "mart", ["city_daily", "fct_parking_daily", "fct_air_quality_daily", "dim_stations", "permits_by_neighborhood"]
+    "mart",
+    [
+        *("city_daily", "fct_parking_daily", "fct_air_quality_daily", "dim_stations", "permits_by_neighborhood"),
+        *("neighborhoods", "fct_service_requests"),
+    ],
 )
 def test_the_marts_are_the_keys(demo: Demo, mart: str) -> None:
     columns = list(demo.key.marts[mart][0])

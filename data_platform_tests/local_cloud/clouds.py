@@ -18,7 +18,7 @@ from data_platform_tests.end_to_end.platform import wait_for
 from data_platform_tests.servers.postgres import Database
 
 Found = TypeVar("Found")
-PARTS = ("aws", "snowflake", "postgres")
+PARTS = ("aws", "snowflake", "postgres", "web")
 
 
 def come_up(cloud: LocalCloud) -> bool:

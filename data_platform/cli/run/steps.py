@@ -229,7 +229,8 @@ class Steps:
         for wave in range(len(demo.key.waves) if demo is not None else 1):
             if demo is not None and wave > 0:
                 if demo.writes_register(wave):
-                    keys = [key for table in location.tables for key in (lake_key(table), raw_key(table))]
+                    written = table_jobs(location.tables).get("databases", ())
+                    keys = [key for table in written for key in (lake_key(table), raw_key(table))]
                     outcomes.append(runs.execute(keys, None, landing_only=False))
                     on_run(0, outcomes[-1])
                     if not outcomes[-1].success:

@@ -16,6 +16,9 @@ _STREETS = (
 )
 _NEIGHBORHOODS = ("Gasworks", "Hospital Hill", "North Quay", "Orchard", "Saltmarsh", "Uplands")
 
+TWINS = (100, 200)
+"""The places in the register of two houses with one address."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -35,6 +38,16 @@ class Address:
         return (self.address_id, self.street, self.house_number, self.unit, self.neighborhood, *where)
 
     @property
+    def key(self) -> int:
+        """What identifies the row."""
+        return self.address_id
+
+    @property
+    def line(self) -> str:
+        """House number and street, as people write them."""
+        return f"{self.house_number} {self.street}"
+
+    @property
     def fault(self) -> str | None:
         """The column that breaks the contract."""
         return "neighborhood" if self.neighborhood is None else None
@@ -43,7 +56,10 @@ class Address:
 def first_addresses(count: int, seed: int) -> list[Address]:
     """The first wave's."""
     random = np.random.default_rng([seed, 5])
-    streets = random.integers(0, len(_STREETS), count).tolist()
+    streets = random.integers(0, len(_STREETS), count)
+    numbers = np.empty(count, dtype=np.int64)  # each street's houses are numbered from 1
+    for street in range(len(_STREETS)):
+        numbers[streets == street] = np.arange(1, np.count_nonzero(streets == street) + 1)
     units = np.where(random.random(count) < 0.3, random.integers(1, 40, count), 0).tolist()
     halves = (random.random(count) < 0.02).tolist()
     north = random.integers(43_050_000, 43_120_000, count).tolist()
@@ -52,7 +68,7 @@ def first_addresses(count: int, seed: int) -> list[Address]:
         Address(
             address_id=at + 1,
             street=_STREETS[streets[at]],
-            house_number=f"{1 + at % 240}{'½' if halves[at] else ''}",
+            house_number=f"{numbers[at]}{'½' if halves[at] else ''}",
             unit=f"Apt. {units[at]}" if units[at] else None,
             neighborhood=_NEIGHBORHOODS[at % len(_NEIGHBORHOODS)],
             latitude=north[at],
@@ -62,6 +78,8 @@ def first_addresses(count: int, seed: int) -> list[Address]:
     ]
     for at in (10, 400):  # nobody has said where they lie; the second wave says it of the first of them
         rows[at] = replace(rows[at], neighborhood=None)
+    twin = rows[TWINS[0]]  # two houses have one address: nobody can tell which is meant
+    rows[TWINS[1]] = replace(rows[TWINS[1]], street=twin.street, house_number=twin.house_number)
     return rows
 
 

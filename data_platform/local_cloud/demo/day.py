@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 from data_platform.environment import Settings
 from data_platform.landing.sorting import Scan
-from data_platform.local_cloud import keys
+from data_platform.local_cloud import keys, web_apis
 from data_platform.local_cloud.demo import generate as generate_module
 from data_platform.local_cloud.demo.drop_log import DropLog
 from data_platform.local_cloud.demo.generate import SCALES, SEED, Scale, generate
 from data_platform.local_cloud.demo.key import KEY_FILE, AnswerKey, Drop, FeedTotals, TableState
-from data_platform.local_cloud.demo.records import SOURCE
+from data_platform.local_cloud.demo.records import BOOK, SOURCE
 from data_platform.local_cloud.layout import Layout, write_atomically
 
 HEADLINE = "MARTS.CITY_DAILY"
@@ -189,6 +189,8 @@ class Demo:
         read_from = urlsplit(self.settings.connection(SOURCE, "the demo"))
         owner = f"{SOURCE}:{keys.password(self._layout, SOURCE)}"
         write_states(states, self.folder, f"postgresql://{owner}@{read_from.hostname}:{read_from.port}/{SOURCE}")
+        book = self._layout.data(web_apis.NAME) / web_apis.BOOK
+        write_atomically(book, (self.folder / BOOK).read_text(encoding="utf-8"))
         for state in states:
             self._log.note(state)
 

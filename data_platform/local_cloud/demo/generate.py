@@ -15,6 +15,7 @@ from data_platform.local_cloud.demo import air, parking, readings, records, wate
 from data_platform.local_cloud.demo.calendar import DAYS, hours, midnight
 from data_platform.local_cloud.demo.key import AnswerKey, Drop, FeedTotals, outcomes, small_files, totals
 from data_platform.local_cloud.demo.shelf import Shelf
+from data_platform.local_cloud.web.address_book import AddressBook
 
 SEED = 20260307
 Facts = TypeVar("Facts")
@@ -35,12 +36,12 @@ class Scale:
     @property
     def addresses(self) -> int:
         """The register's addresses."""
-        return 2_000 + 4 * self.meters
+        return 20_000 + 4 * self.meters
 
     @property
     def permits(self) -> int:
         """The register's permits."""
-        return self.addresses // 2
+        return 1_000 + 2 * self.meters
 
 
 SMALL = Scale(meters=150, sessions_a_day=400)
@@ -59,6 +60,7 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
     measurements = air.make_measurements(folder, seed)
     stations = air.make_stations(folder)
     register = records.make(folder, scale.addresses, scale.permits, seed)
+    AddressBook.write(register.entries, folder / records.BOOK)
 
     shelves: list[Shelf[Any]] = [meters, sessions, measurements, stations]
     drops = sorted((drop for shelf in shelves for drop, _ in shelf.made), key=lambda drop: drop.wave)
@@ -78,6 +80,7 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
         totals_again=_twice(drops, merged),
         states=register.states,
         databases=register.totals,
+        geocoded=register.geocoded,
         tables={
             **register.tables,
             **{feed: count.rows_loaded for feed, count in counts.items()},
@@ -95,7 +98,7 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
             air_days,
             _loaded(stations, loaded)[-1],
         )
-        | {"permits_by_neighborhood": register.by_neighborhood},
+        | register.marts,
     )
     key.write(folder)
     return key

@@ -110,7 +110,8 @@ class AnswerKey(_Plain):
 
     `outcomes`: the final outcome of each drop, in order (None: it stays in inbound). `totals`: a feed's counts after
     one round; `totals_again`: after all files were dropped a second time, in the same waves. `states`: what the
-    register holds; `databases`: the counts of its feeds. These, `tables` (rows) and `marts` are the same after both
+    register holds; `databases`: the counts of its feeds, and of the addresses that are geocoded; `geocoded`: how many
+    addresses have each status. These, `tables` (rows) and `marts` are the same after both
     rounds. `missed`: the start of the hour or day whose file is missing. `small`: loaded files with fewer rows than
     MIN_VOLUME of their feed's median. `instants`: start and end of parking sessions with an ambiguous wall time.
     """
@@ -124,6 +125,7 @@ class AnswerKey(_Plain):
     totals_again: dict[str, FeedTotals]
     states: tuple[TableState, ...]
     databases: dict[str, TableTotals]
+    geocoded: dict[str, dict[str, int]]
     tables: dict[str, int]
     missed: dict[str, datetime]
     small: tuple[str, ...]

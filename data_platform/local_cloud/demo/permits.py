@@ -52,6 +52,11 @@ class Permit:
         )
 
     @property
+    def key(self) -> str:
+        """What identifies the row."""
+        return self.permit_id
+
+    @property
     def fault(self) -> str | None:
         """The first column that breaks the contract."""
         if self.status is None:

@@ -32,6 +32,40 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.permits (
     updated_at timestamptz NOT NULL,
     notes text
 );
+CREATE TABLE IF NOT EXISTS {SCHEMA}.violations (
+    violation_id text PRIMARY KEY,
+    address_id bigint NOT NULL,
+    code text NOT NULL,
+    status text,
+    fine numeric(10,2),
+    found_on date NOT NULL,
+    closed_at timestamptz,
+    updated_at timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {SCHEMA}.service_requests (
+    request_id bigint PRIMARY KEY,
+    subject text,
+    status text NOT NULL,
+    address text,
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    updated_at timestamptz NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {SCHEMA}.assessments (
+    parcel text PRIMARY KEY,
+    address_id bigint NOT NULL,
+    tax_year integer NOT NULL,
+    land_value numeric(14,2) NOT NULL,
+    building_value numeric(14,2) NOT NULL,
+    assessed_on date NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {SCHEMA}.parks (
+    park_id integer PRIMARY KEY,
+    name text NOT NULL,
+    kind text NOT NULL,
+    hectares numeric(8,1) NOT NULL,
+    shape bytea NOT NULL
+);
 """
 
 

@@ -1,0 +1,50 @@
+"""`python -m data_platform.local_cloud.web`: the doubles as a part of the local cloud."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from data_platform.local_cloud.web.address_book import AddressBook
+from data_platform.local_cloud.web.address_search import AddressSearch
+from data_platform.local_cloud.web.census import Census
+from data_platform.local_cloud.web.server import WebApis
+
+BOOK, KEY = "address_book.json", "web.address_search"
+DEMO_REQUESTS_A_SECOND = 60
+"""More than a city allows, so that a demo doesn't wait."""
+
+
+class _Book:
+    """The address book in a file, which is read again when it changes; empty while there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        self._read: tuple[int, AddressBook] = (0, AddressBook(()))
+
+    def __call__(self) -> AddressBook:
+        with self._lock:
+            changed = self._path.stat().st_mtime_ns if self._path.exists() else 0
+            if changed != self._read[0]:
+                self._read = (changed, AddressBook.read(self._path))
+            return self._read[1]
+
+
+@click.command()
+@click.option("--port", type=int, required=True)
+@click.option("--data", type=click.Path(path_type=Path), required=True)
+@click.option("--keys", type=click.Path(path_type=Path), required=True)
+def main(port: int, data: Path, keys: Path) -> None:
+    """Serves until SIGTERM."""
+    book, key = _Book(data / BOOK), (keys / KEY).read_text(encoding="utf-8").strip()
+    search = AddressSearch(book, frozenset((key,)), per_second=DEMO_REQUESTS_A_SECOND)
+    web = WebApis([search, Census(book)], port)
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=web.close).start())
+    web.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
