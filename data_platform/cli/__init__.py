@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, Command] = {
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),
     "discover": Command("data_platform.cli.discover:discover", "Declare a source's tables from its catalog."),
+    "convert": Command("data_platform.cli.convert.command:convert", "Convert the YAML of earlier systems."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
     "secrets": Command("data_platform.cli.secrets:secrets", "List the secrets that are needed, and those missing."),
