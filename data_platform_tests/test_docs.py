@@ -14,7 +14,7 @@ from data_platform.feeds.file_contract import FileColumn
 from data_platform_tests import screenshots
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "deploy" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _LINK = re.compile(r"\]\((?P<target>[^)#:]+)\)")
 _PATH = re.compile(r"`(?P<path>(?:data_platform|data_platform_tests|dbt_project|deploy|docs)/[\w/.\-]+)`")
 _COMMAND = re.compile(r"\bdata-platform (?P<name>[a-z][a-z-]*)(?P<options>(?: +(?:--[a-z-]+|[a-z]+(?= |$)))*)")

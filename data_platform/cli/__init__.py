@@ -49,6 +49,9 @@ COMMANDS: Mapping[str, Command] = {
     "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only.", frozenset()),
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),
+    "snowflake": Command(
+        "data_platform.cli.snowflake:snowflake", "Prepare a Snowflake account.", frozenset(("bootstrap",))
+    ),
     "discover": Command("data_platform.cli.discover:discover", "Declare a source's tables from its catalog."),
     "convert": Command("data_platform.cli.convert.command:convert", "Convert the YAML of earlier systems."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),

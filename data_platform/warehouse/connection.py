@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_platform.environment import Settings, SettingsError
@@ -82,6 +83,18 @@ def connect(settings: Settings, *, query_tag: str = QUERY_TAG) -> SnowflakeConne
     connection = snowflake.connector.connect(**arguments, private_key=_private_key(settings.snowflake))
     limit_requests(connection)
     return connection
+
+
+def connect_as(settings: Settings, user: str, private_key: Path) -> SnowflakeConnection:
+    """Opens a session of another user, such as an administrator, with the user's default role, and no database. The
+    caller closes it. Raises the connector's errors."""
+    import snowflake.connector
+
+    arguments = connection_arguments(settings.require_endpoints())
+    for name in ("role", "warehouse", "database"):
+        del arguments[name]
+    arguments |= {"user": user, "private_key": _parsed(private_key.read_bytes(), None)}
+    return snowflake.connector.connect(**arguments)
 
 
 def limit_requests(connection: SnowflakeConnection) -> None:

@@ -168,8 +168,9 @@ def test_the_example_of_env_names_every_setting() -> None:
     named = {
         line.lstrip("#").split("=")[0] for line in text.splitlines() if "=" in line and " " not in line.split("=")[0]
     }
-    example = {"DATA_PLATFORM_CONNECTION_CITY_RECORDS": "postgresql://127.0.0.1/records"}
-    assert named == {variable for variable, *_ in each_setting(Settings.from_environment(example))}
+    settings = {name for name in named if not name.startswith("DATA_PLATFORM_CONNECTION_")}
+    assert settings == {variable for variable, *_ in each_setting(Settings.from_environment({}))}
+    assert "DATA_PLATFORM_CONNECTION_CITY_RECORDS" in named
 
 
 def test_the_example_of_env_sets_nothing_by_itself() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from data_platform_tests.deploy.dockerfile import ROOT
 from data_platform_tests.deploy.stacks.synthesized import Synthesized, synthesize, text
@@ -183,6 +184,37 @@ def test_a_wrong_environment_file_is_refused_with_the_field(tmp_path: Path) -> N
     (tmp_path / "prod.yaml").write_text(good, encoding="utf-8")
     with pytest.raises(ValueError, match=r"prod\.yaml describes dev"):
         read(tmp_path / "prod.yaml")
+
+
+def test_the_readmes_costs_are_those_of_the_environments_and_below_their_budgets() -> None:
+    from click.testing import CliRunner
+
+    from deploy import costs
+    from deploy.environment import environments
+
+    table = CliRunner().invoke(costs.main).output
+    assert table.startswith("| USD | dev | prod |")
+    assert table in (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    prices = yaml.safe_load(costs.PRICES.read_text(encoding="utf-8"))
+    for given in environments():
+        assert sum(cost for _, cost in costs.at_rest(given, prices)) < given.monthly_budget_usd
+
+
+def test_an_existing_vpc_is_used_as_it_is() -> None:
+    from deploy import app as deployment
+    from deploy.environment import ExistingVpc, environments
+    from deploy.stacks.network import NetworkStack
+
+    given = environments()[0]
+    there = ExistingVpc(
+        id="vpc-0a1",
+        cidr="10.0.0.0/16",
+        private_subnets=("subnet-0a1", "subnet-0a2"),
+        public_subnets=("subnet-0b1", "subnet-0b2"),
+    )
+    given = given.model_copy(update={"network": given.network.model_copy(update={"existing": there})})
+    network = NetworkStack(deployment.cdk.App(), "network", given)
+    assert network.private.subnet_ids == ["subnet-0a1", "subnet-0a2"]
 
 
 def counted(cdk: Synthesized) -> dict[str, Any]:
