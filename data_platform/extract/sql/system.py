@@ -159,6 +159,12 @@ def system_of(url: str) -> System:
         return System(
             "MariaDB" if scheme == "mariadb" else "MySQL", MysqlSession.opened, "SELECT version(), current_user()"
         )
+    if scheme == "oracle":
+        from data_platform.extract.sql.oracle.session import OracleSession
+
+        return System(
+            "Oracle", OracleSession.opened, "SELECT version, user FROM product_component_version WHERE rownum = 1"
+        )
     raise DatabaseFailed(f"nothing here reads a database by a {scheme}:// URL")
 
 
