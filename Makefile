@@ -35,6 +35,7 @@ check: $(STAMP) ## Formatting, lints, types, import rules, every defs.yaml, Dock
 	$(BIN)/sqlfluff lint dbt_project
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/deploy.yaml
 
 deploy-check: $(STAMP) ## Synthesize the AWS stacks of every environment and check them: policies, cdk-nag, cfn-lint.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/deploy.txt

@@ -39,8 +39,8 @@ def at_rest(given: Environment, prices: dict[str, Any]) -> Iterator[tuple[str, f
     yield "SFTP server", HOURS * prices["sftp_hour"]
     yield "load balancer", HOURS * prices["load_balancer_hour"]
     yield "firewall", prices["firewall_month"]
-    secrets = len(purposes(given)) + 1  # the database's
-    yield f"key, {secrets} secrets", prices["key_month"] + secrets * prices["secret_month"]
+    secrets = 1 + sum(not name.startswith("connection-") for name in purposes(given))  # the database's, and these
+    yield f"key, {secrets} secrets (more: one per connection)", prices["key_month"] + secrets * prices["secret_month"]
 
 
 def per_thousand_runs(prices: dict[str, Any]) -> float:

@@ -71,6 +71,9 @@ class NetworkStack(cdk.Stack):
                 private_dns_enabled=True,
             )
 
+        runs = ";".join([",".join(self.private.subnet_ids), self.groups["run"].security_group_id])
+        cdk.CfnOutput(self, "operate-network", value=runs, description="Subnets; security groups: for one-off tasks")
+
     def _vpc(self, given: Environment) -> ec2.IVpc:
         network = given.network
         if network.existing:

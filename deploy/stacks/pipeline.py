@@ -84,6 +84,11 @@ class PipelineStack(cdk.Stack):
             *(push if given.creates_image_repository else ()),
             Allow("Deploy stacks as CDK does", ["sts:AssumeRole"], own),
             Allow(
+                "Find the network of migrations",
+                ["cloudformation:DescribeStacks"],
+                [given.arn("cloudformation", f"stack/{given.prefix}-network/*")],
+            ),
+            Allow(
                 "Run migrations",
                 ["ecs:RunTask"],
                 [given.arn("ecs", f"task-definition/{given.prefix}-operate:*")],

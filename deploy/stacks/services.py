@@ -162,9 +162,8 @@ class ServicesStack(cdk.Stack):
         return definition
 
     def _one_off_tasks(self) -> None:
-        """`aws ecs run-task` with a command of its own: migrations, `schema apply`, `deliveries replay`, `doctor`."""
-        definition = self._definition("operate", "operate", Size(cpu=1024, memory=2048), ("data-platform", "--help"))
-        cdk.CfnOutput(self, "operate", value=definition.family)
+        """For `deploy.operate`: migrations, `schema apply`, `deliveries replay`, `doctor`."""
+        self._definition("operate", "operate", Size(cpu=1024, memory=2048), ("data-platform", "--help"))
 
     def _variables(self, kind: str) -> dict[str, str]:
         given = self._given

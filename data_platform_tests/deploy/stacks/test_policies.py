@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from data_platform.cli.project import DEFS
+from data_platform.feeds.declared import declared_sources
+from data_platform.feeds.partners import PartnerDeclaration
 from data_platform_tests.deploy.stacks.synthesized import Synthesized, text
 
 COARSEST = {
@@ -34,7 +37,7 @@ def test_a_star_stands_only_at_the_end_of_a_named_thing(cdk: Synthesized, enviro
             if resource != "*" and "*" in resource:
                 assert re.fullmatch(
                     r"arn:aws:s3:::[^*/]+/[^*]+/\*|arn:aws:ecs:[^*]+:task-definition/[^*]+_?\*?:\*|"
-                    r"arn:aws:ecs:[^*]+:task/[^*]+/\*|arn:aws:logs:[^*]+:log-group:[^*]+:\*",
+                    r"arn:aws:cloudformation:[^*]+:stack/[^*]+/\*|arn:aws:ecs:[^*]+:task/[^*]+/\*|arn:aws:logs:[^*]+:log-group:[^*]+:\*",
                     resource,
                 ), f"{each.owner}: {resource}"
 
@@ -44,7 +47,7 @@ def test_a_role_names_only_its_own_environment(cdk: Synthesized, environment: st
     for each in cdk.statements(environment):
         for resource in each.resources:
             assert f"data-platform-{other}" not in resource
-            named = re.match(r"arn:aws:(s3|ecs|iam|logs):", resource)
+            named = re.match(r"arn:aws:(s3|ecs|iam|logs|cloudformation):", resource)
             if (named and not resource.startswith("arn:aws:iam::")) or "role/data-platform" in resource:
                 assert f"data-platform-{environment}" in resource, f"{each.owner}: {resource}"
 
@@ -112,7 +115,7 @@ def test_a_run_learns_that_a_key_is_missing(cdk: Synthesized, environment: str) 
 
 def test_partners_reach_their_own_folders_only(cdk: Synthesized, environment: str) -> None:
     users = list(cdk.resources(environment, "AWS::Transfer::User"))
-    assert {user["UserName"] for _, user in users} == {"clear_air", "harbor_water", "meridian_parking"}
+    assert {user["UserName"] for _, user in users} == {each.name for each in declared_sources(DEFS, PartnerDeclaration)}
     for _, user in users:
         assert {each["Target"].rpartition("/")[2] for each in user["HomeDirectoryMappings"]} == {user["UserName"]}
         assert "kms:GenerateDataKey" in text(user["Policy"])
