@@ -167,18 +167,18 @@ class ServicesStack(cdk.Stack):
 
     def _variables(self, kind: str) -> dict[str, str]:
         given = self._given
-        found = common_variables(given)
-        if kind != "operate":
-            found |= {
-                "DATA_PLATFORM_CODE_SERVER_HOST": self._code_server_name,
-                "DATA_PLATFORM_CODE_SERVER_PORT": "4000",
-                "DATA_PLATFORM_ECS_CLUSTER": given.prefix,
-                "DATA_PLATFORM_ECS_SUBNETS": cdk.Fn.join(",", self._network.private.subnet_ids),
-                "DATA_PLATFORM_ECS_SECURITY_GROUPS": self._network.groups["run"].security_group_id,
-                "DATA_PLATFORM_ECS_LOG_GROUP": given.log_group("runs"),
-                "DATA_PLATFORM_ECS_TASK_ROLE_ARN": given.role_arn("run"),
-                "DATA_PLATFORM_ECS_EXECUTION_ROLE_ARN": given.role_arn("start-run"),
-            }
+        found = {
+            **common_variables(given),
+            "DATA_PLATFORM_CODE_SERVER_HOST": self._code_server_name,
+            "DATA_PLATFORM_CODE_SERVER_PORT": "4000",
+            # Each container renders Dagster's instance, which names them.
+            "DATA_PLATFORM_ECS_CLUSTER": given.prefix,
+            "DATA_PLATFORM_ECS_SUBNETS": cdk.Fn.join(",", self._network.private.subnet_ids),
+            "DATA_PLATFORM_ECS_SECURITY_GROUPS": self._network.groups["run"].security_group_id,
+            "DATA_PLATFORM_ECS_LOG_GROUP": given.log_group("runs"),
+            "DATA_PLATFORM_ECS_TASK_ROLE_ARN": given.role_arn("run"),
+            "DATA_PLATFORM_ECS_EXECUTION_ROLE_ARN": given.role_arn("start-run"),
+        }
         if kind == "daemon":
             found |= {
                 "DATA_PLATFORM_MAX_RUNS": str(given.services.max_runs),

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from data_platform.environment import Settings
+from data_platform.runs.instance import TEMPLATE, render
 from data_platform_tests.deploy.dockerfile import ROOT
 from data_platform_tests.deploy.stacks.synthesized import Synthesized, synthesize, text
 
@@ -117,6 +119,25 @@ def test_every_task_is_locked_down(cdk: Synthesized, environment: str) -> None:
         assert "@sha256:" in text(container["Image"])
 
 
+def test_every_task_has_the_settings_that_it_starts_with(cdk: Synthesized, environment: str) -> None:
+    """As `data_platform.start` does it: the database's secret, Dagster's instance, and for the code server, the runs'
+    own settings."""
+    for name, definition in cdk.resources(environment, "AWS::ECS::TaskDefinition"):
+        (container,) = definition["ContainerDefinitions"]
+        variables = {each["Name"]: text(each["Value"]) for each in container["Environment"]}
+        secrets = {each["Name"] for each in container["Secrets"]}
+        assert "DAGSTER_POSTGRES_SECRET" in secrets, name
+        variables["DAGSTER_HOME"] = "/tmp/dagster"
+        settings = Settings.from_environment(variables)
+        assert "FargateRunLauncher" in render(TEMPLATE.read_text(encoding="utf-8"), settings), name
+        assert ("SNOWFLAKE_PRIVATE_KEY" in secrets) is ("operate" in name)
+        if "codeserver" in name:
+            context = json.loads(variables["DAGSTER_CONTAINER_CONTEXT"])["ecs"]
+            of_run = Settings.from_environment(dict(entry.split("=", 1) for entry in context["env_vars"]))
+            assert of_run.environment == environment
+            assert {"DAGSTER_POSTGRES_SECRET", "SNOWFLAKE_PRIVATE_KEY"} <= {each["name"] for each in context["secrets"]}
+
+
 def test_viewers_can_only_read(cdk: Synthesized, environment: str) -> None:
     commands = {
         definition["Family"]: definition["ContainerDefinitions"][0]["Command"]
@@ -207,6 +228,12 @@ def test_one_off_tasks_find_their_network(cdk: Synthesized, environment: str) ->
 
     outputs = cdk.templates[environment, "network"]["Outputs"]
     assert text(outputs[NETWORK]["Value"]).count(";") == 1
+
+
+def test_the_picture_is_that_of_the_stacks() -> None:
+    from deploy import picture
+
+    assert picture.FILE.read_text(encoding="utf-8") == picture.svg(), "run `python -m deploy.picture`"
 
 
 def test_an_existing_vpc_is_used_as_it_is() -> None:
