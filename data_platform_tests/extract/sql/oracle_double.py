@@ -85,7 +85,7 @@ class OracleDouble:
     def connect(self, **arguments: Any) -> Connection:
         """oracledb.connect."""
         self.connected.append(arguments)
-        if re.search(r"[^\w .-]", arguments["program"]):
+        if re.search(r"[()=\[\]^`{|}~\s]|[^ -~]", arguments["program"]):
             raise error("DPY-3029", '"program" includes characters that are not allowed')
         if self.fails:
             raise self.fails.pop(0)

@@ -129,7 +129,7 @@ def test_a_session_is_read_only_in_utc_and_names_itself(types: OracleDouble) -> 
     assert {given_[name] for name in ("user", "password", "host", "port", "service_name", "protocol")} == {
         *("reader", "planted", "127.0.0.1", 1521, "records", "tcp")
     }
-    assert given_["program"] == "data-platform records.t"
+    assert given_["program"] == "data-platform:records/t"
 
 
 def test_a_value_that_the_contract_does_not_hold_is_a_reject(monkeypatch: pytest.MonkeyPatch) -> None:

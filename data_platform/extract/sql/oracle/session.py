@@ -205,5 +205,5 @@ def _connected(url: str, application: str) -> Connection:
         ssl_server_cert_dn=given.get("ssl_server_cert_dn"),
         tcp_connect_timeout=CONNECT_SECONDS,
         expire_time=1,  # minutes, after which a server that is gone is noticed
-        program=re.sub(r"[^\w .-]", ".", application),  # the driver takes no others
+        program=re.sub(r"[^A-Za-z0-9_./-]", ":", application),  # the driver refuses blanks and more
     )
