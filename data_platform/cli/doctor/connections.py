@@ -241,14 +241,14 @@ def databases(settings: Settings) -> Iterator[Finding]:
             url = settings.connection(source.declaration.connection, f"the source {source.name}")
             system = system_of(url)
             with system.session(url, "data-platform doctor") as session:
-                ((version, user),) = session.rows(system.version)
+                ((version, user),) = session.rows(system.version) if system.version else [("", "its user")]
         except SettingsError as error:
             yield Finding(subject, "failed", str(error), "set it; it is a secret")
         except Exception as error:
             fix = f"check DATA_PLATFORM_CONNECTION_{source.declaration.connection.upper()}, and the network"
             yield Finding(subject, "failed", _first_line(error), fix)
         else:
-            yield Finding(subject, "ok", f"{system.name} {version} lets {user} sign in")
+            yield Finding(subject, "ok", f"{f'{system.name} {version}'.strip()} lets {user} sign in")
 
 
 def _first_line(error: BaseException) -> str:

@@ -77,14 +77,14 @@ class FoundTable(Generic[Found]):
 @dataclass(frozen=True)
 class Mark:
     """How a watermark is compared, in the system's SQL. `text`: an expression as text, which keeps it exactly.
-    `value`: such a text as an expression. `earlier`: an expression, moved back by so many minutes. `odd`: conditions of
+    `value`: such a text as an expression. `earlier`: the same, moved back by so many minutes. `odd`: conditions of
     the rows that have no place in the order; they are in every window. `is_place`: whether a text can be compared: one
     that can't is refused."""
 
     sql: str
     text: Callable[[str], str]
     value: Callable[[str], str]
-    earlier: Callable[[str, int], str] = lambda sql, minutes: sql
+    earlier: Callable[[str, int], str] = lambda text, minutes: text
     odd: tuple[str, ...] = ()
     is_place: Callable[[str], bool] = lambda text: True
 
@@ -139,16 +139,20 @@ class Session(Protocol[Found, Reader]):
 class System:
     """A database system. `name`: as people write it. `session`: opens one, by the URL and the name of the program that
     the server is to show, and, of a system whose sessions share their state (`slices.py`), by that state's name.
-    `version`: a query of the server's version and the session's user."""
+    `version`: a query of the server's version and the session's user; None if none serves all of them."""
 
     name: str
     session: Callable[..., AbstractContextManager[Session[Any, Any]]]
-    version: str
+    version: str | None
 
 
 def system_of(url: str) -> System:
     """The system of a connection's URL. Raises DatabaseFailed where there is none for it."""
     scheme = urlsplit(url).scheme
+    if "+" in scheme or scheme == "sqlite":
+        from data_platform.extract.sql.alchemy.session import AlchemySession
+
+        return System(scheme, AlchemySession.opened, None)
     if scheme in ("postgresql", "postgres"):
         from data_platform.extract.sql.postgres.session import PostgresSession
 

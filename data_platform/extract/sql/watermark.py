@@ -39,6 +39,7 @@ def next_window(session: Session[Any, Any], feed: SqlTableSpec, mark: Mark, sinc
     ((until, is_new),) = session.rows(f"SELECT {mark.text('newest')}, {new} FROM ({newest}) found")
     if until is None or not is_new:
         return None
+    until = str(until)
     if not mark.is_place(until):
         raise Refused(
             f"{feed.name}: the newest watermark is {until}, which is no date, so that nothing can be compared with it;"
@@ -52,6 +53,7 @@ def condition(feed: SqlTableSpec, mark: Mark, window: Window) -> str:
     that they are missing."""
     wanted = f"{mark.sql} <= {mark.value(window.until)}"
     if window.since is not None:
-        since, overlap = mark.value(window.since), feed.watermark.overlap_minutes if feed.watermark else 0
-        wanted = f"{mark.sql} >= {mark.earlier(since, overlap) if overlap else since} AND {wanted}"
+        overlap = feed.watermark.overlap_minutes if feed.watermark else 0
+        begin = mark.earlier(window.since, overlap) if overlap else mark.value(window.since)
+        wanted = f"{mark.sql} >= {begin} AND {wanted}"
     return " OR ".join([f"({wanted})", *mark.odd])

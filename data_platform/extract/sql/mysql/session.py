@@ -109,7 +109,7 @@ class MysqlSession:
             found.sql,
             text=lambda sql: f"CAST({sql} AS CHAR)",
             value=lambda text: f"CAST({literal(text)} AS {type_})",
-            earlier=lambda sql, minutes: f"{sql} - INTERVAL {minutes} MINUTE",
+            earlier=lambda text, minutes: f"CAST({literal(text)} AS {type_}) - INTERVAL {minutes} MINUTE",
             odd=(*odd, f"{found.sql} < CAST('0001-01-01' AS {type_})"),
             is_place=_is_day,
         )

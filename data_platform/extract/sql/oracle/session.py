@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -131,29 +131,13 @@ class OracleSession:
         if found.kind == "NUMBER" and found.scale == 0:
             return Mark(found.sql, number_text, lambda text: f"TO_NUMBER({literal(text)})", odd=odd)
 
-        def earlier(sql: str, minutes: int) -> str:
-            return f"{sql} - NUMTODSINTERVAL({minutes}, 'MINUTE')"
-
         if found.kind == "DATE":
-            return Mark(
-                found.sql,
-                lambda sql: moment_text(sql, day=True),
-                lambda text: f"TO_DATE({literal(text)}, '{_DATE}')",
-                earlier,
-                odd,
-            )
+            return _moments(found.sql, odd, lambda sql: moment_text(sql, day=True), "TO_DATE({}, '" + _DATE + "')")
         if found.kind in WALL_TIMES:
-            return Mark(
-                found.sql, moment_text, lambda text: f"TO_TIMESTAMP({literal(text)}, '{_MOMENT}')", earlier, odd
-            )
+            return _moments(found.sql, odd, moment_text, "TO_TIMESTAMP({}, '" + _MOMENT + "')")
         if found.kind in INSTANTS:
-            return Mark(
-                found.sql,
-                lambda sql: moment_text(f"SYS_EXTRACT_UTC({sql})"),
-                lambda text: f"FROM_TZ(TO_TIMESTAMP({literal(text)}, '{_MOMENT}'), 'UTC')",
-                earlier,
-                odd,
-            )
+            value = "FROM_TZ(TO_TIMESTAMP({}, '" + _MOMENT + "'), 'UTC')"
+            return _moments(found.sql, odd, lambda sql: moment_text(f"SYS_EXTRACT_UTC({sql})"), value)
         return None
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -179,6 +163,17 @@ class OracleSession:
     def _named(self, feed: SqlTableSpec) -> str:
         schema, name = feed.relation
         return quoted(stored(schema) if schema else self._schema, stored(name))
+
+
+def _moments(sql: str, odd: tuple[str, ...], text: Callable[[str], str], value: str) -> Mark:
+    """A moment as a watermark. `value`: the SQL that reads such a text."""
+    return Mark(
+        sql,
+        text,
+        lambda given: value.format(literal(given)),
+        lambda given, minutes: f"{value.format(literal(given))} - NUMTODSINTERVAL({minutes}, 'MINUTE')",
+        odd,
+    )
 
 
 @contextmanager

@@ -139,7 +139,7 @@ class PostgresSession:
             found.sql,
             text=lambda sql: f"{sql}::text",
             value=lambda text: f"CAST({literal(text)} AS {found.builtin})",
-            earlier=lambda sql, minutes: f"{sql} - INTERVAL '{minutes} minutes'",
+            earlier=lambda text, minutes: f"CAST({literal(text)} AS {found.builtin}) - INTERVAL '{minutes} minutes'",
             odd=tuple(odd),
         )
 
