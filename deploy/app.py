@@ -61,6 +61,8 @@ def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Sta
     roles = RolesStack(app, name("roles"), given, storage.key.key_arn, arns, **options)
     services = ServicesStack(app, name("services"), given, network, arns, image, **options)
     services.add_stack_dependency(roles)
+    observability = ObservabilityStack(app, name("observability"), given, storage.key, **options)
+    observability.add_stack_dependency(services)  # it counts lines of the daemon's log
     return {
         "network": network,
         "storage": storage,
@@ -71,7 +73,7 @@ def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Sta
         "access": AccessStack(app, name("access"), given, network, services, storage.access_logs, **options),
         "sftp": SftpStack(app, name("sftp"), given, storage.key, **options),
         "snowflake": SnowflakeStack(app, name("snowflake"), given, storage.key.key_arn, **options),
-        "observability": ObservabilityStack(app, name("observability"), given, storage.key, **options),
+        "observability": observability,
         "pipeline": PipelineStack(app, name("pipeline"), given, **options),
     }
 

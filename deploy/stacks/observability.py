@@ -1,5 +1,5 @@
 """Observability: alarms and the budget, which write to one topic, and a dashboard. They watch what AWS sees: services,
-tasks, database and bill. Dagster's own alerts watch deliveries and runs (docs/operate.md)."""
+tasks, database, bill, and what the daemon logs. Dagster's own alerts watch deliveries and runs (docs/operate.md)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from deploy.environment import Environment
 
+SAID = {
+    "sensors": ("caught an error for sensor", "A sensor fails, so files or runs wait. Look at its ticks in the UI."),
+    "schedules": ("caught an error for schedule", "A schedule fails. Look at its ticks in the UI."),
+    "starts": ("seconds to start", "A run didn't start in time. Its error in the UI says why."),
+}
+"""What the daemon logs when something fails, and what to do. Dagster's own words."""
 SERVICES = ("viewer", "editor", "daemon", "code-server")
 GIB = 2**30
 
@@ -51,6 +58,8 @@ class ObservabilityStack(cdk.Stack):
             minutes=10,
             why="PostgreSQL allows 200 connections: lower `services.max_runs` or raise the limit.",
         )
+        for name, (said, why) in SAID.items():
+            self._alarm(name, self._logged(name, said), above=0, minutes=5, why=why, silence_is_good=True)
         self._stopped_tasks()
         cloudwatch.Dashboard(
             self,
@@ -82,6 +91,19 @@ class ObservabilityStack(cdk.Stack):
             dimensions_map={"DBInstanceIdentifier": self._given.prefix},
         )
 
+    def _logged(self, name: str, said: str) -> cloudwatch.Metric:
+        """How often the daemon logs it."""
+        found = logs.MetricFilter(
+            self,
+            f"{name}-logged",
+            log_group=logs.LogGroup.from_log_group_name(self, f"{name}-log", self._given.log_group("daemon")),
+            filter_pattern=logs.FilterPattern.literal(f'"{said}"'),
+            metric_namespace=self._given.prefix,
+            metric_name=name,
+            filter_name=f"{self._given.prefix}-{name}",
+        )
+        return found.metric(statistic="Sum", period=cdk.Duration.minutes(5))
+
     def _alarm(
         self,
         name: str,
@@ -91,8 +113,9 @@ class ObservabilityStack(cdk.Stack):
         why: str,
         below: float | None = None,
         above: float = 0,
+        silence_is_good: bool = False,
     ) -> None:
-        compare = cloudwatch.ComparisonOperator
+        compare, silence = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
         alarm = cloudwatch.Alarm(
             self,
             name,
@@ -102,7 +125,7 @@ class ObservabilityStack(cdk.Stack):
             threshold=above if below is None else below,
             evaluation_periods=minutes // 5,
             comparison_operator=compare.GREATER_THAN_THRESHOLD if below is None else compare.LESS_THAN_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+            treat_missing_data=silence.NOT_BREACHING if silence_is_good else silence.BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         alarm.add_ok_action(actions.SnsAction(self.topic))

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import dagster
 import pytest
 import yaml
 
@@ -234,6 +235,15 @@ def test_the_picture_is_that_of_the_stacks() -> None:
     from deploy import picture
 
     assert picture.FILE.read_text(encoding="utf-8") == picture.svg(), "run `python -m deploy.picture`"
+
+
+def test_alarms_listen_for_words_that_dagster_logs() -> None:
+    from deploy.stacks.observability import SAID
+
+    root = Path(dagster.__file__).parent
+    files = (root / "_daemon").rglob("*.py"), (root / "_scheduler").rglob("*.py")
+    sources = "".join(path.read_text(encoding="utf-8") for found in files for path in found)
+    assert [said for said, _ in SAID.values() if said not in sources] == []
 
 
 def test_an_existing_vpc_is_used_as_it_is() -> None:
