@@ -25,10 +25,11 @@ def _headers(address: Address) -> Mapping[str, str]:
 
 
 def address_search(per_second: float) -> Api:
-    """The service, with the requests a second that it allows."""
+    """The service, with the requests a second that it allows. They go a tenth slower, as those that go at even times
+    don't arrive so: at the limit itself, 1,000 requests took 136 s and 22 refusals; so, 113 s and none."""
     return Api(
         name="The address search",
-        per_second=per_second,
+        per_second=0.9 * per_second,
         headers=_headers,
         lockout_seconds=1.0,
         advice={401: _KEY, 403: _KEY},

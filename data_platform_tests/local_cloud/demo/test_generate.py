@@ -63,7 +63,10 @@ def test_the_key_can_be_read_back(demo: Demo) -> None:
 def test_the_files_are_those_of_the_key(demo: Demo) -> None:
     folder, key = demo
     named = {drop.path for drop in key.drops} | {drop.companion for drop in key.drops if drop.companion}
-    assert set(digests(folder)) == named | {state.path for state in key.states} | {"answer_key.json"}
+    assert set(digests(folder)) == named | {state.path for state in key.states} | {
+        "answer_key.json",
+        "address_book.json",
+    }
     for state in key.states:
         assert hashlib.sha256((folder / state.path).read_bytes()).hexdigest() == state.sha256
     for drop in key.drops:
