@@ -15,6 +15,7 @@ from data_platform.feeds.spec import (
     LoadMode,
     RejectLimit,
 )
+from data_platform.feeds.table_contract import TableContract
 from data_platform.feeds.tables import TableName, TablesDeclaration, TableSpec
 
 _RELATION = r'^[^."]+(\.[^."]+)?$'
@@ -43,6 +44,7 @@ class TableDeclaration(FeedDeclaration):
     model_config = ConfigDict(populate_by_name=True)
 
     table: TableName
+    contract: TableContract
     from_: Annotated[str | None, Field(alias="from", pattern=_RELATION)] = None
     load_mode: LoadMode = "replace"
     watermark: Watermark | None = None
