@@ -6,12 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.declared import declared_sources
 from data_platform.feeds.geocoded import GeocodedSpec
 from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.feeds.spec import SourceDeclaration
+from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec, WebTableSpec
+from data_platform.local_cloud.web.stored import descriptions
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,12 @@ class PartnerAccess:
 @dataclass(frozen=True)
 class Declared:
     """`databases`: {a connection's name: the schemas that feeds read}. `web_apis`: {a connection's name: the service's
-    double}."""
+    double}. `stored_apis`: {the double's name: the tables that it has}, of Airtable and Knack."""
 
     partners: tuple[PartnerAccess, ...]
     databases: Mapping[str, tuple[str, ...]]
     web_apis: Mapping[str, str]
+    stored_apis: Mapping[str, Any]
 
 
 def read_declared(defs: Path) -> Declared:
@@ -37,6 +41,7 @@ def read_declared(defs: Path) -> Declared:
     partners = []
     schemas: dict[str, set[str]] = {}
     web_apis: dict[str, str] = {}
+    stored: list[WebTableSpec] = []
     for source in declared_sources(defs, SourceDeclaration):
         if isinstance(source.declaration, PartnerDeclaration):
             partners.append(PartnerAccess(source.name, source.declaration.public_keys))
@@ -46,5 +51,7 @@ def read_declared(defs: Path) -> Declared:
                 schemas.setdefault(feed.connection, set()).add(feed.relation[0] or "public")
             if isinstance(feed, GeocodedSpec):
                 web_apis[feed.connection] = feed.provider.type
+            if isinstance(feed, AirtableTableSpec | KnackObjectSpec):
+                stored.append(feed)
     databases = {name: tuple(sorted(of)) for name, of in sorted(schemas.items())}
-    return Declared(tuple(partners), databases, dict(sorted(web_apis.items())))
+    return Declared(tuple(partners), databases, dict(sorted(web_apis.items())), descriptions(stored))

@@ -66,6 +66,10 @@ def cloud_environment(layout: Layout, ports: Mapping[str, int], spec: CloudSpec,
             variable_of(name): web_apis.url(service, keys.web_api_key(layout, service), ports[web_apis.NAME])
             for name, service in declared.web_apis.items()
         },
+        **{
+            variable_of(name.partition(".")[2]): web_apis.stored_url(layout, name, ports[web_apis.NAME])
+            for name in declared.stored_apis
+        },
     }
 
 

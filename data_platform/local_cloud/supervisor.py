@@ -128,6 +128,7 @@ class LocalCloud:
         cloud = cloud_environment(self.layout, ports, self.spec, declared)
         ecs = ecs_plan(cloud, self.spec.own) if runs_on == "ecs" else None
         plan = cloud_plan(self.layout, ports, self.spec, declared, ecs)
+        web_apis.describe(self.layout, declared.stored_apis)
         with contextlib.ExitStack() as stack:
             process = None
             if not provisioning.is_done(self.layout, plan, alive):

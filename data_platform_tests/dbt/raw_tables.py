@@ -46,7 +46,7 @@ def insert(
             "_extracted_at": at,
             **(
                 {}
-                if partner in ("city_records", "address_search")
+                if partner in ("city_records", "address_search", "community_programmes", "community_grants")
                 else {"_delivery_id": f"d-{extract}", "_record_number": number}
             ),
         }

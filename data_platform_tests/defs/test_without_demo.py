@@ -13,6 +13,8 @@ DEMO = (
     *("data_platform/defs/demo", "data_platform/local_cloud/demo"),
     *(f"data_platform/defs/sources/partners/{name}" for name in ("harbor_water", "clear_air", "meridian_parking")),
     "data_platform/defs/sources/databases/city_records",
+    "data_platform/defs/sources/airtable/community_programmes",
+    "data_platform/defs/sources/knack/community_grants",
     "data_platform/defs/sources/geocoders/address_search",
     *(f"dbt_project/{name}" for name in ("models", "snapshots", "tests")),
 )

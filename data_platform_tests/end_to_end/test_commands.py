@@ -36,7 +36,7 @@ def cli(platform: Platform, demo: Demo) -> Cli:
 def test_full_builds_the_models_although_nothing_is_new(cli: Cli) -> None:
     ran = cli("run", "--full")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "3 of 3 runs succeeded" in ran.stdout, "databases, their addresses, and then the models"
+    assert "4 of 4 runs succeeded" in ran.stdout, "databases, web APIs, addresses, and then the models"
     assert "All results match the answer key." in ran.stdout
 
 
@@ -80,7 +80,7 @@ def test_what_waits_in_inbound_is_shown_with_the_cause(cli: Cli) -> None:
 def test_the_tables_follow_their_contracts(cli: Cli) -> None:
     planned = cli("schema", "plan")
     assert planned.returncode == 0
-    assert planned.stdout.count("matches its contract") == 11
+    assert planned.stdout.count("matches its contract") == 14
     assert cli("schema", "plan", "no/such").returncode == 2
 
 

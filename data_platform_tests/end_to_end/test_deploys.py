@@ -187,7 +187,7 @@ def deploys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploys]:
         made = platform.command("data-platform", "schema", "apply", "--yes")
         assert made.returncode == 0, made.stdout + made.stderr
         planned = platform.command("data-platform", "schema", "plan")
-        assert planned.stdout.count("matches its contract") == 11, planned.stdout
+        assert planned.stdout.count("matches its contract") == 14, planned.stdout
         dev = DevServer.start(platform, folder / "dev.log", "--git", str(repository.url), "--ref", "main")
         try:
             dev.wait_until_ready()

@@ -94,7 +94,10 @@ class KnackPages:
 
     def value(self, column: FileColumn, value: Any) -> Any:
         """The value of a record's field. The Unix time of a date or time is that of the clock on the wall, as if it
-        were UTC (https://cityofaustin.github.io/knackpy/docs/user-guide/)."""
+        were UTC (https://cityofaustin.github.io/knackpy/docs/user-guide/). A field without a value is an empty text,
+        whatever its type."""
+        if value == "":
+            return None
         if isinstance(value, dict) and column.logical.name in ("timestamp", "date", "time"):
             milliseconds = value.get("unix_timestamp")
             try:

@@ -129,10 +129,11 @@ class Demo:
         write_atomically(self._state / f"{self._name}.rounds", str(self.rounds + 1))
 
     def all_dropped(self) -> bool:
-        """Whether every file of every wave has been dropped in this round, and the register written."""
+        """Whether every file of every wave has been dropped in this round, and all else written."""
         if not (self.folder / KEY_FILE).exists():
             return False
-        return not (any(map(self._log.undropped, self.key.waves)) or any(map(self._log.undropped, self.key.register)))
+        written = (*map(self._log.undropped, self.key.register), self._log.undropped(self.key.stored))
+        return not (any(map(self._log.undropped, self.key.waves)) or any(written))
 
     def writes_register(self, wave: int) -> bool:
         """Whether `drop` is going to write the register's tables."""
@@ -147,7 +148,7 @@ class Demo:
     def drop(self, wave: int) -> Iterator[int]:
         """Generates the files, unless an earlier run has, and drops those of a wave (from 0) that haven't been dropped
         in this round, each as its partner. Yields how many are left to drop: at first, and after each. Before the files
-        it writes the register.
+        it writes the register, and before those of the first wave the web APIs.
 
         Another process does it, because this one has definitions to load meanwhile. Raises DropFailed."""
         command = [sys.executable, "-m", "data_platform.local_cloud.demo", self.size, str(wave)]
@@ -163,6 +164,10 @@ class Demo:
         self.make()
         if self.writes_register(wave):
             self._write_register(self.key.register[wave])
+        if wave == 0:
+            for stored in self._log.undropped(self.key.stored):
+                web_apis.fill(self._layout, stored.name, (self.folder / stored.path).read_text(encoding="utf-8"))
+                self._log.note(stored)
         drops, sftp = self.key.waves[wave], self.settings.sftp
         left = len(self._log.undropped(drops))
         tell(left)

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from data_platform.local_cloud.demo.key import Drop, TableState
+from data_platform.local_cloud.demo.key import Drop, StoredTables, TableState
 
-Item = TypeVar("Item", Drop, TableState)
+Item = TypeVar("Item", Drop, TableState, StoredTables)
 
 
 class DropLog:
-    """The files that have been dropped or written to a table, one JSON line each, with path and content hash."""
+    """The files that have been dropped or written to a table or web API, one JSON line each, with path and hash."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -23,7 +23,7 @@ class DropLog:
         noted = set(self._path.read_text(encoding="utf-8").splitlines()) if self._path.exists() else set()
         return [drop for drop in drops if self._line(drop) not in noted]
 
-    def note(self, drop: Drop | TableState) -> None:
+    def note(self, drop: Drop | TableState | StoredTables) -> None:
         """Records that it is done."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as log:
@@ -31,5 +31,5 @@ class DropLog:
             log.write(f"\n{self._line(drop)}\n")
 
     @staticmethod
-    def _line(drop: Drop | TableState) -> str:
+    def _line(drop: Drop | TableState | StoredTables) -> str:
         return json.dumps([drop.path, drop.sha256])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_platform.local_cloud.demo import air, parking, readings, records, water
+from data_platform.local_cloud.demo import air, parking, programmes, readings, records, water
 from data_platform.local_cloud.demo.calendar import DAYS, hours, midnight
 from data_platform.local_cloud.demo.key import AnswerKey, Drop, FeedTotals, outcomes, small_files, totals
 from data_platform.local_cloud.demo.shelf import Shelf
@@ -61,6 +61,7 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
     stations = air.make_stations(folder)
     register = records.make(folder, scale.addresses, scale.permits, seed)
     AddressBook.write(register.entries, folder / records.BOOK)
+    community = programmes.make(folder, seed)
 
     shelves: list[Shelf[Any]] = [meters, sessions, measurements, stations]
     drops = sorted((drop for shelf in shelves for drop, _ in shelf.made), key=lambda drop: drop.wave)
@@ -79,10 +80,12 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
         totals=counts,
         totals_again=_twice(drops, merged),
         states=register.states,
-        databases=register.totals,
+        stored=community.stored,
+        databases=register.totals | community.totals,
         geocoded=register.geocoded,
         tables={
             **register.tables,
+            **community.tables,
             **{feed: count.rows_loaded for feed, count in counts.items()},
             f"{parking.PARTNER}/{parking.FEED}": len(table),
         },
@@ -98,7 +101,8 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
             air_days,
             _loaded(stations, loaded)[-1],
         )
-        | register.marts,
+        | register.marts
+        | {"grants_by_neighborhood": community.by_neighborhood},
     )
     key.write(folder)
     return key

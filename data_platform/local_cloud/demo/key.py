@@ -87,6 +87,14 @@ class TableState(_Plain):
     sha256: str
 
 
+class StoredTables(_Plain):
+    """What a web API holds, in a file below the output folder. `name`: of the API's double."""
+
+    name: str
+    path: str
+    sha256: str
+
+
 class PlantedRow(_Plain):
     """A row of a database that must become a reject. `row`: its key; `column`: the first one that is wrong."""
 
@@ -110,10 +118,11 @@ class AnswerKey(_Plain):
 
     `outcomes`: the final outcome of each drop, in order (None: it stays in inbound). `totals`: a feed's counts after
     one round; `totals_again`: after all files were dropped a second time, in the same waves. `states`: what the
-    register holds; `databases`: the counts of its feeds, and of the addresses that are geocoded; `geocoded`: how many
-    addresses have each status. These, `tables` (rows) and `marts` are the same after both
-    rounds. `missed`: the start of the hour or day whose file is missing. `small`: loaded files with fewer rows than
-    MIN_VOLUME of their feed's median. `instants`: start and end of parking sessions with an ambiguous wall time.
+    register holds; `stored`: what the web APIs hold; `databases`: the counts of the feeds of both, and of the addresses
+    that are geocoded; `geocoded`: how many addresses have each status. These, `tables` (rows) and `marts` are the same
+    after both rounds. `missed`: the start of the hour or day whose file is missing. `small`: loaded files with fewer
+    rows than MIN_VOLUME of their feed's median. `instants`: start and end of parking sessions with an ambiguous wall
+    time.
     """
 
     seed: int
@@ -124,6 +133,7 @@ class AnswerKey(_Plain):
     totals: dict[str, FeedTotals]
     totals_again: dict[str, FeedTotals]
     states: tuple[TableState, ...]
+    stored: tuple[StoredTables, ...]
     databases: dict[str, TableTotals]
     geocoded: dict[str, dict[str, int]]
     tables: dict[str, int]

@@ -12,6 +12,7 @@ from data_platform.local_cloud.web.address_book import AddressBook
 from data_platform.local_cloud.web.address_search import AddressSearch
 from data_platform.local_cloud.web.census import Census
 from data_platform.local_cloud.web.server import WebApis
+from data_platform.local_cloud.web.stored import StoredApis
 
 BOOK, KEY = "address_book.json", "web.address_search"
 DEMO_REQUESTS_A_SECOND = 60
@@ -41,7 +42,7 @@ def main(port: int, data: Path, keys: Path) -> None:
     """Serves until SIGTERM."""
     book, key = _Book(data / BOOK), (keys / KEY).read_text(encoding="utf-8").strip()
     search = AddressSearch(book, frozenset((key,)), per_second=DEMO_REQUESTS_A_SECOND)
-    web = WebApis([search, Census(book)], port)
+    web = WebApis([search, Census(book)], port, further=StoredApis(data))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=web.close).start())
     web.serve_forever()
 

@@ -73,7 +73,7 @@ class Airtable:
 
     `iterator_seconds`: how long an offset is good for. Airtable doesn't say; it says that an iteration may time out."""
 
-    name = "airtable"
+    name: str = "airtable"
 
     def __init__(
         self,

@@ -48,7 +48,7 @@ class KnackObject:
 class Knack:
     """One application. `daily`: the requests that its plan allows in a day. `clock`: seconds."""
 
-    name = "knack"
+    name: str = "knack"
 
     def __init__(
         self,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,9 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from data_platform.local_cloud.web.faults import Fault, FaultSwitch
+
+REMEMBERED = 10_000
+"""How many requests to each service the server remembers."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,20 @@ class Service(Protocol):
 
 
 class WebApis:
-    """The server. `requests`: what each service was asked, in order, faults included."""
+    """The server. `further`: the service of a name that is none of `services`. `requests`: the last ones that each
+    service was asked, in order, faults included."""
 
-    def __init__(self, services: Iterable[Service], port: int = 0) -> None:
+    def __init__(
+        self,
+        services: Iterable[Service],
+        port: int = 0,
+        *,
+        further: Callable[[str], Service | None] = lambda name: None,
+    ) -> None:
         self.services = {service.name: service for service in services}
-        self.faults = {name: FaultSwitch() for name in self.services}
-        self.requests: dict[str, list[Request]] = {name: [] for name in self.services}
+        self.further = further
+        self.faults: dict[str, FaultSwitch] = defaultdict(FaultSwitch)
+        self.requests: dict[str, deque[Request]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
         apis = self
 
         class Handler(_Handler):
@@ -108,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         name, _, path = split.path.strip("/").partition("/")
         body = self._body()
-        service = self.web.services.get(name)
+        service = self.web.services.get(name) or self.web.further(name)
         if service is None:
             self._send(404, json.dumps({"error": f"no service {name!r}"}).encode(), {})
             return

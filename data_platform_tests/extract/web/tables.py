@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,7 +73,7 @@ class Town:
     log: list[str] = field(default_factory=list)
 
     @property
-    def asked(self) -> list[Request]:
+    def asked(self) -> Sequence[Request]:
         return self.web.requests[self.service.name]
 
     def fail(self, *faults: Any) -> None:

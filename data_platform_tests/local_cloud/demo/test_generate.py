@@ -63,7 +63,7 @@ def test_the_key_can_be_read_back(demo: Demo) -> None:
 def test_the_files_are_those_of_the_key(demo: Demo) -> None:
     folder, key = demo
     named = {drop.path for drop in key.drops} | {drop.companion for drop in key.drops if drop.companion}
-    assert set(digests(folder)) == named | {state.path for state in key.states} | {
+    assert set(digests(folder)) == named | {each.path for each in (*key.states, *key.stored)} | {
         "answer_key.json",
         "address_book.json",
     }

@@ -19,7 +19,8 @@ class Rounds:
     def __init__(self, state_dir: Path, key: AnswerKey) -> None:
         settings: Any = SimpleNamespace(state_dir=state_dir)
         self._settings = settings
-        self._due = [each for waves in zip(key.register, key.waves, strict=True) for wave in waves for each in wave]
+        waves = [wave for both in zip(key.register, key.waves, strict=True) for wave in both]
+        self._due = [each for wave in (key.stored, *waves) for each in wave]
 
     @property
     def demo(self) -> Demo:
