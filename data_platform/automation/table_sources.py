@@ -77,7 +77,7 @@ def _source(
         from data_platform.geocode.source import GeocodeSource
         from data_platform.warehouse.connection import connect
 
-        provider = partial(_geocoder, feed, given, limiters, progress)
+        provider = partial(geocoder, feed, given, limiters, progress=progress)
         tag = f"data_platform asset=raw/{feed.name}"
         return GeocodeSource(
             feed, partial(connect, given, query_tag=tag), given.snowflake.database, provider, progress=progress
@@ -85,9 +85,9 @@ def _source(
     raise TypeError(f"{feed.name} is a {type(feed).__name__}, which no source reads")
 
 
-def _geocoder(
-    feed: GeocodedSpec, given: Settings, limiters: dict[str, Limiter], progress: Callable[[str], None]
-) -> Provider:
+def geocoder(feed: GeocodedSpec, given: Settings, limiters: dict[str, Limiter], **options: Any) -> Provider:
+    """What asks the service of a geocoded table. `options`: ApiClient's. Raises SettingsError, and ApiFailed where the
+    connection isn't an address with a key."""
     from data_platform.extract.web.client import Address, ApiClient
     from data_platform.extract.web.limiter import Limiter
     from data_platform.geocode.address_search import AddressSearch, address_search
@@ -98,7 +98,7 @@ def _geocoder(
     keyless = isinstance(declared, CensusProvider)
     api = CENSUS if isinstance(declared, CensusProvider) else address_search(declared.per_second)
     limiter = limiters.setdefault(feed.connection, Limiter(api.per_second))
-    client = ApiClient(api, Address.of(url, keyless=keyless), limiter, progress=progress)
+    client = ApiClient(api, Address.of(url, keyless=keyless), limiter, **options)
     if isinstance(declared, CensusProvider):
         city, state = declared.city, declared.state
         return CensusBatch(feed.answers_of, client, city=city, state=state, at_once=declared.batch)

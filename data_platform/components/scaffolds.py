@@ -93,7 +93,7 @@ class SqlTablesScaffolder(_TemplateScaffolder):
     """`dg scaffold defs data_platform.components.SqlTables sources/databases/<name>`."""
 
     template = """\
-# Tables of a PostgreSQL database. The folder's name, {name}, is the source in the tables' assets, and their schema
+# Tables of a database. The folder's name, {name}, is the source in the tables' assets, and their schema
 # (RAW_{name}). Check this file with `data-platform check`.
 type: data_platform.components.SqlTables
 

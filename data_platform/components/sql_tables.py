@@ -23,7 +23,7 @@ TABLES = SourceKind(
 @dg.scaffold_with(SqlTablesScaffolder)
 @dataclass
 class SqlTables(dg.Component):
-    """Tables of a PostgreSQL database, in `sources/databases/<name>/defs.yaml`.
+    """Tables of a database, in `sources/databases/<name>/defs.yaml`.
 
     The folder's name becomes the source in the tables' assets, `lake/<name>/<table>` and `raw/<name>/<table>`, and
     the schema `RAW_<NAME>`. `connection`: the variable DATA_PLATFORM_CONNECTION_<CONNECTION> holds the database's URL.
@@ -78,5 +78,5 @@ class SqlTables(dg.Component):
         feeds = [read() for _, read in self.attributes.feeds(context.path / "defs.yaml")]
         description = self.attributes.description
         return feed_definitions(
-            description, f"{description}\n\nThe PostgreSQL database {self.attributes.connection}.", feeds, TABLES
+            description, f"{description}\n\nThe database {self.attributes.connection}.", feeds, TABLES
         )

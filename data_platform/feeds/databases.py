@@ -15,6 +15,7 @@ from data_platform.feeds.spec import (
     LoadMode,
     RejectLimit,
 )
+from data_platform.feeds.table_contract import TableContract
 from data_platform.feeds.tables import TableName, TablesDeclaration, TableSpec
 
 _RELATION = r'^[^."]+(\.[^."]+)?$'
@@ -35,7 +36,8 @@ class Watermark(Declared):
 
 class TableDeclaration(FeedDeclaration):
     """One table of a database. `from`: the table or view in the database, with its schema; default: `table`, in the
-    schema public. Load modes `replace` and `history` read all of it each time, `merge` what is new by the `watermark`.
+    system's default schema (PostgreSQL's is public). Load modes `replace` and `history` read all of it each time,
+    `merge` what is new by the `watermark`.
     `deletions: keys`, with `merge`: each run compares the table's keys, and deletes rows whose key is gone.
     `parts`: in how many parts a whole table is read, two at a time, all of one state of the database; default: one for
     each 512 MiB of it. `reject_limit`: none unless it is set, but a whole table that is all rejects is never loaded."""
@@ -43,6 +45,7 @@ class TableDeclaration(FeedDeclaration):
     model_config = ConfigDict(populate_by_name=True)
 
     table: TableName
+    contract: TableContract
     from_: Annotated[str | None, Field(alias="from", pattern=_RELATION)] = None
     load_mode: LoadMode = "replace"
     watermark: Watermark | None = None
@@ -99,7 +102,7 @@ class TableDeclaration(FeedDeclaration):
 class SqlTableSpec(TableDeclaration, TableSpec):
     """One table of one database."""
 
-    kind: ClassVar[str] = "postgres"
+    kind: ClassVar[str] = "sql"
     has_catalog: ClassVar[bool] = True
     part_of: ClassVar[str] = "a database"
     system: ClassVar[System] = DATABASE

@@ -12,13 +12,16 @@ import yaml
 from data_platform.automation.conditions import follows_its_input
 from data_platform.automation.jobs import table_jobs
 from data_platform.automation.match_rate import match_rate_result
+from data_platform.cli.doctor import geocoders
+from data_platform.cli.doctor.finding import Finding
 from data_platform.components.geocoded_tables import GeocodedTables
 from data_platform.components.scaffolds import GeocodedTablesScaffolder
+from data_platform.environment import Settings
 from data_platform.feeds.declared import declared_feeds
 from data_platform.feeds.documents import DefinitionInvalid
 from data_platform.feeds.geocoded import GeocodedSpec
 from data_platform.warehouse.table import raw_table
-from data_platform_tests.geocode.city import geocoded_feed
+from data_platform_tests.geocode.city import KEY, city, geocoded_feed
 from data_platform_tests.warehouse.in_process import DATABASE, in_process
 
 LAKE, RAW = (dg.AssetKey([stage, "address_search", "requests"]) for stage in ("lake", "raw"))
@@ -72,6 +75,24 @@ def test_somebodys_addresses_and_their_places_are_personal(file: Path) -> None:
     (feed,) = declared_feeds(file.parents[3])
     assert isinstance(feed, GeocodedSpec)
     assert feed.contract.personal == {"address", "matched_address", "latitude", "longitude", "location"}
+
+
+def test_the_doctor_asks_for_one_address_and_shows_no_key(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geocoders, "DEFS", file.parents[3])
+    variable = "DATA_PLATFORM_CONNECTION_ADDRESS_SEARCH"
+    with city() as town:
+
+        def found(url: str) -> Finding:
+            (one,) = geocoders.geocoders(Settings.from_environment({variable: url}))
+            return one
+
+        base = f"127.0.0.1:{town.web.port}/address_search/v1"
+        good = found(f"http://any:{KEY}@{base}")
+        assert (good.state, good.found) == ("ok", "answers: 1 MAIN STREET is no_match")
+        wrong = found(f"http://any:planted@{base}")
+        assert wrong.state == "failed" and "answered 401" in wrong.found and "planted" not in repr(wrong)
+        missing = found("")
+        assert missing.state == "failed" and f"{variable} is missing" in missing.found
 
 
 class Watched:

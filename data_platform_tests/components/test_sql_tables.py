@@ -103,7 +103,7 @@ def test_each_table_has_its_assets_behind_one_source(file: Path) -> None:
     permits = graph.get(dg.AssetKey(["raw", name, "permits"]))
     assert (tuple(permits.owners), permits.kinds) == (("team:records",), {"snowflake", "table"})
     assert graph.get(dg.AssetKey(["lake", name, "permits"])).parent_keys == {dg.AssetKey(["source", name])}
-    assert graph.get(dg.AssetKey(["source", name])).kinds == {"postgres"}
+    assert graph.get(dg.AssetKey(["source", name])).kinds == {"sql"}
 
 
 def test_its_dbt_source_has_its_columns(file: Path) -> None:

@@ -62,7 +62,7 @@ def test_tables_are_feeds_of_their_database(tmp_path: Path) -> None:
     )
     assert {feed.connection for feed in (addresses, permits)} == {"city_records"}
     assert {(feed.owners, feed.time_zone, feed.kind) for feed in (addresses, permits)} == {
-        (("team:records",), "America/New_York", "postgres")
+        (("team:records",), "America/New_York", "sql")
     }
     assert SqlTableSpec.model_validate_json(permits.model_dump_json()).watermark == permits.watermark
 

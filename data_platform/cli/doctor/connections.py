@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from data_platform.cli.doctor.finding import Finding, Probe, State
+from data_platform.cli.doctor.geocoders import geocoders
 from data_platform.cli.doctor.web_apis import web_apis
 from data_platform.cli.project import DBT_PROJECT, DEFS
 from data_platform.environment import Settings, SettingsError
@@ -263,6 +264,7 @@ CONNECTIONS: tuple[tuple[str, Probe], ...] = (
     ("SFTP", sftp),
     ("databases", databases),
     ("web APIs", web_apis),
+    ("geocoders", geocoders),
     ("Dagster", dagster_storage),
     ("runs", runs_without_process),
     ("dbt", dbt),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from data_platform.cli.convert import command
@@ -41,7 +43,7 @@ KNACK = "schedule_interval: 25 8 * * 2-6\nupload_to_carto: true\nknack_object_id
 def written(folder: Path, **files: str) -> list[Path]:
     paths = []
     for name, text in files.items():
-        path = folder / f"{name.replace('/', '_', 0)}.yml"
+        path = folder / f"{name}.yml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         paths.append(path)
@@ -83,6 +85,16 @@ def test_a_table_becomes_a_feed_a_publication_and_a_model_that_can_be_read(tmp_p
         "it names no key",
         "upload_to_ago",
     ]
+
+
+def test_the_page_shows_what_the_command_makes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "coming-from.md").read_text(encoding="utf-8")
+    section = page.split("## From a config-driven pipeline")[1]
+    old, *new = re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    (config,) = map(read_config, written(tmp_path, violations=old))
+    result = convert([config], connection="databridge", owner="team:data", time_zone="America/New_York")
+    texts = [text for name, text in result.files.items() if name.endswith(".yaml")]
+    assert [yaml.safe_load(text) for text in new] == [yaml.safe_load(text) for text in texts]
 
 
 def test_the_folder_and_the_files_name_say_what_the_file_leaves_out(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def spell_text(value: bytes) -> str:
 
 def spell_date(value: bytes) -> str:
     days = int.from_bytes(value, "big", signed=True)
-    return _infinity(days, 32) or _day(days)
+    return _infinity(days, 32) or "".join(_day(days))
 
 
 def spell_time(value: bytes) -> str:
@@ -116,7 +116,10 @@ def spell_time(value: bytes) -> str:
 def spell_timestamp(value: bytes) -> str:
     micros = int.from_bytes(value, "big", signed=True)
     # Not as one numpy value: PostgreSQL's last years, counted from 1970, are beyond 64 bits.
-    return _infinity(micros, 64) or f"{_day(micros // _DAY)} {_clock(micros % _DAY)}"
+    if (infinity := _infinity(micros, 64)) is not None:
+        return infinity
+    day, era = _day(micros // _DAY)
+    return f"{day} {_clock(micros % _DAY)}{era}"
 
 
 def spell_instant(value: bytes) -> str:
@@ -124,8 +127,10 @@ def spell_instant(value: bytes) -> str:
     return spelled if "infinity" in spelled else f"{spelled}+00:00"
 
 
-def _day(days: int) -> str:
-    return str(np.datetime64(days + _EPOCH_DAYS, "D"))
+def _day(days: int) -> tuple[str, str]:
+    """A day, and its era: before the year 1, PostgreSQL counts years BC."""
+    year, month, day = str(np.datetime64(days + _EPOCH_DAYS, "D")).rsplit("-", 2)
+    return (f"{1 - int(year):04d}-{month}-{day}", " BC") if int(year) < 1 else (f"{year}-{month}-{day}", "")
 
 
 def _clock(micros: int) -> str:

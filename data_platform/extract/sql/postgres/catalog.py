@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
 
 DEFAULT_SCHEMA = "public"
+_SPECIAL = "'NaN', 'Infinity', '-Infinity', 'infinity', '-infinity'"
+_SHAPE = re.compile(r"(?:.*\.)?geo(?:metry|graphy)\([A-Za-z]+?(?P<further>Z?M?)(?:,(?P<srid>\d+))?\)")
 _TABLES = """
 SELECT c.oid, n.nspname, c.relname, obj_description(c.oid, 'pg_class'),
        has_schema_privilege(n.oid, 'USAGE')
@@ -60,7 +63,8 @@ ORDER BY a.attrelid, a.attnum
 class FoundColumn:
     """A column of the database's table. `type`: as PostgreSQL writes it. `builtin`: the built-in type of its values
     (`int4`), or ""; `base`: the type's name, built in or not. `typmod`: of a numeric, precision and scale. `comment`:
-    the database's. `readable`: whether the connection's user may read it."""
+    the database's. `readable`: whether the connection's user may read it. `special_is_null`: NaN and infinities are
+    read as null."""
 
     name: str
     type: str
@@ -72,6 +76,7 @@ class FoundColumn:
     typmod: int
     comment: str | None = None
     readable: bool = True
+    special_is_null: bool = False
 
     @property
     def precision(self) -> int | None:
@@ -85,8 +90,23 @@ class FoundColumn:
 
     @property
     def sql(self) -> str:
-        """The column's quoted name."""
-        return quoted(self.name)
+        """What is selected of a row: the column, with `special_is_null` without its special values."""
+        name = quoted(self.name)
+        return f"CASE WHEN {name}::text NOT IN ({_SPECIAL}) THEN {name} END" if self.special_is_null else name
+
+    @property
+    def srid(self) -> int | None:
+        """The SRID of PostGIS's shapes; None if they may be of any. A geography's is 4326 unless it says another."""
+        match = _SHAPE.fullmatch(self.type)
+        if match and match["srid"]:
+            return int(match["srid"])
+        return 4326 if self.base == "geography" else None
+
+    @property
+    def dimensions(self) -> int:
+        """The coordinates of a point in PostGIS's shapes, as the type says."""
+        match = _SHAPE.fullmatch(self.type)
+        return 2 + len(match["further"]) if match else 2
 
 
 def quoted(*parts: str) -> str:

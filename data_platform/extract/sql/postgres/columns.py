@@ -7,7 +7,7 @@ values may be too long or too many digits for it, which are rejects.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from data_platform.values.rule import BadValue, shown
 from data_platform.values.shapes import geometries
 
 _INTEGERS = ("int2", "int4", "int8")
+_SPECIAL = ("numeric", "float4", "float8", "date", "timestamp", "timestamptz")
+"""The types with values that aren't finite."""
 _SHAPES = ("geometry", "geography")
 
 
@@ -58,6 +60,8 @@ class RowPage:
 
 def reader_for(column: Column, found: FoundColumn) -> ColumnReader | str:
     """What reads the column, or what the contract or the database should say instead."""
+    if getattr(column, "special_values", "reject") == "null" and found.builtin in _SPECIAL:
+        found = replace(found, special_is_null=True)
     return _BY_TYPE[column.logical.name](column, found)
 
 
@@ -132,6 +136,8 @@ def _binary(column: Column, found: FoundColumn) -> ColumnReader | str:
 def _geometry(column: Column, found: FoundColumn) -> ColumnReader | str:
     if found.builtin != "bytea" and found.base not in _SHAPES:
         return "PostGIS's geometry or geography, or bytea with well-known binary"
+    if found.srid not in (None, column.logical.args[0]):
+        return f"shapes of SRID {column.logical.args[0]}"
 
     def convert(field: Field) -> Converted:
         return geometries(map(field.value, range(len(field.starts))), column.logical.args[0])

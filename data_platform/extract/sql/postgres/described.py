@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from data_platform.contract import TypeName
@@ -26,7 +25,6 @@ _SAME: dict[str, str] = {
     "oid": "int64",
 }
 _ALSO: dict[str, tuple[TypeName, ...]] = {"bytea": ("geometry",), "money": ("decimal",)}
-_SHAPE = re.compile(r"(?:.*\.)?(?:geometry|geography)\((?P<kind>\w+)(?:,(?P<srid>\d+))?\)")
 _DIGITS = 38
 
 
@@ -66,19 +64,10 @@ def _numeric(column: FoundColumn) -> tuple[str, tuple[TypeName, ...], dict[str, 
 
 
 def _shape(column: FoundColumn) -> tuple[str, tuple[TypeName, ...], dict[str, Any], str]:
-    match = _SHAPE.fullmatch(column.type)
-    srid = match["srid"] if match else None
-    if column.base == "geography":
-        srid = srid or "4326"
-    if srid is None:
-        note = (
-            "its shapes may be of any SRID: binary holds each as EWKB; declare geometry(SRID) if all of them have one"
-        )
+    if column.srid is None:
+        note = "its shapes may have any SRID: binary holds each as EWKB; declare geometry(SRID) if all of them have one"
         return "binary", ("geometry",), {}, note
-    kind = (match["kind"] if match else "").upper()
-    if kind.endswith(("Z", "M")):
-        note = (
-            f"{column.type} has more than two coordinates a point, which Snowflake's GEOMETRY doesn't: binary holds it"
-        )
+    if column.dimensions > 2:
+        note = f"{column.type} has more than two coordinates a point; Snowflake's GEOMETRY has two: binary holds all"
         return "binary", ("geometry",), {}, note
-    return f"geometry({srid})", ("binary",), {}, ""
+    return f"geometry({column.srid})", ("binary",), {}, ""
