@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,8 +23,10 @@ class Known(NamedTuple):
     asked_at: datetime
 
 
-def known(cursor: SnowflakeCursor, database: str, provider: str, kept: KeptDays, now: datetime) -> dict[str, Known]:
-    """{normalized address: what is known} of the answers that haven't expired."""
+def known(
+    cursor: SnowflakeCursor, database: str, provider: str, wanted: Container[str], kept: KeptDays, now: datetime
+) -> dict[str, Known]:
+    """{normalized address: what is known} of the wanted ones whose answers haven't expired."""
     latest = latest_sql(geocoded(database), GEOCODED_COLUMNS, ("PROVIDER", "ADDRESS"), "ASKED_AT")
     limits = [(now - timedelta(days=days)).isoformat() for days in (kept.matched, kept.missed)]
     cursor.execute(
@@ -35,7 +37,8 @@ def known(cursor: SnowflakeCursor, database: str, provider: str, kept: KeptDays,
     )
     return {
         address: Known(Answer(status, reason or "", matched, _exact(north), _exact(east), precision), asked_at)
-        for address, status, reason, matched, north, east, precision, asked_at in cursor.fetchall()
+        for address, status, reason, matched, north, east, precision, asked_at in cursor
+        if address in wanted
     }
 
 

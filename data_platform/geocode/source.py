@@ -122,7 +122,7 @@ class GeocodeReading:
         now = datetime.now(UTC)
         midnight = now.astimezone(ZoneInfo(feed.time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)
         with self._connection.cursor() as cursor:
-            answers = cache.known(cursor, source.database, feed.answers_of, feed.kept_days, now)
+            answers = cache.known(cursor, source.database, feed.answers_of, set(wanted), feed.kept_days, now)
             spent = cache.asked_since(cursor, source.database, feed.answers_of, midnight)
         missing = [address for address in wanted if address not in answers]
         allowed = max(min(feed.cap.per_run, feed.cap.per_day - spent), 0)
