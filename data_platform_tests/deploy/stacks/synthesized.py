@@ -61,9 +61,9 @@ class Synthesized:
 
 def synthesize(folder: Path) -> Synthesized:
     """Synthesizes all environments into the folder, with cdk-nag's AWS solutions rules."""
+    from deploy import app as deployment  # isort: skip  it chooses the Node that CDK starts
     from cdk_nag import AwsSolutionsChecks
 
-    from deploy import app as deployment
     from deploy.environment import environments
 
     app = deployment.build(environments(), outdir=str(folder))
