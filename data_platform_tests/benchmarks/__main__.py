@@ -66,7 +66,7 @@ make bench ARGS=--whole                                     # with the demo's wh
 
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "csv_to_parquet": csv_to_parquet.run,
-    "database_table": database_table.run,
+    **database_table.BENCHMARKS,
     "code_location": code_location.run,
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,

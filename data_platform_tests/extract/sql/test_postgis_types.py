@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from data_platform.extract.source import Refused
 from data_platform.extract.sql.postgres.session import PostgresSession
+from data_platform.extract.sql.source import TableSource
+from data_platform.extract.sql.system import DatabaseFailed
 from data_platform.feeds.databases import SqlTableSpec
 from data_platform.feeds.discovery import CatalogColumn
 from data_platform_tests.extract.sql.tables import must_read, table_feed
-from data_platform_tests.servers.postgis import postgis, postgis_server
+from data_platform_tests.servers.postgis import Postgis, postgis, postgis_server
 from data_platform_tests.servers.postgres import Database
 
 __all__ = ["postgis", "postgis_server"]
@@ -183,3 +185,16 @@ def test_shapes_are_well_known_binary_in_their_srid(postgis: Database) -> None:
     assert "has more than two coordinates a point" in read.rejects[0]["reason"]
     with pytest.raises(Refused, match=r"p is geometry\(Point,4326\), and the contract says geometry\(2263\)"):
         must_read(postgis, table_feed({"p": "geometry(2263)"}, drift="ignore"))
+
+
+def test_a_server_that_restarts_amid_a_read_breaks_it_off_and_the_next_read_is_whole(postgis_server: Postgis) -> None:
+    database = postgis_server.create()
+    database.run("CREATE TABLE t AS SELECT i AS id, repeat('x', 200) AS note FROM generate_series(1, 300000) AS i")
+    source = TableSource(table_feed({"id": "int32", "note": "string"}), lambda: database.url)
+    (slice_,) = source.plan(since=None, partition=None, unfinished=())
+    with pytest.raises(DatabaseFailed, match=r"the database broke off after [\d,]+ rows"), source.open(slice_) as read:
+        for chunk in read.chunks():
+            assert chunk.rows.num_rows
+            postgis_server.stop()
+    postgis_server.start()
+    assert must_read(database, source.feed).rows.num_rows == 300_000
