@@ -8,6 +8,7 @@ from data_platform.automation.arrivals import ARRIVALS
 from data_platform.automation.feed_keys import assets_of
 from data_platform.automation.jobs import arrivals_schedule, daily_schedule, table_schedules
 from data_platform.automation.landing_sensor import landing_sensor
+from data_platform.automation.publications import publications_job
 from data_platform.automation.unmatched_sensor import unmatched
 from data_platform.environment import Settings
 from data_platform.feeds.files import FileFeedSpec
@@ -22,7 +23,7 @@ def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
         arrivals_schedule(settings, arrivals),
     ]
     return dg.Definitions(
-        jobs=[each.job for each in schedules],
+        jobs=[*(each.job for each in schedules), publications_job()],
         sensors=[landing_sensor(assets_of(loaded, FileFeedSpec)), unmatched, _marts_follow_raw()],
         schedules=schedules,
     )

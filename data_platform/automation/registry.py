@@ -1,11 +1,15 @@
-"""Which sensors and schedules exist in which environment. An unlisted one stops the code location from loading.
+"""Which sensors, schedules and publications exist in which environment. An unlisted one stops the code location from
+loading.
 
 The platform's own are listed below. A team lists its own in an `automation.yaml` anywhere in `defs/`, beside the
-component that defines the sensor or schedule. So nobody edits product code to add one, and deleting a component's
-folder deletes its entries.
+component that defines the sensor, schedule or publication. So nobody edits product code to add one, and deleting a
+component's folder deletes its entries.
 
     # defs/sources/crm/automation.yaml
     crm_sync: [local, prod]
+
+    # defs/publish/carto/stations/automation.yaml
+    publication/carto/stations: [prod]
 """
 
 from __future__ import annotations
@@ -13,12 +17,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import dagster as dg
 import yaml
 
+from data_platform.automation.publications import PREFIX, publication_key
 from data_platform.environment import EnvironmentName
+from data_platform.publish.spec import Dataset, declared_datasets
 
 FILE = "automation.yaml"
 ENVIRONMENTS: frozenset[EnvironmentName] = frozenset(get_args(EnvironmentName))
@@ -36,7 +42,15 @@ OWN: Mapping[str, frozenset[EnvironmentName]] = {
 
 
 class RegistryError(Exception):
-    """The registry and the sensors and schedules differ; the message names the entry to add or remove, and where."""
+    """The registry and what exists differ; the message names the entry to add or remove, and where."""
+
+
+def published_here(defs: Path, environment: EnvironmentName) -> list[Dataset]:
+    """The publications that the folder declares and the registry lists for this environment, by id. Raises
+    RegistryError and DefinitionInvalid."""
+    registry = read_registry(defs)
+    found = declared_datasets(defs)
+    return [each for each in found if environment in registry.get(publication_key(each).to_user_string(), ())]
 
 
 def read_registry(defs: Path) -> dict[str, frozenset[EnvironmentName]]:
@@ -48,7 +62,7 @@ def read_registry(defs: Path) -> dict[str, frozenset[EnvironmentName]]:
         path = Path(folder) / FILE
         for name, environments in _entries(path).items():
             if name in found:
-                raise RegistryError(f"{path}: {name!r} is listed a second time; a sensor or schedule has one entry")
+                raise RegistryError(f"{path}: {name!r} is listed a second time; each has one entry")
             found[name] = environments
     return found
 
@@ -68,6 +82,12 @@ def _entries(path: Path) -> dict[str, frozenset[EnvironmentName]]:
     return {str(name): frozenset(environments) for name, environments in entries.items()}
 
 
+def _publication(asset: Any) -> str | None:
+    """The name of a publication's asset in the registry; None for any other."""
+    keys = asset.keys if isinstance(asset, dg.AssetsDefinition) else ()
+    return next((key.to_user_string() for key in keys if key.path[0] == PREFIX), None)
+
+
 def keep_registered(
     definitions: dg.Definitions,
     registry: Mapping[str, frozenset[EnvironmentName]],
@@ -75,26 +95,27 @@ def keep_registered(
     *,
     complete: bool = True,
 ) -> dg.Definitions:
-    """The definitions with the sensors and schedules that the registry lists for this environment, and no others.
-    `complete`: no definition was left out, so every entry must have its sensor or schedule. Raises RegistryError."""
+    """The definitions with the sensors, schedules and publications that the registry lists for this environment, and no
+    others. `complete`: no definition was left out, so every entry must have what it names. Raises RegistryError."""
     sensors, schedules = list(definitions.sensors or ()), list(definitions.schedules or ())
-    names = {each.name for each in (*sensors, *schedules)}
+    assets = [(asset, _publication(asset)) for asset in definitions.assets or ()]
+    names = {each.name for each in (*sensors, *schedules)} | {name for _, name in assets if name is not None}
     if unlisted := sorted(names - registry.keys()):
         entries = "\n".join(f"  {name}: [local]" for name in unlisted)
         raise RegistryError(
-            f"No {FILE} lists these sensors or schedules: {', '.join(unlisted)}. They could start runs in any"
+            f"No {FILE} lists these sensors, schedules or publications: {', '.join(unlisted)}. They could act in any"
             f" environment, production included, so nothing loads until you say where they may exist. Add to a {FILE}"
             f" beside their component, with the environments of each ({', '.join(get_args(EnvironmentName))}):\n"
             f"{entries}"
         )
     if complete and (gone := sorted(registry.keys() - names)):
         raise RegistryError(
-            f"The registry lists sensors or schedules that don't exist: {', '.join(gone)}. Correct the name, or remove"
-            f" the entry from its {FILE} (the platform's own are in automation/registry.py)."
+            f"The registry lists sensors, schedules or publications that don't exist: {', '.join(gone)}. Correct the"
+            f" name, or remove the entry from its {FILE} (the platform's own are in automation/registry.py)."
         )
     here = {name for name in names if environment in registry[name]}
     return dg.Definitions(
-        assets=definitions.assets,
+        assets=[asset for asset, name in assets if name is None or name in here],
         asset_checks=definitions.asset_checks,
         jobs=definitions.jobs,
         sensors=[sensor for sensor in sensors if sensor.name in here],

@@ -46,6 +46,9 @@ COMMANDS: Mapping[str, Command] = {
         frozenset(("test",)),
     ),
     "partner": Command("data_platform.cli.partner:partner", "Remove a partner with all its feeds.", frozenset()),
+    "publications": Command(
+        "data_platform.cli.publications:publications", "List, show and roll back published datasets.", frozenset()
+    ),
     "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only.", frozenset()),
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),

@@ -102,6 +102,11 @@ KNACK = System(
     "Knack's URL with the application's id as its user and the API key as its password",
     "https://APPLICATION_ID:...@api.knack.com",
 )
+CARTO = System(
+    (WEB,),
+    "CARTO's URL with the account's name as its user and a master API key as its password",
+    "https://ACCOUNT:...@ACCOUNT.carto.com",
+)
 
 ADDRESS_SEARCH = System(
     (WEB,), "the address search's URL with its gatekeeper key as the password", "https://:key...@api.phila.gov/ais/v1"

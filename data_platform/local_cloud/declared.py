@@ -15,6 +15,7 @@ from data_platform.feeds.partners import PartnerDeclaration
 from data_platform.feeds.spec import SourceDeclaration
 from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec, WebTableSpec
 from data_platform.local_cloud.web.stored import descriptions
+from data_platform.publish.spec import CartoPublication, declared_datasets
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Declared:
 
 
 def read_declared(defs: Path) -> Declared:
-    """Reads every source's `defs.yaml`. Raises DefinitionInvalid."""
+    """Reads every source's and publication's `defs.yaml`. Raises DefinitionInvalid."""
     partners = []
     schemas: dict[str, set[str]] = {}
     web_apis: dict[str, str] = {}
@@ -53,5 +54,8 @@ def read_declared(defs: Path) -> Declared:
                 web_apis[feed.connection] = feed.provider.type
             if isinstance(feed, AirtableTableSpec | KnackObjectSpec):
                 stored.append(feed)
+    for dataset in declared_datasets(defs):
+        if isinstance(dataset.publication, CartoPublication):
+            web_apis[dataset.publication.connection] = "carto"
     databases = {name: tuple(sorted(of)) for name, of in sorted(schemas.items())}
     return Declared(tuple(partners), databases, dict(sorted(web_apis.items())), descriptions(stored))

@@ -1,7 +1,7 @@
 """One part of the local cloud as a process: start it detached, tell whether it runs, stop it.
 
 A part is recognized by its command line, which names its data directory: another program may have its process id by
-now. `aws`, `warehouse` and `postgres` say what a part is and when it is healthy.
+now. `aws`, `warehouse`, `postgres` and `web_apis` say what a part is and when it is healthy.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class LocalCloud:
             aws.part(self.layout, ports["aws"], ports["sftp"]),
             warehouse.part(self.layout, ports["snowflake"], ports["aws"]),
             postgres.part(self.layout, ports["postgres"]),
-            web_apis.part(self.layout, ports["web"]),
+            web_apis.part(self.layout, ports["web"], ports["postgres"]),
         ]
 
     def _ports(self, alive: Mapping[str, Record], claims: Claims, elsewhere: bool, report: Report) -> dict[str, int]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from data_platform.local_cloud import keys
+from data_platform.local_cloud import keys, postgres
 from data_platform.local_cloud.layout import Layout, write_atomically
 from data_platform.local_cloud.ports import LOOPBACK, accepts
 from data_platform.local_cloud.processes import Part, PartNotReady
@@ -16,18 +16,23 @@ from data_platform.local_cloud.web.stored import user_of
 NAME = "web"
 BOOK = "address_book.json"
 """The file, below the part's data folder, of the addresses that geocoding services know."""
-_PATHS = {"address_search": "address_search/v1", "census": "census/geocoder"}
+_PATHS = {"address_search": "address_search/v1", "census": "census/geocoder", "carto": "carto"}
+_CARTO_DATABASE = "carto"
+"""CARTO's tables in the local PostgreSQL. The double makes it when it is asked first."""
 
 
-def part(layout: Layout, port: int) -> Part:
-    """The doubles on `port`."""
+def part(layout: Layout, port: int, postgres_port: int) -> Part:
+    """The doubles on `port`. CARTO's keeps its tables in the local PostgreSQL."""
+    database = f"postgresql://{postgres.SUPERUSER}@{LOOPBACK}:{postgres_port}/{_CARTO_DATABASE}"
     return Part(
         name=NAME,
         command=(
             sys.executable,
             *("-m", "data_platform.local_cloud.web"),
             *("--port", str(port), "--data", str(layout.data(NAME)), "--keys", str(layout.keys)),
+            *("--carto-database", database),
         ),
+        environment={"PGPASSWORD": keys.password(layout, postgres.SUPERUSER)},
         ports={NAME: port},
         prepare=lambda: prepare(layout),
         ready=lambda: _ready(port),

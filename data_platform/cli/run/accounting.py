@@ -6,19 +6,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from data_platform.cli.output import add_row, amount, colored, count, table
+from data_platform.cli.output import add_row, amount, colored, count, local_time, table
 from data_platform.landing.history import Accounting, accounting
 from data_platform.warehouse.describe import rows_of
 from data_platform.warehouse.ledger import LoadSums
 from data_platform.warehouse.table import raw_table
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from rich.table import Table
     from rich.text import Text
     from snowflake.connector import SnowflakeConnection
 
     from data_platform.feeds.spec import FeedSpec
     from data_platform.landing.sorting import Scan
+    from data_platform.publish.ledger import Record
 
 TABLE_COUNTS = ("extracts", "current", "replaced", "rows_read", "rows_loaded", "rejects")
 COUNTS = ("landed", "loaded", "duplicate", "superseded", "quarantined", "rows_read", "rows_loaded", "rejects")
@@ -206,6 +209,21 @@ def _accounts_table(
             if one.feed in beside:
                 verdict = [f"+{beside[one.feed]} not the demo's"]
         add_row(made, one.feed, *(count(one.counts[name]) for name in counts), count(one.in_table), *verdict)
+    return made
+
+
+def publications_table(
+    published: Mapping[str, Record], zone: ZoneInfo, compared: Mapping[str, Collection[str]] | None
+) -> Table:
+    """The published datasets. `compared`: as in `accounts_table`."""
+    columns = ["publication", "rows", "version", "published", "from"]
+    made = table(*columns, *(["answer key"] if compared is not None else []), right=["rows"])
+    for name, one in sorted(published.items()):
+        verdict: list[str | Text] = []
+        if compared is not None:
+            verdict = [colored("differs", "red") if compared.get(name) else colored("ok", "green")]
+        shown = (name, count(one.rows_published), one.version, local_time(one.published_at, zone), one.source)
+        add_row(made, *shown, *verdict)
     return made
 
 

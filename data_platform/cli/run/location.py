@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from data_platform.automation.feed_keys import feeds_of
+from data_platform.automation.publications import PREFIX
 from data_platform.components.invalid import messages_of_invalid
 from data_platform.environment import settings
 from data_platform.feeds.declared import TABLES
@@ -45,6 +46,11 @@ class CodeLocation:
         """Every table that the platform reads from another system."""
         found = [table for kind in TABLES for table in feeds_of(self.repository, kind)]
         return sorted(found, key=lambda table: table.name)
+
+    @cached_property
+    def datasets(self) -> list[dg.AssetKey]:
+        """The publications of this environment."""
+        return [key for key in self.repository.asset_graph.get_all_asset_keys() if key.path[0] == PREFIX]
 
     @cached_property
     def invalid(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ from data_platform.cli.run.accounting import (
     Account,
     accounts_table,
     left_table,
+    publications_table,
     read_accounts,
     read_rows,
     read_table_accounts,
@@ -30,6 +31,7 @@ from data_platform.program import as_typed
 
 if TYPE_CHECKING:
     from data_platform.local_cloud.demo.day import Demo
+    from data_platform.publish.ledger import Record
 
 _WARNINGS_SHOWN = 8
 _WIDTH = 150
@@ -40,7 +42,7 @@ class Report:
     """The result of a `data-platform run`. `accounts` are of file feeds, `tables` of databases and web APIs.
     `compared`: differences from the demo's answer key, by feed and place; `beside`: deliveries that are not the demo's,
     by feed; `earlier`: the run of `daily` that still counts, where nothing is new; `invalid`: why definitions were left
-    out."""
+    out; `published`: each dataset's latest record."""
 
     settings: Settings
     runs: list[RunOutcome]
@@ -53,6 +55,7 @@ class Report:
     seconds: float
     earlier: RunOutcome | None = None
     invalid: Sequence[str] = ()
+    published: Mapping[str, Record] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -70,6 +73,9 @@ class Report:
     ) -> Report:
         """Reads the ledger and the marts. `files`: every file feed. `tables`: every table of a database or web API.
         `feeds`: only these feeds' accounts, and no marts. `began`: as `time.monotonic` gave it."""
+        from data_platform.automation.registry import published_here
+        from data_platform.cli.project import DEFS
+        from data_platform.publish import ledger as publications
         from data_platform.warehouse import ledger, table_rows
         from data_platform.warehouse.connection import connect
 
@@ -92,14 +98,23 @@ class Report:
             if demo is not None and any(_asset_of(demo.headline) in run.materialized for run in made):
                 sql = f"SELECT * FROM {database}.{demo.headline} ORDER BY 1"
                 headline = (demo.headline, *read_rows(connection, sql))
+            here = {each.id for each in published_here(DEFS, settings.environment)} if feeds is None else set()
+            with connection.cursor() as cursor:
+                latest = publications.latest(cursor, database) if here else {}
+            published = {name: record for name, record in latest.items() if name in here}
         if demo is not None:
             compared = demo.differences([*accounts, *of_tables], left)
             beside = demo.beside([*accounts, *of_tables])
             shown_rows = [] if headline is None else [dict(zip(headline[1], row, strict=True)) for row in headline[2]]
             if not beside and (differences := demo.mart_differences(shown_rows)):
                 compared[demo.headline] = differences
+            if not beside:
+                rows_published = {name: record.rows_published for name, record in published.items()}
+                compared |= demo.publication_differences(rows_published)
         seconds = time.monotonic() - began
-        return cls(settings, runs, left, accounts, of_tables, headline, compared, beside, seconds, earlier)
+        return cls(
+            settings, runs, left, accounts, of_tables, headline, compared, beside, seconds, earlier, published=published
+        )
 
     @property
     def _checked(self) -> list[RunOutcome]:
@@ -124,6 +139,9 @@ class Report:
             out.print()
         if self.tables:
             show(table_accounts_table(self.tables, self.compared, self.beside))
+        if self.published:
+            out.print()
+            show(publications_table(self.published, self.settings.zone, self.compared))
         if self.left.unmatched or self.left.waiting:
             out.print()
             show(left_table(self.left))

@@ -16,6 +16,7 @@ import dagster as dg
 
 from data_platform.automation.feed_keys import lake_key, raw_key
 from data_platform.automation.jobs import table_jobs
+from data_platform.automation.publications import JOB
 from data_platform.cli.project import DBT_PROJECT, bring_up, declared, ensure_ledger, landing_bucket, of_kind
 from data_platform.cli.run import unchanged
 from data_platform.cli.run.daemon import RunsByDaemon, daemon_at_work
@@ -68,6 +69,8 @@ class Steps:
                         runs = RunsByDaemon(location, self._tell)  # it has come up since
                     outcomes += self._tables(runs, location)
                     outcomes.append(self._daily(runs, location, unchanged.inputs(instance, wanted)))
+                    if location.datasets:
+                        outcomes.append(self._publish(runs, location))
             left, demo = look(bucket, location.feeds), None if failed else demo
             _report_unmatched(bucket, left)
             report = Report.read(
@@ -268,6 +271,13 @@ class Steps:
         self.progress.update(task, completed=len(outcome.materialized))
         rows = self._counter("rows loaded")
         self.progress.update(rows, total=self._completed(rows))
+        return outcome
+
+    def _publish(self, runs: RunsHere | RunsByDaemon, location: CodeLocation) -> RunOutcome:
+        """Publishes the datasets whose marts have passed their checks, also if another mart has failed."""
+        task = self.progress.add_task("datasets published", total=len(location.datasets))
+        outcome = runs.build(JOB, {}, lambda done: self.progress.update(task, completed=done))
+        self.progress.update(task, completed=len(outcome.materialized))
         return outcome
 
     def _tell(self, line: str) -> None:

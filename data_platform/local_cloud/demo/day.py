@@ -243,6 +243,14 @@ class Demo:
         ]
         return {place: differences for place, differences in found.items() if differences}
 
+    def publication_differences(self, rows: Mapping[str, int]) -> dict[str, list[str]]:
+        """The differences from the key of the published datasets' rows, by dataset."""
+        return {
+            dataset: [f"{rows[dataset]:,} rows published, expected {wanted:,}" if dataset in rows else "not published"]
+            for dataset, wanted in self.key.published.items()
+            if rows.get(dataset) != wanted
+        }
+
     def mart_differences(self, rows: list[dict[str, object]]) -> list[str]:
         """The differences of HEADLINE's rows from the key, day by day."""
         have = {str(row["local_day"]): row for row in rows}

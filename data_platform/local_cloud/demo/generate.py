@@ -103,6 +103,11 @@ def generate(folder: Path, scale: Scale = SMALL, seed: int = SEED) -> AnswerKey:
         )
         | register.marts
         | {"grants_by_neighborhood": community.by_neighborhood},
+        published={
+            "carto/parks": register.tables["city_records/parks"],
+            "carto/service_requests": len(register.marts["fct_service_requests"]),
+            "files/stations": len(_loaded(stations, loaded)[-1]),
+        },
     )
     key.write(folder)
     return key

@@ -121,8 +121,8 @@ class AnswerKey(_Plain):
     register holds; `stored`: what the web APIs hold; `databases`: the counts of the feeds of both, and of the addresses
     that are geocoded; `geocoded`: how many addresses have each status. These, `tables` (rows) and `marts` are the same
     after both rounds. `missed`: the start of the hour or day whose file is missing. `small`: loaded files with fewer
-    rows than MIN_VOLUME of their feed's median. `instants`: start and end of parking sessions with an ambiguous wall
-    time.
+    rows than MIN_VOLUME of their feed's median. `published`: the rows of each dataset. `instants`: start and end of
+    parking sessions with an ambiguous wall time.
     """
 
     seed: int
@@ -141,6 +141,7 @@ class AnswerKey(_Plain):
     small: tuple[str, ...]
     instants: dict[str, tuple[str, str]]
     marts: dict[str, Any]
+    published: dict[str, int] = {}
 
     @property
     def waves(self) -> list[list[Drop]]:

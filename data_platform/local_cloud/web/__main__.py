@@ -1,4 +1,5 @@
-"""`python -m data_platform.local_cloud.web`: the doubles as a part of the local cloud."""
+"""`python -m data_platform.local_cloud.web`: the doubles as a part of the local cloud. The password of PostgreSQL's
+superuser comes from PGPASSWORD, never from the command line."""
 
 from __future__ import annotations
 
@@ -10,11 +11,12 @@ import click
 
 from data_platform.local_cloud.web.address_book import AddressBook
 from data_platform.local_cloud.web.address_search import AddressSearch
+from data_platform.local_cloud.web.carto import Carto
 from data_platform.local_cloud.web.census import Census
 from data_platform.local_cloud.web.server import WebApis
 from data_platform.local_cloud.web.stored import StoredApis
 
-BOOK, KEY = "address_book.json", "web.address_search"
+BOOK, KEY, CARTO_KEY = "address_book.json", "web.address_search", "web.carto"
 DEMO_REQUESTS_A_SECOND = 60
 """More than a city allows, so that a demo doesn't wait."""
 
@@ -38,11 +40,14 @@ class _Book:
 @click.option("--port", type=int, required=True)
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--keys", type=click.Path(path_type=Path), required=True)
-def main(port: int, data: Path, keys: Path) -> None:
+@click.option("--carto-database", required=True)
+def main(port: int, data: Path, keys: Path, carto_database: str) -> None:
     """Serves until SIGTERM."""
-    book, key = _Book(data / BOOK), (keys / KEY).read_text(encoding="utf-8").strip()
+    book = _Book(data / BOOK)
+    key, carto_key = ((keys / name).read_text(encoding="utf-8").strip() for name in (KEY, CARTO_KEY))
     search = AddressSearch(book, frozenset((key,)), per_second=DEMO_REQUESTS_A_SECOND)
-    web = WebApis([search, Census(book)], port, further=StoredApis(data))
+    carto = Carto(carto_database, carto_key, postgis=False)
+    web = WebApis([search, Census(book), carto], port, further=StoredApis(data))
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=web.close).start())
     web.serve_forever()
 

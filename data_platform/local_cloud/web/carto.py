@@ -95,8 +95,7 @@ class Carto:
         self._url, self._key, self._postgis, self._clock = url, key, postgis, clock
         self._limits = {"sql": Burst(*_QUERIES), "sql/copyfrom": Burst(*_COPIES)}
         self._lock = threading.Lock()
-        with self._session(None) as cursor:
-            cursor.execute(_ACCOUNT + (_WITH_POSTGIS if postgis else STAND_INS) + _CARTODBFY)
+        self._made = False
 
     def answer(self, request: Request) -> Response:
         """Answers `api/v2/sql` and `api/v2/sql/copyfrom`."""
@@ -109,7 +108,9 @@ class Carto:
             return Response(429, {"error": ["You are over platform's limits: too many requests"]}, headers)
         try:
             given = request.query if endpoint == "sql/copyfrom" else {**request.query, **_form(request)}
-            with self._session(self._role(given)) as cursor:
+            role = self._role(given)
+            self._make()
+            with self._session(role) as cursor:
                 began = time.monotonic()
                 copies = endpoint == "sql/copyfrom"
                 done = self._copy(cursor, given, request) if copies else self._query(cursor, given)
@@ -118,6 +119,20 @@ class Carto:
             return Response(refusal.status, {"error": [str(refusal)]}, headers)
         except psycopg2.Error as error:
             return _sql_error(error, headers)
+
+    def _make(self) -> None:
+        """Makes the account's database and what CARTO has in it, when it is asked first."""
+        with self._lock:
+            if self._made:
+                return
+            server, _, database = self._url.rpartition("/")
+            with self._session(None, f"{server}/postgres") as cursor:
+                cursor.execute("SELECT FROM pg_database WHERE datname = %s", [database])
+                if not cursor.fetchall():
+                    cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+            with self._session(None) as cursor:
+                cursor.execute(_ACCOUNT + (_WITH_POSTGIS if self._postgis else STAND_INS) + _CARTODBFY)
+            self._made = True
 
     def _role(self, given: Any) -> str:
         key = given.get("api_key", [None])[-1]
@@ -158,8 +173,8 @@ class Carto:
         return {"total_rows": copied}
 
     @contextmanager
-    def _session(self, role: str | None) -> Iterator[Any]:
-        connection = psycopg2.connect(self._url)
+    def _session(self, role: str | None, url: str | None = None) -> Iterator[Any]:
+        connection = psycopg2.connect(url or self._url)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
