@@ -8,8 +8,8 @@ component's folder deletes its entries.
     # defs/sources/crm/automation.yaml
     crm_sync: [local, prod]
 
-    # defs/publish/carto/stations/automation.yaml
-    publication/carto/stations: [prod]
+    # defs/publish/carto/parks/automation.yaml
+    publication/carto/parks: [prod]
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from data_platform.cli.project import DBT_PROJECT, DEFS, declared
 
 if TYPE_CHECKING:
     from data_platform.feeds.spec import FeedSpec
+    from data_platform.publish.spec import Dataset
 
 
 @click.command()
@@ -67,6 +68,42 @@ def _check_models() -> None:
     except ManifestUnusable as error:
         raise DataProblem(str(error)) from None
     _check_columns(project)
+    _check_publications(project)
+
+
+def _check_publications(project: Path) -> None:
+    """Raises DataProblem if a publication has a personal column, or a column that is made of one."""
+    from data_platform.publish.spec import declared_datasets
+
+    feeds = [feed for feed in declared() if feed.contract.personal]
+    datasets = declared_datasets(DEFS)
+    for line in (lines := list(personal_columns(project, declared(), datasets)) if feeds and datasets else []):
+        click.echo(line)
+    if lines:
+        raise DataProblem(f"{len(lines)} publications have personal columns, or may have")
+
+
+def personal_columns(project: Path, feeds: Sequence[FeedSpec], datasets: Iterable[Dataset]) -> Iterator[str]:
+    """The publications that have a personal column of a feed's contract, or a column that is made of one; and those
+    whose model's SQL can't be followed."""
+    from data_platform.transform.lineage import Lineage
+
+    lineage = Lineage(project, feeds)
+    lineage.models()
+    found: dict[str, dict[str, str]] = {}
+    for feed in feeds:
+        for column in sorted(feed.contract.personal):
+            for model, made in lineage.readers(feed.name, column).items():
+                found.setdefault(model, {}).update(dict.fromkeys(made, f"{feed.name}.{column}"))
+    for dataset in datasets:
+        given = dataset.publication
+        model = given.from_.partition("/")[2]
+        places = given.geometry.model_dump().values() if given.geometry else ()
+        for name, source in found.get(model, {}).items():
+            if given.columns is None or name in (*given.columns, *places):
+                yield f"{dataset.id}: {name} is made of the personal column {source}, which is never published"
+        if model in lineage.unread:
+            yield f"{dataset.id}: the SQL of {given.from_} can't be followed, so it may have personal columns"
 
 
 def _check_columns(project: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from data_platform.environment.connections import CARTO, System
 from data_platform.feeds.documents import Document
 from data_platform.feeds.spec import Declared
 
@@ -72,6 +73,7 @@ class CartoPublication(Publication):
     everybody. `indexes`: columns to index beside the geometry."""
 
     target: ClassVar[str] = "carto"
+    system: ClassVar[System] = CARTO
 
     connection: str = Field("carto", pattern=r"^[a-z][a-z0-9_]*$")
     select_users: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = ()

@@ -36,8 +36,17 @@ def cli(platform: Platform, demo: Demo) -> Cli:
 def test_full_builds_the_models_although_nothing_is_new(cli: Cli) -> None:
     ran = cli("run", "--full")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "4 of 4 runs succeeded" in ran.stdout, "databases, web APIs, addresses, and then the models"
+    assert "5 of 5 runs succeeded" in ran.stdout, "databases, web APIs, addresses, the models, and the publications"
     assert "All results match the answer key." in ran.stdout
+
+
+def test_publications_are_listed_with_their_versions_and_without_a_version_before_none_comes_back(cli: Cli) -> None:
+    listed = {each["dataset"]: each for each in json.loads(cli("publications", "list", "--json").stdout)}
+    assert set(listed) == {"carto/parks", "carto/service_requests", "files/stations"}
+    (shown,) = json.loads(cli("publications", "show", "carto/parks", "--json").stdout)
+    assert shown == listed["carto/parks"] and shown["outcome"] == "published"
+    refused = cli("publications", "rollback", "carto/parks", "--yes")
+    assert refused.returncode == 1 and "nothing to roll back to" in refused.stderr
 
 
 def test_another_size_on_the_same_cloud_is_refused(cli: Cli) -> None:

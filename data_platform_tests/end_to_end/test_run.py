@@ -37,7 +37,7 @@ def test_it_ends_well_and_says_that_all_is_as_the_answer_key_says(demo: Demo) ->
     assert demo.first.ended.returncode == 0, demo.first.ended.stdout + demo.first.ended.stderr
     for said in ("all results match the answer key.", "city_daily", "2026-11-01"):
         assert said in demo.first.ended.stdout.lower()
-    assert len(_feeds(demo.first)) == 14
+    assert len(_feeds(demo.first)) == 14 + len(demo.key.published)
 
 
 def test_every_file_has_the_outcome_that_the_key_says(demo: Demo) -> None:
@@ -101,6 +101,12 @@ def test_the_rows_of_a_table_that_is_read_add_up_to_the_key(demo: Demo, feed: st
         (reject.row, reject.column) for reject in expected.rejected
     )
     assert len(demo.first.tables[f"RAW_{source}.{table}".upper()]) == demo.key.tables[feed]
+
+
+def test_each_dataset_is_published_with_the_rows_that_the_key_says(demo: Demo) -> None:
+    published = demo.second.tables["PLATFORM.PUBLICATIONS"]
+    assert {row["dataset"]: row["rows_published"] for row in published} == demo.key.published
+    assert len(published) == len(demo.key.published), "once each"
 
 
 def test_each_reject_names_its_record_and_column(demo: Demo) -> None:
