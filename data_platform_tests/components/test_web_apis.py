@@ -21,6 +21,7 @@ from data_platform.environment import Settings, settings
 from data_platform.feeds.declared import declared_feeds, declared_sources
 from data_platform.feeds.web_apis import WebDeclaration
 from data_platform.lake.extracts import Lake
+from data_platform.local_cloud.web.faults import Fault
 from data_platform.transform.sources import sources_yaml
 from data_platform.warehouse.connection import connect
 from data_platform_tests.extract.web.tables import Town, airtable_town, knack_town
@@ -167,6 +168,30 @@ def test_a_table_is_loaded_and_the_key_is_nowhere_to_be_seen(
             ("contract", True)
         }
         assert town.key not in repr(list(instance.all_logs(result.run_id)))
+
+
+def test_a_run_that_fails_amid_pages_leaves_the_table_as_it_was_and_the_next_one_reads_all(
+    file: Path, kind: str, town: Town, lake: Lake, cloud: Settings, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv(VARIABLE, town.url())
+    table = f"raw_{file.parent.name}.{'programmes' if kind == 'airtable' else 'grants'}"
+
+    def ids() -> list[str]:
+        with connect(cloud) as connection, connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {table} ORDER BY 1")
+            return [str(row[0]) for row in cursor.fetchall()]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialize(file, kind, lake, cloud, instance).success
+        before = ids()
+        pages = 2 if kind == "airtable" else 1
+        town.fail(Fault(403, after=pages))  # the fields are told, and of a base the first page is too
+        town.clock.now += 60
+        assert not materialize(file, kind, lake, cloud, instance).success
+        assert ids() == before
+        town.clock.now += 60
+        assert materialize(file, kind, lake, cloud, instance).success
+        assert ids() == before and len(before) == len(set(before)) == 120
 
 
 def test_a_connection_that_is_not_set_or_is_a_databases_fails_with_the_variable_to_set(
