@@ -4,8 +4,8 @@ Ours does everything: the catalog, one snapshot, exact types, rejects, zstd Parq
 in one piece and once in four parts, two at a time. The peers write zstd Parquet too: dlt with its backends pyarrow and
 connectorx, connectorx and ADBC alone; they are in the extra `bench`. `raw_copy` is `COPY … (FORMAT binary)` of the same
 table to nowhere, with our driver: it receives rows and drops them. What each peer wrote is compared with ours, column
-by column, cast to our types. The narrow table is read at two sizes, as memory must not grow with it. The server is the
-local cloud's, on this machine.
+by column, cast to our types, JSON as text. The narrow table is read at two sizes, as memory must not grow with it. The
+server is the local cloud's, on this machine.
 
     python -m data_platform_tests.benchmarks --only database_narrow
 """
