@@ -28,6 +28,7 @@ from data_platform_tests.benchmarks import (
     history,
     landing_tick,
     ledger_size,
+    mariadb_table,
     packing,
     per_table,
     push_to_run,
@@ -38,7 +39,7 @@ from data_platform_tests.benchmarks import (
 )
 from data_platform_tests.benchmarks.runner import ROOT
 
-_PACKAGES = ("dagster", "dlt", "duckdb", "pyarrow", "pydantic", "obstore", "boto3")
+_PACKAGES = ("dagster", "dlt", "connectorx", "pymysql", "duckdb", "pyarrow", "pydantic", "obstore", "boto3")
 _PAGE = """\
 # Benchmarks
 
@@ -67,6 +68,7 @@ make bench ARGS=--whole                                     # with the demo's wh
 BENCHMARKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "csv_to_parquet": csv_to_parquet.run,
     **database_table.BENCHMARKS,
+    "mariadb_table": mariadb_table.run,
     "code_location": code_location.run,
     "per_table": per_table.run,
     "landing_tick": landing_tick.run,

@@ -15,8 +15,8 @@ from data_platform_tests.benchmarks.runner import SideFailed, measured
 
 KEYS = {"name", "what", "ours", "peer", "ratio", "peak_mb", "target", "met", "floor", "measured"}
 ON_CLOUD = {"per_table", "small_file", "unmatched_files", "table_size", "ledger_size", "history"}
-ON_POSTGRES = database_table.BENCHMARKS.keys()
-"""One of them is tried: they differ in their columns only."""
+ON_DATABASES = {*database_table.BENCHMARKS, "mariadb_table"}
+"""One on each system is tried: those of PostgreSQL differ in their columns only."""
 PLATFORMS = ON_REQUEST | COMMANDS.keys() | {"push_to_run"}
 """Benchmarks that run a whole platform, as the end-to-end tests do."""
 
@@ -28,14 +28,15 @@ def _result(name: str, folder: Path, **cloud: Any) -> None:
     assert found["what"] in table([found])
 
 
-@pytest.mark.parametrize("name", sorted(BENCHMARKS.keys() - PLATFORMS - ON_CLOUD - ON_POSTGRES))
+@pytest.mark.parametrize("name", sorted(BENCHMARKS.keys() - PLATFORMS - ON_CLOUD - ON_DATABASES))
 def test_a_benchmark_runs_and_says_what_it_came_to(name: str, tmp_path: Path) -> None:
     _result(name, tmp_path)
 
 
 @pytest.mark.server
-def test_one_with_a_server_of_its_own_does_too(tmp_path: Path) -> None:
-    _result("database_narrow", tmp_path)
+@pytest.mark.parametrize("name", ["database_narrow", "mariadb_table"])
+def test_one_with_a_server_of_its_own_does_too(name: str, tmp_path: Path) -> None:
+    _result(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(ON_CLOUD))
