@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import indent
 
-SUITE = ("-m", "server or end_to_end", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25")
-"""Four workers for two cores: these tests wait for servers and runs half of their time."""
+SUITE = ("-m", "server or end_to_end", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25")
+"""Three workers for two cores: these tests wait for servers and runs some of their time."""
 FLAKY = Path("build/flaky.txt")
 MOST_SECOND_TRIES = 40
 """When more tests fail than that, something is broken, and nothing is tried again."""
