@@ -23,9 +23,8 @@ PROGRAMS = "/usr/lib/postgresql"
 _USER = "postgres"
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "fsync": "off",
+    "fsync": "off",  # for a power cut only: a server that is stopped at once keeps what was committed
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "shared_buffers": "128MB",
     "max_connections": "60",
 }

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from data_platform.environment import RunsOn, Settings
+from data_platform.environment.groups import CONNECTION
 from data_platform.local_cloud.ecs.plan import CLUSTER, IMAGE, LOG_GROUP, LOGS_BUCKET
 from data_platform.local_cloud.supervisor import LocalCloud
 from data_platform_tests.local_cloud.clouds import client, environment
@@ -88,12 +89,14 @@ def test_secrets_are_named_in_the_container_context_and_nowhere_shown(tasked: Lo
         secret["name"]: manager.get_secret_value(SecretId=secret["valueFrom"])["SecretString"]
         for secret in found["secrets"]
     }
+    connections = {name: value for name, value in variables.items() if name.startswith(CONNECTION)}
+    assert {f"{CONNECTION}CITY_RECORDS", f"{CONNECTION}CARTO"} <= connections.keys()
     assert secrets == {
+        **connections,
         "DAGSTER_POSTGRES_URL": variables["DAGSTER_POSTGRES_URL"],
         "SNOWFLAKE_PRIVATE_KEY": (tasked.layout.keys / "snowflake.p8").read_text(),
         "DATA_PLATFORM_CODE_TOKEN": TOKEN,
-        "DATA_PLATFORM_CONNECTION_ARCHIVE": DATABASE,
-        "DATA_PLATFORM_CONNECTION_CITY_RECORDS": variables["DATA_PLATFORM_CONNECTION_CITY_RECORDS"],
+        f"{CONNECTION}ARCHIVE": DATABASE,
     }
     for secret in (*secrets.values(), variables["AWS_SECRET_ACCESS_KEY"]):
         assert secret not in variables["DAGSTER_CONTAINER_CONTEXT"]
