@@ -166,9 +166,10 @@ def test_killed_between_any_two_requests_the_next_run_publishes_once(
 
 
 def test_a_table_of_another_tool_is_taken_over_and_kept(embedded: Account) -> None:
-    embedded.database.run("SET ROLE carto_account", "CREATE TABLE trees AS SELECT 1 AS id, 'Fir' AS name")
     rows = embedded.rows(3)
     with embedded.target() as target:
+        assert target.current() is None  # the account is made by its first request
+        embedded.database.run("SET ROLE carto_account", "CREATE TABLE trees AS SELECT 1 AS id, 'Fir' AS name")
         now = target.current()
         assert now is not None and (now.stamp, now.rows) == (None, 1)
         target.put(rows, stamp(rows))
