@@ -46,17 +46,18 @@ def patience(seconds: float) -> float:
 
 
 def wait_for(look: Callable[[], Found | None], seconds: float, what: str, every: float = 0.5) -> Found:
-    """What `look` finds, as soon as that is not empty, False or None. Raises AssertionError after so many seconds, and
-    more where the machine was busy or slow meanwhile."""
-    began, limit = time.monotonic(), seconds
-    asked = began - 1
+    """What `look` finds, as soon as that is not empty, False or None. Raises AssertionError after so many seconds; one
+    in which the machine was busy or slow counts as a part of one."""
+    began = asked = time.monotonic()
+    spent = 0.0
     while True:
         found = look()
         if found:
             return found
-        if time.monotonic() - asked >= 1:  # each takes some milliseconds
-            asked, limit = time.monotonic(), max(limit, patience(seconds))
-        assert time.monotonic() - began < limit, f"{what}: not within {limit:.0f} s"
+        now = time.monotonic()
+        if now - asked >= 1:  # to ask takes some milliseconds
+            spent, asked = spent + (now - asked) / patience(1), now
+        assert spent < seconds, f"{what}: not within {now - began:.0f} s"
         time.sleep(every)
 
 
