@@ -24,6 +24,7 @@ from data_platform_tests.servers.local_cloud import private_cloud
 LEDGER = (
     *("PLATFORM.CURRENT_DELIVERIES", "PLATFORM.CURRENT_LOADS", "PLATFORM.REJECTS"),
     "PLATFORM.GEOCODED_ADDRESSES",
+    "PLATFORM.PUBLICATIONS",
 )
 RAW = (
     "RAW_HARBOR_WATER.METER_READINGS",

@@ -90,7 +90,7 @@ def test_the_rows_of_a_table_that_is_read_add_up_to_the_key(demo: Demo, feed: st
         for row in demo.first.tables["PLATFORM.CURRENT_LOADS"]
         if (row["source"], row["table_name"]) == (source, table)
     ]
-    assert len(of_feed) == 2, "once a wave"
+    assert len(of_feed) == (2 if source == "city_records" else 1), "the register changes with the second wave"
     current = {row["extract_id"]: row["rows_loaded"] for row in of_feed if row["removed_at"] is None}
     rejects = [row for row in demo.first.tables["PLATFORM.REJECTS"] if row["extract_id"] in current]
     expected = demo.key.databases[feed]
