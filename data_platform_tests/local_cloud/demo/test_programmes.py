@@ -16,6 +16,7 @@ from data_platform.extract.web.source import WebSource, api_of
 from data_platform.feeds.declared import declared_feeds
 from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec, WebTableSpec
 from data_platform.local_cloud.demo.programmes import GRANTS, PROGRAMMES, SESSIONS, Programmes, make
+from data_platform.local_cloud.web.rates import Rate
 from data_platform.local_cloud.web.server import WebApis
 from data_platform.local_cloud.web.stored import StoredApis, descriptions, name_of, user_of
 from data_platform_tests.local_cloud.demo.conftest import DEFS
@@ -78,7 +79,7 @@ def filled(served: tuple[Path, WebApis], made: tuple[Path, Programmes]) -> WebAp
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The doubles count requests by the second of a clock that goes on by itself."""
-    monkeypatch.setattr("data_platform.local_cloud.web.rates.Rate.exceeded", lambda self, now: False)
+    monkeypatch.setattr(Rate, "exceeded", lambda self, now: False)
 
 
 @pytest.mark.parametrize("name", [PROGRAMMES, GRANTS, SESSIONS])
