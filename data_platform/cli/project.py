@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +14,8 @@ import data_platform
 from data_platform.environment import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
     from data_platform.feeds.spec import FeedSpec
     from data_platform.landing.bucket import LandingBucket
 
@@ -45,6 +48,23 @@ def bring_up(report: Callable[[str], None]) -> Settings:
             " are stored, for example DAGSTER_HOME=/opt/dagster"
         )
     return wanted.adopt()
+
+
+@contextmanager
+def open_ledger(command: str) -> Iterator[tuple[Settings, SnowflakeConnection]]:
+    """The settings, and a connection whose statements are tagged `data-platform <command>`. Raises SettingsError, and
+    what `require_current` raises where the PLATFORM schema is of another version."""
+    from data_platform.cli.connector import import_connector
+
+    import_connector()
+    from data_platform.landing.ledger import MIGRATIONS
+    from data_platform.warehouse.connection import connect
+    from data_platform.warehouse.migrations import require_current
+
+    wanted = settings().require_endpoints()
+    with connect(wanted, query_tag=f"data-platform {command}") as connection:
+        require_current(connection, wanted.snowflake.database, MIGRATIONS)
+        yield wanted, connection
 
 
 def ensure_ledger(wanted: Settings) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -12,12 +10,10 @@ from uuid import uuid4
 import click
 
 from data_platform.cli.output import add_row, console, count, local_time, print_json, show, table
-from data_platform.cli.project import DEFS
-from data_platform.environment import Settings, settings
+from data_platform.cli.project import DEFS, open_ledger
+from data_platform.environment import Settings
 
 if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
-
     from data_platform.publish.spec import Dataset
 
 
@@ -38,7 +34,7 @@ def list_(as_json: bool) -> None:
     """
     from data_platform.publish.ledger import latest
 
-    with _ledger() as (wanted, connection), connection.cursor() as cursor:
+    with open_ledger("publications") as (wanted, connection), connection.cursor() as cursor:
         records = sorted(latest(cursor, wanted.snowflake.database).values(), key=lambda each: each.dataset)
     if as_json:
         print_json([asdict(each) for each in records])
@@ -71,7 +67,7 @@ def show_(dataset: str, as_json: bool) -> None:
     """
     from data_platform.publish.ledger import history
 
-    with _ledger() as (wanted, connection), connection.cursor() as cursor:
+    with open_ledger("publications") as (wanted, connection), connection.cursor() as cursor:
         records = history(cursor, wanted.snowflake.database, dataset)
     if not records:
         raise click.BadParameter(f"{dataset!r} was never published; `data-platform publications list` shows what was")
@@ -107,7 +103,7 @@ def rollback(dataset: str, yes: bool) -> None:
     from data_platform.publish.publish import roll_back
     from data_platform.resources.lake import LakeResource
 
-    with _ledger() as (wanted, connection):
+    with open_ledger("publications") as (wanted, connection):
         found = _dataset(wanted, dataset)
         if not yes:
             click.confirm(f"Publish the version of {dataset} before the present one again?", abort=True)
@@ -127,18 +123,3 @@ def _dataset(wanted: Settings, name: str) -> Dataset:
         hint = f"did you mean {near[0]}?" if near else f"these are: {', '.join(here) or 'none'}"
         raise click.BadParameter(f"{name!r} is not published in {wanted.environment}; {hint}")
     return here[name]
-
-
-@contextmanager
-def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
-    from data_platform.cli.connector import import_connector
-
-    import_connector()
-    from data_platform.landing.ledger import MIGRATIONS
-    from data_platform.warehouse.connection import connect
-    from data_platform.warehouse.migrations import require_current
-
-    wanted = settings().require_endpoints()
-    with connect(wanted, query_tag="data-platform publications") as connection:
-        require_current(connection, wanted.snowflake.database, MIGRATIONS)
-        yield wanted, connection

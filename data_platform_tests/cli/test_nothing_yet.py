@@ -11,8 +11,9 @@ import click
 import pytest
 from snowflake.connector import ProgrammingError
 
-from data_platform.cli.deliveries import command
+from data_platform.cli import project
 from data_platform.cli.feed import again
+from data_platform.cli.project import open_ledger
 from data_platform.cli.rows import _previewed
 from data_platform.environment import settings
 from data_platform.feeds.files import FileFeedSpec
@@ -52,7 +53,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> Missing:
         yield session
 
     monkeypatch.setattr(connection, "connect", connect)
-    monkeypatch.setattr(command, "settings", lambda: SimpleNamespace(require_endpoints=NothingYet))
+    monkeypatch.setattr(project, "settings", lambda: SimpleNamespace(require_endpoints=NothingYet))
     return session
 
 
@@ -65,7 +66,7 @@ def test_a_preview_of_a_table_that_is_not_there_yet(missing: Missing) -> None:
 
 
 def test_deliveries_before_the_ledger_is_there(missing: Missing) -> None:
-    with pytest.raises(DatabaseOlder, match="run `data-platform schema apply`"), command._ledger():
+    with pytest.raises(DatabaseOlder, match="run `data-platform schema apply`"), open_ledger("deliveries"):
         pass
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,13 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from data_platform.cli.output import add_row, colored, console, count, local_time, print_json, show, size, table
-from data_platform.cli.project import DEFS, landing_bucket
-from data_platform.environment import Settings, settings
+from data_platform.cli.project import DEFS, landing_bucket, open_ledger
+from data_platform.environment import settings
 from data_platform.program import as_typed
 
 if TYPE_CHECKING:
-    from snowflake.connector import SnowflakeConnection
-
     from data_platform.landing.outcomes import DeliveryRow
 
 STATUSES = ("loaded", "duplicate", "superseded", "quarantined")
@@ -79,7 +75,7 @@ def list_(
         partner, feed = feed.split("/", 1)
     from data_platform.landing.history import list_deliveries
 
-    with _ledger() as (wanted, connection):
+    with open_ledger("deliveries") as (wanted, connection):
         rows = list_deliveries(
             connection,
             wanted.snowflake.database,
@@ -135,7 +131,7 @@ def show_(delivery: str, limit: int, offset: int, as_json: bool) -> None:
     from data_platform.cli.deliveries.receipts import find
     from data_platform.landing.history import read_rejects
 
-    with _ledger() as (wanted, connection):
+    with open_ledger("deliveries") as (wanted, connection):
         row = find(connection, wanted.snowflake.database, delivery)
         rejects, total = read_rejects(connection, wanted.snowflake.database, row, limit=limit, offset=offset)
     if as_json:
@@ -201,7 +197,7 @@ def replay(delivery: str, yes: bool) -> None:
     from data_platform.cli.deliveries.receipts import find, put_back, what_replay_does
     from data_platform.lake.shown import visible
 
-    with _ledger() as (wanted, connection):
+    with open_ledger("deliveries") as (wanted, connection):
         row = find(connection, wanted.snowflake.database, delivery)
     bucket = landing_bucket(wanted)
     key = visible(row.object_key)
@@ -223,21 +219,6 @@ def _say_if_unknown(partner: str | None) -> None:
     known = [source.name for source in declared_sources(DEFS, PartnerDeclaration)]
     if partner not in known:
         click.echo(f"{partner} is not a partner. The partners are: {', '.join(known)}")
-
-
-@contextmanager
-def _ledger() -> Iterator[tuple[Settings, SnowflakeConnection]]:
-    from data_platform.cli.connector import import_connector
-
-    import_connector()
-    from data_platform.landing.ledger import MIGRATIONS
-    from data_platform.warehouse.connection import connect
-    from data_platform.warehouse.migrations import require_current
-
-    wanted = settings().require_endpoints()
-    with connect(wanted, query_tag="data-platform deliveries") as connection:
-        require_current(connection, wanted.snowflake.database, MIGRATIONS)
-        yield wanted, connection
 
 
 def _reason(row: DeliveryRow) -> str:

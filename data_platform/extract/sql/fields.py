@@ -6,7 +6,7 @@ for text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from data_platform.contract import Column
 from data_platform.feeds.file_contract import FileColumn
-from data_platform.values.rejects import Array
+from data_platform.values.rejects import Array, Converted
 
 SPARE = bytes(16)
 """Put behind a page's bytes, so that a value can be read at any position with numpy, also behind the last."""
@@ -50,6 +50,37 @@ class Field:
         """One row's value."""
         begin = int(self.starts[row])
         return None if self.null[row] else self.data[begin : begin + int(self.lengths[row])]
+
+
+@dataclass(frozen=True)
+class ColumnReader:
+    """Reads one column. `expression`: what is selected of a row. `spell`: a value as text, for a reject."""
+
+    expression: str
+    convert: Callable[[Field], Converted]
+    spell: Callable[[bytes], str]
+
+
+@dataclass(frozen=True)
+class FieldPage:
+    """Rows of a server's answer."""
+
+    readers: Sequence[ColumnReader]
+    fields: Sequence[Field]
+    rows: int
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def converted(self) -> list[Converted]:
+        """The values, by column."""
+        return [reader.convert(field) for reader, field in zip(self.readers, self.fields, strict=True)]
+
+    def texts(self, row: int) -> list[str | None]:
+        """One row's values, as the server writes them."""
+        values = ((reader, field.value(row)) for reader, field in zip(self.readers, self.fields, strict=True))
+        return [None if value is None else reader.spell(value) for reader, value in values]
 
 
 Decode: TypeAlias = Callable[[Field], tuple[Array, Mask]]

@@ -48,10 +48,10 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> Any:
     settings.require_endpoints = settings.adopt = lambda: settings
 
     @contextmanager
-    def ledger() -> Iterator[Any]:
+    def ledger(_: str) -> Iterator[Any]:
         yield settings, None
 
-    monkeypatch.setattr(command, "_ledger", ledger)
+    monkeypatch.setattr(command, "open_ledger", ledger)
     monkeypatch.setattr(command, "settings", lambda: settings)
     monkeypatch.setattr(output, "_PLAIN_WIDTH", 2_000)
 

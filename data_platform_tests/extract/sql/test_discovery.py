@@ -13,7 +13,7 @@ from data_platform.cli import discover, main
 from data_platform.contract import Column, TypeName
 from data_platform.environment import settings
 from data_platform.extract.sql.discovery import read_catalog
-from data_platform.extract.sql.postgres.columns import ColumnReader
+from data_platform.extract.sql.fields import ColumnReader
 from data_platform.extract.sql.postgres.session import PostgresSession
 from data_platform.feeds.databases import DatabaseDeclaration
 from data_platform.feeds.discovery import Wanted

@@ -6,14 +6,13 @@ values may be too long, too many digits, or no date at all for it, which are rej
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.extract.sql.fields import Field, binaries, in_text, strings
+from data_platform.extract.sql.fields import ColumnReader, Field, binaries, in_text, strings
 from data_platform.extract.sql.mysql.catalog import FoundColumn
 from data_platform.values.convert import converter_for
 from data_platform.values.rejects import Array, Converted
@@ -26,37 +25,6 @@ SHAPES = (
     *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"),
     *("geometrycollection", "geomcollection"),
 )
-
-
-@dataclass(frozen=True)
-class ColumnReader:
-    """Reads one column. `expression`: what is selected of a row. `spell`: a value as text, for a reject."""
-
-    expression: str
-    convert: Callable[[Field], Converted]
-    spell: Callable[[bytes], str]
-
-
-@dataclass(frozen=True)
-class FieldPage:
-    """Rows of the server's answer."""
-
-    readers: Sequence[ColumnReader]
-    fields: Sequence[Field]
-    rows: int
-
-    def __len__(self) -> int:
-        return self.rows
-
-    @property
-    def converted(self) -> list[Converted]:
-        """The values, by column."""
-        return [reader.convert(field) for reader, field in zip(self.readers, self.fields, strict=True)]
-
-    def texts(self, row: int) -> list[str | None]:
-        """One row's values, as the server writes them."""
-        values = ((reader, field.value(row)) for reader, field in zip(self.readers, self.fields, strict=True))
-        return [None if value is None else reader.spell(value) for reader, value in values]
 
 
 def reader_for(column: Column, found: FoundColumn) -> ColumnReader | str:

@@ -14,9 +14,10 @@ import pymysql
 
 from data_platform.contract import Column
 from data_platform.extract.source import Refused
+from data_platform.extract.sql.fields import ColumnReader, FieldPage
 from data_platform.extract.sql.found import readable_columns
 from data_platform.extract.sql.mysql.catalog import FoundColumn, found_tables, literal, quoted
-from data_platform.extract.sql.mysql.columns import INTEGERS, ColumnReader, FieldPage, reader_for
+from data_platform.extract.sql.mysql.columns import INTEGERS, reader_for
 from data_platform.extract.sql.mysql.described import described
 from data_platform.extract.sql.mysql.packets import Rows, fields, streamed
 from data_platform.extract.sql.system import DatabaseFailed, FoundTable, Mark, Relation, first_line

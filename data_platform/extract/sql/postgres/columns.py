@@ -6,14 +6,14 @@ values may be too long or too many digits for it, which are rejects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from data_platform.contract import Column
-from data_platform.extract.sql.fields import Decode, Field, binaries, in_text, strings
+from data_platform.extract.sql.fields import ColumnReader, Decode, Field, binaries, in_text, strings
 from data_platform.extract.sql.postgres import binary, numeric
 from data_platform.extract.sql.postgres.catalog import FoundColumn
 from data_platform.values.convert import by_rule, converter_for, rule_for
@@ -25,37 +25,6 @@ _INTEGERS = ("int2", "int4", "int8")
 _SPECIAL = ("numeric", "float4", "float8", "date", "timestamp", "timestamptz")
 """The types with values that aren't finite."""
 _SHAPES = ("geometry", "geography")
-
-
-@dataclass(frozen=True)
-class ColumnReader:
-    """Reads one column. `expression`: what is selected of a row. `spell`: a value as text, for a reject."""
-
-    expression: str
-    convert: Callable[[Field], Converted]
-    spell: Callable[[bytes], str]
-
-
-@dataclass(frozen=True)
-class RowPage:
-    """Rows of a binary copy."""
-
-    readers: Sequence[ColumnReader]
-    fields: Sequence[Field]
-    rows: int
-
-    def __len__(self) -> int:
-        return self.rows
-
-    @property
-    def converted(self) -> list[Converted]:
-        """The values, by column."""
-        return [reader.convert(field) for reader, field in zip(self.readers, self.fields, strict=True)]
-
-    def texts(self, row: int) -> list[str | None]:
-        """One row's values, as PostgreSQL writes them."""
-        values = ((reader, field.value(row)) for reader, field in zip(self.readers, self.fields, strict=True))
-        return [None if value is None else reader.spell(value) for reader, value in values]
 
 
 def reader_for(column: Column, found: FoundColumn) -> ColumnReader | str:

@@ -10,6 +10,7 @@ import psycopg2
 
 from data_platform.contract import Column
 from data_platform.extract.source import Refused
+from data_platform.extract.sql.fields import ColumnReader, FieldPage
 from data_platform.extract.sql.postgres.catalog import (
     DEFAULT_SCHEMA,
     FoundColumn,
@@ -19,7 +20,7 @@ from data_platform.extract.sql.postgres.catalog import (
     placed,
     quoted,
 )
-from data_platform.extract.sql.postgres.columns import ColumnReader, RowPage, reader_for
+from data_platform.extract.sql.postgres.columns import reader_for
 from data_platform.extract.sql.postgres.copying import Copy, fields
 from data_platform.extract.sql.postgres.described import described
 from data_platform.extract.sql.system import DatabaseFailed, FoundTable, Mark, Relation, first_line
@@ -150,15 +151,15 @@ class PostgresSession:
             return cursor.fetchall()
 
     @contextmanager
-    def pages(self, query: str, readers: Sequence[ColumnReader]) -> Iterator[Iterator[RowPage]]:
+    def pages(self, query: str, readers: Sequence[ColumnReader]) -> Iterator[Iterator[FieldPage]]:
         """The rows of a query, streamed."""
         with Copy(self.connection, query) as copy:
             yield self._pages(copy, readers)
 
-    def _pages(self, copy: Copy, readers: Sequence[ColumnReader]) -> Iterator[RowPage]:
+    def _pages(self, copy: Copy, readers: Sequence[ColumnReader]) -> Iterator[FieldPage]:
         with told():
             for rows in copy.pages():
-                yield RowPage(readers, fields(rows, len(readers)), len(rows))
+                yield FieldPage(readers, fields(rows, len(readers)), len(rows))
 
 
 @contextmanager
