@@ -4,8 +4,7 @@ https://airtable.com/developers/web/api/list-records: pages of 100; an offset le
 upon which the iteration may be begun again; empty values are left out. /rate-limits: 5 requests a second for each base,
 and 30 seconds without any after one too many.
 
-Airtable tells no count of records. One that somebody moves, during a read, from a page that is to come to one that was
-read is missing until the next read; one that moves the other way comes once.
+Airtable tells no count of records, has no order that edits can't change, and lets nobody sort by a record's id.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class AirtablePages:
             raise ApiFailed(f"{subject}: the base {self._feed.base} has no such table; it has {there}")
         return {each["id"]: each["name"] for each in tables[self._feed.from_]["fields"]}
 
-    def read(self, spool: Spool) -> None:
+    def read(self, spool: Spool) -> int:
         """All pages. Raises ReadAgain where the offset of a page has expired."""
         query: dict[str, str | list[str]] = {"pageSize": "100", "returnFieldsByFieldId": "true"}
         if self._feed.contract.drift == "ignore":
@@ -74,6 +73,7 @@ class AirtablePages:
             spool.add(
                 {"id": each["id"], "createdTime": each["createdTime"], **each["fields"]} for each in page["records"]
             )
+        return number
 
     def _pages(self, query: dict[str, str | list[str]]) -> Iterator[dict[str, Any]]:
         number = 1

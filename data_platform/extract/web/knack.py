@@ -70,10 +70,10 @@ class KnackPages:
             raise ApiFailed(f"{subject}: the application has no such object; it has {there}")
         return {each["key"]: each["name"] for each in objects[self._feed.from_]["fields"]}
 
-    def read(self, spool: Spool) -> None:
+    def read(self, spool: Spool) -> int:
         """All pages. Raises ReadAgain where records were added or deleted meanwhile: one may have been shifted from a
         page that was to come to one that had been read."""
-        number, counts = 1, set[int]()
+        number, counts, ids = 1, set[int](), set[str]()
         while True:
             query = {"page": str(number), "rows_per_page": str(ROWS), "format": "raw"}
             subject = f"{self._feed.name}: page {number}"
@@ -81,6 +81,7 @@ class KnackPages:
             try:
                 pages, count, records = int(page["total_pages"]), int(page["total_records"]), page["records"]
                 spool.add(_raw(record) for record in records)
+                ids.update(record["id"] for record in records)
             except (KeyError, TypeError, ValueError):
                 raise ApiFailed(
                     f"{subject}: Knack's answer isn't a page: expected total_pages, total_records and records"
@@ -89,8 +90,9 @@ class KnackPages:
             if number >= pages:
                 break
             number += 1
-        if len(counts) > 1 or len(spool) != count or spool.repeated:
-            raise ReadAgain(f"Knack counts {count} records, and its {number} pages had {len(spool)}")
+        if len(counts) > 1 or len(ids) != count:
+            raise ReadAgain(f"Knack counts {count} records, and its {number} pages had {len(ids)}")
+        return number
 
     def value(self, column: FileColumn, value: Any) -> Any:
         """The value of a record's field. The Unix time of a date or time is that of the clock on the wall, as if it

@@ -21,7 +21,7 @@ from data_platform.values.typed import NumberText
 from data_platform.values.words import parsed_json
 
 READS = 3
-"""How often a table is read where its pages don't belong together."""
+"""How often a table is read where its pages don't belong together, and how often it is listed where records move."""
 
 
 class Pages(Protocol):
@@ -30,8 +30,8 @@ class Pages(Protocol):
     def fields(self) -> Mapping[str, str]:
         """The labels of the fields that there are, by their ids. Raises ApiFailed."""
 
-    def read(self, spool: Spool) -> None:
-        """Puts the records of all pages in the spool. Raises ReadAgain; ApiFailed."""
+    def read(self, spool: Spool) -> int:
+        """Puts the records of all pages in the spool, and returns the number of pages. Raises ReadAgain; ApiFailed."""
 
     def value(self, column: FileColumn, value: Any) -> Any:
         """The value of a record's field, or None where it has none."""
@@ -80,18 +80,28 @@ class RecordsReading:
             raise Refused(f"{self._feed.name}: {self._feed.from_} {'; it '.join(problems)}")
 
     def _read(self) -> None:
-        for attempt in range(1, READS + 1):
-            self._spool.clear()
+        """Lists the table until a listing brings no record that those before it lacked. One listing may lack some: when
+        somebody sorts or edits the table meanwhile, a record moves from a page that is to come to one that was read."""
+        begun = listed = 0
+        while listed < READS:
+            before = len(self._spool)
             try:
-                self._pages.read(self._spool)
-                return
+                pages = self._pages.read(self._spool)
             except ReadAgain as again:
-                why = f"{self._feed.name}: {again}"
-                if attempt < READS:
-                    self._progress(f"{why}; reading it again from the beginning")
-        raise ApiFailed(
-            f"{why}, {READS} times. Nothing of this read is kept; read it when fewer people change it, or run it again"
-        )
+                self._spool.clear()
+                begun, listed = begun + 1, 0
+                if begun == READS:
+                    raise ApiFailed(
+                        f"{self._feed.name}: {again}, {READS} times. Nothing of this read is kept; read it when fewer"
+                        " people change it, or run it again"
+                    ) from None
+                self._progress(f"{self._feed.name}: {again}; reading it again from the beginning")
+                continue
+            listed, new = listed + 1, len(self._spool) - before
+            if pages == 1 or (listed > 1 and not new):
+                return
+            if listed > 1:
+                self._progress(f"{self._feed.name}: listing {listed} brought {new} records that the ones before lacked")
 
     def _chunk(self, lines: list[str], read: int, converters: list[Any]) -> Chunk:
         rows: list[list[Any]] = []

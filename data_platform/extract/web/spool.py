@@ -25,12 +25,11 @@ def _line(record: dict[str, Any]) -> bytes:
 
 
 class Spool:
-    """Records as lines of JSON, in the order in which they came, each id once. `repeated`: how many came again."""
+    """Records as lines of JSON, in the order in which they came, each id once."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._ids: set[str] = set()
-        self.repeated = 0
 
     def __enter__(self) -> Self:
         return self
@@ -48,16 +47,13 @@ class Spool:
         self._file.seek(0)
         self._file.truncate()
         self._ids.clear()
-        self.repeated = 0
 
     def add(self, records: Iterable[dict[str, Any]]) -> None:
-        """Adds records with an `id`; one that is there already came on an earlier page too, and stays as it was."""
+        """Adds records with an `id`; one that came before stays as it was."""
         for record in records:
-            if record["id"] in self._ids:
-                self.repeated += 1
-                continue
-            self._ids.add(record["id"])
-            self._file.write(_line(record))
+            if record["id"] not in self._ids:
+                self._ids.add(record["id"])
+                self._file.write(_line(record))
 
     def blocks(self) -> Iterator[list[str]]:
         """All lines, some thousand at a time."""

@@ -55,7 +55,7 @@ def test_every_page_of_a_table_is_read_with_its_types(airtable: Town) -> None:
         "budget": Decimal("70.00"),
         "tags": '["youth"]',
     }
-    assert len(airtable.asked) == 4  # the fields, and three pages
+    assert len(airtable.asked) == 1 + 2 * 3  # the fields, and three pages, listed twice
     assert (read.rejects, list(read.position)) == ([], ["read_at"])
 
 
@@ -64,7 +64,7 @@ def test_every_page_of_an_object_is_read_with_its_types(knack: Town) -> None:
     assert [row["name"] for row in read.rows] == [f"Grant {number}" for number in range(2_500)]
     assert read.rows[0]["opened"] == datetime(2026, 3, 7, 15, 30, tzinfo=UTC)  # 10:30 in New York
     assert read.rows[0]["site"] == '[{"id":"5f0c","identifier":"Town hall"}]'
-    assert len(knack.asked) == 4
+    assert len(knack.asked) == 1 + 2 * 3
 
 
 def test_requests_of_all_feeds_keep_to_the_limit_of_the_base(airtable: Town) -> None:
@@ -132,11 +132,57 @@ def test_an_iterator_that_always_expires_fails_the_read(airtable: Town) -> None:
         airtable.read(airtable_feed())
 
 
-def test_a_record_that_moves_to_a_later_page_comes_once(airtable: Town) -> None:
+@pytest.mark.parametrize("page", [2, 3])
+@pytest.mark.parametrize(("place", "to"), [(249, 0), (0, 249)], ids=["to a page that was read", "to a later page"])
+def test_a_record_that_moves_between_pages_is_neither_lost_nor_doubled(
+    airtable: Town, page: int, place: int, to: int
+) -> None:
     records = airtable.service.bases[BASE][0].records
-    between_pages(airtable, 3, lambda: records.append(records.pop(0)))
+    between_pages(airtable, 1 + page, lambda: records.insert(to, records.pop(place)))
     read = airtable.read(airtable_feed())
     assert sorted(row["programme_id"] for row in read.rows) == ids(250)
+
+
+def test_a_table_that_is_sorted_anew_during_a_read_is_read_whole_and_the_log_says_so(airtable: Town) -> None:
+    between_pages(airtable, 3, airtable.service.bases[BASE][0].records.reverse)
+    read = airtable.read(airtable_feed())
+    assert sorted(row["programme_id"] for row in read.rows) == ids(250)
+    assert airtable.log == ["city/programmes: listing 2 brought 149 records that the ones before lacked"]
+
+
+def test_records_that_are_added_during_every_listing_dont_keep_a_read_from_ending(airtable: Town) -> None:
+    answer, records, added = airtable.service.answer, airtable.service.bases[BASE][0].records, 250
+
+    def growing(request: Any) -> Any:
+        nonlocal added
+        records.append(apis.record(added))
+        added += 1
+        return answer(request)
+
+    airtable.service.answer = growing
+    read = airtable.read(airtable_feed())
+    assert [row["programme_id"] for row in read.rows][:250] == ids(250)
+    assert len(airtable.asked) == 1 + 3 * 3
+
+
+def test_a_table_of_one_page_is_listed_once() -> None:
+    with airtable_town(100) as town:
+        assert len(town.read(airtable_feed()).rows) == 100
+        assert len(town.asked) == 2
+
+
+def test_a_record_that_comes_as_another_goes_hides_none(knack: Town) -> None:
+    """Knack's count stays the same, and the first record of the next page moves to the one that was read."""
+    records = knack.service.objects[0].records
+    gone = records[0]
+
+    def change() -> None:
+        records.pop(0)
+        records.append(apis.knack_record(9_999))
+
+    between_pages(knack, 3, change)
+    found = {row["grant_id"] for row in knack.read(knack_feed()).rows}
+    assert found - {gone["id"]} == {record["id"] for record in records}
 
 
 @pytest.mark.parametrize("change", ["delete", "insert"])
