@@ -1,15 +1,16 @@
-"""The answers of geocoding services, in PLATFORM.GEOCODED_ADDRESSES. Records are only added: the latest counts."""
+"""The answers of geocoding services, in PLATFORM.GEOCODED_ADDRESSES, and how often they were asked, in
+PLATFORM.GEOCODING. Records are only added: the latest answer counts."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from data_platform.feeds.geocoded import KeptDays
 from data_platform.geocode.provider import Answer
-from data_platform.warehouse.platform import GEOCODED_COLUMNS, geocoded
+from data_platform.warehouse.platform import GEOCODED_COLUMNS, GEOCODING_COLUMNS, geocoded, geocoding
 from data_platform.warehouse.rows import insert_rows, latest_sql
 
 if TYPE_CHECKING:
@@ -45,11 +46,19 @@ def known(
 def asked_since(cursor: SnowflakeCursor, database: str, provider: str, since: datetime) -> int:
     """For how many addresses the service was asked since then."""
     cursor.execute(
-        f"SELECT COUNT(*) FROM {geocoded(database).sql} WHERE PROVIDER = %s AND ASKED_AT >= %s::TIMESTAMP_TZ",
+        f"SELECT COALESCE(SUM(ADDRESSES), 0) FROM {geocoding(database).sql} WHERE PROVIDER = %s"
+        " AND ASKED_AT >= %s::TIMESTAMP_TZ",
         [provider, since.isoformat()],
     )
     ((count,),) = cursor.fetchall()
     return int(count)
+
+
+def ask(cursor: SnowflakeCursor, database: str, provider: str, addresses: int, run_id: str | None) -> None:
+    """Records that the service is about to be asked for so many addresses: a run that is killed has spent them too.
+    Negative: so many were not sent after all."""
+    row = (provider, addresses, datetime.now(UTC), run_id)
+    insert_rows(cursor, geocoding(database), GEOCODING_COLUMNS, [row])
 
 
 def keep(cursor: SnowflakeCursor, database: str, provider: str, found: Mapping[str, Known], run_id: str | None) -> None:

@@ -135,12 +135,17 @@ class GeocodeReading:
             )
         if asked:
             source.progress(f"{feed.name}: {len(asked):,} of {len(wanted):,} addresses aren't known yet; asking")
-            answers |= ask_all(source.provider(), asked, self._keep, progress=source.progress)
+            answers |= ask_all(source.provider(), asked, self._keep, self._announce, progress=source.progress)
         return answers
 
     def _keep(self, found: Any) -> None:
         with self._connection.cursor() as cursor:
             cache.keep(cursor, self._source.database, self._source.feed.answers_of, found, self._source.run_id)
+
+    def _announce(self, addresses: int) -> None:
+        source = self._source
+        with self._connection.cursor() as cursor:
+            cache.ask(cursor, source.database, source.feed.answers_of, addresses, source.run_id)
 
     def _row(self, text: str, known: Known | None) -> dict[str, Any]:
         if known is None:

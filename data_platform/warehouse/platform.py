@@ -76,6 +76,12 @@ GEOCODED_COLUMNS = {
     "ASKED_AT": "TIMESTAMP_TZ(6)",
     "RUN_ID": "VARCHAR",
 }
+GEOCODING_COLUMNS = {
+    "PROVIDER": "VARCHAR",
+    "ADDRESSES": "NUMBER(19,0)",
+    "ASKED_AT": "TIMESTAMP_TZ(6)",
+    "RUN_ID": "VARCHAR",
+}
 
 
 def loads(database: str) -> TableRef:
@@ -106,6 +112,11 @@ def table_rows(database: str) -> TableRef:
 def geocoded(database: str) -> TableRef:
     """PLATFORM.GEOCODED_ADDRESSES: the answers of geocoding services."""
     return TableRef(database, PLATFORM, "GEOCODED_ADDRESSES")
+
+
+def geocoding(database: str) -> TableRef:
+    """PLATFORM.GEOCODING: for how many addresses services were asked, recorded before they are."""
+    return TableRef(database, PLATFORM, "GEOCODING")
 
 
 def publications(database: str) -> TableRef:
@@ -235,6 +246,11 @@ def _publications(database: str) -> Iterator[str]:
     yield create_table(database, "PUBLICATIONS", PUBLICATIONS_COLUMNS, "Each version of a dataset that was published.")
 
 
+def _geocoding(database: str) -> Iterator[str]:
+    comment = "For how many addresses a geocoding service was asked; negative: so many of them were not sent after all."
+    yield create_table(database, "GEOCODING", GEOCODING_COLUMNS, comment)
+
+
 def _add_columns(table: str, columns: Mapping[str, str]) -> Iterator[str]:
     return (f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}" for name, kind in columns.items())
 
@@ -248,5 +264,6 @@ MIGRATIONS = (
     Migration(10, "the rows of merged tables", _table_rows),
     Migration(11, "answers of geocoding services", _geocoded),
     Migration(12, "publications", _publications),
+    Migration(13, "how often geocoding services were asked", _geocoding),
 )
 """The warehouse's own. Sources with accounts of their own add theirs."""

@@ -1,7 +1,8 @@
-"""CARTO's double on both kinds of PostgreSQL, and datasets to publish."""
+"""CARTO's double on both kinds of PostgreSQL, and marts and datasets to publish."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,19 +12,22 @@ from typing import Any
 import psycopg2
 import pyarrow as pa
 import pytest
+from snowflake.connector import SnowflakeConnection
 
+from data_platform.environment import Settings
 from data_platform.local_cloud.web.carto import Carto
 from data_platform.local_cloud.web.server import WebApis
 from data_platform.publish.carto.client import CartoClient
 from data_platform.publish.carto.target import CartoTarget
 from data_platform.publish.rows import Rows, write_rows
-from data_platform.publish.spec import CartoPublication, Dataset
+from data_platform.publish.spec import CartoPublication, Dataset, FilesPublication
 from data_platform.publish.target import Stamp
 from data_platform_tests.local_cloud.web.apis import Clock
 from data_platform_tests.servers.postgis import postgis, postgis_server
 from data_platform_tests.servers.postgres import Database, database, postgres_server
+from data_platform_tests.warehouse.conftest import cloud, connection
 
-__all__ = ["database", "postgis", "postgis_server", "postgres_server"]
+__all__ = ["cloud", "connection", "database", "postgis", "postgis_server", "postgres_server"]
 
 KEY = "k3y"
 FIELDS = {
@@ -134,3 +138,58 @@ def embedded(embedded_database: Database, tmp_path: Path) -> Iterator[Account]:
     with WebApis([Carto(embedded_database.url, KEY, postgis=False, clock=clock)]).running() as web:
         yield Account(web, embedded_database, tmp_path, clock)
     embedded_database.run("DROP OWNED BY carto_account CASCADE")
+
+
+ROWS = """SELECT * FROM VALUES
+    (2, 'Elm, "old"', 7.10, TRUE, '2026-03-08'::DATE, '2026-03-08 06:30:00.25 +00:00'::TIMESTAMP_TZ, -75.1, 39.9),
+    (1, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+    (3, '', 0.05, FALSE, '0900-01-01'::DATE, '2026-11-01 05:30:00 +00:00'::TIMESTAMP_TZ, -75.2, 40.1)
+    AS t (ID, NAME, COST, ALIVE, PLANTED, SEEN, LON, LAT)"""
+TYPES = (
+    "ID NUMBER(9,0), NAME VARCHAR, COST NUMBER(12,2), ALIVE BOOLEAN, PLANTED DATE, SEEN TIMESTAMP_TZ, LON NUMBER(9,6),"
+    " LAT NUMBER(9,6)"
+)
+
+
+class Mart:
+    """A table of a test's own, and the dataset that publishes it."""
+
+    def __init__(self, connection: SnowflakeConnection, database: str) -> None:
+        self.name = f"trees_{uuid.uuid4().hex[:8]}"
+        self.connection, self.database = connection, database
+        self.run(f"CREATE SCHEMA IF NOT EXISTS {database}.MARTS")
+        self.run(f"CREATE TABLE {self.sql} ({TYPES})", f"INSERT INTO {self.sql} {ROWS}")
+
+    @property
+    def sql(self) -> str:
+        return f"{self.database}.MARTS.{self.name.upper()}"
+
+    def run(self, *statements: str) -> None:
+        with self.connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def files(self, **changed: Any) -> Dataset:
+        return files(self.name, **changed)
+
+
+def files(name: str, **changed: Any) -> Dataset:
+    """The mart of that name as files."""
+    given = {
+        "from": f"marts/{name}",
+        "title": "Trees",
+        "description": "Trees of the city.",
+        "owners": ("team:parks",),
+        "key": ("id",),
+        "geometry": {"longitude": "lon", "latitude": "lat"},
+        "publisher": "Port Meridian",
+        "contact": {"name": "Data desk", "email": "data@portmeridian.example"},
+        "keywords": ("trees",),
+        "url": "https://data.portmeridian.example/publications",
+    }
+    return Dataset(name=name, publication=FilesPublication.model_validate({**given, **changed}))
+
+
+@pytest.fixture
+def mart(cloud: Settings, connection: SnowflakeConnection) -> Mart:
+    return Mart(connection, cloud.snowflake.database)

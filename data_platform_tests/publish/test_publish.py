@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 from obstore.store import MemoryStore
-from snowflake.connector import SnowflakeConnection
 
 from data_platform.environment import Settings
 from data_platform.lake.store import open_bucket
@@ -22,61 +20,8 @@ from data_platform.publish import ledger
 from data_platform.publish.files.target import FilesTarget
 from data_platform.publish.publish import publish, roll_back
 from data_platform.publish.rows import read_rows
-from data_platform.publish.spec import Dataset, FilesPublication
 from data_platform.publish.target import GateFailed, PublicationFailed
-from data_platform_tests.publish.conftest import Account, trees
-from data_platform_tests.warehouse.conftest import cloud, connection
-
-__all__ = ["cloud", "connection"]
-
-ROWS = """SELECT * FROM VALUES
-    (2, 'Elm, "old"', 7.10, TRUE, '2026-03-08'::DATE, '2026-03-08 06:30:00.25 +00:00'::TIMESTAMP_TZ, -75.1, 39.9),
-    (1, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-    (3, '', 0.05, FALSE, '0900-01-01'::DATE, '2026-11-01 05:30:00 +00:00'::TIMESTAMP_TZ, -75.2, 40.1)
-    AS t (ID, NAME, COST, ALIVE, PLANTED, SEEN, LON, LAT)"""
-TYPES = (
-    "ID NUMBER(9,0), NAME VARCHAR, COST NUMBER(12,2), ALIVE BOOLEAN, PLANTED DATE, SEEN TIMESTAMP_TZ, LON NUMBER(9,6),"
-    " LAT NUMBER(9,6)"
-)
-
-
-class Mart:
-    """A table of a test's own, and the dataset that publishes it."""
-
-    def __init__(self, connection: SnowflakeConnection, database: str) -> None:
-        self.name = f"trees_{uuid.uuid4().hex[:8]}"
-        self.connection, self.database = connection, database
-        self.run(f"CREATE SCHEMA IF NOT EXISTS {database}.MARTS")
-        self.run(f"CREATE TABLE {self.sql} ({TYPES})", f"INSERT INTO {self.sql} {ROWS}")
-
-    @property
-    def sql(self) -> str:
-        return f"{self.database}.MARTS.{self.name.upper()}"
-
-    def run(self, *statements: str) -> None:
-        with self.connection.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-
-    def files(self, **changed: Any) -> Dataset:
-        given = {
-            "from": f"marts/{self.name}",
-            "title": "Trees",
-            "description": "Trees of the city.",
-            "owners": ("team:parks",),
-            "key": ("id",),
-            "geometry": {"longitude": "lon", "latitude": "lat"},
-            "publisher": "Port Meridian",
-            "contact": {"name": "Data desk", "email": "data@portmeridian.example"},
-            "keywords": ("trees",),
-            "url": "https://data.portmeridian.example/publications",
-        }
-        return Dataset(name=self.name, publication=FilesPublication.model_validate({**given, **changed}))
-
-
-@pytest.fixture
-def mart(cloud: Settings, connection: SnowflakeConnection) -> Mart:
-    return Mart(connection, cloud.snowflake.database)
+from data_platform_tests.publish.conftest import Account, Mart, trees
 
 
 def test_each_type_arrives_exactly_and_in_the_keys_order(mart: Mart) -> None:

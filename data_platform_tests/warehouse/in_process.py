@@ -44,7 +44,7 @@ class InProcessCursor:
     """What the platform uses of the connector's cursor. `dicts`: rows are dicts."""
 
     def __init__(self, session: Session, statements: list[tuple[str, int | None]], *, dicts: bool) -> None:
-        self._session = session
+        self.session = session
         self._statements = statements
         self._dicts = dicts
         self._result: Result | None = None
@@ -52,7 +52,7 @@ class InProcessCursor:
 
     def execute(self, sql: str, bound: Sequence[Any] | None = None, **_: Any) -> InProcessCursor:
         text = sql % tuple(map(_sql, bound)) if bound else sql
-        self._result = Cursor(self._session).run(text)
+        self._result = Cursor(self.session).run(text)
         self._statements.append((text, self._result.affected))
         return self
 
@@ -113,19 +113,21 @@ def _sql(value: Any) -> str:
 
 @contextmanager
 def in_process(folder: Path) -> Iterator[tuple[InProcess, Lake]]:
-    """A session with the platform's tables made, and its lake."""
-    (folder / BUCKET).mkdir()
+    """A session with the platform's tables made, and its lake. Opens those of a folder that has them."""
+    new = not (folder / BUCKET).exists()
+    (folder / BUCKET).mkdir(exist_ok=True)
     files = Folder(None, None, None, "", folder / BUCKET)
     instance = LocalSnowflake(folder / "databases", files, lock_timeout_seconds=5, memory="1GB")
     try:
         connection = InProcess(instance)
         with connection.cursor() as cursor:
-            cursor.execute(f"CREATE SCHEMA {DATABASE}.PLATFORM")
-            for migration in MIGRATIONS:
-                for statement in migration.statements(DATABASE):
-                    cursor.execute(statement)
-            cursor.execute(f"CREATE FILE FORMAT {file_format(DATABASE).sql} TYPE = PARQUET")
-            cursor.execute(f"CREATE STAGE {stage(DATABASE).sql} URL = 's3://{BUCKET}/'")
+            if new:
+                cursor.execute(f"CREATE SCHEMA {DATABASE}.PLATFORM")
+                for migration in MIGRATIONS:
+                    for statement in migration.statements(DATABASE):
+                        cursor.execute(statement)
+            cursor.execute(f"CREATE OR REPLACE FILE FORMAT {file_format(DATABASE).sql} TYPE = PARQUET")
+            cursor.execute(f"CREATE OR REPLACE STAGE {stage(DATABASE).sql} URL = 's3://{BUCKET}/'")
         yield connection, Lake(LocalStore(folder / BUCKET))
     finally:
         instance.close()
