@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
 from data_platform.environment import Settings, SettingsError, layers
+from data_platform.environment.base import Endpoint, Group, prefix
 from data_platform.environment.connections import AIRTABLE, DATABASE, System
-from data_platform.environment.groups import Endpoint, Group, declared, prefix
+from data_platform.environment.groups import declared
 
 PRODUCTION = {
     "DATA_PLATFORM_ENVIRONMENT": "prod",

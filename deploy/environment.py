@@ -101,17 +101,18 @@ class Access(Part):
 
 
 class Snowflake(Part):
-    """The account, and the user that loads. `trusted_user_arn`: the AWS user of the storage integration, which
-    `DESC INTEGRATION` shows once it exists. Until then nobody can assume the role."""
+    """The account, and its users: the loader, dbt, and the reader of marts, each with a role of its own."""
 
     account: str
     user: str = "DATA_PLATFORM"
     role: str = "DATA_PLATFORM_LOADER"
+    dbt_user: str = "DATA_PLATFORM_DBT"
+    dbt_role: str = "DATA_PLATFORM_TRANSFORMER"
+    reader_user: str = "DATA_PLATFORM_REPORTS"
+    reader_role: str = "DATA_PLATFORM_READER"
     warehouse: str = "DATA_PLATFORM"
     database: str = "DATA_PLATFORM"
     storage_integration: str = "DATA_PLATFORM_LAKE"
-    external_id: str = Field(pattern=r"^[\w+=,.@:/-]{16,}$")
-    trusted_user_arn: str | None = Field(None, pattern=r"^arn:aws:iam::\d{12}:user/.+$")
 
 
 class Code(Part):

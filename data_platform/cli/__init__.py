@@ -53,7 +53,7 @@ COMMANDS: Mapping[str, Command] = {
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),
     "snowflake": Command(
-        "data_platform.cli.snowflake:snowflake", "Prepare a Snowflake account.", frozenset(("bootstrap",))
+        "data_platform.cli.snowflake.command:snowflake", "Prepare a Snowflake account.", frozenset(("bootstrap",))
     ),
     "discover": Command("data_platform.cli.discover:discover", "Declare a source's tables from its catalog."),
     "convert": Command("data_platform.cli.convert.command:convert", "Convert the YAML of earlier systems."),

@@ -90,8 +90,14 @@ def needed(given: Settings) -> Iterator[Secret]:
 
 def _own(given: Settings, places: dict[str, str]) -> Iterator[Secret]:
     """The platform's own."""
-    by_path = given.snowflake.private_key_path is not None
-    yield _one("SNOWFLAKE_PRIVATE_KEY_PATH" if by_path else "SNOWFLAKE_PRIVATE_KEY", "Snowflake", given, places)
+    for user, who, optional in (
+        (given.snowflake, "Snowflake: the loader", False),
+        (given.snowflake_dbt, "Snowflake: dbt", False),
+        (given.snowflake_reader, "Snowflake: doctor --deep, as the reader", True),
+    ):
+        variable = user.variable("private_key" if user.private_key_path is None else "private_key_path")
+        kept_in = user.variable("private_key").lower().replace("_", "-")
+        yield _one(variable, who, given, places, kept_in=kept_in, optional=optional)
     yield _one("DAGSTER_POSTGRES_URL", "Dagster's storage", given, places, kept_in="database")
     for code, prefix, what in ((given.code, "CODE", "the code's"), (given.dbt_code, "DBT", "the dbt project's")):
         if code.url is not None:
@@ -108,7 +114,7 @@ def _one(
     given: Settings,
     places: dict[str, str],
     *,
-    kept_in: str = "snowflake-private-key",
+    kept_in: str,
     optional: bool = False,
 ) -> Secret:
     place = places.get(variable)

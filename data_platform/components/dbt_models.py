@@ -93,7 +93,7 @@ class DbtModels(dg.Component):
             dagster_dbt_translator=ModelTranslator(settings().repository_url, self.attributes.compute),
         )
         def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCli, warehouse: WarehouseResource) -> Iterator[Any]:
-            connect = partial(warehouse.open, query_tag=f"dagster run={context.run_id} dbt columns and rows")
+            connect = partial(warehouse.open_as_dbt, query_tag=f"dagster run={context.run_id} dbt columns and rows")
             yield from with_usage(events_of(dbt.cli(BUILD, context=context), context.log, connect))
 
         return AsDeclared(

@@ -18,10 +18,10 @@ from zoneinfo import ZoneInfo
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
+from data_platform.environment.base import InLocal
 from data_platform.environment.connections import DATABASE, System, unusable
 from data_platform.environment.groups import EnvironmentName as EnvironmentName
 from data_platform.environment.groups import (
-    InLocal,
     PlatformSettings,
     declared,
     fields_of,
@@ -31,6 +31,7 @@ from data_platform.environment.groups import (
 )
 from data_platform.environment.groups import RunsOn as RunsOn
 from data_platform.environment.rules import contradictions, endpoints, explain
+from data_platform.environment.snowflake import DbtUser, ReaderUser, SnowflakeSettings, SnowflakeUser
 
 
 class SettingsError(Exception):
@@ -51,8 +52,9 @@ class Settings(PlatformSettings):
         given = {name: value for name, value in env.items() if value != ""}
         if _is_local(given):
             given = {**LOCAL_DEFAULTS, **given}
-            if "SNOWFLAKE_PRIVATE_KEY" in given:  # set by hand, where the path comes from the local cloud
-                del given["SNOWFLAKE_PRIVATE_KEY_PATH"]
+            for user in (SnowflakeSettings, DbtUser, ReaderUser):
+                if user.variable("private_key") in given:  # set by hand, where the path comes from the local cloud
+                    given.pop(user.variable("private_key_path"), None)
         try:
             named = {field: _named(given, prefix) for field, prefix in named_fields(cls).items()}
             loaded = cls.model_validate({**given, **named, **dict.fromkeys(groups_in(cls), given)})
@@ -62,6 +64,17 @@ class Settings(PlatformSettings):
         if problems:
             raise SettingsError("The settings are wrong.\n" + "\n".join(f"  {line}" for line in problems))
         return loaded
+
+    def as_dbt(self) -> Settings:
+        """These settings, with dbt's user, role and key as Snowflake's."""
+        return self._signed_in_as(self.snowflake_dbt)
+
+    def as_reader(self) -> Settings:
+        """These settings, with the reader's user, role and key as Snowflake's."""
+        return self._signed_in_as(self.snowflake_reader)
+
+    def _signed_in_as(self, user: SnowflakeUser) -> Settings:
+        return self.model_copy(update={"snowflake": self.snowflake.model_copy(update=dict(user))})
 
     def connection(self, name: str, reader: str, system: System = DATABASE) -> str:
         """The URL of a system by the connection's name; `reader` is who needs it. Raises SettingsError."""

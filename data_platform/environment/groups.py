@@ -1,66 +1,27 @@
 """All settings, by system: each field with its default, expected value and example. A new system is one class here and
-one line in `PlatformSettings`; where values come from is in the package, rules over several settings are in `rules`."""
+one line in `PlatformSettings`; where values come from is in the package, rules over several settings are in `rules`,
+Snowflake's settings in `snowflake`."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 
+from data_platform.environment.base import Endpoint, Group, InLocal, Named, Port, prefix
 from data_platform.environment.connections import CONNECTION, POSTGRES
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Marks a field with the address of a service; in `local` it must be on this machine. `needed`: the platform can't
-    work without it."""
-
-    needed: bool = True
-
-
-@dataclass(frozen=True)
-class InLocal:
-    """Marks a field with its default in `local`, so that definitions load before the local cloud is up."""
-
-    default: str
-
-
-@dataclass(frozen=True)
-class Named:
-    """Marks a field of values by name, each with a variable of its own: NAME_ and the value's name in capitals."""
-
-    prefix: str
-
-
-class Group(BaseModel):
-    """A frozen group of settings. Unless a field has an alias, its variable is the group's prefix and the field's name
-    in capitals: `port` of SFTP_ is SFTP_PORT."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-def prefix(text: str) -> Callable[[str], str]:
-    return lambda field: text + field.upper()
+from data_platform.environment.snowflake import DbtUser, ReaderUser, SnowflakeSettings
 
 
 def _known_time_zone(value: str) -> str:
     if value not in available_timezones():
         raise ValueError(f"{value!r} is not an IANA time zone")
     return value
-
-
-def _pem(key: SecretStr | None) -> SecretStr | None:
-    """The key, if it is PEM: dbt takes nothing else. The error shows none of it."""
-    if key is not None and not re.match(r"\s*-----BEGIN (ENCRYPTED )?PRIVATE KEY-----\n", key.get_secret_value()):
-        raise ValueError("it doesn't begin with -----BEGIN PRIVATE KEY----- and a line break")
-    return key
 
 
 def _json(text: str | None) -> str | None:
@@ -80,7 +41,6 @@ Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40,64}$")]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 """Names separated by commas."""
-Port = Annotated[int, Field(ge=1, le=65535)]
 TimeZone = Annotated[str, AfterValidator(_known_time_zone)]
 EnvironmentName = Literal["local", "dev", "prod"]
 RunsOn = Literal["process", "ecs"]
@@ -95,33 +55,6 @@ class AwsSettings(Group, alias_generator=prefix("AWS_")):
     )
     access_key_id: SecretStr | None = Field(None, description="an access key id")
     secret_access_key: SecretStr | None = Field(None, description="a secret access key")
-
-
-class SnowflakeSettings(Group, alias_generator=prefix("SNOWFLAKE_")):
-    """The Snowflake account, and the user that signs in to it by key pair. Host, port and protocol are for `local`."""
-
-    account: Annotated[str, InLocal("local")] = Field(description="an account identifier", examples=["myorg-team"])
-    user: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a service user", examples=["DATA_PLATFORM"])
-    role: Annotated[str, InLocal("DATA_PLATFORM_LOADER")] = Field(
-        description="the role to use", examples=["DATA_PLATFORM_LOADER"]
-    )
-    warehouse: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a warehouse", examples=["DATA_PLATFORM"])
-    database: Annotated[str, InLocal("DATA_PLATFORM")] = Field(description="a database", examples=["DATA_PLATFORM"])
-    storage_integration: str | None = Field(
-        None,
-        description="the storage integration by which Snowflake reads the lake's bucket",
-        examples=["DATA_PLATFORM_LAKE"],
-    )
-    private_key: Annotated[SecretStr | None, AfterValidator(_pem)] = Field(
-        None, description="a PEM private key (PKCS #8), with its BEGIN and END lines"
-    )
-    private_key_path: Annotated[Path | None, InLocal(".local/keys/snowflake.p8")] = Field(
-        None, description="a PEM file", examples=[".local/keys/snowflake.p8"]
-    )
-    private_key_passphrase: SecretStr | None = Field(None, description="the private key's passphrase")
-    host: Annotated[str | None, Endpoint()] = Field(None, description="a host name", examples=["127.0.0.1"])
-    port: Port | None = Field(None, description="a port", examples=["443"])
-    protocol: Literal["https", "http"] = Field("https", description="https (or http, in `local`)", examples=["https"])
 
 
 class SftpSettings(Group, alias_generator=prefix("SFTP_")):
@@ -245,6 +178,8 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
     )
     aws: AwsSettings
     snowflake: SnowflakeSettings
+    snowflake_dbt: DbtUser
+    snowflake_reader: ReaderUser
     sftp: SftpSettings
     ecs: EcsSettings
     code: CodeSettings

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from data_platform.environment.base import Endpoint
 from data_platform.environment.connections import CONNECTION, SQLITE, kind_of, problem, split, variable_of
-from data_platform.environment.groups import Endpoint, fields_of
+from data_platform.environment.groups import fields_of
 
 if TYPE_CHECKING:
     from data_platform.environment import Settings
@@ -41,8 +42,10 @@ def contradictions(loaded: Settings) -> Iterator[str]:
                     " example 127.0.0.1; to reach a real account set DATA_PLATFORM_ENVIRONMENT=dev."
                 )
         return
-    if loaded.snowflake.private_key is not None and loaded.snowflake.private_key_path is not None:
-        yield "SNOWFLAKE_PRIVATE_KEY and SNOWFLAKE_PRIVATE_KEY_PATH are both set: expected at most one of them"
+    for user in (loaded.snowflake, loaded.snowflake_dbt, loaded.snowflake_reader):
+        if user.private_key is not None and user.private_key_path is not None:
+            one, other = user.variable("private_key"), user.variable("private_key_path")
+            yield f"{one} and {other} are both set: expected at most one of them"
     if loaded.snowflake.storage_integration is None:
         yield (
             "SNOWFLAKE_STORAGE_INTEGRATION is missing: expected the storage integration by which Snowflake reads the"

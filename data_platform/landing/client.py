@@ -1,4 +1,4 @@
-"""Opens the bucket that partners deliver to, and AWS Transfer, with the settings' credentials."""
+"""Opens the bucket that partners deliver to, and AWS's services, with the settings' credentials."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def open_landing_bucket(loaded: Settings, name: str) -> LandingBucket:
 def s3_client(loaded: Settings) -> S3Client:
     """A boto3 client for calls that name an object's version. Signs as `open_bucket` does."""
     addressed = {"addressing_style": "path"} if loaded.require_endpoints().aws.endpoint_url else None
-    client: S3Client = _client(loaded, "s3", s3=addressed)
+    client: S3Client = aws_client(loaded, "s3", s3=addressed)
     return client
 
 
 def transfer_client(loaded: Settings) -> TransferClient:
     """A boto3 client for AWS Transfer, whose users partners are."""
-    client: TransferClient = _client(loaded, "transfer")
+    client: TransferClient = aws_client(loaded, "transfer")
     return client
 
 
-def _client(loaded: Settings, service: str, **further: Any) -> Any:
+def aws_client(loaded: Settings, service: str, **further: Any) -> Any:
+    """A boto3 client of a service. `further`: botocore's configuration."""
     import boto3
     from botocore.config import Config
 

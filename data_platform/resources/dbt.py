@@ -22,6 +22,7 @@ from packaging.version import Version
 from data_platform.environment import settings
 from data_platform.transform.ahead import take
 from data_platform.transform.process import artifacts_dir, dbt_command, dbt_environment, prune_artifacts, reuse_parse
+from data_platform.warehouse.connection import require_key
 
 
 class DbtCli(DbtCliResource):
@@ -51,7 +52,9 @@ class DbtCli(DbtCliResource):
         # For a very large selection, dagster-dbt copies the project and writes a selector into the copy.
         project_dir = Path(getattr(invocation.dbt_project, "project_dir", self.project_dir)).absolute()
         target = target_path or self._artifacts(context, project_dir)
-        env = dbt_environment(settings().require_endpoints(), project_dir, target)
+        wanted = settings().require_endpoints()
+        require_key(wanted.snowflake_dbt)
+        env = dbt_environment(wanted, project_dir, target)
         env |= {"DBT_LOG_FORMAT": "json", "DAGSTER_DBT_CLI": "true"}
         # Runs a test of several models only if each of them is selected or upstream of a selected one. dbt's default
         # would also compare the models of this run with models that are not rebuilt yet.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from data_platform.environment import Settings, SettingsError, settings
-from data_platform.warehouse.connection import NO_KEY, QUERY_TAG, connect, connection_arguments, limit_requests
+from data_platform.environment import Settings, settings
+from data_platform.warehouse.connection import QUERY_TAG, connect, connection_arguments, limit_requests, require_key
 
 if TYPE_CHECKING:
     from dagster_snowflake import SnowflakeResource
@@ -39,6 +39,10 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         SettingsError in `local` if the local cloud isn't up."""
         return connect(settings(), query_tag=query_tag)
 
+    def open_as_dbt(self, *, query_tag: str = QUERY_TAG) -> SnowflakeConnection:
+        """Opens a session of dbt's user, which may read every schema that dbt builds. As `open` otherwise."""
+        return connect(settings().as_dbt(), query_tag=query_tag)
+
     def dagster_snowflake(self) -> SnowflakeResource:
         """dagster-snowflake's resource for the same account, role and key: for assets of your own that use Snowpark,
         `snowflake.core`, or code written for that resource. Raises SettingsError as `open` does.
@@ -54,12 +58,11 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         arguments = connection_arguments(loaded)
         fields: dict[str, Any] = {name: arguments.pop(name) for name in (*_SHOWN, "authenticator")}
         key = loaded.snowflake
+        require_key(key)
         if key.private_key is not None:
             fields["private_key"] = key.private_key.get_secret_value()
         elif key.private_key_path is not None:
             fields["private_key_path"] = str(key.private_key_path)
-        else:
-            raise SettingsError(NO_KEY)
         if key.private_key_passphrase is not None:
             fields["private_key_password"] = key.private_key_passphrase.get_secret_value()
 

@@ -1,6 +1,7 @@
 """Starts dbt processes: their command, environment, and the folders of their artifacts.
 
-dbt gets the settings for Snowflake and no other secrets: neither AWS keys nor the password of Dagster's database.
+dbt gets the settings for Snowflake, with its own user and key, and no other secrets: neither the loader's key, nor AWS
+keys, nor the password of Dagster's database.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ KEEP_DAYS = 7
 AHEAD = "--ahead"
 """The argument of a dbt process that gets its command later: see `transform.ahead`."""
 _FOR_DBT = ("SNOWFLAKE_", "DATA_PLATFORM_ENVIRONMENT", "DATA_PLATFORM_TIME_ZONE")
+_OF_OTHERS = ("SNOWFLAKE_DBT_", "SNOWFLAKE_READER_")
+"""dbt's own values are the plain SNOWFLAKE_ variables of its process, so that any project's profile works."""
 
 
 def dbt_command(*arguments: str) -> list[str]:
@@ -44,10 +47,10 @@ def run_dbt(
 
 def dbt_environment(settings: Settings, project_dir: Path, target: Path) -> dict[str, str]:
     """The complete environment of a dbt process that works in `project_dir` and writes its artifacts to `target`."""
-    platform = settings.process_environment()
+    platform = settings.as_dbt().process_environment()
     return {
         **machine_environment("PYTHONPATH"),  # where this code is, if it is a checkout
-        **{name: value for name, value in platform.items() if name.startswith(_FOR_DBT)},
+        **{name: value for name, value in platform.items() if _is_for_dbt(name)},
         "DBT_PROJECT_DIR": str(project_dir),
         "DBT_PROFILES_DIR": str(project_dir),
         "DBT_TARGET_PATH": str(target),
@@ -57,6 +60,10 @@ def dbt_environment(settings: Settings, project_dir: Path, target: Path) -> dict
         # dbt's dependencies warn about each other's versions on stderr; dbt's own warnings are in its log.
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def _is_for_dbt(variable: str) -> bool:
+    return variable.startswith(_FOR_DBT) and not variable.startswith(_OF_OTHERS)
 
 
 def artifacts_dir(settings: Settings) -> Path:

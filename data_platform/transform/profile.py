@@ -9,7 +9,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined, TemplateError
 
 from data_platform.environment import Settings
-from data_platform.environment.groups import SnowflakeSettings
+from data_platform.environment.snowflake import SnowflakeSettings
 from data_platform.transform.process import artifacts_dir, dbt_environment
 
 _REQUIRED = ("account", "user", "role", "warehouse", "database")

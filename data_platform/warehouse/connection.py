@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_platform.environment import Settings, SettingsError
-from data_platform.environment.groups import SnowflakeSettings
+from data_platform.environment.snowflake import SnowflakeSettings, SnowflakeUser
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from snowflake.connector import SnowflakeConnection
 
 QUERY_TAG = "data_platform"
-NO_KEY = (
-    "SNOWFLAKE_PRIVATE_KEY or SNOWFLAKE_PRIVATE_KEY_PATH is missing: expected a PEM private key (PKCS #8) of"
-    " SNOWFLAKE_USER, for example SNOWFLAKE_PRIVATE_KEY_PATH=/run/key.p8"
-)
 STATEMENT_SECONDS = 3600
 """Snowflake cancels a statement after this time, which includes waiting for locks and for the warehouse."""
 REQUEST_SECONDS = 120
@@ -97,6 +93,12 @@ def connect_as(settings: Settings, user: str, private_key: Path) -> SnowflakeCon
     return snowflake.connector.connect(**arguments)
 
 
+def require_key(user: SnowflakeUser) -> None:
+    """Raises SettingsError if the user has no private key. Containers that never sign in have none."""
+    if user.private_key is None and user.private_key_path is None:
+        raise _no_key(user)
+
+
 def limit_requests(connection: SnowflakeConnection) -> None:
     """Makes an open session stop retrying a request after REQUEST_SECONDS.
 
@@ -113,15 +115,23 @@ def limit_requests(connection: SnowflakeConnection) -> None:
     rest.fetch = fetch_in_time
 
 
+def _no_key(user: SnowflakeUser) -> SettingsError:
+    key = user.variable("private_key")
+    return SettingsError(
+        f"{key} or {key}_PATH is missing: expected a PEM private key (PKCS #8) of Snowflake's user {user.user}, for"
+        f" example {key}_PATH=/run/key.p8"
+    )
+
+
 def _private_key(settings: SnowflakeSettings) -> PrivateKeyTypes:
     """The key from the settings, or from the file that they name. Reads the file each time, to notice a rotated key.
-    Containers that never sign in have none. Raises SettingsError."""
+    Raises SettingsError."""
     if settings.private_key is not None:
         pem = settings.private_key.get_secret_value().strip().encode()
     elif settings.private_key_path is not None:
         pem = settings.private_key_path.read_bytes()
     else:
-        raise SettingsError(NO_KEY)
+        raise _no_key(settings)
     passphrase = settings.private_key_passphrase
     return _parsed(pem, None if passphrase is None else passphrase.get_secret_value().encode())
 

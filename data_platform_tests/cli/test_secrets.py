@@ -60,7 +60,9 @@ def test_each_missing_secret_is_named_with_its_readers_and_what_to_do() -> None:
     assert done.exit_code == 1
     found = {secret["variable"]: secret for secret in json.loads(done.stdout)}
     assert {name: (secret["state"], secret["needed_by"]) for name, secret in found.items()} == {
-        "SNOWFLAKE_PRIVATE_KEY_PATH": ("set", "Snowflake"),
+        "SNOWFLAKE_PRIVATE_KEY_PATH": ("set", "Snowflake: the loader"),
+        "SNOWFLAKE_DBT_PRIVATE_KEY_PATH": ("set", "Snowflake: dbt"),
+        "SNOWFLAKE_READER_PRIVATE_KEY_PATH": ("set", "Snowflake: doctor --deep, as the reader"),
         "DAGSTER_POSTGRES_URL": ("missing", "Dagster's storage"),
         "DATA_PLATFORM_CONNECTION_RECORDS": ("missing", "sources/databases/records"),
         "DATA_PLATFORM_CONNECTION_PROGRAMMES": ("missing", "sources/airtable/programmes"),
@@ -79,7 +81,7 @@ def test_with_every_secret_it_succeeds_and_shows_no_value(tmp_path: Path) -> Non
         DATA_PLATFORM_CONNECTION_PROGRAMMES="http://:planted@127.0.0.1/airtable",
     )
     assert done.exit_code == 0, done.output
-    assert done.stdout.count(" set ") == 5
+    assert done.stdout.count(" set ") == 7
     (grants,) = (line for line in done.stdout.splitlines() if "GRANTS" in line)
     assert grants.rstrip().endswith(" .env")
     assert "planted" not in done.output

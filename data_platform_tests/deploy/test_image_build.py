@@ -100,6 +100,7 @@ def settings(database: tuple[Path, str], tmp_path_factory: pytest.TempPathFactor
         "SNOWFLAKE_STORAGE_INTEGRATION": "DATA_PLATFORM_LAKE",
         "DATA_PLATFORM_TIME_ZONE": "America/New_York",
         "SNOWFLAKE_PRIVATE_KEY": private.read_text(encoding="utf-8"),
+        "SNOWFLAKE_DBT_PRIVATE_KEY": private.read_text(encoding="utf-8"),
         "DAGSTER_POSTGRES_URL": database[1],
         "DATA_PLATFORM_CODE_SERVER_HOST": "127.0.0.1",
         "DATA_PLATFORM_CODE_SERVER_PORT": "4000",

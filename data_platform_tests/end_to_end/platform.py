@@ -85,8 +85,10 @@ class Platform:
         key = Path(cloud["SNOWFLAKE_PRIVATE_KEY_PATH"]).read_text(encoding="utf-8")
         aws_secret = f"planted-{secrets.token_hex(16)}"
         password = cloud["DAGSTER_POSTGRES_URL"].split("@")[0].rsplit(":", 1)[1]
-        environment = {**cloud, "AWS_SECRET_ACCESS_KEY": aws_secret, "SNOWFLAKE_PRIVATE_KEY": key}
-        del environment["SNOWFLAKE_PRIVATE_KEY_PATH"]
+        environment = {**cloud, "AWS_SECRET_ACCESS_KEY": aws_secret}
+        for variable in ("SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY"):
+            environment[variable] = key
+            del environment[f"{variable}_PATH"]
         planted = {"AWS secret": aws_secret, "Snowflake key": key.splitlines()[3], "Postgres password": password}
         planted |= {name: url.split("@")[0].rsplit(":", 1)[1] for name, url in cloud.items() if CONNECTION in name}
         return cls(environment, Planted(planted))

@@ -123,6 +123,7 @@ class SnowflakeServer:
             "SNOWFLAKE_WAREHOUSE": "DATA_PLATFORM",
             "SNOWFLAKE_DATABASE": DATABASE,
             "SNOWFLAKE_PRIVATE_KEY_PATH": str(self.keys.private_key_path),
+            "SNOWFLAKE_DBT_PRIVATE_KEY_PATH": str(self.keys.private_key_path),
             "SNOWFLAKE_HOST": "127.0.0.1",
             "SNOWFLAKE_PORT": str(self.port),
             "SNOWFLAKE_PROTOCOL": "http",

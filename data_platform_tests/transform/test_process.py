@@ -13,18 +13,21 @@ from data_platform.environment import Settings
 from data_platform.transform.process import dbt_environment, prune_artifacts, reuse_parse
 
 
-def test_dbt_sees_snowflakes_settings_and_no_other_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_dbt_is_its_own_user_and_sees_no_other_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SOME_TOKEN", "planted")
     settings = Settings.from_environment(
         {
             "AWS_SECRET_ACCESS_KEY": "planted",
             "DAGSTER_POSTGRES_URL": "postgresql://dagster:planted@127.0.0.1/dagster",
-            "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": "needed",
+            "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": "planted",
+            "SNOWFLAKE_READER_PRIVATE_KEY_PASSPHRASE": "planted",
+            "SNOWFLAKE_DBT_PRIVATE_KEY_PASSPHRASE": "needed",
         }
     )
     env = dbt_environment(settings, tmp_path, tmp_path / "target")
     assert "planted" not in " ".join(env.values())
     assert env["SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"] == "needed"
+    assert (env["SNOWFLAKE_USER"], env["SNOWFLAKE_ROLE"]) == ("DATA_PLATFORM_DBT", "DATA_PLATFORM_TRANSFORMER")
     assert Path(env["SNOWFLAKE_PRIVATE_KEY_PATH"]).is_absolute(), "dbt works in another folder"
     assert env["DATA_PLATFORM_TIME_ZONE"] == "America/New_York"
 

@@ -15,7 +15,7 @@ from data_platform.transform.process import dbt_environment
 from data_platform.transform.profile import ProfileUnusable, as_dbt_connects
 from data_platform_tests.test_environment import LOCAL_ENDPOINTS
 
-LOCAL = Settings.from_environment({**LOCAL_ENDPOINTS, "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": "needed"})
+LOCAL = Settings.from_environment({**LOCAL_ENDPOINTS, "SNOWFLAKE_DBT_PRIVATE_KEY_PASSPHRASE": "needed"})
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def edit(project: Path, old: str, new: str, file: str = "profiles.yml") -> None:
     (project / file).write_text(text.replace(old, new))
 
 
-def test_dbt_connects_as_the_platform_does(project: Path) -> None:
+def test_dbt_connects_as_its_own_user(project: Path) -> None:
     settings = Settings.from_environment({**LOCAL.process_environment(), "SNOWFLAKE_PORT": "4443"})
-    assert as_dbt_connects(settings, project).snowflake == settings.snowflake
+    assert as_dbt_connects(settings, project).snowflake == settings.as_dbt().snowflake
 
 
 def test_it_renders_the_profile_as_dbt_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_it_renders_the_profile_as_dbt_does(project: Path, monkeypatch: pytest.M
     raw = yaml.safe_load((project / "profiles.yml").read_text())
     theirs = Profile.from_raw_profiles(raw, "data_platform", ProfileRenderer({})).credentials.to_dict()
     ours = as_dbt_connects(LOCAL, project).snowflake
-    assert ours.role == theirs["role"] == "data_platform_loader_of_dbt"
+    assert ours.role == theirs["role"] == "data_platform_transformer_of_dbt"
     for name in ("account", "user", "warehouse", "database", "host", "port", "protocol"):
         assert getattr(ours, name) == theirs[name]
     assert str(ours.private_key_path) == theirs["private_key_path"]

@@ -27,18 +27,23 @@ WHY = {
 
 
 def secret_variables(given: Environment) -> dict[str, dict[str, str]]:
-    """{service: {variable: name of its secret}}: only runs and operators get the key of Snowflake and connections."""
+    """{service: {variable: name of its secret}}. Only runs and operators get the keys of Snowflake and connections, and
+    only operators that of the reader, to prove what it may read."""
     database = {"DAGSTER_POSTGRES_SECRET": "database"}
     token = {"DATA_PLATFORM_CODE_TOKEN": "code-token"} if given.code else {}
     webhook = {"DATA_PLATFORM_CODE_WEBHOOK_SECRET": "code-webhook-secret"} if given.code else {}
-    data = {"SNOWFLAKE_PRIVATE_KEY": "snowflake-private-key"}
+    data = {
+        "SNOWFLAKE_PRIVATE_KEY": "snowflake-private-key",
+        "SNOWFLAKE_DBT_PRIVATE_KEY": "snowflake-dbt-private-key",
+    }
+    reader = {"SNOWFLAKE_READER_PRIVATE_KEY": "snowflake-reader-private-key"}
     data |= {variable: secret for secret, variable in connection_variables().items()}
     return {
         "webserver": database,
         "daemon": database,
         "code-server": {**database, **token, **webhook},
         "run": {**database, **data, **token},
-        "operate": {**database, **data},
+        "operate": {**database, **data, **reader},
     }
 
 

@@ -1,6 +1,6 @@
 """Secrets: every secret that the platform uses, made without a value. A person fills it in once
-(`aws secretsmanager put-secret-value`); a task that needs an empty one doesn't start. The database's own secret is in
-`database`, where RDS fills it."""
+(`aws secretsmanager put-secret-value`; Snowflake's keys: `data-platform snowflake rotate-key`); a task that needs an
+empty one doesn't start. The database's own secret is in `database`, where RDS fills it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from deploy.environment import DEFS, Environment
 def purposes(given: Environment) -> dict[str, str]:
     """Each secret's name, and what it is."""
     found = {
-        "snowflake-private-key": "The private key (PEM, PKCS #8) with which runs sign in to Snowflake",
+        "snowflake-private-key": "The private key (PEM, PKCS #8) with which loads sign in to Snowflake",
+        "snowflake-dbt-private-key": "The private key of dbt's user in Snowflake",
+        "snowflake-reader-private-key": "The private key of the user that reads marts, for reports",
         "sign-in-viewer": "The secret of the viewers' client in the identity provider",
         "sign-in-editor": "The secret of the editors' client in the identity provider",
     }

@@ -1,7 +1,9 @@
 """Snowflake's way to the lake: the role that its storage integration assumes. It reads extracts, and nothing else.
 
-Snowflake's side names this role; this side names Snowflake's user. The role comes first, with an external id of our own
-choice; `DESC INTEGRATION` then shows the user, which `trusted_user_arn` in the environment's file adds here."""
+Snowflake's side names this role, and this role's trust policy names Snowflake's user, which exists only once the
+integration does. So the role is created with a trust policy that admits nobody, and `data-platform snowflake bootstrap`
+replaces it. No value of an environment is in this policy, so the template's policy never changes, and CloudFormation,
+which updates only what differs between two templates, never puts it back."""
 
 from __future__ import annotations
 
@@ -19,16 +21,11 @@ class SnowflakeStack(cdk.Stack):
     def __init__(self, scope: Construct, name: str, given: Environment, key_arn: str, **options: object) -> None:
         super().__init__(scope, name, **options)
         lake = f"arn:aws:s3:::{given.bucket('lake')}"
-        trusted = given.snowflake.trusted_user_arn
-        principal = (
-            iam.ArnPrincipal(trusted)
-            if trusted
-            # Nobody yet. A trust policy must name someone who exists: the role itself doesn't, the account does.
-            else iam.AccountPrincipal(given.account)
+        # A trust policy must name someone who exists: the role itself doesn't yet, the account does. No principal of an
+        # account is an AWS service.
+        nobody = iam.PrincipalWithConditions(
+            iam.AccountPrincipal(given.account), {"Bool": {"aws:PrincipalIsAWSService": "true"}}
         )
-        conditions = {"StringEquals": {"sts:ExternalId": given.snowflake.external_id}}
-        if not trusted:
-            conditions["Bool"] = {"aws:PrincipalIsAWSService": "true"}
         allowed = [
             Allow(
                 "Read the files that a load names",
@@ -50,7 +47,7 @@ class SnowflakeStack(cdk.Stack):
             self,
             given,
             "snowflake",
-            iam.PrincipalWithConditions(principal, conditions),
+            nobody,
             allowed,
             "Snowflake's storage integration reads extracts",
         )

@@ -31,6 +31,7 @@ SUBNETS, SECURITY_GROUPS = ("subnet-00000001", "subnet-00000002", "subnet-000000
 
 RUN_SECRETS = (
     *("DAGSTER_POSTGRES_URL", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"),
+    *("SNOWFLAKE_DBT_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY_PASSPHRASE"),
     *("DATA_PLATFORM_CODE_TOKEN", "DATA_PLATFORM_DBT_TOKEN"),
 )
 """The secrets that a run needs, where they are set; and the connections of databases."""
@@ -38,7 +39,8 @@ RUN_SECRETS = (
 _ACCOUNT = "000000000000"
 _NOT_A_RUNS = frozenset(
     (
-        *("DAGSTER_HOME", "DATA_PLATFORM_STATE_DIR", "SNOWFLAKE_PRIVATE_KEY_PATH"),  # files of this machine
+        *("DAGSTER_HOME", "DATA_PLATFORM_STATE_DIR"),  # files of this machine
+        *("SNOWFLAKE_PRIVATE_KEY_PATH", "SNOWFLAKE_DBT_PRIVATE_KEY_PATH", "SNOWFLAKE_READER_PRIVATE_KEY_PATH"),
         *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"),  # ECS gives them to a task
         *("DAGSTER_CURRENT_IMAGE", "DAGSTER_CONTAINER_CONTEXT"),  # the code server sets them for its runs
         *("DATA_PLATFORM_CODE_COMMIT", "DATA_PLATFORM_DBT_COMMIT"),
@@ -63,8 +65,8 @@ def ecs_plan(cloud: Mapping[str, str], own: Mapping[str, str]) -> EcsPlan:
 
 def run_secrets(cloud: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """A run's secrets and their values."""
-    key = Path(cloud["SNOWFLAKE_PRIVATE_KEY_PATH"]).read_text(encoding="utf-8")
-    given = {**own, **cloud, "SNOWFLAKE_PRIVATE_KEY": key}
+    keys = ("SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY")
+    given = {**own, **cloud, **{key: Path(cloud[f"{key}_PATH"]).read_text(encoding="utf-8") for key in keys}}
     connections = sorted(name for name in given if name.startswith(CONNECTION))
     return {name: given[name] for name in (*RUN_SECRETS, *connections) if given.get(name)}
 

@@ -45,23 +45,23 @@ def test_dbt_signs_in_with_the_values_of_its_profile(
 ) -> None:
     edit(project, "{{ env_var('SNOWFLAKE_ROLE') }}", "DBT_BUILDER")
     found = {finding.subject: (finding.state, finding.found) for finding in dbt(settings)}
-    assert found["dbt"] == ("ok", "signed in to local as DATA_PLATFORM")
+    assert found["dbt"] == ("ok", "signed in to local as DATA_PLATFORM_DBT")
     assert found["dbt role"] == ("ok", "DBT_BUILDER")
 
 
 @pytest.mark.parametrize(
     ("kind", "fix"),
     [
-        ("role", "GRANT it to DATA_PLATFORM"),
-        ("warehouse", "GRANT it to DATA_PLATFORM_LOADER"),
-        ("database", "GRANT it to DATA_PLATFORM_LOADER"),
+        ("role", "GRANT it to DATA_PLATFORM_DBT"),
+        ("warehouse", "GRANT it to DATA_PLATFORM_TRANSFORMER"),
+        ("database", "GRANT it to DATA_PLATFORM_TRANSFORMER"),
     ],
 )
 def test_what_dbts_user_may_not_use_is_named(kind: str, fix: str, settings: Settings, session: dict[str, Any]) -> None:
     session[kind] = None
     (failed,) = (finding for finding in dbt(settings) if finding.state == "failed")
     assert failed.subject == f"dbt {kind}"
-    assert failed.found == f"{getattr(settings.snowflake, kind)} doesn't exist, or is not granted"
+    assert failed.found == f"{getattr(settings.as_dbt().snowflake, kind)} doesn't exist, or is not granted"
     assert failed.fix.endswith(fix)
 
 
@@ -69,7 +69,7 @@ def test_snowflakes_reason_for_refusing_dbt_is_shown(settings: Settings, session
     session["error"] = ValueError("Role 'X' specified in the connect string does not exist or not authorized.")
     (failed,) = dbt(settings)
     assert failed.found.startswith("signing in to local: Role 'X' specified")
-    assert "the role DATA_PLATFORM_LOADER" in failed.fix
+    assert "the role DATA_PLATFORM_TRANSFORMER" in failed.fix
 
 
 def test_a_profile_that_lacks_a_variable_is_named(settings: Settings, session: dict[str, Any], project: Path) -> None:

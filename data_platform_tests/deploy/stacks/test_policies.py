@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import pytest
 
 from data_platform.cli.project import DEFS
 from data_platform.feeds.declared import declared_sources
@@ -81,8 +84,25 @@ def test_only_one_github_environment_of_one_repository_deploys(cdk: Synthesized,
 
 def test_nobody_is_snowflake_until_its_user_is_known(cdk: Synthesized, environment: str) -> None:
     (trust,) = cdk.roles(environment)["snowflake"]["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Condition"]["StringEquals"]["sts:ExternalId"].startswith(f"data-platform-{environment}-")
-    assert trust["Condition"]["Bool"] == {"aws:PrincipalIsAWSService": "true"}
+    assert trust["Condition"] == {"Bool": {"aws:PrincipalIsAWSService": "true"}}
+
+
+def test_no_setting_of_snowflake_changes_the_trust_that_bootstrap_replaces() -> None:
+    """A later deployment must not put the template's policy back: CloudFormation updates what differs."""
+    from aws_cdk import assertions
+
+    from deploy import app as deployment
+    from deploy.environment import Snowflake, environments
+    from deploy.stacks.snowflake import SnowflakeStack
+
+    def trust(given: Any) -> Any:
+        stack = SnowflakeStack(deployment.cdk.App(), "snowflake", given, "arn:aws:kms:us-east-1:111111111111:key/k")
+        (role,) = assertions.Template.from_stack(stack).find_resources("AWS::IAM::Role").values()
+        return role["Properties"]["AssumeRolePolicyDocument"]
+
+    given = environments()[0]
+    others = dict.fromkeys(Snowflake.model_fields, "OTHER")
+    assert trust(given) == trust(given.model_copy(update={"snowflake": Snowflake(**others)}))
 
 
 def test_only_the_daemon_launches_and_only_with_the_roles_of_a_run(cdk: Synthesized, environment: str) -> None:
@@ -97,13 +117,23 @@ def test_only_the_daemon_launches_and_only_with_the_roles_of_a_run(cdk: Synthesi
     assert [each.rpartition("/")[2] for each in launches["daemon"]] == [f"data-platform-{environment}_*:*"]
 
 
-def test_only_runs_and_operators_read_the_key_of_snowflake(cdk: Synthesized, environment: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("snowflakeprivatekey", {"start-run", "start-operate"}),
+        ("snowflakedbtprivatekey", {"start-run", "start-operate"}),
+        ("snowflakereaderprivatekey", {"start-operate"}),
+    ],
+)
+def test_each_key_of_snowflake_goes_only_to_who_needs_it(
+    cdk: Synthesized, environment: str, key: str, expected: set[str]
+) -> None:
     readers = {
         each.owner
         for each in cdk.statements(environment)
-        if "secretsmanager:GetSecretValue" in each.actions and any("snowflake" in arn for arn in each.resources)
+        if "secretsmanager:GetSecretValue" in each.actions and any(key in arn for arn in each.resources)
     }
-    assert readers == {"start-run", "start-operate"}
+    assert readers == expected
 
 
 def test_a_run_learns_that_a_key_is_missing(cdk: Synthesized, environment: str) -> None:

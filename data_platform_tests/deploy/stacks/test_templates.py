@@ -131,12 +131,15 @@ def test_every_task_has_the_settings_that_it_starts_with(cdk: Synthesized, envir
         variables["DAGSTER_HOME"] = "/tmp/dagster"
         settings = Settings.from_environment(variables)
         assert "FargateRunLauncher" in render(TEMPLATE.read_text(encoding="utf-8"), settings), name
-        assert ("SNOWFLAKE_PRIVATE_KEY" in secrets) is ("operate" in name)
+        keys = {"SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY", "SNOWFLAKE_READER_PRIVATE_KEY"}
+        assert keys & secrets == (keys if "operate" in name else set())
         if "codeserver" in name:
             context = json.loads(variables["DAGSTER_CONTAINER_CONTEXT"])["ecs"]
             of_run = Settings.from_environment(dict(entry.split("=", 1) for entry in context["env_vars"]))
             assert of_run.environment == environment
-            assert {"DAGSTER_POSTGRES_SECRET", "SNOWFLAKE_PRIVATE_KEY"} <= {each["name"] for each in context["secrets"]}
+            of_runs = {each["name"] for each in context["secrets"]}
+            assert of_runs >= {"DAGSTER_POSTGRES_SECRET", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY"}
+            assert "SNOWFLAKE_READER_PRIVATE_KEY" not in of_runs
 
 
 def test_viewers_can_only_read(cdk: Synthesized, environment: str) -> None:

@@ -95,6 +95,7 @@ def test_secrets_are_named_in_the_container_context_and_nowhere_shown(tasked: Lo
         **connections,
         "DAGSTER_POSTGRES_URL": variables["DAGSTER_POSTGRES_URL"],
         "SNOWFLAKE_PRIVATE_KEY": (tasked.layout.keys / "snowflake.p8").read_text(),
+        "SNOWFLAKE_DBT_PRIVATE_KEY": (tasked.layout.keys / "snowflake.p8").read_text(),
         "DATA_PLATFORM_CODE_TOKEN": TOKEN,
         f"{CONNECTION}ARCHIVE": DATABASE,
     }
@@ -104,6 +105,7 @@ def test_secrets_are_named_in_the_container_context_and_nowhere_shown(tasked: Lo
     assert plain["DATA_PLATFORM_TIME_ZONE"] == "Europe/Paris"
     assert plain["SNOWFLAKE_PORT"] == variables["SNOWFLAKE_PORT"]
     assert not plain.keys() & {"DATA_PLATFORM_STATE_DIR", "DAGSTER_HOME", "SNOWFLAKE_PRIVATE_KEY_PATH"}
+    assert not [name for name in plain if name.endswith("PRIVATE_KEY_PATH")]
 
 
 def run_seen(cloud: LocalCloud) -> dict[str, Any]:
