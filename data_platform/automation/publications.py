@@ -1,7 +1,8 @@
 """A publication as an asset: which mart it follows, and what its runs do and report."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from data_platform.automation.conditions import follows_its_tables
 from data_platform.environment import settings
 from data_platform.environment.connections import CARTO
 from data_platform.publish.spec import CartoPublication, Dataset
+from data_platform.publish.target import GateFailed
 from data_platform.resources import LakeResource, WarehouseResource
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 
 PREFIX = "publication"
 JOB = "publications"
+GATES = "gates"
+"""The check of each publication: whether the mart was fit to be published."""
+_REQUIRED = "checks that must pass"
+_GATES_ASK = (
+    "Is the mart fit to be published: have its blocking checks passed, is the number of its rows near that of the"
+    " published version, is each shape valid? Otherwise the published version stays."
+)
 _KINDS = {"carto": {"carto", "map"}, "files": {"s3", "open_data"}}
 
 
@@ -46,6 +55,7 @@ def publication_definitions(dataset: Dataset) -> dg.Definitions:
 
     @dg.asset(
         key=publication_key(dataset),
+        check_specs=[dg.AssetCheckSpec(GATES, asset=publication_key(dataset), description=_GATES_ASK)],
         deps=[mart],
         description=given.description,
         group_name="publications",
@@ -57,20 +67,24 @@ def publication_definitions(dataset: Dataset) -> dg.Definitions:
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=given.fresh_within_hours)),
         required_resource_keys={"lake", "warehouse"},
     )
-    def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def publication(context: dg.AssetExecutionContext) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
         from data_platform.publish.publish import publish  # pyarrow, which loading definitions doesn't need
 
-        _require_passed(context, mart)
         warehouse: WarehouseResource = context.resources.warehouse
         lake: LakeResource = context.resources.lake
         database, tag = settings().snowflake.database, f"dagster run={context.run_id} publication {dataset.id}"
-        told = _descriptions(context, mart)
-        with (
-            open_target(dataset, lake.lake(), context.log.info, told) as target,
-            warehouse.open(query_tag=tag) as connection,
-        ):
-            result = publish(connection, database, dataset, target, run_id=context.run_id)
-            return dg.MaterializeResult(metadata=metadata_of(result, target.url))
+        try:
+            _require_passed(context, mart)
+            with (
+                open_target(dataset, lake.lake(), context.log.info, _descriptions(context, mart)) as target,
+                warehouse.open(query_tag=tag) as connection,
+            ):
+                result = publish(connection, database, dataset, target, run_id=context.run_id)
+        except GateFailed as refused:
+            yield dg.AssetCheckResult(check_name=GATES, passed=False, description=str(refused))
+            raise dg.Failure(str(refused), allow_retries=False) from refused
+        passed = dg.AssetCheckResult(check_name=GATES, passed=True, metadata=_change_of(result))
+        yield dg.MaterializeResult(metadata=metadata_of(result, target.url), check_results=[passed])
 
     return dg.Definitions(assets=[publication])
 
@@ -104,7 +118,7 @@ def open_target(
 
 def metadata_of(result: "Result", url: str) -> dict[str, Any]:
     """What a materialization shows: counts, version, receipt, and a map."""
-    stamp, before = result.stamp, result.rows_before
+    stamp = result.stamp
     shown: dict[str, Any] = {
         "outcome": result.outcome,
         "rows": stamp.rows,
@@ -113,28 +127,53 @@ def metadata_of(result: "Result", url: str) -> dict[str, Any]:
         "published at": dg.MetadataValue.timestamp(datetime.fromisoformat(stamp.published_at)),
         "url": dg.MetadataValue.url(url),
         "snowflake query": stamp.query_id,
+        **_change_of(result),
     }
-    if before and result.outcome == "published":
-        shown |= {"rows before": before, "change in percent": round(100 * (stamp.rows - before) / before, 2)}
     if result.map is not None:
         encoded = base64.b64encode(result.map.encode()).decode()
         shown["map"] = dg.MetadataValue.md(f"![map](data:image/svg+xml;base64,{encoded})")
     return shown
 
 
+def _change_of(result: "Result") -> dict[str, Any]:
+    """What the gate of the number of rows has compared."""
+    stamp, before = result.stamp, result.rows_before
+    if not before or result.outcome != "published":
+        return {}
+    return {"rows before": before, "change in percent": round(100 * (stamp.rows - before) / before, 2)}
+
+
+def knowing_their_checks(assets: Iterable[Any], checks: Iterable[Any]) -> list[Any]:
+    """The assets, in which the metadata of each publication lists the blocking checks of its mart. The component that
+    makes it doesn't know them, nor does a run that publishes without building the mart."""
+    assets = list(assets)
+    blocking: dict[dg.AssetKey, list[str]] = defaultdict(list)
+    for each in (*assets, *checks):
+        for spec in each.check_specs if isinstance(each, dg.AssetsDefinition) else ():
+            if spec.blocking:
+                blocking[spec.asset_key].append(spec.name)
+
+    def knowing(spec: dg.AssetSpec) -> dg.AssetSpec:
+        names = sorted(name for dep in spec.deps for name in blocking[dep.asset_key])
+        return spec.merge_attributes(metadata={_REQUIRED: names})
+
+    return [asset.map_asset_specs(knowing) if is_publication(asset) else asset for asset in assets]
+
+
+def is_publication(asset: object) -> bool:
+    """Whether a definition is a publication's asset."""
+    return isinstance(asset, dg.AssetsDefinition) and any(key.path[0] == PREFIX for key in asset.keys)
+
+
 def _require_passed(context: dg.AssetExecutionContext, mart: dg.AssetKey) -> None:
-    """Raises dg.Failure unless the mart's blocking checks have passed: a run that a person starts has no condition."""
-    graph = context.job_def.asset_layer.asset_graph
-    for key in sorted(graph.get_check_keys_for_assets({mart})):
-        if not graph.get(key).blocking:
-            continue
-        results = latest_results(context.instance, key)
+    """Raises GateFailed unless the mart's blocking checks have passed: a run that a person starts has no condition."""
+    for name in context.assets_def.metadata_by_key[context.asset_key][_REQUIRED]:
+        results = latest_results(context.instance, dg.AssetCheckKey(mart, name))
         if not results or not results[0].evaluation.passed:
             why = "has failed" if results else "has not been evaluated"
-            raise dg.Failure(
-                f"{mart.to_user_string()}: its check {key.name} {why}, so nothing is published; the published version"
-                " is as it was. Mend the mart, or run its checks",
-                allow_retries=False,
+            raise GateFailed(
+                f"{mart.to_user_string()}: its check {name} {why}, so nothing is published; the published version is as"
+                " it was. Mend the mart, or run its checks"
             )
 
 

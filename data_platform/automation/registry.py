@@ -22,7 +22,7 @@ from typing import Any, get_args
 import dagster as dg
 import yaml
 
-from data_platform.automation.publications import PREFIX, publication_key
+from data_platform.automation.publications import is_publication, knowing_their_checks, publication_key
 from data_platform.environment import EnvironmentName
 from data_platform.publish.spec import Dataset, declared_datasets
 
@@ -84,8 +84,7 @@ def _entries(path: Path) -> dict[str, frozenset[EnvironmentName]]:
 
 def _publication(asset: Any) -> str | None:
     """The name of a publication's asset in the registry; None for any other."""
-    keys = asset.keys if isinstance(asset, dg.AssetsDefinition) else ()
-    return next((key.to_user_string() for key in keys if key.path[0] == PREFIX), None)
+    return asset.key.to_user_string() if is_publication(asset) else None
 
 
 def keep_registered(
@@ -96,7 +95,8 @@ def keep_registered(
     complete: bool = True,
 ) -> dg.Definitions:
     """The definitions with the sensors, schedules and publications that the registry lists for this environment, and no
-    others. `complete`: no definition was left out, so every entry must have what it names. Raises RegistryError."""
+    others; each publication knows its mart's checks. `complete`: no definition was left out, so every entry must have
+    what it names. Raises RegistryError."""
     sensors, schedules = list(definitions.sensors or ()), list(definitions.schedules or ())
     assets = [(asset, _publication(asset)) for asset in definitions.assets or ()]
     names = {each.name for each in (*sensors, *schedules)} | {name for _, name in assets if name is not None}
@@ -114,8 +114,9 @@ def keep_registered(
             f" name, or remove the entry from its {FILE} (the platform's own are in automation/registry.py)."
         )
     here = {name for name in names if environment in registry[name]}
+    kept = [asset for asset, name in assets if name is None or name in here]
     return dg.Definitions(
-        assets=[asset for asset, name in assets if name is None or name in here],
+        assets=knowing_their_checks(kept, definitions.asset_checks or ()),
         asset_checks=definitions.asset_checks,
         jobs=definitions.jobs,
         sensors=[sensor for sensor in sensors if sensor.name in here],
