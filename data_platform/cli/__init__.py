@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Command] = {
     "sql": Command("data_platform.cli.rows:sql", "Show the rows of a query. Reads only.", frozenset()),
     "preview": Command("data_platform.cli.rows:preview", "Show some rows of a table.", frozenset()),
     "schema": Command("data_platform.cli.schema:schema", "Plan and apply changes of Snowflake's tables.", frozenset()),
+    "ledger": Command("data_platform.cli.ledger:ledger", "Rebuild the ledger after its loss.", frozenset()),
     "snowflake": Command(
         "data_platform.cli.snowflake.command:snowflake", "Prepare a Snowflake account.", frozenset(("bootstrap",))
     ),
@@ -59,7 +60,7 @@ COMMANDS: Mapping[str, Command] = {
     "convert": Command("data_platform.cli.convert.command:convert", "Convert the YAML of earlier systems."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
-    "secrets": Command("data_platform.cli.secrets:secrets", "List the secrets that are needed, and those missing."),
+    "secrets": Command("data_platform.cli.secrets:secrets", "List the secrets that are needed; fill those missing."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),
     "dbt": Command(

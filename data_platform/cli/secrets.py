@@ -1,4 +1,5 @@
-"""`data-platform secrets`: which secrets the platform and its definitions need, and which are missing."""
+"""`data-platform secrets`: which secrets the platform and its definitions need, and which are missing; `seed` fills
+them in (`secrets_seed`)."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -37,7 +39,7 @@ class Secret:
 
 @click.group()
 def secrets() -> None:
-    """List the secrets that the platform needs."""
+    """List the secrets that the platform needs, and fill them in."""
 
 
 @secrets.command()
@@ -64,6 +66,50 @@ def check(as_json: bool) -> None:
         show(shown)
     if any(secret.is_missing for secret in found):
         sys.exit(FAILED)
+
+
+@secrets.command()
+@click.option(
+    "--from",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read the values from this file.",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Fill only this secret. May be given several times.")
+@click.option("--replace", is_flag=True, help="With --only: put a new value in the place of the present one.")
+def seed(file: Path | None, only: tuple[str, ...], replace: bool) -> None:
+    """Fill the environment's empty secrets in AWS Secrets Manager.
+
+    The stacks make the secrets, without values. The command lists them, asks for the value of each empty one without
+    showing it (of a private key: for its file), checks it, and stores it. It reads no value from AWS, and shows names
+    only.
+
+    --from takes a file that only you can read (chmod 600): JSON {"NAME": "value"}, or lines NAME=value, where a value
+    of several lines is quoted. Nothing is written unless every value passes. Exits with 1 if a secret is still empty.
+
+    \b
+    Examples:
+      DATA_PLATFORM_ENVIRONMENT=dev data-platform secrets seed
+      data-platform secrets seed --from secrets.json && rm secrets.json
+      data-platform secrets seed --only snowflake-private-key --replace
+    """
+    from data_platform.cli.secrets_seed import seed as fill
+    from data_platform.landing.client import aws_client
+
+    given = settings()
+    if given.environment == "local":
+        raise click.ClickException(
+            "In `local`, secrets are in .env, and Secrets Manager has none. Set DATA_PLATFORM_ENVIRONMENT=dev (or prod)"
+            " and that environment's settings."
+        )
+    fill(
+        aws_client(given, "secretsmanager"),
+        f"data-platform-{given.environment}",
+        given.environment,
+        file,
+        only,
+        replace=replace,
+    )
 
 
 def needed(given: Settings) -> Iterator[Secret]:
@@ -137,6 +183,6 @@ def _where_to_set(given: Settings, kept_in: str) -> str:
     if given.environment == "local":
         return "set it in .env; of a system that the local cloud has, `data-platform up` sets it"
     return (
-        f"put it in the secret {kept_in} of this environment in Secrets Manager, which the `secrets` of"
+        f"`data-platform secrets seed --only {kept_in}` puts it into Secrets Manager, from where the `secrets` of"
         " DAGSTER_CONTAINER_CONTEXT give to runs"
     )

@@ -175,6 +175,8 @@ class Ingestion:
         elif not self.source.redelivers:
             with connection.cursor() as cursor:
                 since = ledger.last_position(cursor, self._database, self.feed)
+                if since is None and read_columns(connection, self.target):
+                    ledger.refuse_lost(cursor, self.target, self.feed)  # before it is read: a service may cost money
         return self.source.plan(since=since, partition=partition, unfinished=_whole(unloaded)[1])
 
     def _extract(self, slices: Sequence[Slice], *, read: bool) -> list[Manifest]:

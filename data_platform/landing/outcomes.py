@@ -122,7 +122,8 @@ def decide(
             continue
         if old is not None and old.status == "loaded":
             _take_out(settling, old.extract_id)
-        twin = _twin(wanted, state, overwritten)
+        # Both of two deliveries with the same content are loaded where the table lost rows of the first in between.
+        twin = None if reload else _twin(wanted, state, overwritten)
         if twin is not None and old is not None and old.status == "duplicate":
             continue
         later = _later(wanted, state, mode)

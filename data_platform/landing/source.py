@@ -82,6 +82,11 @@ class DeliverySource(Source):
                 "delivery_id": delivery.id,
                 "file_name": delivery.file_name,
                 "version_id": delivery.version_id,
+                # So that the ledger can be written anew from the lake (`recovery.py`).
+                "object_key": delivery.key,
+                "etag": delivery.etag,
+                "size_bytes": delivery.size,
+                "landed_at": delivery.landed_at.isoformat(),
             },
             file=File(delivery.file_name, delivery.size, work),
         )
@@ -166,27 +171,32 @@ class DeliverySource(Source):
             return unresolved(cursor, self._database, self.feed, since=since)
 
     def _settlement(self, manifest: Manifest) -> Settlement:
-        delivery, read = self._work[manifest.extract_id].delivery, manifest.position_to
-        reason = manifest.refused or read["quarantined"]  # a release before `refused` said it there only
-        read_whole = read["quarantined"] or not manifest.refused  # else Snowflake refuses it, and none of it counts
-        return Settlement(
-            delivery_id=delivery.id,
-            partner=self.feed.source,
-            feed=self.feed.table,
-            file_name=delivery.file_name,
-            object_key=delivery.key,
-            version_id=delivery.version_id,
-            etag=delivery.etag,
-            size_bytes=delivery.size,
-            content_sha256=read["sha256"],
-            landed_at=delivery.landed_at,
-            partition=manifest.partition,
-            status="quarantined" if reason else "loaded",
-            reason=reason,
-            rows_read=read["rows_read"] if read_whole else 0,
-            rows_rejected=read["rows_rejected"] if read_whole else 0,
-            extract_id=manifest.extract_id,
-        )
+        return settlement_of(self.feed, manifest, self._work[manifest.extract_id].delivery)
+
+
+def settlement_of(feed: FileFeedSpec, manifest: Manifest, delivery: Delivery) -> Settlement:
+    """The outcome that a delivery's extract asks for."""
+    read = manifest.position_to
+    reason = manifest.refused or read["quarantined"]  # a release before `refused` said it there only
+    read_whole = read["quarantined"] or not manifest.refused  # else Snowflake refuses it, and none of it counts
+    return Settlement(
+        delivery_id=delivery.id,
+        partner=feed.source,
+        feed=feed.table,
+        file_name=delivery.file_name,
+        object_key=delivery.key,
+        version_id=delivery.version_id,
+        etag=delivery.etag,
+        size_bytes=delivery.size,
+        content_sha256=read["sha256"],
+        landed_at=delivery.landed_at,
+        partition=manifest.partition,
+        status="quarantined" if reason else "loaded",
+        reason=reason,
+        rows_read=read["rows_read"] if read_whole else 0,
+        rows_rejected=read["rows_rejected"] if read_whole else 0,
+        extract_id=manifest.extract_id,
+    )
 
 
 def _work(slice_: Slice) -> Work:

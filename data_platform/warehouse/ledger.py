@@ -12,7 +12,7 @@ from data_platform.contract import quoted
 from data_platform.feeds.spec import FeedSpec
 from data_platform.warehouse.platform import LOADS_COLUMNS, current_loads, loads, rejects, table_rows
 from data_platform.warehouse.rows import insert_rows, placeholders, time_of_record
-from data_platform.warehouse.table import literal
+from data_platform.warehouse.table import TableRef, literal
 
 if TYPE_CHECKING:
     from snowflake.connector.cursor import SnowflakeCursor
@@ -70,6 +70,25 @@ def last_loads(cursor: SnowflakeCursor, database: str, feed: FeedSpec) -> LastLo
     )
     ((sequence, effective_at, recorded_at),) = cursor.fetchall()
     return LastLoads(int(sequence), effective_at, recorded_at)
+
+
+class LedgerLost(Exception):
+    """A feed's table has rows, and the ledger no load of them. The message says what to do."""
+
+
+def refuse_lost(cursor: SnowflakeCursor, table: TableRef, feed: FeedSpec) -> None:
+    """Raises LedgerLost if the table has rows, and the ledger no load of the feed. Such rows would be loaded once
+    more, and nothing would ever replace them."""
+    cursor.execute(
+        f"SELECT 1 FROM {table.sql} WHERE NOT EXISTS (SELECT 1 FROM {loads(table.database).sql}"
+        " WHERE SOURCE = %s AND TABLE_NAME = %s) LIMIT 1",
+        [feed.source, feed.table],
+    )
+    if cursor.fetchall():
+        raise LedgerLost(
+            f"{feed.name}: {table} has rows, and the ledger no load of them: the ledger was lost. Nothing is loaded."
+            " Stop Dagster's daemon, and run `data-platform ledger rebuild`"
+        )
 
 
 def record_removed(

@@ -86,7 +86,8 @@ def load_extracts(
     `history` keeps the versions of each row (`history.py`); it loads later snapshots again, from `lake`, where an
     earlier one comes late or is taken out.
 
-    Raises LoadRefused, RowCountMismatch, what the policy raises, and the connector's errors, and changes nothing then.
+    Raises LoadRefused, LedgerLost, RowCountMismatch, what the policy raises, and the connector's errors, and changes
+    nothing then.
     """
     started = time.monotonic()
     if not manifests and policy is None:
@@ -112,6 +113,8 @@ def load_extracts(
         ids = {manifest.extract_id for manifest in chosen}
         gone = remove - ids
         last = ledger.last_loads(cursor, table.database, feed)
+        if last.recorded_at is None:  # it is the feed's first load
+            ledger.refuse_lost(cursor, table, feed)
         now = time_of_record([last.recorded_at])
         ledger.record_removed(cursor, table.database, feed, gone, now)
         effective_at = {each.extract_id: each.effective_at or each.started_at for each in chosen}

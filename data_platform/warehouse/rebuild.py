@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 EXTRACTS_A_STEP = 200
+AGAIN = "re-extract-"
+"""How the id of a run begins that reads a source again, and makes its table anew from that."""
 _TRIES = 3
 
 

@@ -27,7 +27,8 @@ def record_load(
     cursor: SnowflakeCursor, table: TableRef, feed: FeedSpec, before: int, now: datetime, *, again: bool
 ) -> None:
     """Records the expected rows after a load, in its transaction. `before`: the table's rows before it. `again`: it
-    loads extracts that were loaded before, which changes no expectation: what comes back was expected all the time."""
+    loads extracts that were loaded before, which changes no expectation: what comes back was expected all the time. If
+    nothing was expected yet, as after the loss of the ledger, it may be one of several parts, and says nothing."""
     after = count(cursor, table)
     cursor.execute(
         f"SELECT TABLE_ROWS FROM {table_rows(table.database).sql} WHERE SOURCE = %s AND TABLE_NAME = %s"
@@ -35,6 +36,8 @@ def record_load(
         [feed.source, feed.table],
     )
     found = cursor.fetchall()
+    if again and not found:
+        return
     wanted = int(found[0][0]) + (0 if again else after - before) if found else after
     record(cursor, table.database, feed, wanted, now)
 

@@ -105,7 +105,24 @@ class Feed:
         self.landed += 1
         minutes = self.landed if landed_minutes is None else landed_minutes
         delivery_id = uuid.uuid4().hex
-        manifest = self.extract(delivery_id, readings, partition=partition, rejects=rejects)
+        content = hashlib.sha256(str(readings).encode()).hexdigest()
+        landed_at = NOON + timedelta(minutes=minutes)
+        origin = {
+            "file_name": file_name,
+            "version_id": f"v{self.landed}",
+            "etag": '"e"',
+            "size_bytes": len(str(readings)),
+        }
+        origin |= {"object_key": f"inbound/{self.partner}/{file_name}", "landed_at": landed_at.isoformat()}
+        position = {"sha256": content, "rows_read": len(readings) + rejects, "rows_rejected": rejects}
+        manifest = self.extract(
+            delivery_id,
+            readings,
+            partition=partition,
+            rejects=rejects,
+            origin=origin,
+            position={**position, "quarantined": None},
+        )
         settlement = Settlement(
             delivery_id=delivery_id,
             partner=self.partner,
@@ -115,8 +132,8 @@ class Feed:
             version_id=f"v{self.landed}",
             etag='"e"',
             size_bytes=len(str(readings)),
-            content_sha256=hashlib.sha256(str(readings).encode()).hexdigest(),
-            landed_at=NOON + timedelta(minutes=minutes),
+            content_sha256=content,
+            landed_at=landed_at,
             partition=partition,
             status="loaded",
             rows_read=len(readings) + rejects,
@@ -132,6 +149,8 @@ class Feed:
         *,
         partition: str | None = None,
         rejects: int = 0,
+        origin: Mapping[str, Any] | None = None,
+        position: Mapping[str, Any] | None = None,
     ) -> Manifest:
         schema = pa.schema([*self.contract.arrow_schema, *METADATA])
         rows = [
@@ -152,7 +171,8 @@ class Feed:
             [pa.RecordBatch.from_pylist(rows, schema=schema)] if rows else [],
             rejects=[bad] if rejects else [],
             contract_hash=self.contract.hash,
-            origin={"delivery_id": delivery_id},
+            origin={"delivery_id": delivery_id, **(origin or {})},
+            position_to=position,
             reject_columns=self.spec.reject_columns,
         )
 

@@ -31,7 +31,7 @@ from data_platform.warehouse.further_columns import with_drift
 from data_platform.warehouse.ledger import extracts_in_table
 from data_platform.warehouse.migrations import require_current
 from data_platform.warehouse.policy import InPlaceOfAll, Policy
-from data_platform.warehouse.rebuild import Rebuilt, rebuild_table
+from data_platform.warehouse.rebuild import AGAIN, Rebuilt, rebuild_table
 from data_platform.warehouse.schema import plan_changes, read_columns
 from data_platform.warehouse.table import raw_table
 
@@ -58,7 +58,7 @@ class _Again:
     progress: Progress
     rows: Sequence[DeliveryRow] = ()
     quarantine: bool = False
-    run_id: str = field(default_factory=lambda: f"re-extract-{uuid4()}")
+    run_id: str = field(default_factory=lambda: f"{AGAIN}{uuid4()}")
 
     @property
     def tag(self) -> str:

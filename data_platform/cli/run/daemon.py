@@ -37,7 +37,7 @@ _POLL_SECONDS = 1.0
 _STALE_SECONDS = 120.0  # heartbeats come every 30 s, later on a busy machine
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-_UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _ENDED]
 _LAUNCH = """mutation Launch($run: ExecutionParams!) { launchRun(executionParams: $run) { __typename
   ... on LaunchRunSuccess { run { runId } }
   ... on RunConfigValidationInvalid { errors { message } }
@@ -131,7 +131,7 @@ class RunsByDaemon:
     @property
     def busy(self) -> bool:
         """Whether a landing run is under way."""
-        return bool(self._instance.get_runs(dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=_UNDER_WAY), limit=1))
+        return bool(self._instance.get_runs(dg.RunsFilter(tags={LANDING_TAG: "true"}, statuses=UNDER_WAY), limit=1))
 
     def build(self, job: str, tags: Mapping[str, str], on_materialized: Callable[[int], None]) -> RunOutcome:
         """Queues a run of a job and waits for its end, and for that of its retry. `on_materialized` gets the number of
