@@ -62,6 +62,14 @@ def dequeue(instance: dg.DagsterInstance, workspace: object) -> list[str]:
     return sorted(run.status.value for run in instance.get_runs())
 
 
+def reexecuted(instance: dg.DagsterInstance, run_id: str) -> set[dg.AssetKey]:
+    """The assets that a retry from failure makes again (FROM_ASSET_FAILURE)."""
+    run = instance.get_run_by_id(run_id)
+    assert run and run.execution_plan_snapshot_id
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return set(instance.run_domain.get_keys_to_reexecute(run_id, plan)[0])
+
+
 def checked_configuration(folder: Path) -> Mapping[str, Any]:
     """A folder's dagster.yaml, checked against Dagster's schema."""
     return dagster_instance_config(str(folder))[0]

@@ -23,7 +23,7 @@ def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
         arrivals_schedule(settings, arrivals),
     ]
     return dg.Definitions(
-        jobs=[*(each.job for each in schedules), publications_job()],
+        jobs=[*{each.job.name: each.job for each in schedules}.values(), publications_job()],
         sensors=[landing_sensor(assets_of(loaded, FileFeedSpec)), unmatched, _marts_follow_raw()],
         schedules=schedules,
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
 import dagster as dg
 
 from data_platform.feeds.spec import FeedSpec
+from data_platform.feeds.tables import TableSpec
 
 Feed = TypeVar("Feed", bound=FeedSpec)
 FEEDS_A_STEP = 50
@@ -71,12 +73,24 @@ def feeds_of(repository: dg.RepositoryDefinition, kind: type[Feed]) -> Sequence[
 def assets_of(definitions: dg.Definitions, *kinds: type[FeedSpec]) -> dg.AssetSelection:
     """All assets of the feeds of these kinds, as the groups of their sources: Dagster shows a selection by groups as it
     is, and any other as a list of keys."""
+    return dg.AssetSelection.groups(*sorted({source for source, *_ in _tables(definitions, *kinds)}))
+
+
+def scheduled(definitions: dg.Definitions, *kinds: type[TableSpec]) -> dict[tuple[str, str | None], list[dg.AssetKey]]:
+    """{(source, its schedule or None): the keys of its tables and their extracts} of these kinds."""
+    found: dict[tuple[str, str | None], list[dg.AssetKey]] = defaultdict(list)
+    for source, key, spec in _tables(definitions, *kinds):
+        found[source, json.loads(spec)["schedule"]] += [dg.AssetKey(["lake", *key.path[1:]]), key]
+    return found
+
+
+def _tables(definitions: dg.Definitions, *kinds: type[FeedSpec]) -> Iterator[tuple[str, dg.AssetKey, str]]:
+    """The source, the key and the spec of each feed's table."""
     labels = {feed_metadata(kind.kind) for kind in kinds}
-    sources = {
-        assets.group_names_by_key[key]
+    return (
+        (assets.group_names_by_key[key], key, metadata[label].text)
         for assets in definitions.assets or ()
         if isinstance(assets, dg.AssetsDefinition)
         for key, metadata in assets.metadata_by_key.items()
-        if not labels.isdisjoint(metadata)
-    }
-    return dg.AssetSelection.groups(*sorted(sources))
+        for label in labels & metadata.keys()
+    )

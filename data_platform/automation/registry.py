@@ -22,6 +22,7 @@ from typing import Any, get_args
 import dagster as dg
 import yaml
 
+from data_platform.automation.jobs import TABLE_JOBS
 from data_platform.automation.publications import is_publication, knowing_their_checks, publication_key
 from data_platform.environment import EnvironmentName
 from data_platform.publish.spec import Dataset, declared_datasets
@@ -87,6 +88,12 @@ def _publication(asset: Any) -> str | None:
     return asset.key.to_user_string() if is_publication(asset) else None
 
 
+def _entry(name: str) -> str:
+    """The name in the registry: a source's own schedule, `databases__<source>`, exists where `databases` does."""
+    job, apart, _ = name.partition("__")
+    return job if apart and job in TABLE_JOBS else name
+
+
 def keep_registered(
     definitions: dg.Definitions,
     registry: Mapping[str, frozenset[EnvironmentName]],
@@ -100,7 +107,7 @@ def keep_registered(
     sensors, schedules = list(definitions.sensors or ()), list(definitions.schedules or ())
     assets = [(asset, _publication(asset)) for asset in definitions.assets or ()]
     names = {each.name for each in (*sensors, *schedules)} | {name for _, name in assets if name is not None}
-    if unlisted := sorted(names - registry.keys()):
+    if unlisted := sorted(name for name in names if _entry(name) not in registry):
         entries = "\n".join(f"  {name}: [local]" for name in unlisted)
         raise RegistryError(
             f"No {FILE} lists these sensors, schedules or publications: {', '.join(unlisted)}. They could act in any"
@@ -113,7 +120,7 @@ def keep_registered(
             f"The registry lists sensors, schedules or publications that don't exist: {', '.join(gone)}. Correct the"
             f" name, or remove the entry from its {FILE} (the platform's own are in automation/registry.py)."
         )
-    here = {name for name in names if environment in registry[name]}
+    here = {name for name in names if environment in registry[_entry(name)]}
     kept = [asset for asset, name in assets if name is None or name in here]
     return dg.Definitions(
         assets=knowing_their_checks(kept, definitions.asset_checks or ()),

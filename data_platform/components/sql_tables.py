@@ -27,6 +27,7 @@ class SqlTables(dg.Component):
 
     The folder's name becomes the source in the tables' assets, `lake/<name>/<table>` and `raw/<name>/<table>`, and
     the schema `RAW_<NAME>`. `connection`: the variable DATA_PLATFORM_CONNECTION_<CONNECTION> holds the database's URL.
+    `schedule`: when to read it, as cron in the platform's time zone; without it, at 05:30 with all other databases.
     A table of load mode `replace` is read whole, in one transaction; so is one of load mode `history`, which keeps each
     version of a row. A large one is read in parts. One of load mode `merge` is read from where the last read ended, by
     a `watermark`: a column that grows with each change of a row; `deletions: keys` has rows removed whose key is gone.

@@ -120,7 +120,7 @@ class GeocoderDeclaration(TablesDeclaration):
         return GeocodedSpec.model_validate(
             {
                 **own,
-                **{name: getattr(self, name) for name in self.shared},
+                **{name: getattr(self, name) for name in ("schedule", *self.shared)},
                 "contract": places(personal=table.personal),
                 "source": declared_in.parent.name,
                 "declared_in": declared_in,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from data_platform.environment.connections import System
+from data_platform.feeds.cron import Cron
 from data_platform.feeds.spec import FeedDeclaration, FeedSpec, SourceDeclaration
 
 TableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,127}$")]
@@ -19,13 +20,14 @@ ConnectionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 class TableSpec(FeedSpec):
     """A table that the platform reads from another system, where a file feed waits for files. `connection`: the name
-    under which settings hold the system's URL. `from`: the table's name in the system."""
+    under which settings hold the system's URL. `from`: the table's name in the system. `schedule`: its source's."""
 
     part_of: ClassVar[str]
     """What the table is a table of, as messages name it: a database."""
     system: ClassVar[System]
     """What the connections of such tables lead to."""
     connection: ConnectionName
+    schedule: Cron | None = None
     from_: Annotated[Any, Field(alias="from")] = None
 
     @property
@@ -36,7 +38,8 @@ class TableSpec(FeedSpec):
 
 class TablesDeclaration(SourceDeclaration):
     """A source whose `defs.yaml` has all its tables. `connection`: the variable DATA_PLATFORM_CONNECTION_<CONNECTION>
-    holds the system's URL."""
+    holds the system's URL. `schedule`: when the tables are read, as cron in the platform's time zone; default: with all
+    sources of their kind."""
 
     spec: ClassVar[type[TableSpec]]
     """Of each table."""
@@ -44,6 +47,7 @@ class TablesDeclaration(SourceDeclaration):
     """The fields that each table's spec has from its source."""
 
     connection: ConnectionName
+    schedule: Cron | None = None
     tables: tuple[Any, ...]
 
     @model_validator(mode="after")
@@ -69,7 +73,7 @@ class TablesDeclaration(SourceDeclaration):
         return self.spec.model_validate(
             {
                 **self.inherited(table),
-                **{name: getattr(self, name) for name in self.shared},
+                **{name: getattr(self, name) for name in ("schedule", *self.shared)},
                 "source": declared_in.parent.name,
                 "declared_in": declared_in,
             }

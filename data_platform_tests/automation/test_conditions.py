@@ -16,6 +16,7 @@ FIRST, SECOND = "2026-03-07", "2026-03-08"
 WATER, PARKING = dg.AssetKey(["raw", "water"]), dg.AssetKey(["raw", "parking"])
 STAGED, STAGED_PARKING = dg.AssetKey(["staging", "water"]), dg.AssetKey(["staging", "parking"])
 MART, CITY = dg.AssetKey(["marts", "water"]), dg.AssetKey(["marts", "city"])
+WATER_PUBLISHED, CITY_PUBLISHED = (dg.AssetKey(["publication", "carto", name]) for name in ("water", "city"))
 CONTRACT = dg.AssetCheckSpec("contract", asset=WATER, blocking=True)
 TESTED = dg.AssetCheckSpec("unique", asset=STAGED, blocking=True)
 MART_TESTED = dg.AssetCheckSpec("complete", asset=MART, blocking=True)
@@ -67,7 +68,12 @@ def definitions(broken: set[str]) -> dg.Definitions:
                 if "unique" in broken:
                     raise dg.Failure("as dbt build fails when a test does")
 
-    return dg.Definitions(assets=[raw, models])
+    @dg.multi_asset(specs=[model(WATER_PUBLISHED, MART), model(CITY_PUBLISHED, CITY)], can_subset=True)
+    def publications(context: dg.AssetExecutionContext) -> Iterator[object]:
+        for key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key)
+
+    return dg.Definitions(assets=[raw, models, publications])
 
 
 @dataclass
@@ -77,6 +83,8 @@ class Platform:
     instance: dg.DagsterInstance
     broken: set[str] = field(default_factory=set)
     cursor: object = None
+    publications: set[dg.AssetKey] = field(default_factory=set)
+    """What the last tick asks to publish."""
 
     def __post_init__(self) -> None:
         self.defs = definitions(self.broken)
@@ -91,6 +99,7 @@ class Platform:
             self.defs, self.instance, cursor=self.cursor, evaluation_time=datetime.now(UTC) + later
         )
         self.cursor = result.cursor
+        self.publications = {key for key in (WATER_PUBLISHED, CITY_PUBLISHED) if result.get_num_requested(key)}
         asked = {WATER, PARKING, STAGED, STAGED_PARKING, MART, CITY}
         return {key for key in asked if result.get_num_requested(key)}
 
@@ -240,3 +249,32 @@ def test_a_model_that_was_built_and_not_tested_is_built_again_so_that_others_nee
     built.broken.clear()
     assert built.build(built.tick(2 * again))
     assert built.tick(3 * again) == set()
+
+
+def test_a_late_source_holds_back_only_what_needs_it_and_that_follows_when_it_comes(platform: Platform) -> None:
+    platform.load(WATER, FIRST)
+    asked = platform.tick()
+    assert (asked, platform.publications) == ({STAGED, MART}, {WATER_PUBLISHED})
+    assert platform.build(asked | platform.publications)
+    assert (platform.tick(), platform.publications) == (set(), set())
+    platform.load(PARKING, FIRST)
+    asked = platform.tick()
+    assert (asked, platform.publications) == ({STAGED_PARKING, CITY}, {CITY_PUBLISHED})
+    assert platform.build(asked | platform.publications)
+    assert (platform.tick(), platform.publications) == (set(), set())
+
+
+def test_a_mart_that_fails_its_test_is_not_published_and_the_others_are(built: Platform) -> None:
+    built.build({WATER_PUBLISHED, CITY_PUBLISHED})
+    built.tick()
+    built.broken.add("complete")
+    built.load(WATER, SECOND)
+    built.build(built.tick() - {CITY})
+    built.load(PARKING, SECOND)
+    built.tick()
+    assert built.publications == set(), "the city's mart reads the one that failed"
+    built.broken.clear()
+    built.load(WATER, SECOND)
+    asked = built.tick()
+    assert built.publications == {WATER_PUBLISHED, CITY_PUBLISHED}
+    assert built.build(asked | built.publications)

@@ -20,6 +20,7 @@ from data_platform.feeds.declared import declared_feeds, declared_sources
 from data_platform.lake.extracts import Lake
 from data_platform.transform.sources import sources_yaml
 from data_platform.warehouse.connection import connect
+from data_platform_tests.dagster_internals import reexecuted
 from data_platform_tests.servers.postgres import Database, database, postgres_server
 from data_platform_tests.warehouse.conftest import cloud, lake
 
@@ -78,7 +79,13 @@ def definitions(file: Path) -> dg.Definitions:
     return component.build_defs(SimpleNamespace(path=file.parent))  # type: ignore[arg-type]
 
 
-def materialize(file: Path, lake: Lake, cloud: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+def materialize(
+    file: Path,
+    lake: Lake,
+    cloud: Settings,
+    instance: dg.DagsterInstance,
+    selection: dg.AssetSelection | None = None,
+) -> dg.ExecuteInProcessResult:
     resources = {
         "lake": SimpleNamespace(lake=lambda: lake),
         "warehouse": SimpleNamespace(open=lambda **options: connect(cloud, **options)),
@@ -86,7 +93,7 @@ def materialize(file: Path, lake: Lake, cloud: Settings, instance: dg.DagsterIns
     return dg.materialize(
         definitions(file).assets or (),
         resources={key: dg.ResourceDefinition.hardcoded_resource(value) for key, value in resources.items()},
-        selection=dg.AssetSelection.key_prefixes("lake", "raw"),
+        selection=selection or dg.AssetSelection.key_prefixes("lake", "raw"),
         instance=instance,
         raise_on_error=False,
     )
@@ -157,6 +164,29 @@ def test_both_tables_are_loaded_and_the_url_is_nowhere_to_be_seen(
         again = materialize(file, lake, cloud, instance)
         read = [event.asset_key for event in again.get_asset_materialization_events() if event.asset_key]
         assert [key.path[2] for key in read if key.path[0] == "lake"] == ["addresses"]
+
+
+def test_a_table_that_fails_leaves_the_others_alone_and_a_retry_from_failure_reads_it_alone(
+    file: Path, lake: Lake, cloud: Settings, database: Database, environment: pytest.MonkeyPatch
+) -> None:
+    name = file.parent.name
+    failing, other = (
+        {dg.AssetKey([stage, name, table]) for stage in ("lake", "raw")} for table in ("addresses", "permits")
+    )
+    database.run(
+        "CREATE TABLE permits (permit_id bigint, fee numeric, updated_at timestamptz)",
+        "INSERT INTO permits VALUES (1, 12.5, '2026-03-07')",
+    )
+    environment.setenv(VARIABLE, database.url)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(file, lake, cloud, instance)
+        assert not result.success
+        assert {event.asset_key for event in result.get_asset_materialization_events()} == other
+        assert reexecuted(instance, result.run_id) == failing
+        database.run("CREATE SCHEMA register", "CREATE TABLE register.addresses (address_id bigint, street text)")
+        again = materialize(file, lake, cloud, instance, dg.AssetSelection.assets(*failing))
+        assert again.success
+        assert {event.asset_key for event in again.get_asset_materialization_events()} == failing
 
 
 def test_a_check_names_what_has_changed_in_the_catalog_whether_the_table_is_read_or_not(

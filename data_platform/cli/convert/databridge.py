@@ -9,13 +9,16 @@ called `schedule_interval`, `carto_users`, `indexes` (https://github.com/CityOfP
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from data_platform.feeds.cron import Cron
 
 _SAME = {
     "schedule": ("schedule", "schedule_interval"),
@@ -47,7 +50,13 @@ _INSTEAD = {
     "retries": "a failed table is read again by the next run",
     "migrated": "it says which system has the table",
 }
-_DAILY = re.compile(r"^\d+ \d+ \* \* \*$|^@daily$")
+_PRESETS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+}
 
 
 class NotAConfig(Exception):
@@ -145,10 +154,13 @@ def convert(configs: Sequence[Config], *, connection: str, owner: str, time_zone
             continue
         by_source[config.source].append(config)
     for source, of in by_source.items():
+        schedule = _schedule_of(of)
         made.files[f"data_platform/defs/sources/databases/{source}/defs.yaml"] = _document(
-            "SqlTables", _source(of, connection, owner, time_zone)
+            "SqlTables", _source(of, connection, owner, time_zone, schedule)
         )
         for config in of:
+            if config.schedule and (schedule is None or _cron(config) != schedule):
+                made.notes[str(config.file)].insert(0, _other_schedule(config, schedule))
             if config.carto:
                 folder = f"data_platform/defs/publish/carto/{config.feed}"
                 made.files[f"{folder}/defs.yaml"] = _document("CartoDataset", _publication(config, owner))
@@ -156,12 +168,36 @@ def convert(configs: Sequence[Config], *, connection: str, owner: str, time_zone
     return made
 
 
-def _source(configs: Sequence[Config], connection: str, owner: str, time_zone: str) -> dict[str, Any]:
+def _schedule_of(configs: Sequence[Config]) -> str | None:
+    """The schedule that most of a source's tables have, as cron; None if none of them can be kept."""
+    found = Counter(cron for config in configs if (cron := _cron(config)) is not None)
+    return found.most_common(1)[0][0] if found else None
+
+
+def _cron(config: Config) -> str | None:
+    cron = _PRESETS.get(config.schedule, config.schedule)
+    try:
+        return TypeAdapter(Cron).validate_python(cron)
+    except ValidationError:
+        return None
+
+
+def _other_schedule(config: Config, schedule: str | None) -> str:
+    if _cron(config) is None:
+        kept = f"its source is read at {schedule!r}" if schedule else "its source is read each day at 05:30"
+        return f"schedule {config.schedule!r}: it isn't cron with five fields of numbers; {kept}"
+    return f"schedule {config.schedule!r}: its source has one schedule, {schedule!r}, which most of its tables had"
+
+
+def _source(
+    configs: Sequence[Config], connection: str, owner: str, time_zone: str, schedule: str | None
+) -> dict[str, Any]:
     return {
         "description": f"The schema {configs[0].schema} of {connection}.",
         "time_zone": time_zone,
         "owners": [owner],
         "connection": connection,
+        **({"schedule": schedule} if schedule else {}),
         "tables": [_table(config) for config in sorted(configs, key=lambda config: config.feed)],
     }
 
@@ -212,13 +248,6 @@ def _sql(config: Config) -> str:
 
 
 def _notes(config: Config) -> Iterator[str]:
-    if config.schedule and not _DAILY.match(config.schedule):
-        yield (
-            f"schedule {config.schedule!r}: all tables of databases are read each day at 05:30; for another time, write"
-            " a schedule in Python (docs/python-assets.md)"
-        )
-    elif config.schedule:
-        yield f"schedule {config.schedule!r}: it becomes 05:30 each day, with all tables of databases"
     if not config.key and not config.knack:
         yield "it names no key: objectid stands in its place; check it"
     for name, value in config.others.items():

@@ -80,11 +80,8 @@ def test_a_table_becomes_a_feed_a_publication_and_a_model_that_can_be_read(tmp_p
     model = result.files["dbt_project/models/staging/gis_lni/stg_gis_lni__li_violations.sql"]
     assert "source('gis_lni', 'li_violations')" in model and "st_transform(shape, 4326) as shape" in model
     (notes,) = result.notes.values()
-    assert [note.split(":")[0] for note in notes] == [
-        "schedule '0 7 * * *'",
-        "it names no key",
-        "upload_to_ago",
-    ]
+    assert [note.split(":")[0] for note in notes] == ["it names no key", "upload_to_ago"]
+    assert feed.schedule == "0 7 * * *"
 
 
 def test_the_page_shows_what_the_command_makes(tmp_path: Path) -> None:
@@ -101,8 +98,30 @@ def test_the_folder_and_the_files_name_say_what_the_file_leaves_out(tmp_path: Pa
     by_folder, by_name = written(tmp_path / "lni", permits=BY_FOLDER, gis_opa__assessments=BY_FOLDER)
     assert (read_config(by_folder).schema, read_config(by_folder).table) == ("lni", "permits")
     assert (read_config(by_name).schema, read_config(by_name).table) == ("gis_opa", "assessments")
-    (first, *_) = made([by_folder]).notes.values()
-    assert "05:30" in first[0] and "2-6" in first[0]
+
+
+@pytest.mark.parametrize(
+    ("schedules", "kept", "noted"),
+    [
+        (["@daily"], "0 0 * * *", []),
+        (["25 8 * * 2-6", "25 8 * * 2-6", "0 1 * * *"], "25 8 * * 2-6", ["schedule '0 1 * * *': its source has one"]),
+        (
+            ["0 7 * * MON"],
+            None,
+            ["schedule '0 7 * * MON': it isn't cron with five fields of numbers; its source is read"],
+        ),
+        (["", "@hourly"], "0 * * * *", []),
+    ],
+)
+def test_a_source_has_the_schedule_that_most_of_its_tables_had(
+    tmp_path: Path, schedules: list[str], kept: str | None, noted: list[str]
+) -> None:
+    files = {f"t{n}": f"table_schema: lni\ntable_name: t{n}\nschedule: '{at}'\n" for n, at in enumerate(schedules)}
+    result = made(written(tmp_path, **files))
+    (text,) = result.files.values()
+    assert yaml.safe_load(text)["attributes"].get("schedule") == kept
+    notes = [note for of_file in result.notes.values() for note in of_file if note.startswith("schedule")]
+    assert len(notes) == len(noted) and all(note.startswith(said) for note, said in zip(notes, noted, strict=True))
 
 
 def test_a_table_that_isnt_published_is_only_read(tmp_path: Path) -> None:
