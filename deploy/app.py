@@ -3,12 +3,12 @@
     -c image=sha256:...    the image's digest in the environment's repository
 
 Synthesis needs no account and no network. Stacks refer to each other in one direction:
-network, storage, secrets -> database -> roles -> services -> access. The other stacks stand beside these.
+storage -> network, secrets -> database -> roles -> services -> access. The other stacks stand beside these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import aws_cdk as cdk
@@ -38,37 +38,40 @@ FLAGS = {
 
 def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Stack]:
     """Adds one environment's stacks to the app. Returns them by purpose."""
-    options: Mapping[str, Any] = {
-        "env": cdk.Environment(account=given.account, region=given.region),
-        "termination_protection": given.name == "prod",
-        "tags": {"data-platform:environment": given.name},
-    }
+    def options() -> Any:
+        return {
+            "env": cdk.Environment(account=given.account, region=given.region),
+            "termination_protection": given.name == "prod",
+            "tags": {"data-platform:environment": given.name},
+            "synthesizer": cdk.DefaultStackSynthesizer(qualifier=given.qualifier),  # takes one stack only
+        }
 
     def name(purpose: str) -> str:
         return f"{given.prefix}-{purpose}"
 
-    network = NetworkStack(app, name("network"), given, **options)
-    storage = StorageStack(app, name("storage"), given, **options)
-    secrets = SecretsStack(app, name("secrets"), given, **options)
-    database = DatabaseStack(app, name("database"), given, network, storage.key, **options)
+    storage = StorageStack(app, name("storage"), given, **options())
+    network = NetworkStack(app, name("network"), given, **options())
+    network.add_stack_dependency(storage)  # which has the group of its flow logs
+    secrets = SecretsStack(app, name("secrets"), given, **options())
+    database = DatabaseStack(app, name("database"), given, network, storage.key, **options())
     arns = {**secrets.arns, "database": database.secret_arn}
-    roles = RolesStack(app, name("roles"), given, storage.key.key_arn, arns, **options)
-    services = ServicesStack(app, name("services"), given, network, arns, image, **options)
+    roles = RolesStack(app, name("roles"), given, storage.key.key_arn, arns, **options())
+    services = ServicesStack(app, name("services"), given, network, arns, image, **options())
     services.add_stack_dependency(roles)
-    observability = ObservabilityStack(app, name("observability"), given, storage.key, **options)
+    observability = ObservabilityStack(app, name("observability"), given, storage.key, **options())
     observability.add_stack_dependency(services)  # it counts lines of the daemon's log
     return {
-        "network": network,
         "storage": storage,
+        "network": network,
         "secrets": secrets,
         "database": database,
         "roles": roles,
         "services": services,
-        "access": AccessStack(app, name("access"), given, network, services, storage.access_logs, **options),
-        "sftp": SftpStack(app, name("sftp"), given, storage.key, **options),
-        "snowflake": SnowflakeStack(app, name("snowflake"), given, storage.key.key_arn, **options),
+        "access": AccessStack(app, name("access"), given, network, services, storage.access_logs, **options()),
+        "sftp": SftpStack(app, name("sftp"), given, storage.key, storage.audit_logs["sftp"], **options()),
+        "snowflake": SnowflakeStack(app, name("snowflake"), given, storage.key.key_arn, **options()),
         "observability": observability,
-        "pipeline": PipelineStack(app, name("pipeline"), given, **options),
+        "pipeline": PipelineStack(app, name("pipeline"), given, **options()),
     }
 
 

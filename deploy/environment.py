@@ -168,6 +168,12 @@ class Environment(Part):
         """The beginning of the name of everything that belongs to this environment."""
         return f"data-platform-{self.name}"
 
+    @property
+    def qualifier(self) -> str:
+        """Part of the names of the roles with which CDK deploys. Each environment has its own, so that the pipeline of
+        one can't deploy the other where both are in one account."""
+        return f"dp{self.name}"
+
     def bucket(self, purpose: str) -> str:
         """A bucket's name: bucket names are global, so the account is part of it."""
         return f"{self.prefix}-{self.account}-{purpose}"

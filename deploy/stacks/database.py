@@ -65,7 +65,8 @@ class DatabaseStack(cdk.Stack):
             storage_encrypted=True,
             storage_encryption_key=key,
             database_name="dagster",
-            credentials=rds.Credentials.from_generated_secret("dagster", secret_name=f"{given.prefix}/database"),
+            manage_master_user_password=True,  # RDS rotates it every seven days
+            credentials=rds.Credentials.from_username("dagster"),
             ca_certificate=rds.CaCertificate.RDS_CA_RSA2048_G1,
             backup_retention=cdk.Duration.days(given.database.backup_days),
             deletion_protection=True,

@@ -100,13 +100,7 @@ class NetworkStack(cdk.Stack):
         )
         # Free of charge, and runs read and write the lake through it.
         vpc.add_gateway_endpoint("s3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        group = logs.LogGroup(
-            self,
-            "flows",
-            log_group_name=given.log_group("network"),
-            retention=logs.RetentionDays.THREE_MONTHS,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
+        group = logs.LogGroup.from_log_group_name(self, "flows", given.log_group("network"))
         role = iam.Role(
             self,
             "flow-role",

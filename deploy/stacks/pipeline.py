@@ -12,8 +12,6 @@ from deploy.environment import Environment
 from deploy.stacks.policy import Allow, role
 
 GITHUB = "token.actions.githubusercontent.com"
-CDK = "cdk-hnb659fds"
-"""The beginning of the names of the roles that `cdk bootstrap` makes."""
 
 
 class PipelineStack(cdk.Stack):
@@ -45,7 +43,7 @@ class PipelineStack(cdk.Stack):
             repository_name=given.image_repository,
             image_tag_mutability=ecr.TagMutability.IMMUTABLE,
             image_scan_on_push=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             lifecycle_rules=[ecr.LifecycleRule(max_image_count=100, description="A hundred images to roll back to")],
         )
         for reader in given.image_readers:
@@ -59,7 +57,7 @@ class PipelineStack(cdk.Stack):
 
     def _allowed(self, given: Environment) -> list[Allow]:
         own = [
-            f"arn:aws:iam::{given.account}:role/{CDK}-{purpose}-role-{given.account}-{given.region}"
+            f"arn:aws:iam::{given.account}:role/cdk-{given.qualifier}-{purpose}-role-{given.account}-{given.region}"
             for purpose in ("deploy", "file-publishing")
         ]
         push = [

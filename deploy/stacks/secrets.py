@@ -50,5 +50,5 @@ class SecretsStack(cdk.Stack):
         self.arns: dict[str, str] = {}
         for secret, purpose in purposes(given).items():
             made = secretsmanager.CfnSecret(self, secret, name=f"{given.prefix}/{secret}", description=purpose)
-            made.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
+            made.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
             self.arns[secret] = made.ref

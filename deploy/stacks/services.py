@@ -61,7 +61,7 @@ class ServicesStack(cdk.Stack):
                 f"log-{each}",
                 log_group_name=given.log_group(each),
                 retention=logs.RetentionDays.THREE_MONTHS,
-                removal_policy=cdk.RemovalPolicy.RETAIN,
+                removal_policy=cdk.RemovalPolicy.DESTROY,
             )
             for each in ("webserver", "daemon", "code-server", "runs", "operate")
         }

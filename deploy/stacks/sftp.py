@@ -22,17 +22,18 @@ from deploy.stacks.policy import Allow, role
 class SftpStack(cdk.Stack):
     """The server, its users, and a role per partner that reaches that partner's folders only."""
 
-    def __init__(self, scope: Construct, name: str, given: Environment, key: kms.IKey, **options: object) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        given: Environment,
+        key: kms.IKey,
+        log: logs.ILogGroup,
+        **options: object,
+    ) -> None:
         super().__init__(scope, name, **options)
         transfer_service = iam.ServicePrincipal(
             "transfer.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": given.account}}
-        )
-        group = logs.LogGroup(
-            self,
-            "log",
-            log_group_name=given.log_group("sftp"),
-            retention=logs.RetentionDays.ONE_YEAR,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
         )
         server = transfer.CfnServer(
             self,
@@ -42,12 +43,13 @@ class SftpStack(cdk.Stack):
             domain="S3",
             identity_provider_type="SERVICE_MANAGED",  # it can't change later
             security_policy_name="TransferSecurityPolicy-2025-03",
-            structured_log_destinations=[group.log_group_arn],
+            structured_log_destinations=[log.log_group_arn],
             # Empty folders of a partner list as folders, and large ones list fast.
             s3_storage_options=transfer.CfnServer.S3StorageOptionsProperty(directory_listing_optimization="ENABLED"),
             tags=[cdk.CfnTag(key="transfer:customHostname", value=given.sftp_host)],
         )
-        server.apply_removal_policy(cdk.RemovalPolicy.RETAIN)  # its host key and address are the partners'
+        # Partners know its host key: only `deploy.destroy` deletes it, which names it first.
+        server.apply_removal_policy(cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
         bucket = given.bucket("landing")
         for partner in declared_sources(DEFS, PartnerDeclaration):
             policy = session_policy(bucket, partner.name)

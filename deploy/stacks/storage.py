@@ -1,4 +1,5 @@
-"""Storage: the key, and the buckets of lake, landing, logs and access logs. All refuse plain HTTP and public access.
+"""Storage: the key, the buckets of lake, landing, logs and access logs, and the audit logs: whatever outlives the rest.
+All buckets refuse plain HTTP and public access.
 
 The key's policy names no role: it lets the account's IAM policies decide, so the key and the roles don't refer to each
 other. Deleting the stack keeps the buckets and the key.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -16,10 +18,12 @@ from deploy.environment import Environment
 
 OLD_VERSIONS_DAYS = 90
 """How long an overwritten or deleted object can be brought back."""
+AUDITED = ("network", "sftp")
+"""What has an audit log: every connection in the VPC, and what partners do."""
 
 
 class StorageStack(cdk.Stack):
-    """`key`, and `buckets` by purpose."""
+    """`key`, `buckets` by purpose, and `audit_logs` by what they record."""
 
     def __init__(self, scope: Construct, name: str, given: Environment, **options: object) -> None:
         super().__init__(scope, name, **options)
@@ -28,7 +32,7 @@ class StorageStack(cdk.Stack):
             "key",
             alias=given.prefix,
             enable_key_rotation=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             description=f"Encrypts the buckets, the database and the alarms of {given.prefix}",
         )
         self.key.add_to_resource_policy(
@@ -49,7 +53,7 @@ class StorageStack(cdk.Stack):
             bucket_name=given.bucket("access-logs"),
             encryption=s3.BucketEncryption.S3_MANAGED,
             lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(365))],
-            removal_policy=cdk.RemovalPolicy.RETAIN,
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             **_CLOSED,
         )
 
@@ -65,7 +69,7 @@ class StorageStack(cdk.Stack):
                 bucket_key_enabled=True,
                 server_access_logs_bucket=access_logs,
                 server_access_logs_prefix=f"{purpose}/",
-                removal_policy=cdk.RemovalPolicy.RETAIN,
+                removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
                 **_CLOSED,
             )
 
@@ -83,6 +87,16 @@ class StorageStack(cdk.Stack):
             "lake": bucket("lake", versioned=True, rule=kept),
             "landing": bucket("landing", versioned=True, rule=kept),
             "logs": bucket("logs", versioned=False, rule=passing),
+        }
+        self.audit_logs = {
+            each: logs.LogGroup(
+                self,
+                f"{each}-log",
+                log_group_name=given.log_group(each),
+                retention=logs.RetentionDays.ONE_YEAR,
+                removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+            )
+            for each in AUDITED
         }
 
 

@@ -70,12 +70,16 @@ def test_no_bucket_is_public_or_takes_plain_http(cdk: Synthesized, environment: 
         assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in denied, name
 
 
+AUDIT_LOG = ("storage", "AWS::Logs::LogGroup")
+
+
 def test_deleting_the_stacks_keeps_the_data(cdk: Synthesized, environment: str) -> None:
     kept = {"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::ECR::Repository"}
     for (of, stack), template in cdk.templates.items():
         for name, resource in template["Resources"].items():
-            if of == environment and resource["Type"] in kept and stack != "database":
-                assert resource.get("DeletionPolicy") == "Retain", name
+            if of == environment and (resource["Type"] in kept or (stack, resource["Type"]) == AUDIT_LOG):
+                # Not `Retain`: what a failed creation left behind would be in the way of the next attempt.
+                assert resource.get("DeletionPolicy") == "RetainExceptOnCreate", name
             if resource["Type"] == "AWS::RDS::DBInstance":
                 assert resource["DeletionPolicy"] == "Snapshot"
 
