@@ -29,6 +29,7 @@ _Result = TypeVar("_Result")
 PAUSES = (1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts to reach a repository: a short outage doesn't fail a run."""
 DATABASE_SECRET = "DAGSTER_POSTGRES_SECRET"  # noqa: S105  a variable's name
+DATABASE_SERVER = "DAGSTER_POSTGRES_SERVER"
 RDS_CERTIFICATES = Path(__file__).resolve().parents[1] / "deploy" / "rds-ca.pem"
 # The first two load no definitions: they ask code servers. The code server follows dbt's repository itself.
 _WITHOUT_DEFINITIONS = (["dagster-webserver"], ["dagster-daemon"], ["data-platform", "code-server"])
@@ -68,7 +69,7 @@ def prepare(command: Sequence[str], environment: Environment) -> None:
     if region := environment.get("AWS_REGION"):
         environment.setdefault("AWS_DEFAULT_REGION", region)  # boto3 reads only this one
     if secret := environment.pop(DATABASE_SECRET, ""):
-        environment["DAGSTER_POSTGRES_URL"] = database_url(secret)
+        environment["DAGSTER_POSTGRES_URL"] = database_url(secret, environment.get(DATABASE_SERVER, ""))
     home = environment.get("DAGSTER_HOME")
     if home and command[:2] != ["dagster", "api"] and not (Path(home) / "dagster.yaml").exists():
         from data_platform.runs.instance import write  # imports pydantic: a run's start does without
@@ -80,17 +81,19 @@ def prepare(command: Sequence[str], environment: Environment) -> None:
         _take_dbt(environment)
 
 
-def database_url(secret: str) -> str:
-    """The URL of Dagster's database from the JSON that RDS keeps in Secrets Manager: host, port, username, password and
-    dbname. The connection verifies the server's certificate. Raises StartFailed, which shows no value."""
+def database_url(secret: str, server: str = "") -> str:
+    """The URL of Dagster's database from RDS's secret in Secrets Manager: JSON with username and password. The secrets
+    that RDS itself changes hold no more, so `server` is `host:port/dbname`; others hold host, port and dbname, too. The
+    connection verifies the server's certificate. Raises StartFailed, which shows no value."""
     try:
         given = json.loads(secret)
         user, password = (quote(given[name], safe="") for name in ("username", "password"))
-        place = f"{given['host']}:{given['port']}/{given['dbname']}"
+        place = server or f"{given['host']}:{given['port']}/{given['dbname']}"
     except (ValueError, KeyError, TypeError) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else "it is no JSON object"
         raise StartFailed(
-            f"{DATABASE_SECRET}: {missing}; expected RDS's secret with host, port, username, password and dbname"
+            f"{DATABASE_SECRET}: {missing}; expected RDS's secret with username and password, and the server as"
+            f" {DATABASE_SERVER}=host:port/dbname or as host, port and dbname in the secret"
         ) from None
     return f"postgresql://{user}:{password}@{place}?sslmode=verify-full&sslrootcert={RDS_CERTIFICATES}"
 

@@ -128,6 +128,19 @@ def test_dagsters_database_is_the_one_of_rdss_secret_and_its_certificate_is_veri
     assert "DAGSTER_POSTGRES_SECRET" not in environment
 
 
+def test_where_rds_changes_the_password_its_secret_has_no_server() -> None:
+    environment = {
+        "DAGSTER_POSTGRES_SECRET": json.dumps({"username": "dagster", "password": "p@ss"}),
+        "DAGSTER_POSTGRES_SERVER": "db.example.org:5432/dagster",
+    }
+    prepare(["true"], environment)
+    url = make_url(environment["DAGSTER_POSTGRES_URL"])
+    assert (url.username, url.password, url.host, url.port, url.database) == (
+        *("dagster", "p@ss"),
+        *("db.example.org", 5432, "dagster"),
+    )
+
+
 def test_a_wrong_secret_names_what_is_missing_and_shows_nothing() -> None:
     for secret, missing in (('{"password": "planted"}', "username"), ("planted", "JSON")):
         with pytest.raises(StartFailed, match=missing) as error:

@@ -38,6 +38,7 @@ FLAGS = {
 
 def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Stack]:
     """Adds one environment's stacks to the app. Returns them by purpose."""
+
     def options() -> Any:
         return {
             "env": cdk.Environment(account=given.account, region=given.region),
@@ -56,7 +57,7 @@ def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Sta
     database = DatabaseStack(app, name("database"), given, network, storage.key, **options())
     arns = {**secrets.arns, "database": database.secret_arn}
     roles = RolesStack(app, name("roles"), given, storage.key.key_arn, arns, **options())
-    services = ServicesStack(app, name("services"), given, network, arns, image, **options())
+    services = ServicesStack(app, name("services"), given, network, database, arns, image, **options())
     services.add_stack_dependency(roles)
     observability = ObservabilityStack(app, name("observability"), given, storage.key, **options())
     observability.add_stack_dependency(services)  # it counts lines of the daemon's log

@@ -135,18 +135,17 @@ class PlatformSettings(Group, alias_generator=prefix("DATA_PLATFORM_")):
         description="a postgresql:// URL for Dagster's own storage",
         examples=["postgresql://dagster@127.0.0.1:5432/dagster"],
     )
+    dagster_postgres_secret_arn: str | None = Field(
+        None, alias="DAGSTER_POSTGRES_SECRET_ARN", description="RDS's secret, if RDS changes that database's password"
+    )
     state_dir: Path = Field(Path(".local"), description="a folder", examples=[".local"])
     dagster_home: Annotated[Path | None, AfterValidator(lambda path: path and path.absolute())] = Field(
         None, alias="DAGSTER_HOME", description="the folder of Dagster's dagster.yaml", examples=["/opt/dagster"]
     )
     repository_url: str | None = Field(
-        None,
-        description="the git repository's web address, which the UI links to",
-        examples=["https://git.example.org/team/data-platform"],
+        None, description="the git repository's web address, for links", examples=["https://git.example.org/team/data"]
     )
-    logs_bucket: Bucket | None = Field(
-        None, description="the S3 bucket of the runs' output", examples=["my-team-dagster-logs"]
-    )
+    logs_bucket: Bucket | None = Field(None, description="the S3 bucket of the runs' output", examples=["my-team-logs"])
     runs_on: Annotated[RunsOn, InLocal("process")] = Field(
         "ecs",
         description="`ecs` (a run is a Fargate task) or `process` (a process beside the code server)",

@@ -1,6 +1,7 @@
 """Dagster's instance configuration: fills the settings into the template `deploy/dagster.yaml`.
 
-The same template serves AWS, compose and the local cloud. Where runs aren't ECS tasks, the launcher is left out.
+The same template serves AWS, compose and the local cloud. Where runs aren't ECS tasks, the launcher is left out, and
+where nobody changes the database's password, the secret.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def render(template: str, given: Settings) -> str:
     number, a list); one within a text becomes text. Raises SettingsError with every missing setting and an example of
     each."""
     document = yaml.safe_load(template)
+    if given.dagster_postgres_secret_arn is None:
+        del document["storage"]["custom"]["config"]["password_secret"]
     if given.runs_on != "ecs":
         del document["run_launcher"]
         if given.logs_bucket is None:

@@ -16,6 +16,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import InvalidatePoolError
 
+from data_platform.runs.database_password import follow_password
+
 LOCATION, REPOSITORY = "data_platform", "__repository__"
 """The code location that workspace.yaml names, and its repository."""
 # PgBouncer, load balancers and RDS proxies end idle connections after some minutes.
@@ -39,12 +41,20 @@ _CONNECTION = {
 class PooledPostgresStorage(DagsterPostgresStorage):
     """DagsterPostgresStorage that keeps its connections between statements, as Dagster does only in the webserver.
     Otherwise Dagster signs in for each of the forty statements that a table's materializations and checks take, which
-    is most of the cost of orchestration. Same configuration as DagsterPostgresStorage; libpq's parameters in the URL
-    win."""
+    is most of the cost of orchestration. Same configuration as DagsterPostgresStorage, and `password_secret`: the ARN
+    of RDS's secret, if RDS changes the password. libpq's parameters in the URL win."""
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """The fields of the configuration."""
+        inherited: Any = super().config_type()
+        return {**inherited, "password_secret": dg.Field(str, is_required=False)}
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> Any:
         """The storage of an instance's configuration."""
+        if secret := config_value.get("password_secret"):
+            follow_password(config_value["postgres_url"], secret)
         storage = super().from_config_value(inst_data, _noticing_loss(config_value))
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
             _keep_connections(part)

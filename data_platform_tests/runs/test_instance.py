@@ -60,6 +60,13 @@ def test_on_a_laptop_only_what_speaks_of_ecs_is_missing() -> None:
     assert {name for name in processes if processes[name] != tasks[name]} == {"concurrency"}, "fewer runs at a time"
 
 
+def test_the_secret_with_the_databases_password_is_named_where_rds_changes_it() -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-1a2b-Ab3dEf"
+    storage = yaml.safe_dump(_rendered({**PRODUCTION, "DAGSTER_POSTGRES_SECRET_ARN": arn})["storage"])
+    assert f"password_secret: {arn}" in storage
+    assert "password_secret" not in yaml.safe_dump(_rendered(PRODUCTION)["storage"])
+
+
 def test_what_processes_print_goes_to_a_bucket_where_one_is_named() -> None:
     rendered = _rendered({"DATA_PLATFORM_LOGS_BUCKET": "team-logs", "DAGSTER_HOME": "/tmp/dagster"})
     assert "run_launcher" not in rendered

@@ -1,5 +1,7 @@
-"""Database: Dagster's PostgreSQL on RDS, with point-in-time recovery. RDS's secret has host, user and password as JSON;
-containers get that JSON as DAGSTER_POSTGRES_SECRET."""
+"""Database: Dagster's PostgreSQL on RDS, with point-in-time recovery. RDS makes the password, changes it every week,
+and keeps it in a secret of its own, JSON with username and password
+(docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html). Containers get that JSON as
+DAGSTER_POSTGRES_SECRET, and read the secret again when the database refuses the password."""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ from deploy.stacks.network import NetworkStack
 CONNECTIONS = 200
 """Each process keeps three, and opens more for moments: enough for 25 runs."""
 
+NAME = "dagster"
+
 
 class DatabaseStack(cdk.Stack):
-    """`secret_arn`: the JSON with host, port, username, password and dbname."""
+    """`secret_arn`: the JSON with username and password. `server`: host:port/dbname."""
 
     def __init__(
         self, scope: Construct, name: str, given: Environment, network: NetworkStack, key: kms.IKey, **options: object
@@ -64,8 +68,8 @@ class DatabaseStack(cdk.Stack):
             storage_type=rds.StorageType.GP3,
             storage_encrypted=True,
             storage_encryption_key=key,
-            database_name="dagster",
-            manage_master_user_password=True,  # RDS rotates it every seven days
+            database_name=NAME,
+            manage_master_user_password=True,
             credentials=rds.Credentials.from_username("dagster"),
             ca_certificate=rds.CaCertificate.RDS_CA_RSA2048_G1,
             backup_retention=cdk.Duration.days(given.database.backup_days),
@@ -77,4 +81,5 @@ class DatabaseStack(cdk.Stack):
             monitoring_role=monitoring,
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
+        self.server = f"{instance.db_instance_endpoint_address}:{instance.db_instance_endpoint_port}/{NAME}"
         self.secret_arn = str(instance.secret and instance.secret.secret_arn)  # generated, so it is there

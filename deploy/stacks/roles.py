@@ -68,10 +68,15 @@ class RolesStack(cdk.Stack):
             "run": self._run(),
             "operate": self._operate(),
         }
+        again = Allow(
+            "Read the password of the database again after RDS changed it",
+            ["secretsmanager:GetSecretValue"],
+            [secret_arns["database"]],
+        )
         for service, secrets in secret_variables(given).items():
             arns = [secret_arns[secret] for secret in secrets.values()]
             role(self, given, f"start-{service}", tasks(given), self._start(service, arns), f"Starts: {WHY[service]}")
-            role(self, given, service, tasks(given), allowed[service], WHY[service])
+            role(self, given, service, tasks(given), [*allowed[service], again], WHY[service])
 
     def _start(self, service: str, secret_arns: Sequence[str]) -> list[Allow]:
         log = self._given.log_group("runs" if service == "run" else service)

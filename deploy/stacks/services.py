@@ -15,6 +15,7 @@ from aws_cdk import aws_servicediscovery as discovery
 from constructs import Construct
 
 from deploy.environment import Environment, Size
+from deploy.stacks.database import DatabaseStack
 from deploy.stacks.network import NetworkStack
 from deploy.stacks.roles import imported, secret_variables
 
@@ -39,12 +40,13 @@ class ServicesStack(cdk.Stack):
         name: str,
         given: Environment,
         network: NetworkStack,
+        database: DatabaseStack,
         secret_arns: Mapping[str, str],
         image: str,
         **options: object,
     ) -> None:
         super().__init__(scope, name, **options)
-        self._given, self._network, self._secret_arns = given, network, secret_arns
+        self._given, self._network, self._database, self._secret_arns = given, network, database, secret_arns
         self._image = f"{given.image_account}.dkr.ecr.{given.region}.amazonaws.com/{given.image_repository}@{image}"
         repository = ecr.Repository.from_repository_attributes(
             self, "repository", repository_arn=given.image_repository_arn, repository_name=given.image_repository
@@ -169,6 +171,7 @@ class ServicesStack(cdk.Stack):
         given = self._given
         found = {
             **common_variables(given),
+            **self._of_database(),
             "DATA_PLATFORM_CODE_SERVER_HOST": self._code_server_name,
             "DATA_PLATFORM_CODE_SERVER_PORT": "4000",
             # Each container renders Dagster's instance, which names them.
@@ -191,9 +194,15 @@ class ServicesStack(cdk.Stack):
                 found |= {"DATA_PLATFORM_CODE_URL": given.code.url, "DATA_PLATFORM_CODE_REF": given.code.ref}
         return found
 
+    def _of_database(self) -> dict[str, str]:
+        return {
+            "DAGSTER_POSTGRES_SERVER": self._database.server,
+            "DAGSTER_POSTGRES_SECRET_ARN": self._database.secret_arn,
+        }
+
     def _context(self) -> str:
         """The variables and secrets of runs, which the code server passes on. Secrets by ARN only."""
-        variables = common_variables(self._given)
+        variables = common_variables(self._given) | self._of_database()
         if self._given.code:
             variables["DATA_PLATFORM_CODE_URL"] = self._given.code.url
             variables["DATA_PLATFORM_CODE_REF"] = self._given.code.ref

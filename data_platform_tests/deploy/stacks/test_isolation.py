@@ -17,10 +17,8 @@ from data_platform_tests.deploy.stacks.synthesized import Statement, Synthesized
 ACCOUNT, OTHER_ACCOUNT, REGION = "111111111111", "222222222222", "us-east-1"
 OTHER = {"dev": "prod", "prod": "dev"}
 NO_RESOURCE = {"ecr:GetAuthorizationToken", "ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition"}
-"""AWS knows neither a resource nor a fitting condition for these. None of them changes what exists: a daemon may register
-a definition, but launch only families of its own, and pass on only the roles of its own runs."""
-PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
-"""What prod may do in dev's image repository: one image is built once and runs in both."""
+"""AWS knows neither a resource nor a fitting condition for these. None of them changes what exists: a daemon may
+register a definition, but launch only families of its own, and pass on only the roles of its own runs."""
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +143,7 @@ def arns(cdk: Synthesized, environment: str) -> list[str]:
             for each in ("deploy", "file-publishing", "cfn-exec", "lookup")
         ),
     ]
-    for (of, stack), template in cdk.templates.items():
+    for (of, _), template in cdk.templates.items():
         for name, resource in template["Resources"].items() if of == environment else ():
             given = resource.get("Properties", {})
             kind = resource["Type"]

@@ -136,6 +136,16 @@ def test_each_key_of_snowflake_goes_only_to_who_needs_it(
     assert readers == expected
 
 
+def test_every_task_may_read_the_databases_password_again(cdk: Synthesized, environment: str) -> None:
+    readers = {
+        each.owner
+        for each in cdk.statements(environment)
+        if "secretsmanager:GetSecretValue" in each.actions and any("MasterUserSecret" in arn for arn in each.resources)
+    }
+    tasks = {"webserver", "daemon", "code-server", "run", "operate"}
+    assert readers == tasks | {f"start-{task}" for task in tasks}
+
+
 def test_a_run_learns_that_a_key_is_missing(cdk: Synthesized, environment: str) -> None:
     """Without ListBucket on the bucket, and no prefix, S3 answers 403 for a key that doesn't exist."""
     lists = [each for each in cdk.statements(environment) if each.owner == "run" and "s3:ListBucket" in each.actions]

@@ -89,6 +89,7 @@ def test_the_database_is_private_encrypted_and_recoverable(cdk: Synthesized, env
     assert database["PubliclyAccessible"] is False
     assert database["StorageEncrypted"] is True
     assert database["DeletionProtection"] is True
+    assert database["ManageMasterUserPassword"] is True, "RDS changes the password"
     assert database["BackupRetentionPeriod"] >= 7
     assert database["MultiAZ"] is (environment == "prod")
     ((_, parameters),) = cdk.resources(environment, "AWS::RDS::DBParameterGroup")
@@ -132,6 +133,8 @@ def test_every_task_has_the_settings_that_it_starts_with(cdk: Synthesized, envir
         variables = {each["Name"]: text(each["Value"]) for each in container["Environment"]}
         secrets = {each["Name"] for each in container["Secrets"]}
         assert "DAGSTER_POSTGRES_SECRET" in secrets, name
+        assert variables["DAGSTER_POSTGRES_SERVER"].endswith("/dagster")
+        variables["DAGSTER_POSTGRES_SECRET_ARN"] = "arn:aws:secretsmanager:us-east-1:111111111111:secret:rds!db-1"
         variables["DAGSTER_HOME"] = "/tmp/dagster"
         settings = Settings.from_environment(variables)
         assert "FargateRunLauncher" in render(TEMPLATE.read_text(encoding="utf-8"), settings), name
