@@ -8,8 +8,18 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from data_platform.automation.registry import ENVIRONMENTS, OWN, RegistryError, keep_registered, read_registry
+from data_platform.automation.publications import publication_definitions
+from data_platform.automation.registry import (
+    ENVIRONMENTS,
+    OWN,
+    RegistryError,
+    keep_registered,
+    published_here,
+    read_registry,
+)
 from data_platform.definitions import compose
+from data_platform.publish.spec import Dataset
+from data_platform_tests.publish.conftest import trees
 
 
 @dg.job
@@ -122,3 +132,42 @@ def test_a_sensor_that_python_in_defs_brings_is_held_too(make_project: Callable[
         compose(package)
     listed(package / "defs", "surprise: [local]\n")
     assert "surprise" in names(compose(package))
+
+
+def publishing(*names: str) -> dg.Definitions:
+    """Definitions with these publications, and a table."""
+    datasets = [Dataset(name=name, publication=trees().publication) for name in names]
+    return dg.Definitions.merge(
+        dg.Definitions(assets=[dg.AssetSpec("table")]), *(publication_definitions(each) for each in datasets)
+    )
+
+
+def assets(kept: dg.Definitions) -> set[str]:
+    graph = dg.Definitions(assets=kept.assets, resources={"lake": None, "warehouse": None}).resolve_asset_graph()
+    return {key.to_user_string() for key in graph.get_all_asset_keys()} - {"marts/trees"}
+
+
+def test_a_dataset_is_published_only_where_the_registry_says_so() -> None:
+    registry = {"publication/carto/elms": frozenset(("local", "prod")), "publication/carto/oaks": frozenset(("prod",))}
+    kept = {where: assets(keep_registered(publishing("elms", "oaks"), registry, where)) for where in ENVIRONMENTS}
+    assert kept == {
+        "local": {"table", "publication/carto/elms"},
+        "dev": {"table"},
+        "prod": {"table", "publication/carto/elms", "publication/carto/oaks"},
+    }
+
+
+def test_a_dataset_that_nobody_lists_stops_the_location_and_says_what_to_add() -> None:
+    with pytest.raises(RegistryError, match=r"publication/carto/elms: \[local\]"):
+        keep_registered(publishing("elms"), {}, "local")
+
+
+def test_commands_publish_only_what_is_listed_for_the_environment(tmp_path: Path) -> None:
+    for name in ("elms", "oaks"):
+        where = "[local]" if name == "elms" else "[prod]"
+        folder = listed(tmp_path / "publish/carto" / name, f"publication/carto/{name}: {where}\n")
+        (folder / "defs.yaml").write_text(
+            "type: data_platform.components.CartoDataset\n"
+            "attributes: {from: marts/trees, description: Trees, owners: ['team:parks'], key: [id]}\n"
+        )
+    assert [each.id for each in published_here(tmp_path, "local")] == ["carto/elms"]

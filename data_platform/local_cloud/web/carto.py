@@ -86,13 +86,13 @@ CREATE OR REPLACE FUNCTION cartodb.cdb_cartodbfytable(reloid regclass) RETURNS r
 
 
 class Carto:
-    """One account. `url`: a superuser's, of the account's own database. `postgis`: whether the server has it. `clock`:
-    seconds."""
+    """One account. `url`: a superuser's, of the account's own database. `key`: its owner's, at present. `postgis`:
+    whether the server has it. `clock`: seconds."""
 
     name = "carto"
 
     def __init__(self, url: str, key: str, *, postgis: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self._url, self._key, self._postgis, self._clock = url, key, postgis, clock
+        self._url, self.key, self._postgis, self._clock = url, key, postgis, clock
         self._limits = {"sql": Burst(*_QUERIES), "sql/copyfrom": Burst(*_COPIES)}
         self._lock = threading.Lock()
         self._made = False
@@ -138,7 +138,7 @@ class Carto:
         key = given.get("api_key", [None])[-1]
         if key is None:
             return PUBLIC
-        if key != self._key:
+        if key != self.key:
             raise _Refusal(401, "Unauthorized")
         return OWNER
 

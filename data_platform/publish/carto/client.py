@@ -25,6 +25,11 @@ LARGEST_STATEMENT = 1_000_000
 ATTEMPTS = 6
 LONGEST_WAIT = 300.0
 _AGAIN = frozenset((408, 429, 500, 502, 503, 504))
+_ADVICE = {
+    401: "the connection's key is wrong, or was revoked; make another master API key and put it in the connection",
+    403: "the connection's key may not do this; it must be a master API key",
+    404: "the connection's address has no SQL API; check it",
+}
 _STATEMENT = httpx.Timeout(330.0, connect=15.0)
 """Longer than CARTO lets a statement run, so that its own error arrives."""
 _COPY = httpx.Timeout(600.0, connect=15.0)
@@ -109,7 +114,8 @@ class CartoClient:
             else:
                 trouble = f"answered {response.status_code}: {self._said(response)}"
                 if response.status_code not in _AGAIN:
-                    raise Refused(f"{subject}: CARTO {trouble}. The published version is as it was")
+                    advice = f": {_ADVICE[response.status_code]}" if response.status_code in _ADVICE else ""
+                    raise Refused(f"{subject}: CARTO {trouble}{advice}. The published version is as it was")
                 if not repeat and response.status_code != 429:
                     raise BrokenOff(f"{subject}: CARTO {trouble}")
                 if response.status_code == 429:
