@@ -3,7 +3,7 @@
     -c image=sha256:...    the image's digest in the environment's repository
 
 Synthesis needs no account and no network. Stacks refer to each other in one direction:
-storage -> network, secrets -> database -> roles -> services -> access. The other stacks stand beside these.
+storage -> network, secrets -> database -> roles -> cluster -> services -> access. The other stacks stand beside these.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import aws_cdk as cdk
 
 from deploy.environment import Environment, environments
 from deploy.stacks.access import AccessStack
+from deploy.stacks.cluster import ClusterStack
 from deploy.stacks.database import DatabaseStack
 from deploy.stacks.network import NetworkStack
 from deploy.stacks.observability import ObservabilityStack
@@ -57,8 +58,9 @@ def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Sta
     database = DatabaseStack(app, name("database"), given, network, storage.key, **options())
     arns = {**secrets.arns, "database": database.secret_arn}
     roles = RolesStack(app, name("roles"), given, storage.key.key_arn, arns, **options())
-    services = ServicesStack(app, name("services"), given, network, database, arns, image, **options())
-    services.add_stack_dependency(roles)
+    cluster = ClusterStack(app, name("cluster"), given, network, database, arns, image, **options())
+    cluster.add_stack_dependency(roles)
+    services = ServicesStack(app, name("services"), given, network, database, cluster.cluster, arns, image, **options())
     observability = ObservabilityStack(app, name("observability"), given, storage.key, **options())
     observability.add_stack_dependency(services)  # it counts lines of the daemon's log
     return {
@@ -67,6 +69,7 @@ def stacks_of(app: cdk.App, given: Environment, image: str) -> dict[str, cdk.Sta
         "secrets": secrets,
         "database": database,
         "roles": roles,
+        "cluster": cluster,
         "services": services,
         "access": AccessStack(app, name("access"), given, network, services, storage.access_logs, **options()),
         "sftp": SftpStack(app, name("sftp"), given, storage.key, storage.audit_logs["sftp"], **options()),

@@ -1,11 +1,15 @@
 """One environment's configuration, `deploy/environments/<name>.yaml`. It holds no secret: those are in Secrets Manager,
-which `stacks.secrets` lists. The names of everything that the stacks create derive from the environment's name."""
+which `stacks.secrets` lists. The names of everything that the stacks create derive from the environment's name.
+
+`python -m deploy.environment dev` prints the platform's settings there as a shell's export lines."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
+import click
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -163,6 +167,15 @@ class Environment(Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _all_in_one_region(self) -> Environment:
+        if wrong := [zone for zone in self.network.zones if not zone.startswith(self.region)]:
+            raise ValueError(f"network.zones: {', '.join(wrong)}; expected zones of {self.region}, the region above")
+        place = f"arn:aws:acm:{self.region}:{self.account}:"
+        if not self.access.certificate_arn.startswith(place):
+            raise ValueError(f"access.certificate_arn: expected {place}certificate/...: the balancer takes no other")
+        return self
+
     @property
     def prefix(self) -> str:
         """The beginning of the name of everything that belongs to this environment."""
@@ -204,6 +217,30 @@ class Environment(Part):
         """The log group of a service, or of `runs`."""
         return f"/{self.prefix}/{purpose}"
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The platform's settings in this environment, secrets excepted: those of every container, runs included."""
+        return {
+            "DATA_PLATFORM_ENVIRONMENT": self.name,
+            "DATA_PLATFORM_RUNS_ON": "ecs",
+            "DATA_PLATFORM_TIME_ZONE": self.time_zone,
+            "DATA_PLATFORM_LAKE_BUCKET": self.bucket("lake"),
+            "DATA_PLATFORM_LANDING_BUCKET": self.bucket("landing"),
+            "DATA_PLATFORM_LOGS_BUCKET": self.bucket("logs"),
+            "AWS_REGION": self.region,
+            "SNOWFLAKE_ACCOUNT": self.snowflake.account,
+            "SNOWFLAKE_USER": self.snowflake.user,
+            "SNOWFLAKE_ROLE": self.snowflake.role,
+            "SNOWFLAKE_DBT_USER": self.snowflake.dbt_user,
+            "SNOWFLAKE_DBT_ROLE": self.snowflake.dbt_role,
+            "SNOWFLAKE_READER_USER": self.snowflake.reader_user,
+            "SNOWFLAKE_READER_ROLE": self.snowflake.reader_role,
+            "SNOWFLAKE_WAREHOUSE": self.snowflake.warehouse,
+            "SNOWFLAKE_DATABASE": self.snowflake.database,
+            "SNOWFLAKE_STORAGE_INTEGRATION": self.snowflake.storage_integration,
+            "SFTP_HOST": self.sftp_host,
+        }
+
 
 def read(path: Path) -> Environment:
     """Reads and checks one file. Raises pydantic's ValidationError, and ValueError if its name is not the
@@ -217,3 +254,32 @@ def read(path: Path) -> Environment:
 def environments(folder: Path = FOLDER) -> list[Environment]:
     """All environments, by file name."""
     return [read(path) for path in sorted(folder.glob("*.yaml"))]
+
+
+NAME = click.Choice(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+"""An environment's name, as an argument of commands."""
+
+
+def named(name: str) -> Environment:
+    """The environment of this name. Raises click.ClickException with every wrong field."""
+    try:
+        return read(FOLDER / f"{name}.yaml")
+    except ValueError as error:  # pydantic's is one
+        raise click.ClickException(f"deploy/environments/{name}.yaml: {error}") from None
+
+
+@click.command()
+@click.argument("environment", type=NAME)
+def main(environment: str) -> None:
+    """Print the platform's settings in ENVIRONMENT as export lines, for commands that you run on your machine.
+
+    \b
+    Example:
+      eval "$(python -m deploy.environment dev)"
+    """
+    for name, value in named(environment).variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import boto3
 import click
 
-from deploy.environment import FOLDER, Environment, read
+from deploy.environment import NAME, Environment, named
 
 NETWORK = "operatenetwork"
 """The output of the network stack: subnets;security groups, separated by commas."""
@@ -73,7 +73,7 @@ def _lines(given: Environment, logs: Any, task: str) -> Iterator[str]:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("environment", type=click.Choice(sorted(path.stem for path in FOLDER.glob("*.yaml"))))
+@click.argument("environment", type=NAME)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def main(environment: str, command: tuple[str, ...]) -> None:
     """Run COMMAND as a one-off task of an environment.
@@ -83,7 +83,7 @@ def main(environment: str, command: tuple[str, ...]) -> None:
       python -m deploy.operate dev data-platform doctor
       python -m deploy.operate dev data-platform schema apply --yes
     """
-    given = read(FOLDER / f"{environment}.yaml")
+    given = named(environment)
     session = boto3.Session(region_name=given.region)
     code, lines = run(given, Clients(*map(session.client, Clients._fields)), command)
     for line in lines:

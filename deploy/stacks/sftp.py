@@ -46,6 +46,7 @@ class SftpStack(cdk.Stack):
             structured_log_destinations=[log.log_group_arn],
             # Empty folders of a partner list as folders, and large ones list fast.
             s3_storage_options=transfer.CfnServer.S3StorageOptionsProperty(directory_listing_optimization="ENABLED"),
+            workflow_details=self._delete_partial_uploads(given, key, transfer_service),
             tags=[cdk.CfnTag(key="transfer:customHostname", value=given.sftp_host)],
         )
         # Partners know its host key: only `deploy.destroy` deletes it, which names it first.
@@ -89,6 +90,32 @@ class SftpStack(cdk.Stack):
             value=f"{server.attr_server_id}.server.transfer.{given.region}.amazonaws.com",
             description=f"Point {given.sftp_host} (CNAME) here",
         )
+
+    def _delete_partial_uploads(
+        self, given: Environment, key: kms.IKey, service: iam.IPrincipal
+    ) -> transfer.CfnServer.WorkflowDetailsProperty:
+        """What a broken connection leaves looks like a whole file (docs/partners.md): the server deletes it."""
+        landing = f"arn:aws:s3:::{given.bucket('landing')}"
+        listing = {"StringLike": {"s3:prefix": ["inbound/*"]}}
+        allowed = [
+            Allow("Find a partial upload", ["s3:ListBucket"], [landing], listing),
+            Allow(
+                "Delete a partial upload",
+                ["s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectVersionTagging"],
+                [f"{landing}/inbound/*"],
+            ),
+            Allow("Read what the key encrypts", ["kms:Decrypt"], [key.key_arn]),
+        ]
+        its_role = role(self, given, "partial-uploads", service, allowed, "Transfer Family deletes partial uploads")
+        step = transfer.CfnWorkflow.WorkflowStepProperty(
+            type="DELETE",
+            delete_step_details={"Name": "delete", "SourceFileLocation": "${original.file}"},
+        )
+        workflow = transfer.CfnWorkflow(self, "partial-upload", steps=[step], description="Deletes a partial upload")
+        detail = transfer.CfnServer.WorkflowDetailProperty(
+            execution_role=its_role.role_arn, workflow_id=workflow.attr_workflow_id
+        )
+        return transfer.CfnServer.WorkflowDetailsProperty(on_partial_upload=[detail])
 
 
 def _list(one_or_more: object) -> list[str]:

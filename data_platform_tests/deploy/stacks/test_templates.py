@@ -188,6 +188,17 @@ def test_only_the_load_balancer_accepts_connections_from_outside(cdk: Synthesize
         assert all(rule.get("IpProtocol") != "-1" for rule in group.get("SecurityGroupEgress", []))
 
 
+def test_a_partial_upload_is_deleted(cdk: Synthesized, environment: str) -> None:
+    """As docs/partners.md says: it would be loaded as a whole file."""
+    ((_, server),) = cdk.resources(environment, "AWS::Transfer::Server")
+    (partial,) = server["WorkflowDetails"]["OnPartialUpload"]
+    ((name, workflow),) = cdk.resources(environment, "AWS::Transfer::Workflow")
+    assert text(partial["WorkflowId"]).startswith("${" + name.partition("/")[2])
+    (step,) = workflow["Steps"]
+    assert step["Type"] == "DELETE"
+    assert step["DeleteStepDetails"]["SourceFileLocation"] == "${original.file}"
+
+
 def test_no_template_holds_a_secrets_value(cdk: Synthesized, environment: str) -> None:
     for name, secret in cdk.resources(environment, "AWS::SecretsManager::Secret"):
         assert "SecretString" not in secret, name
@@ -239,6 +250,19 @@ def test_one_off_tasks_find_their_network(cdk: Synthesized, environment: str) ->
 
     outputs = cdk.templates[environment, "network"]["Outputs"]
     assert text(outputs[NETWORK]["Value"]).count(";") == 1
+
+
+def test_migrations_run_before_the_services_have_the_new_image(cdk: Synthesized, environment: str) -> None:
+    """`deploy/release` deploys the cluster, runs one-off tasks with the new image, and then deploys the services."""
+    manifest = json.loads((cdk.folder / "manifest.json").read_text(encoding="utf-8"))["artifacts"]
+
+    def needed(stack: str) -> set[str]:
+        direct = {each for each in manifest[stack].get("dependencies", ()) if not each.endswith(".assets")}
+        return direct.union(*(needed(each) for each in direct))
+
+    prefix = f"data-platform-{environment}"
+    assert f"{prefix}-cluster" in needed(f"{prefix}-services")
+    assert f"{prefix}-services" not in needed(f"{prefix}-cluster")
 
 
 def test_the_picture_is_that_of_the_stacks() -> None:
