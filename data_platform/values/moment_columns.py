@@ -106,13 +106,14 @@ def timestamps(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
 
 def outside_calendar(array: Array) -> Mask:
     """Dates, or instants in microseconds, outside the years 1..9999."""
+    if not len(array):
+        return np.zeros(0, dtype=bool)
     is_date = pa.types.is_date32(array.type)
     first, last = (_FIRST_DAY, _LAST_DAY) if is_date else (_FIRST, _LAST)
-    numbers = array.cast(pa.int32() if is_date else pa.int64())
-    found = pc.min_max(numbers).as_py()
-    if found["min"] is None or (found["min"] >= first and found["max"] <= last):
-        return np.zeros(len(array), dtype=bool)
-    return mask(pc.or_(pc.less(numbers, first), pc.greater(numbers, last)))
+    size = 4 if is_date else 8
+    numbers = np.frombuffer(array.buffers()[1], f"i{size}", len(array), array.offset * size)
+    found = (numbers < first) | (numbers > last)
+    return found & mask(array.is_valid()) if array.null_count and found.any() else found
 
 
 def localized(local: Array, zone: ZoneInfo) -> tuple[Array, Mask]:
@@ -126,8 +127,9 @@ def localized(local: Array, zone: ZoneInfo) -> tuple[Array, Mask]:
     for step in _STEPS:
         if not len(pending):
             break
-        starts, which = np.unique(micros[pending] // step, return_inverse=True)
-        offsets = [_offset_through(int(start) * step, step, zone) for start in starts]
+        starts = pa.array(micros[pending] // step).dictionary_encode()
+        which = starts.indices.to_numpy()
+        offsets = [_offset_through(start * step, step, zone) for start in starts.dictionary.to_pylist()]
         known = np.array([offset is not None for offset in offsets])[which]
         shift = np.array([offset or 0 for offset in offsets], dtype=np.int64)[which]
         micros[pending[known]] -= shift[known]

@@ -117,15 +117,14 @@ class _Stream:
         self._buffer += received
 
 
-def fields(rows: Rows, columns: int) -> list[Field]:
+def fields(rows: Rows, columns: int) -> Iterator[Field]:
     """The columns of a page."""
     data = np.frombuffer(rows.data, np.uint8)
-    position, found = rows.starts, []
+    position = rows.starts
     for _ in range(columns):
         field = _field(rows.data, data, position)
-        found.append(field)
+        yield field
         position = field.starts + field.lengths
-    return found
 
 
 def _field(whole: bytes, data: np.ndarray[Any, np.dtype[np.uint8]], position: Positions) -> Field:

@@ -130,7 +130,7 @@ class MysqlSession:
     def _pages(self, found: Iterator[Rows], readers: Sequence[ColumnReader]) -> Iterator[FieldPage]:
         with told():
             for rows in found:
-                yield FieldPage(readers, fields(rows, len(readers)), len(rows.starts))
+                yield FieldPage.read(readers, fields(rows, len(readers)), len(rows.starts))
 
     def _place(self, feed: SqlTableSpec) -> tuple[str, str]:
         """The database and the name of the feed's table."""

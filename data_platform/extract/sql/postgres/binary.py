@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.extract.sql.fields import Decode, Field, Mask, none
+from data_platform.extract.sql.fields import Decode, Field, Mask, array_of, none
 from data_platform.values.moment_columns import localized, outside_calendar
 from data_platform.values.numbers import INTEGER_BITS
 from data_platform.values.rejects import Array
@@ -26,12 +26,12 @@ _INTEGERS = {"int2": ">i2", "int4": ">i4", "int8": ">i8"}
 
 def booleans(field: Field) -> tuple[Array, Mask]:
     """bool."""
-    return pa.array(field.read("u1").astype(bool), mask=field.null), none(field)
+    return array_of(field.read("u1").astype(bool), field.null), none(field)
 
 
 def floats(field: Field) -> tuple[Array, Mask]:
     """float8, with NaN and infinities."""
-    return pa.array(field.read(">f8"), mask=field.null), none(field)
+    return array_of(field.read(">f8"), field.null), none(field)
 
 
 def integers(column: Column, builtin: str) -> Decode:
@@ -39,10 +39,10 @@ def integers(column: Column, builtin: str) -> Decode:
     bits = INTEGER_BITS[column.logical.name]
 
     def decode(field: Field) -> tuple[Array, Mask]:
-        values = field.read(_INTEGERS[builtin])
-        wide = values.astype(np.int64)
-        beyond = ((wide < -(2 ** (bits - 1))) | (wide > 2 ** (bits - 1) - 1)) & ~field.null
-        return pa.array(wide.astype(f"i{bits // 8}"), mask=field.null | beyond), beyond
+        values, beyond = field.read(_INTEGERS[builtin]), none(field)
+        if bits < 8 * values.itemsize:
+            beyond = ((values < -(2 ** (bits - 1))) | (values > 2 ** (bits - 1) - 1)) & ~field.null
+        return array_of(values.astype(f"i{bits // 8}"), field.null | beyond), beyond
 
     return decode
 
@@ -51,7 +51,7 @@ def dates(field: Field) -> tuple[Array, Mask]:
     """date; infinities are suspects."""
     days = field.read(">i4").astype(np.int64) + _EPOCH_DAYS
     beyond = (abs(days) > np.iinfo(np.int32).max) & ~field.null
-    array = pa.array(np.where(beyond, 0, days).astype(np.int32), pa.date32(), mask=field.null | beyond)
+    array = array_of(np.where(beyond, 0, days).astype(np.int32), field.null | beyond, pa.date32())
     return array, beyond | outside_calendar(array)
 
 
@@ -59,13 +59,13 @@ def times(field: Field) -> tuple[Array, Mask]:
     """time; 24:00:00 is a suspect."""
     micros = field.read(">i8")
     beyond = ((micros < 0) | (micros >= _DAY)) & ~field.null
-    return pa.array(np.where(beyond, 0, micros), pa.time64("us"), mask=field.null | beyond), beyond
+    return array_of(np.where(beyond, 0, micros), field.null | beyond, pa.time64("us")), beyond
 
 
 def instants(field: Field) -> tuple[Array, Mask]:
     """timestamptz; infinities are suspects."""
     micros, beyond = _micros(field)
-    array = pa.array(micros, pa.timestamp("us", tz="UTC"), mask=field.null | beyond)
+    array = array_of(micros, field.null | beyond, pa.timestamp("us", tz="UTC"))
     return array, beyond | outside_calendar(array)
 
 
@@ -74,7 +74,7 @@ def wall_times(zone: str) -> Decode:
 
     def decode(field: Field) -> tuple[Array, Mask]:
         micros, beyond = _micros(field)
-        array, suspects = localized(pa.array(micros, pa.timestamp("us"), mask=field.null | beyond), ZoneInfo(zone))
+        array, suspects = localized(array_of(micros, field.null | beyond, pa.timestamp("us")), ZoneInfo(zone))
         return array, beyond | suspects | outside_calendar(array)
 
     return decode

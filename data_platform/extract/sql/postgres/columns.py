@@ -92,7 +92,8 @@ def _json(column: Column, found: FoundColumn) -> ColumnReader | str:
     if found.builtin == "json":  # kept as it was written: it may name a member twice, which Snowflake refuses
         return _as_text(column, found)
     if found.builtin == "jsonb" or found.is_array or found.kind == "c" or found.base == "hstore":
-        return _native(column, f"to_jsonb({found.sql})", strings(skip=1), lambda value: value[1:].decode())
+        expression = found.sql if found.builtin == "jsonb" else f"to_jsonb({found.sql})"
+        return _native(column, expression, strings(skip=1), lambda value: value[1:].decode())
     return "json, jsonb, an array or a composite type"
 
 
@@ -134,6 +135,8 @@ def _native(column: Column, expression: str, decode: Decode, spell: Callable[[by
 
     def convert(field: Field) -> Converted:
         array, suspects = decode(field)
+        if not suspects.any():
+            return Converted(array, {})
         rows = np.flatnonzero(suspects & ~field.null)
         texts = [spell(field.value(row) or b"") for row in rows.tolist()]
         return by_rule(array, rows, texts, rule, column)

@@ -159,7 +159,7 @@ class PostgresSession:
     def _pages(self, copy: Copy, readers: Sequence[ColumnReader]) -> Iterator[FieldPage]:
         with told():
             for rows in copy.pages():
-                yield FieldPage(readers, fields(rows, len(readers)), len(rows))
+                yield FieldPage.read(readers, fields(rows, len(readers)), len(rows.ends))
 
 
 @contextmanager
