@@ -1,4 +1,4 @@
-"""Writes rows to numbered Parquet files of bounded size and uploads them in the background.
+"""Writes rows to numbered Parquet files of bounded size, and encodes and uploads them in the background.
 
 `writer.py` names the files and commits them.
 """
@@ -22,10 +22,13 @@ from data_platform.lake.manifest import FileEntry
 # memory flat, however small the caller's batches are.
 _ROW_GROUP_BYTES = 32 * 2**20
 _ROW_GROUP_ROWS = 500_000
-_UPLOAD_CHUNK = 16 * 2**20
+# A large file is sent in chunks, of which so many are in memory.
+_UPLOAD_CHUNK = 8 * 2**20
+_CHUNKS_AT_ONCE = 2
 _UPLOADS_AT_ONCE = 2
-# A part's first rows decide which of its columns get a dictionary.
-_SAMPLE_ROWS = 20_000
+# A part's first rows decide which of its columns get a dictionary: those in which a value occurs so often on average.
+_SAMPLE_ROWS = 5_000
+_REPEATS = 10
 
 
 class Uploads:
@@ -49,13 +52,21 @@ class Uploads:
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            obstore.put(self._store, path, file, use_multipart=size > _UPLOAD_CHUNK, chunk_size=_UPLOAD_CHUNK)
+            obstore.put(
+                self._store,
+                path,
+                file,
+                use_multipart=size > _UPLOAD_CHUNK,
+                chunk_size=_UPLOAD_CHUNK,
+                max_concurrency=_CHUNKS_AT_ONCE,
+            )
         return FileEntry(path, rows, size, sha256)
 
 
 class Parts:
     """Rows of one schema. `path` gives the key of part 0, 1, …; a part is closed when it has `part_bytes`
-    (never, if None), and is spooled on disk so that memory stays flat."""
+    (never, if None), and is spooled on disk so that memory stays flat. One row group is encoded while the caller makes
+    the next."""
 
     def __init__(
         self, uploads: Uploads, path: Callable[[int], str], schema: pa.Schema, *, part_bytes: int | None
@@ -69,33 +80,47 @@ class Parts:
         self._file: IO[bytes] | None = None
         self._parquet: pq.ParquetWriter | None = None
         self._done: list[Future[FileEntry]] = []
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._encoding: Future[None] | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Adds rows; raises what an earlier part's upload raised."""
+        """Adds rows; raises what writing or uploading earlier ones raised."""
         self._pending.append(batch)
         self._pending_rows += batch.num_rows
         self._pending_bytes += batch.nbytes
         if self._pending_bytes >= _ROW_GROUP_BYTES or self._pending_rows >= _ROW_GROUP_ROWS:
-            self._flush()
+            self._wait()  # so that no more than two row groups are in memory
+            self._encoding = self._encoder.submit(self._encode, self._taken())
 
     def finish(self) -> tuple[FileEntry, ...]:
-        """Closes the last part and waits for every upload; raises what an upload raised."""
-        self._flush()
+        """Closes the last part and waits for every upload; raises what writing or uploading raised."""
+        self._wait()
+        self._encode(self._taken())
         self._close()
         return tuple(upload.result() for upload in self._done)
 
     def discard(self) -> None:
         """Drops rows that aren't uploaded."""
+        self._encoder.shutdown(wait=True, cancel_futures=True)
         self._pending.clear()
         if self._parquet is not None and self._file is not None:
             self._parquet.close()
             self._file.close()
         self._file = self._parquet = None
 
-    def _flush(self) -> None:
+    def _taken(self) -> pa.Table:
+        """The pending rows, which are pending no more."""
         table = pa.Table.from_batches(self._pending, schema=self._schema)
         self._pending.clear()
         self._pending_bytes = self._pending_rows = 0
+        return table
+
+    def _wait(self) -> None:
+        encoding, self._encoding = self._encoding, None
+        if encoding is not None:
+            encoding.result()
+
+    def _encode(self, table: pa.Table) -> None:
         if table.num_rows == 0:
             return
         if self._parquet is None or self._file is None:
@@ -129,11 +154,10 @@ class Parts:
 
 
 def _repeating_columns(table: pa.Table) -> list[str]:
-    """Columns in whose first rows a value occurs twice or more on average. Encoding any other by dictionary costs CPU,
-    and bytes too."""
+    """Columns in whose first rows values repeat. Encoding any other by dictionary costs CPU, and bytes too."""
     sample = table.slice(0, _SAMPLE_ROWS)
     return [
         name
         for name, column in zip(sample.column_names, sample.columns, strict=True)
-        if len(column.unique()) * 2 <= sample.num_rows
+        if len(column.unique()) * _REPEATS <= sample.num_rows
     ]

@@ -163,9 +163,9 @@ class ExtractWriter:
     def abort(self) -> None:
         """Deletes this attempt's parts; a no-op after a commit. Leaving the `with` block does it. Parts whose manifest
         was put without a clear answer stay, as they may be committed; if not, they are orphans."""
-        self._uploads.close()
         self._row_parts.discard()
         self._reject_parts.discard()
+        self._uploads.close()
         if self.committed is None and not self._offered:
             mine = [path for path in self._paths() if attempt_of(path) == self._attempt]
             if mine:
