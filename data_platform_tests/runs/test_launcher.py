@@ -270,20 +270,24 @@ def test_a_run_that_has_begun_is_watched_no_more(launches: Launches) -> None:
     assert launches.seen(run).status == dg.DagsterRunStatus.STARTED
 
 
-def test_one_thread_watches_all_runs_and_asks_for_a_hundred_tasks_at_once(launches: Launches) -> None:
+def test_one_thread_watches_all_runs_and_asks_for_several_tasks_at_once(
+    launches: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert launching.DESCRIBED_AT_ONCE == 100, "what DescribeTasks takes"
+    monkeypatch.setattr(launching, "DESCRIBED_AT_ONCE", 4)  # a hundred runs take half a minute to end
     asked: list[int] = []
 
     def describe_tasks(tasks: list[str], cluster: str) -> dict[str, Any]:
         asked.append(len(tasks))
-        return {"tasks": [{"taskArn": arn, **(STOPPED if arn == "arn:120" else PENDING)} for arn in tasks]}
+        return {"tasks": [{"taskArn": arn, **(STOPPED if arn == "arn:5" else PENDING)} for arn in tasks]}
 
     launches.launcher.ecs = SimpleNamespace(describe_tasks=describe_tasks)
-    runs = [launches.run(**{"ecs/task_arn": f"arn:{number}", "ecs/cluster": "c"}) for number in range(130)]
+    runs = [launches.run(**{"ecs/task_arn": f"arn:{number}", "ecs/cluster": "c"}) for number in range(6)]
     launches.launcher._starting.update(run.dagster_run.run_id for run in runs[1:])
     launches.launcher._watch(runs[0].dagster_run.run_id)
-    assert "no image" in launches.fails(runs[120])
+    assert "no image" in launches.fails(runs[5])
     wait_for(lambda: len(asked) >= 2, 60, "both pages are asked for", 0.02)
-    assert asked[:2] == [100, 30]
+    assert asked[:2] == [4, 2]
     assert [thread.name for thread in threading.enumerate()].count("starting-runs") == 1
     assert launches.seen(runs[0]).status == dg.DagsterRunStatus.STARTING
 
