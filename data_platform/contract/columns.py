@@ -41,7 +41,7 @@ def _checked_zone(text: str) -> str:
 
 TimeZone = Annotated[str, AfterValidator(_checked_zone)]
 _Names = Annotated[
-    tuple[Annotated[str, Field(pattern=_IDENTIFIER)], ...],
+    tuple[Annotated[str, Field(pattern=_IDENTIFIER, examples=["permit_id"])], ...],
     BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
 ]
 
@@ -61,7 +61,7 @@ class Column(BaseModel):
     hashed_if_set: ClassVar[tuple[str, ...]] = ()
     """Fields that the hash covers where they differ from their default: later ones, so that no old hash changed."""
 
-    name: str = Field(pattern=_IDENTIFIER)
+    name: str = Field(pattern=_IDENTIFIER, examples=["permit_id"])
     type: Annotated[str, AfterValidator(_checked_type)]
     nullable: bool = True
     description: str = ""

@@ -46,7 +46,9 @@ class TableDeclaration(FeedDeclaration):
 
     table: TableName
     contract: TableContract
-    from_: Annotated[str | None, Field(alias="from", pattern=_RELATION)] = None
+    from_: Annotated[str | None, Field(alias="from", pattern=_RELATION, examples=["permits", "register.permits"])] = (
+        None
+    )
     load_mode: LoadMode = "replace"
     watermark: Watermark | None = None
     deletions: Literal["keys"] | None = None

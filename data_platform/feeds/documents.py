@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from data_platform.feeds.mistakes import SECRETS, explained
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SECRET = re.compile(rf"PRIVATE|://[^/\s]*@|\b({'|'.join(sorted(SECRETS))})\s*:")
+"""A line that may have somebody's private key, a URL's password, or a token."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -74,14 +78,20 @@ class Document:
         return DefinitionInvalid(_shown(self.path, self.text, self._place(loc), message))
 
     def _explain(self, item: Any, model: type[BaseModel]) -> str:
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(item["loc"][-1]), model.model_fields, n=1)
-            message = f"unknown field {item['loc'][-1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-        elif item["type"] == "missing":
-            message = f"field {item['loc'][-1]!r} is missing"
-        where = ".".join(str(part) for part in item["loc"])
+        message = explained(item, model)
+        where = ".".join(self._names(item["loc"]))
         return str(self.mistake(("attributes", *item["loc"]), f"{where}: {message}" if where else message))
+
+    def _names(self, loc: Sequence[Any]) -> Iterator[str]:
+        """The parts of a place; an item that has a name by its name: tables.permits, and not tables.0."""
+        value = self.values.get("attributes")
+        for part in loc:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                value = None  # a union's tag, or a missing field
+            named = value if isinstance(part, int) and isinstance(value, dict) else {}
+            yield str(named.get("table") or named.get("name") or part)
 
     def _place(self, loc: Sequence[Any]) -> tuple[int, int]:
         """(line, column), from 0."""
@@ -124,6 +134,6 @@ def _shown(path: Path, text: str, position: tuple[int, int], message: str) -> st
     line, column = position
     lines = text.splitlines() or [""]
     source = lines[min(line, len(lines) - 1)]
-    if "PRIVATE" in source:  # somebody's private key, in place of the public one
+    if _SECRET.search(source):
         source = "..."
     return f"{path}:{line + 1}:{column + 1}: {message}\n    {source}\n    {' ' * column}^"

@@ -62,7 +62,14 @@ class GeocodedTableDeclaration(Declared):
     model_config = ConfigDict(populate_by_name=True)
 
     table: TableName
-    from_: Annotated[str, Field(alias="from", pattern=r"^(raw/[a-z][a-z0-9_]*|[a-z][a-z0-9_]*)/[a-z][a-z0-9_]*$")]
+    from_: Annotated[
+        str,
+        Field(
+            alias="from",
+            pattern=r"^(raw/[a-z][a-z0-9_]*|[a-z][a-z0-9_]*)/[a-z][a-z0-9_]*$",
+            examples=["raw/city_records/permits", "staging/stg_permits"],
+        ),
+    ]
     column: TableName
     description: str
     owners: tuple[str, ...] = ()

@@ -14,8 +14,8 @@ from data_platform.environment.connections import System
 from data_platform.feeds.cron import Cron
 from data_platform.feeds.spec import FeedDeclaration, FeedSpec, SourceDeclaration
 
-TableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,127}$")]
-ConnectionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+TableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,127}$", examples=["service_requests"])]
+ConnectionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", examples=["city_records"])]
 
 
 class TableSpec(FeedSpec):

@@ -13,7 +13,7 @@ from data_platform.feeds.file_contract import FileContract
 from data_platform.feeds.spec import WHOLE, FeedDeclaration, LoadMode, RejectLimit
 from data_platform.feeds.tables import TableName, TablesDeclaration, TableSpec
 
-BaseId = Annotated[str, Field(pattern=r"^app[A-Za-z0-9]{14,}$")]
+BaseId = Annotated[str, Field(pattern=r"^app[A-Za-z0-9]{14,}$", examples=["appLkNDICXNqxSDhG"])]
 WebTableSpec: TypeAlias = "AirtableTableSpec | KnackObjectSpec"
 
 
@@ -74,7 +74,7 @@ class AirtableTableDeclaration(WebTableDeclaration):
     field_example: ClassVar[str] = "fld1VnoyuotSTyxW1"
     record_fields: ClassVar[tuple[str, ...]] = ("id", "createdTime")
 
-    from_: Annotated[str, Field(alias="from", pattern=r"^tbl[A-Za-z0-9]{14,}$")]
+    from_: Annotated[str, Field(alias="from", pattern=r"^tbl[A-Za-z0-9]{14,}$", examples=["tbl5pVLrp2rfNcWDP"])]
 
 
 class AirtableTableSpec(AirtableTableDeclaration, TableSpec):
@@ -104,7 +104,7 @@ class KnackObjectDeclaration(WebTableDeclaration):
     field_pattern: ClassVar[str] = r"field_[0-9]+"
     field_example: ClassVar[str] = "field_12"
 
-    from_: Annotated[str, Field(alias="from", pattern=r"^object_[0-9]+$")]
+    from_: Annotated[str, Field(alias="from", pattern=r"^object_[0-9]+$", examples=["object_12"])]
 
     @model_validator(mode="after")
     def _times_have_a_zone(self) -> Self:

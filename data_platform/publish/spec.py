@@ -45,7 +45,7 @@ class Publication(Declared):
 
     target: ClassVar[str]
 
-    from_: str = Field(alias="from", pattern=_FROM)
+    from_: str = Field(alias="from", pattern=_FROM, examples=["marts/dim_parks"])
     description: str
     owners: tuple[str, ...] = Field(min_length=1)
     key: tuple[str, ...] = Field(min_length=1)
@@ -75,7 +75,7 @@ class CartoPublication(Publication):
     target: ClassVar[str] = "carto"
     system: ClassVar[System] = CARTO
 
-    connection: str = Field("carto", pattern=r"^[a-z][a-z0-9_]*$")
+    connection: str = Field("carto", pattern=r"^[a-z][a-z0-9_]*$", examples=["carto"])
     select_users: tuple[Annotated[str, Field(min_length=1, max_length=63)], ...] = ()
     indexes: tuple[str, ...] = ()
 
@@ -94,7 +94,7 @@ class Contact(Declared):
     """Who answers questions about the data."""
 
     name: str
-    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$", examples=["data@example.org"])
 
 
 class FilesPublication(Publication):
@@ -107,8 +107,10 @@ class FilesPublication(Publication):
     publisher: str
     contact: Contact
     keywords: tuple[str, ...] = Field(min_length=1)
-    license: str | None = Field(None, pattern=r"^https?://")
-    url: str = Field(pattern=r"^https?://[^/]+")
+    license: str | None = Field(
+        None, pattern=r"^https?://", examples=["https://creativecommons.org/publicdomain/zero/1.0/"]
+    )
+    url: str = Field(pattern=r"^https?://[^/]+", examples=["https://data.example.org/publications"])
     formats: tuple[Format, ...] = ("csv", "geojson", "geoparquet")
 
 

@@ -42,7 +42,7 @@ def test_a_right_file_is_right(tmp_path: Path) -> None:
     [
         (("pattern:", "patern:"), 4, 3, "did you mean 'pattern'"),
         (("type: string", "type: strin"), 7, 26, "'strin' is not a column type; expected one of: string, int8"),
-        (("name: litres", "name: Litres"), 8, 10, "should match pattern"),
+        (("name: litres", "name: Litres"), 8, 10, "for example permit_id"),
         (("name: litres", "name: meter_id"), 5, 3, "column named twice: meter_id"),
         (("'r_(", "'r_(("), 4, 3, "not a regular expression"),
         (("  description: Readings.\n", ""), 2, 1, "'description' is missing"),

@@ -91,7 +91,7 @@ def test_tables_are_feeds_of_their_database(tmp_path: Path) -> None:
     ],
 )
 def test_what_can_not_be_read_is_refused_with_its_place(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(DefinitionInvalid, match=rf"defs.yaml:\d+:\d+: tables.0.*{said}"):
+    with pytest.raises(DefinitionInvalid, match=rf"defs.yaml:\d+:\d+: tables\.[Pp]ermits.*{said}"):
         declared(tmp_path, {**MERGED, **changed})
 
 

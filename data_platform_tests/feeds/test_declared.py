@@ -71,8 +71,8 @@ def test_the_projects_own_partners_are_read() -> None:
 @pytest.mark.parametrize(
     ("attributes", "expected"),
     [
-        ("public_keys: ssh-ed25519", "should be a valid tuple"),
-        ("public_keys: [1]", "should be a valid string"),
+        ("public_keys: ssh-ed25519", "expected a list"),
+        ("public_keys: [1]", "expected text, and 1 is none"),
         ("public_keys: ['ssh-ed25519']", "expected a line such as"),
         ("public_keys: ['ssh-ed25519 AAAA']", "expected a line such as"),
         ("public_keys: ['ssh-ed25519 not base64!']", "expected a line such as"),

@@ -9,11 +9,13 @@ import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from snowflake.connector import SnowflakeConnection
 
+import data_platform
 from data_platform.environment import Settings
 from data_platform.extract.ingest import Ingested, Ingestion
 from data_platform.extract.sql.source import TableSource
@@ -22,6 +24,7 @@ from data_platform.feeds.databases import SqlTableSpec
 from data_platform.lake.extracts import Lake
 from data_platform.lake.manifest import Manifest
 from data_platform.lake.writer import ExtractWriter
+from data_platform.transform.process import run_dbt
 from data_platform.warehouse.connection import connect
 from data_platform_tests.extract.sql.tables import table_feed
 from data_platform_tests.lake.rows import committed
@@ -33,6 +36,9 @@ COLUMNS: dict[str, Any] = {
     "fee": "decimal(8,2)",
     "updated_at": {"type": "timestamp", "nullable": False},
 }
+
+
+DBT_PROJECT = Path(data_platform.__file__).parents[1] / "dbt_project"
 
 
 class Cut(Exception):
@@ -405,3 +411,48 @@ def test_with_deletions_cut_off_at_each_boundary_in_turn_and_loaded_again_the_ta
     )
     ingestion.reload()
     assert one.loaded() == one.there()
+
+
+MODEL = """\
+select
+    id, fee, row_number() over (partition by id order by _valid_from) as version,
+    _valid_to is null as is_current, _deleted
+from {{ source('register', 't') }}
+"""
+
+
+def test_the_versions_of_a_tables_rows_reach_a_dbt_model(
+    table: Callable[[dict[str, Any]], Table], tmp_path: Path
+) -> None:
+    one = table({"load_mode": "history"})
+    one.put((1, 1, "10:00"), (2, 9, "10:00"))
+    one.run()
+    for fee in (2, 1):
+        one.put((1, fee, "10:00"))
+        one.run()
+    one.database.run("DELETE FROM t WHERE id = 1")
+    one.run()
+    one.put((1, 1, "10:00"))
+    one.run()
+    source = f"sources: [{{name: register, schema: RAW_{one.feed.source.upper()}, tables: [{{name: t}}]}}]\n"
+    files = {
+        "dbt_project.yml": "{name: fees, version: '1.0', profile: data_platform, model-paths: [models]}\n",
+        "profiles.yml": (DBT_PROJECT / "profiles.yml").read_text(encoding="utf-8"),
+        "models/sources.yml": f"version: 2\n{source}",
+        "models/fees.sql": MODEL,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    built = run_dbt("run", settings=one.cloud, project_dir=tmp_path, target=tmp_path / "target", seconds=300)
+    assert built.returncode == 0, built.stdout
+    with one.connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM MARTS.FEES ORDER BY ID, VERSION")
+        found = [(int(id), float(fee), *others) for id, fee, *others in cursor.fetchall()]
+    assert found == [
+        (1, 1.0, 1, False, False),
+        (1, 2.0, 2, False, False),
+        (1, 1.0, 3, False, True),
+        (1, 1.0, 4, True, False),
+        (2, 9.0, 1, True, False),
+    ]
