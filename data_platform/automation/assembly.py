@@ -8,6 +8,7 @@ from data_platform.automation.arrivals import ARRIVALS
 from data_platform.automation.feed_keys import assets_of
 from data_platform.automation.jobs import arrivals_schedule, daily_schedule, table_schedules
 from data_platform.automation.landing_sensor import landing_sensor
+from data_platform.automation.metrics_sensor import metrics
 from data_platform.automation.publications import publications_job
 from data_platform.automation.unmatched_sensor import unmatched
 from data_platform.environment import Settings
@@ -24,7 +25,7 @@ def automation(loaded: dg.Definitions, settings: Settings) -> dg.Definitions:
     ]
     return dg.Definitions(
         jobs=[*{each.job.name: each.job for each in schedules}.values(), publications_job()],
-        sensors=[landing_sensor(assets_of(loaded, FileFeedSpec)), unmatched, _marts_follow_raw()],
+        sensors=[landing_sensor(assets_of(loaded, FileFeedSpec)), unmatched, metrics, _marts_follow_raw()],
         schedules=schedules,
     )
 

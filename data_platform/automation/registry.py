@@ -35,6 +35,7 @@ OWN: Mapping[str, frozenset[EnvironmentName]] = {
     "unmatched": ENVIRONMENTS,
     "marts_follow_raw": ENVIRONMENTS,
     "arrivals": ENVIRONMENTS,
+    "metrics": frozenset(("dev", "prod")),  # CloudWatch reads them
     "databases": frozenset(("local", "prod")),
     "web_apis": frozenset(("local", "prod")),
     "geocoding": frozenset(("local", "prod")),

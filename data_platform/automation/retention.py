@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from data_platform.automation.metric_lines import CREDITS, say
 from data_platform.environment import settings
 from data_platform.landing.bucket import LandingBucket
 from data_platform.resources import LakeResource, WarehouseResource
@@ -29,6 +30,8 @@ def retention_definitions(
     )
     def retention(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         given = context.resources
+        if settings().runs_on == "ecs":  # CloudWatch reads what a task prints
+            _measure_credits(context, given.warehouse)
         return dg.MaterializeResult(
             metadata=sweep_all(
                 given.lake,
@@ -51,6 +54,23 @@ def retention_definitions(
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     return dg.Definitions(assets=[retention], jobs=[job], schedules=[schedule])
+
+
+def _measure_credits(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
+    """Prints how much of the month's credits is used. Once a day is enough: the resource monitor itself stops the
+    warehouse at its limit."""
+    from data_platform.warehouse.credits import used_percent
+
+    given = settings().snowflake
+    with warehouse.open() as connection, connection.cursor() as cursor:
+        used = used_percent(cursor, given.warehouse)
+    if used is None:
+        context.log.warning(
+            f"{given.role} can't see the credits that {given.warehouse} uses. An administrator can change that:"
+            f" GRANT MONITOR ON RESOURCE MONITOR {given.warehouse} TO ROLE {given.role}"
+        )
+    else:
+        say(CREDITS, used)
 
 
 def sweep_all(

@@ -1,5 +1,6 @@
-"""Observability: alarms and the budget, which write to one topic, and a dashboard. They watch what AWS sees: services,
-tasks, database, bill, and what the daemon logs. Dagster's own alerts watch deliveries and runs (docs/operate.md)."""
+"""Observability: alarms and the budget, which write to one topic, and a dashboard. They watch what AWS sees (services,
+tasks, database, bill), what the daemon logs, and what the platform measures and prints. Dagster's own alerts watch
+deliveries and runs (docs/operate.md)."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from data_platform.automation.metric_lines import CREDITS, INBOUND_AGE, MARK, QUEUE_AGE
 from deploy.environment import Environment
 
 SAID = {
@@ -23,6 +25,22 @@ SAID = {
     "starts": ("seconds to start", "A run didn't start in time. Its error in the UI says why."),
 }
 """What the daemon logs when something fails, and what to do. Dagster's own words."""
+MEASURED = {  # name of the metric: who prints it, its alarm, the limit, and what to do
+    QUEUE_AGE: (
+        "code-server",
+        "queue-age",
+        1800,
+        "A run has been in the queue for half an hour: raise `services.max_runs`.",
+    ),
+    INBOUND_AGE: (
+        "code-server",
+        "inbound-age",
+        7200,
+        "A partner's file has waited for two hours. Look at the runs of the landing sensor.",
+    ),
+    CREDITS: ("runs", "snowflake-credits", 80, "Snowflake has used 80 percent of the month's credits."),
+}
+"""What the platform measures itself and prints (`data_platform/automation/metric_lines.py`)."""
 SERVICES = ("viewer", "editor", "daemon", "code-server")
 GIB = 2**30
 
@@ -60,6 +78,9 @@ class ObservabilityStack(cdk.Stack):
         )
         for name, (said, why) in SAID.items():
             self._alarm(name, self._logged(name, said), above=0, minutes=5, why=why, silence_is_good=True)
+        measured = {name: self._measured(name, log) for name, (log, *_) in MEASURED.items()}
+        for name, (_, alarm, limit, why) in MEASURED.items():
+            self._alarm(alarm, measured[name], above=limit, minutes=15, why=why, silence_is_good=True)
         self._stopped_tasks()
         cloudwatch.Dashboard(
             self,
@@ -68,6 +89,7 @@ class ObservabilityStack(cdk.Stack):
             widgets=[
                 [cloudwatch.GraphWidget(title="Running tasks", left=list(running.values()), width=12)],
                 [cloudwatch.GraphWidget(title="PostgreSQL", left=[free], right=[cpu, connections], width=12)],
+                [cloudwatch.GraphWidget(title=name, left=[metric], width=8) for name, metric in measured.items()],
             ],
         )
         self._budget()
@@ -103,6 +125,20 @@ class ObservabilityStack(cdk.Stack):
             filter_name=f"{self._given.prefix}-{name}",
         )
         return found.metric(statistic="Sum", period=cdk.Duration.minutes(5))
+
+    def _measured(self, name: str, log: str) -> cloudwatch.Metric:
+        """A metric that the platform prints as the last words of a line."""
+        found = logs.MetricFilter(
+            self,
+            f"{name}-printed",
+            log_group=logs.LogGroup.from_log_group_name(self, f"{name}-log", self._given.log_group(log)),
+            filter_pattern=logs.FilterPattern.literal(f'[..., mark="{MARK}", name="{name}", value]'),
+            metric_namespace=self._given.prefix,
+            metric_name=name,
+            metric_value="$value",
+            filter_name=f"{self._given.prefix}-{name}",
+        )
+        return found.metric(statistic="Maximum", period=cdk.Duration.minutes(5))
 
     def _alarm(
         self,

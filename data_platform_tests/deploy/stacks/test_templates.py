@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import dagster
 import pytest
 import yaml
 
+from data_platform.automation.metric_lines import MARK, NAMES, line
 from data_platform.environment import Settings
 from data_platform.runs.instance import TEMPLATE, render
 from data_platform_tests.deploy.dockerfile import ROOT
@@ -278,6 +280,27 @@ def test_alarms_listen_for_words_that_dagster_logs() -> None:
     files = (root / "_daemon").rglob("*.py"), (root / "_scheduler").rglob("*.py")
     sources = "".join(path.read_text(encoding="utf-8") for found in files for path in found)
     assert [said for said, _ in SAID.values() if said not in sources] == []
+
+
+def test_alarms_watch_metrics_that_the_platform_prints(cdk: Synthesized, environment: str) -> None:
+    """A filter's pattern matches the line that the code prints, also where the code server puts a word before it, and
+    an alarm watches each filter's metric."""
+    filters = [
+        each["MetricTransformations"][0] | each
+        for _, each in cdk.resources(environment, "AWS::Logs::MetricFilter")
+        if MARK in each["FilterPattern"]
+    ]
+    assert {each["MetricName"] for each in filters} == set(NAMES)
+    alarms = [each for _, each in cdk.resources(environment, "AWS::CloudWatch::Alarm")]
+    for each in filters:
+        name = each["MetricName"]
+        assert each["MetricValue"] == "$value"
+        words = re.findall(r'="([^"]+)"', each["FilterPattern"])
+        assert each["FilterPattern"] == f'[..., mark="{words[0]}", name="{words[1]}", value]'
+        for printed in (line(name, 42.4), f"[0a1b2c3] {line(name, 42.4)}"):
+            assert printed.split()[-3:] == [*words, "42"]
+        (alarm,) = (alarm for alarm in alarms if alarm.get("MetricName") == name)
+        assert alarm["Namespace"] == each["MetricNamespace"] == f"data-platform-{environment}"
 
 
 def test_an_existing_vpc_is_used_as_it_is() -> None:
