@@ -26,18 +26,20 @@ _STILL = 2.0
 @dataclass(frozen=True)
 class Page:
     """A page of the UI. `sees`: a text that it shows once it is complete; `clicks`: the beginning of the address of a
-    link on it, which leads to the page that the picture shows."""
+    link on it, which leads to the page that the picture shows; `presses`: the text of what opens it."""
 
     path: str
     sees: str
     clicks: str | None = None
+    presses: str | None = None
 
 
 PAGES: Mapping[str, Page] = {
-    "catalog": Page("/assets", "meter_readings"),
+    "catalog": Page("/assets?asset-selection=group%3A%22harbor_water%22", "meter_readings"),
     "table": Page("/assets/raw/harbor_water/meter_readings", "One row per meter and hour"),
     "checks": Page("/assets/raw/harbor_water/meter_readings?view=checks&checkDetail=deliveries", "readings_"),
     "lineage": Page("/assets/marts/city_daily?view=lineage&lineageScope=upstream&lineageDepth=9", "fct_parking_daily"),
+    "publication": Page("/assets/publication/carto/parks", "The city's parks", presses="[Show Markdown]"),
     "runs": Page("/runs", "Success"),
     "run": Page("/locations/data_platform/jobs/daily/runs", "Success", clicks="/runs/"),
     "automation": Page("/automation", "landing"),
@@ -53,6 +55,8 @@ def take(browser: Browser, url: str, names: Iterable[str]) -> None:
         browser.see(page.sees)
         if page.clicks:
             browser.click_link(page.clicks)
+        if page.presses:
+            browser.click(page.presses)
         _wait_until_still(browser)
         picture = browser.driver.get_screenshot_as_png()
         assert len(picture) <= MOST_BYTES, f"{name}: {len(picture):,} bytes"
