@@ -40,7 +40,7 @@ def outcome_of(run_id: str, success: bool, events: Iterable[dg.DagsterEvent]) ->
             checks.add(name)
             if not check.passed:
                 room = warnings if check.severity == dg.AssetCheckSeverity.WARN else errors
-                room[name] = check.description or ""
+                room[name] = check.description or _rows_of_test(check.metadata)
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
             failures.append(_failure(event))
     if not success and not failures:
@@ -55,6 +55,12 @@ def outcome_of(run_id: str, success: bool, events: Iterable[dg.DagsterEvent]) ->
         errors=errors,
         failures=tuple(failures),
     )
+
+
+def _rows_of_test(metadata: Mapping[str, Any]) -> str:
+    """What is known of a test of dbt that didn't pass: how many rows it found."""
+    rows = _number(metadata.get("dagster_dbt/failed_row_count"))
+    return f"{rows:,} {'row does' if rows == 1 else 'rows do'} not pass" if rows else ""
 
 
 def _number(value: Any) -> int:
