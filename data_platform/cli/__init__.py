@@ -60,6 +60,9 @@ COMMANDS: Mapping[str, Command] = {
     "convert": Command("data_platform.cli.convert.command:convert", "Convert the YAML of earlier systems."),
     "check": Command("data_platform.cli.check:check", "Check every defs.yaml, without connecting to anything."),
     "doctor": Command("data_platform.cli.doctor.command:doctor", "Check settings, packages and connections."),
+    "smoke": Command(
+        "data_platform.cli.smoke.command:smoke", "Follow a test file from SFTP to a model.", frozenset(("--init",))
+    ),
     "secrets": Command("data_platform.cli.secrets:secrets", "List the secrets that are needed; fill those missing."),
     "env": Command("data_platform.cli.env:env", "Print the settings as a shell's export lines."),
     "instance": Command("data_platform.cli.instance:instance", "Print Dagster's instance configuration."),

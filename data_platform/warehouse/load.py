@@ -113,7 +113,7 @@ def load_extracts(
         ids = {manifest.extract_id for manifest in chosen}
         gone = remove - ids
         last = ledger.last_loads(cursor, table.database, feed)
-        if last.recorded_at is None:  # it is the feed's first load
+        if chosen and last.recorded_at is None:  # it is the feed's first load
             ledger.refuse_lost(cursor, table, feed)
         now = time_of_record([last.recorded_at])
         ledger.record_removed(cursor, table.database, feed, gone, now)

@@ -174,16 +174,23 @@ def test_the_local_secrets_manager_is_seeded_at_a_prompt_that_shows_nothing(
     )
     os.close(slave)
     shown = ""
+
+    def read() -> str:
+        """What it shows next; nothing once it has ended: Linux then raises."""
+        try:
+            return os.read(master, 4096).decode()
+        except OSError:
+            return ""
+
     for prompt, typed in [("code-token (", "planted-token"), ("the key's file", str(tmp_path / "key.p8"))]:
         while prompt not in shown:
-            shown += os.read(master, 4096).decode()
+            said = read()
+            assert said, shown
+            shown += said
         time.sleep(0.2)  # the echo is off once the prompt has been read
         os.write(master, f"{typed}\n".encode())
-    try:
-        while chunk := os.read(master, 4096).decode():
-            shown += chunk
-    except OSError:  # Linux: the other end is closed
-        pass
+    while said := read():
+        shown += said
     assert process.wait(60) == 0, shown
     os.close(master)
     assert "planted-token" not in shown

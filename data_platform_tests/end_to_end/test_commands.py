@@ -137,3 +137,36 @@ def test_runs_have_the_tags_that_the_daemon_gives(platform: Platform, demo: Demo
         assert status == "SUCCESS"
         assert tags["dagster/sensor_name"] == "landing"
         assert "#1@" in tags["dagster/run_key"]
+
+
+def test_the_ledger_is_rebuilt_as_it_was_after_its_loss_and_until_then_nothing_is_loaded(
+    cli: Cli, platform: Platform
+) -> None:
+    before = _accounts(platform)
+    assert "The ledger has all" in cli("ledger", "rebuild", "--plan").stdout
+    platform.query("DROP SCHEMA PLATFORM CASCADE")
+    refused = cli("run", "--select", "raw/city_records/parks")
+    assert refused.returncode == 1 and "`data-platform ledger rebuild`" in refused.stderr
+    done = cli("ledger", "rebuild", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert _accounts(platform) == before
+    again = cli("ledger", "rebuild", "--yes")
+    assert "The ledger has all" in again.stdout and _accounts(platform) == before
+
+
+LEDGER = {
+    "CURRENT_DELIVERIES": "* EXCLUDE (SETTLED_AT)",
+    "CURRENT_LOADS": "* EXCLUDE (LOADED_AT, REMOVED_AT, SEQUENCE, POSITION, RUN_ID), REMOVED_AT IS NULL,"
+    " POSITION:watermark::VARCHAR, POSITION:sha256::VARCHAR",
+    "REJECTS": "*",
+    "GEOCODED_ADDRESSES": "* EXCLUDE (RUN_ID)",
+    "PUBLICATIONS": "DATASET, VERSION, FINGERPRINT, ROWS_PUBLISHED, URL, PUBLISHED_AT",
+}
+
+
+def _accounts(platform: Platform) -> dict[str, list[str]]:
+    """What the ledger says, without when it was recorded."""
+    return {
+        table: sorted(map(repr, platform.query(f"SELECT {columns} FROM PLATFORM.{table}")))
+        for table, columns in LEDGER.items()
+    }

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from data_platform.lake.store import open_bucket
+from data_platform.landing.client import s3_client
 from data_platform_tests.end_to_end.dev_server import DevServer
 from data_platform_tests.end_to_end.newcomer import Newcomer
 from data_platform_tests.end_to_end.platform import ROOT, Platform, patience, wait_for
@@ -162,6 +164,34 @@ def test_a_model_is_written_and_follows_its_table(user: Newcomer) -> None:
     sql = "SELECT PASSENGERS FROM MARTS.FCT_FERRIES_DAILY WHERE LINE = 'east'"
     (row,) = wait_for(lambda: user.platform.query(sql), patience(120), "the mart follows its table")
     assert int(row[0]) == 250
+
+
+def test_a_smoke_test_follows_a_file_through_the_daemons_runs_and_leaves_nothing(user: Newcomer) -> None:
+    refused = user.run("data-platform smoke", code=1)
+    assert "`data-platform smoke --init`" in refused
+    seen = len(user.dev.log.read_text())
+    user.run("data-platform smoke --init")
+    user.wait_until_served(seen)
+    user.run("data-platform up")
+    told = user.run("data-platform smoke --minutes 5")
+    for stage in (
+        "delivered by SFTP",
+        "extracted to the lake",
+        "loaded: 3 rows",
+        "receipt fetched",
+        "archived",
+        "built",
+    ):
+        assert stage in told, told
+    assert user.platform.number("SELECT COUNT(*) FROM RAW_SMOKE.PROBE") == 0
+    for table, column in [("DELIVERIES", "PARTNER"), ("LOADS", "SOURCE"), ("REJECTS", "SOURCE")]:
+        assert user.platform.number(f"SELECT COUNT(*) FROM PLATFORM.{table} WHERE {column} = 'smoke'") == 0
+    settings = user.platform.settings
+    lake = open_bucket(settings, settings.lake_bucket)
+    assert [item["path"] for page in lake.list() for item in page if "smoke" in item["path"]] == []
+    versions = s3_client(settings).get_paginator("list_object_versions").paginate(Bucket=settings.landing_bucket)
+    kept = [each["Key"] for page in versions for each in page.get("Versions", ())]
+    assert not [key for key in kept if "probe_" in key]
 
 
 def test_a_feed_is_renamed_and_removed_and_so_is_its_partner(user: Newcomer, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""`data-platform smoke`. `command` is the entry; nothing outside this folder imports its modules."""

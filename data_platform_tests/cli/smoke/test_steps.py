@@ -1,0 +1,107 @@
+"""What `data-platform smoke` asks for, and what it says where the file comes no further.
+
+`end_to_end/test_new_user.py` tries the whole of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from data_platform.cli import main
+from data_platform.cli.smoke import cleanup, declaration, steps
+from data_platform.cli.smoke.sftp import Sftp
+from data_platform.feeds.declared import declared_feeds
+from data_platform.landing.outcomes import DeliveryRow
+
+NOW = datetime(2026, 3, 7, 12, tzinfo=UTC)
+ROW = DeliveryRow(
+    *("0" * 32, "smoke", "probe", "probe_1.csv", "inbound/smoke/probe_1.csv", "v", "e", 1, None, NOW, None),
+    *("loaded", None, 4, 3, 1, "x", None, "run", NOW),
+)
+
+
+def probe(**given: Any) -> steps.Probe:
+    nothing = cast(Any, SimpleNamespace())
+    return steps.Probe(nothing, "D", nothing, nothing, nothing, **{"seconds": 0.0, **given})
+
+
+def said_of(monkeypatch: pytest.MonkeyPatch, *rows: DeliveryRow) -> str:
+    monkeypatch.setattr(steps, "list_deliveries", lambda *_, **__: list(rows))
+    with pytest.raises(steps.SmokeFailed) as failed:
+        probe().follow()
+    return failed.value.message
+
+
+def test_a_file_that_no_run_settles_is_said_to_be_in_inbound(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = said_of(monkeypatch)
+    assert said.startswith("Stopped after 0.0 s: the file is in inbound") and "deliveries pending" in said
+
+
+def test_another_outcome_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = replace(ROW, status="quarantined", reason="it has a fault", rows_loaded=0)
+    assert "quarantined with 0 rows and 1 rejects, expected loaded with 3 and 1: it has a fault" in said_of(
+        monkeypatch, bad
+    )
+
+
+def test_the_server_and_the_key_are_asked_for(tmp_path: Path) -> None:
+    dev: Any = SimpleNamespace(environment="dev", sftp=SimpleNamespace(host=None, port=22), state_dir=tmp_path)
+    with pytest.raises(click.UsageError, match="--host"):
+        Sftp.of(dev, None, None, None)
+    with pytest.raises(click.UsageError, match="--key, the private key"):
+        Sftp.of(dev, None, "sftp.example.org", None)
+    with pytest.raises(click.ClickException, match="doesn't exist"):
+        Sftp.of(dev, tmp_path / "key", "sftp.example.org", None)
+    (tmp_path / "key").touch()
+    made = Sftp.of(dev, tmp_path / "key", "sftp.example.org", 2222)
+    assert (made.port, made.trusted) == (2222, False), "only the local cloud's host key isn't compared"
+
+
+def test_the_declared_feed_is_valid_and_its_files_are_taken_by_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declaration, "DEFS", tmp_path / "defs")
+    monkeypatch.setattr(declaration, "DBT_PROJECT", tmp_path / "dbt")
+    key = tmp_path / "key.pub"
+    key.write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHcDq2XwJrqfjyP0oWmCVRbYX4PLnTNv9Kx0cuvCWcHV smoke\n")
+    arguments = ["smoke", "--init", "--public-key", str(key)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    (feed,) = declared_feeds(tmp_path / "defs")
+    assert feed.name == "smoke/probe"
+    assert (tmp_path / "dbt/models/staging/smoke/_sources.yml").exists()
+    again = CliRunner().invoke(main, arguments)
+    assert again.exit_code == 1 and "nothing was written" in again.output
+
+
+def test_a_project_without_the_feed_is_told_how_to_declare_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declaration, "declared", lambda: [])
+    with pytest.raises(click.ClickException, match="smoke --init"):
+        declaration.probe_feed()
+
+
+def test_nothing_but_the_partners_own_is_removed() -> None:
+    asked: list[Any] = []
+
+    def pages(prefix: str) -> list[list[Any]]:
+        asked.append(prefix)
+        return [[SimpleNamespace(file_name="probe_1.csv", modified=NOW)]]
+
+    bucket: Any = SimpleNamespace(pages=pages, current=asked.append)
+
+    def listed(*_: Any, **of: Any) -> list[DeliveryRow]:
+        asked.append((of["partner"], of["feed"]))
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cleanup, "list_deliveries", listed)
+        assert cleanup.remove(cast(Any, None), "D", cast(Any, None), bucket) == 1
+    assert asked == ["inbound/smoke/", "inbound/smoke/probe_1.csv", ("smoke", "probe")]
