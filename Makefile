@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 # Python keeps compiled modules: without them, each process that imports Dagster compiles for a second first.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run dev test test-servers check deploy-check bench install requirements clean
+.PHONY: help run dev test test-servers test-account check deploy-check bench install requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -36,6 +36,9 @@ check: $(STAMP) ## Formatting, lints, types, import rules, every defs.yaml, Dock
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/deploy.yaml
+
+test-account: $(STAMP) ## The contract tests of the local Snowflake, on a real account; names those that differ.
+	@$(BIN)/python -m data_platform_tests.account $(ARGS)
 
 deploy-check: $(STAMP) ## Synthesize the AWS stacks of every environment and check them: policies, cdk-nag, cfn-lint.
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/deploy.txt

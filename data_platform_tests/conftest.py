@@ -55,7 +55,7 @@ def origin(tmp_path: Path) -> Origin:
 
 
 SERVERS = {
-    *("local_cloud", "snowflake_server", "warehouse_server"),
+    *("local_cloud", "snowflake_server", "account", "warehouse_server"),
     *("postgres_server", "postgis_server", "mariadb_server"),
 }
 """The fixtures that start a server. A test that asks for one of them is marked `server`."""

@@ -107,7 +107,7 @@ def steps(given: Environment, admin: str, admin_key: Path, image: str | None = N
     yield Step("Create the platform's tables", operate("data-platform", "schema", "apply", "--yes"))
     others = ("services", "access", "sftp", "observability")
     yield Step("Start the services, let people and partners in, and watch", stacks(*others, options=with_image), deploy)
-    yield Step("Check settings and connections", operate("data-platform", "doctor"))
+    yield Step("Prove connections, rights and a run's task", operate("data-platform", "doctor", "--deep"))
 
 
 def check(given: Environment, sts: Any, image: str | None) -> None:

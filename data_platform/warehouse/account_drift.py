@@ -100,6 +100,7 @@ def _expected(wanted: Account, role: str, raw_schemas: list[str]) -> set[Grant]:
         *writer,
         ("USAGE", "ROLE", wanted.reader),
         ("USAGE", "INTEGRATION", wanted.integration),
+        ("MONITOR", "RESOURCE_MONITOR", wanted.warehouse),
         ("OWNERSHIP", "SCHEMA", f"{database}.{PLATFORM}"),
     }
 
@@ -122,7 +123,7 @@ def is_allowed(wanted: Account, role: str, grant: Grant) -> bool:
     if kind == "DATABASE":
         return privilege == "USAGE" or (privilege == "CREATE SCHEMA" and role != wanted.reader)
     if len(parts) == 1:
-        return privilege == "USAGE"
+        return privilege == ("MONITOR" if kind == "RESOURCE_MONITOR" else "USAGE")
     reads = privilege in ("USAGE", "SELECT")
     if role == wanted.reader:
         return parts[:2] == [wanted.database, MARTS] and reads

@@ -204,6 +204,7 @@ def _limit(wanted: Account) -> Iterator[str]:
     )
     yield f"ALTER RESOURCE MONITOR {warehouse} SET CREDIT_QUOTA = {wanted.credits}"
     yield f"ALTER WAREHOUSE {warehouse} SET RESOURCE_MONITOR = {warehouse}"
+    yield f"GRANT MONITOR ON RESOURCE MONITOR {warehouse} TO ROLE {quoted(wanted.loader)}"  # for the metric of credits
 
 
 def _integration(wanted: Account, loader: str) -> Iterator[str]:

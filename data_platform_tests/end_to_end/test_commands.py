@@ -94,10 +94,16 @@ def test_the_tables_follow_their_contracts(cli: Cli) -> None:
 
 
 def test_the_doctor_finds_nothing_that_failed(cli: Cli) -> None:
-    ran = cli("doctor", "--json")
+    ran = cli("doctor", "--deep", "--json")
     findings = json.loads(ran.stdout)["findings"]
     assert [each for each in findings if each["state"] == "failed"] == []
     assert ran.returncode == 0
+    found = {each["subject"]: each for each in findings}
+    assert found["copy decimal(38,38)"]["found"].startswith("4 extremes and NULL came back exactly")
+    assert found["dbt may read a raw table that was just created"]["state"] == "ok"
+    not_here = found["dbt must not insert into a raw table"]
+    assert not_here["state"] == "warning", "the local Snowflake has no rights"
+    assert found["scratch tables"]["found"] == "are removed"
     subjects = {each["subject"].split()[0] for each in findings}
     assert {"packages", "lake", "landing", "Snowflake", "SFTP", "Dagster", "dbt"} <= subjects
 

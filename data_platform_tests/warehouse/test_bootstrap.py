@@ -37,6 +37,7 @@ GRANTS = {
         ("CREATE SCHEMA", "DATABASE", DB),
         ("USAGE", "ROLE", READER),
         ("USAGE", "INTEGRATION", "DATA_PLATFORM_LAKE"),
+        ("MONITOR", "RESOURCE_MONITOR", "LOADING"),
         ("OWNERSHIP", "SCHEMA", f"{DB}.PLATFORM"),
         ("OWNERSHIP", "TABLE", f"{DB}.RAW_WATER.READINGS"),
     ],
@@ -203,7 +204,8 @@ def test_no_statement_grants_what_a_role_must_not_have() -> None:
         if words[0] == "GRANT" and "FUTURE" not in words and words[1] != "ROLE":
             privileges, rest = statement.removeprefix("GRANT ").replace('"', "").split(" ON ")
             on, to = rest.split(" TO ROLE ")
-            kind, name = ("TABLE", on.split()[-1] + ".T") if on.startswith("ALL") else on.split()
+            kind, name = ("TABLE", on.split()[-1] + ".T") if on.startswith("ALL") else on.rsplit(" ", 1)
+            kind = kind.replace(" ", "_")
             for privilege in privileges.split(", "):
                 assert is_allowed(ACCOUNT, to, (privilege, kind, name)), statement
 

@@ -115,15 +115,7 @@ class RolesStack(cdk.Stack):
                 [given.arn("ecs", f"task/{given.prefix}/*")],
                 {"StringEquals": {"ecs:CreateAction": "RunTask"}},
             ),
-            # AWS has none finer for these two. A definition of another environment's family is harmless: each daemon
-            # runs the revision that it registered, by ARN, and may pass on only the roles below.
-            Allow("Define a run's task", ["ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition"], ["*"]),
-            Allow(
-                "Give a run its roles",
-                ["iam:PassRole"],
-                [given.role_arn("run"), given.role_arn("start-run")],
-                {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
-            ),
+            *self._define_tasks("Define a run's task"),
             Allow(
                 "Show the last lines of a task",
                 ["logs:GetLogEvents"],
@@ -201,7 +193,37 @@ class RolesStack(cdk.Stack):
             ),
             Allow("Replay a delivery", ["s3:PutObject"], [self._objects("landing", "inbound")]),
             Allow("Test the lake", ["s3:PutObject", "s3:DeleteObject"], [self._objects("lake", "_doctor")]),
+            # `doctor --deep` starts a task as the daemon starts a run's, which writes its findings here.
+            Allow(
+                "Take away what the tested task wrote", ["s3:DeleteObject"], [self._objects("lake", "extracts/_doctor")]
+            ),
+            Allow(
+                "Start the task that doctor tests",
+                ["ecs:RunTask"],
+                [self._given.arn("ecs", f"task-definition/{self._given.prefix}_doctor_*:*")],
+                {"ArnEquals": {"ecs:cluster": self._given.cluster_arn}},
+            ),
+            *self._define_tasks("Define the task that doctor tests"),
+            Allow(
+                "See how the tested task ended",
+                ["ecs:DescribeTasks", "ecs:StopTask"],
+                [self._given.arn("ecs", f"task/{self._given.prefix}/*")],
+                {"ArnEquals": {"ecs:cluster": self._given.cluster_arn}},
+            ),
             self._decrypt("Read and write in the buckets", ["kms:Decrypt", "kms:GenerateDataKey"]),
+        ]
+
+    def _define_tasks(self, reason: str) -> list[Allow]:
+        return [
+            # AWS has none finer for these two. A definition of another environment's family is harmless: who registers
+            # one runs that revision, by ARN, and may pass on only the roles below.
+            Allow(reason, ["ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition"], ["*"]),
+            Allow(
+                "Give a run its roles",
+                ["iam:PassRole"],
+                [self._given.role_arn("run"), self._given.role_arn("start-run")],
+                {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            ),
         ]
 
     def _follow_tasks(self) -> list[Allow]:

@@ -123,10 +123,10 @@ class TasksStack(cdk.Stack):
                 "DATA_PLATFORM_MAX_LANDING_RUNS": str(given.services.max_landing_runs),
                 "DATA_PLATFORM_MAX_PARTNER_RUNS": str(given.services.max_partner_runs),
             }
-        if kind == "code-server":
+        if kind in ("code-server", "operate"):  # `doctor --deep` starts a task as a run's
             found |= {"DAGSTER_CURRENT_IMAGE": self._image, "DAGSTER_CONTAINER_CONTEXT": self._context()}
-            if given.code:
-                found |= {"DATA_PLATFORM_CODE_URL": given.code.url, "DATA_PLATFORM_CODE_REF": given.code.ref}
+        if kind == "code-server" and given.code:
+            found |= {"DATA_PLATFORM_CODE_URL": given.code.url, "DATA_PLATFORM_CODE_REF": given.code.ref}
         return found
 
     def _of_database(self) -> dict[str, str]:

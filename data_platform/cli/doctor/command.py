@@ -1,5 +1,5 @@
 """`data-platform doctor`: prints the settings and their sources, and every finding with its fix. The probes are in
-`machine` (this machine) and `connections` (the network)."""
+`machine` (this machine), `connections` (the network) and `deep` (what only a real account can show)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,26 @@ _LONGEST = 100
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option("--offline", is_flag=True, help="Look at this machine only; connect to nothing.")
-def doctor(as_json: bool, offline: bool) -> None:
+@click.option("--deep", is_flag=True, help="Also prove what each user may do, and what must be refused. Writes.")
+def doctor(as_json: bool, offline: bool, deep: bool) -> None:
     """Find out what is wrong with settings, packages, connections and permissions.
 
     Writes one small object below _doctor/ in the lake's bucket, and removes it. Exits with 1 if something failed; a
     warning is not a failure.
 
+    --deep is for the first day in an account, and after changes of its grants. It signs in to Snowflake as loader, dbt
+    and reader, tries what each may do and must not, copies every type's extremes through the production stage and
+    compares them, tries S3's conditional put and missing keys, and, where runs are ECS tasks, starts one. It works in
+    tables and objects of its own, and removes them. What the local cloud can't prove is a warning there.
+
     \b
     Examples:
       data-platform doctor
+      data-platform doctor --deep
       data-platform doctor --json | jq -r '.findings[] | select(.state == "failed") | .fix'
     """
+    if offline and deep:
+        raise click.UsageError("--deep connects to everything, so it can't be combined with --offline")
     try:
         wanted = settings()
     except SettingsError as error:
@@ -50,7 +59,7 @@ def doctor(as_json: bool, offline: bool) -> None:
             add_row(shown, variable, value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ...", source)
         show(shown)
         console().print()
-    findings = list(_findings(wanted, offline))
+    findings = list(_findings(wanted, offline, deep))
     failed = [finding for finding in findings if finding.state == "failed"]
     if as_json:
         described = [{"variable": name, "value": value, "from": source} for name, value, source in sources]
@@ -72,7 +81,7 @@ def setting_sources(wanted: Settings) -> Iterator[tuple[str, str, str]]:
             yield variable, "(secret, set)" if secret else str(value), source
 
 
-def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
+def _findings(wanted: Settings, offline: bool, deep: bool) -> Iterator[Finding]:
     """Every probe's findings, in the order of the probes, which run side by side."""
     from data_platform.cli.connector import import_connector
     from data_platform.cli.doctor.connections import CONNECTIONS
@@ -95,6 +104,10 @@ def _findings(wanted: Settings, offline: bool) -> Iterator[Finding]:
         wanted.require_endpoints()
         import_connector()
         yield from tried(CONNECTIONS)
+        if deep:
+            from data_platform.cli.doctor.deep.probes import DEEP
+
+            yield from tried(DEEP)
 
 
 def _tried(subject: str, probe: Probe, wanted: Settings) -> list[Finding]:

@@ -136,7 +136,7 @@ def arns(cdk: Synthesized, environment: str) -> list[str]:
     prefix, here = f"data-platform-{environment}", f"{REGION}:{ACCOUNT}"
     found = [
         f"arn:aws:ecs:{here}:task/{prefix}/0a1b",
-        f"arn:aws:ecs:{here}:task-definition/{prefix}_run-0a1b:7",
+        *(f"arn:aws:ecs:{here}:task-definition/{prefix}_{each}_0a1b:7" for each in ("run", "doctor")),
         f"arn:aws:cloudformation:{here}:stack/{prefix}-network/0a1b",
         *(
             f"arn:aws:iam::{ACCOUNT}:role/cdk-dp{environment}-{each}-role-{ACCOUNT}-{REGION}"
@@ -150,7 +150,8 @@ def arns(cdk: Synthesized, environment: str) -> list[str]:
             if kind == "AWS::S3::Bucket":
                 bucket = f"arn:aws:s3:::{given['BucketName']}"
                 folders = ("extracts", "receipts", "digests", "_doctor", "inbound", "archive", "quarantine")
-                partners = ("water", *(user["UserName"] for _, user in cdk.resources(of, "AWS::Transfer::User")))
+                users = [user["UserName"] for _, user in cdk.resources(of, "AWS::Transfer::User")]
+                partners = ("water", "_doctor", *users)
                 found += [bucket, *(f"{bucket}/{each}/{who}/b" for each in folders for who in partners)]
                 found += [f"{bucket}/compute-logs/a", f"{bucket}/a"]
             elif kind == "AWS::Logs::LogGroup":

@@ -105,16 +105,18 @@ def test_no_setting_of_snowflake_changes_the_trust_that_bootstrap_replaces() -> 
     assert trust(given) == trust(given.model_copy(update={"snowflake": Snowflake(**others)}))
 
 
-def test_only_the_daemon_launches_and_only_with_the_roles_of_a_run(cdk: Synthesized, environment: str) -> None:
+def test_only_the_daemon_and_doctor_launch_and_only_with_the_roles_of_a_run(cdk: Synthesized, environment: str) -> None:
     passed = {each.owner: each for each in cdk.statements(environment) if "iam:PassRole" in each.actions}
-    assert set(passed) == {"daemon", "pipeline"}
-    for owner, roles in (("daemon", ("run", "start-run")), ("pipeline", ("operate", "start-operate"))):
+    assert set(passed) == {"daemon", "operate", "pipeline"}
+    of_a_run = ("run", "start-run")  # `doctor --deep` tests a task with them
+    for owner, roles in (("daemon", of_a_run), ("operate", of_a_run), ("pipeline", ("operate", "start-operate"))):
         assert [each.rpartition("/")[2] for each in passed[owner].resources] == [
             f"data-platform-{environment}-{role}" for role in roles
         ]
         assert passed[owner].conditions == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     launches = {each.owner: each.resources for each in cdk.statements(environment) if "ecs:RunTask" in each.actions}
     assert [each.rpartition("/")[2] for each in launches["daemon"]] == [f"data-platform-{environment}_*:*"]
+    assert [each.rpartition("/")[2] for each in launches["operate"]] == [f"data-platform-{environment}_doctor_*:*"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -106,6 +109,21 @@ def test_secrets_are_named_in_the_container_context_and_nowhere_shown(tasked: Lo
     assert plain["SNOWFLAKE_PORT"] == variables["SNOWFLAKE_PORT"]
     assert not plain.keys() & {"DATA_PLATFORM_STATE_DIR", "DAGSTER_HOME", "SNOWFLAKE_PRIVATE_KEY_PATH"}
     assert not [name for name in plain if name.endswith("PRIVATE_KEY_PATH")]
+
+
+def test_doctor_starts_a_task_as_the_daemon_starts_a_runs(tasked: LocalCloud) -> None:
+    code = (
+        "import json; from dataclasses import asdict; from data_platform.environment import settings;"
+        "from data_platform.cli.doctor.deep.task import task; print(json.dumps([asdict(f) for f in task(settings())]))"
+    )
+    variables = {**os.environ, **environment(tasked)}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    findings = json.loads(done.stdout.splitlines()[-1])
+    assert [each["subject"] for each in findings if each["state"] != "ok"] == [], findings
+    assert len(findings) == 6
+    listed = client(tasked, "s3").list_objects_v2(Bucket=variables["DATA_PLATFORM_LAKE_BUCKET"], Prefix="extracts/")
+    assert listed["KeyCount"] == 0, "it left something behind"
 
 
 def run_seen(cloud: LocalCloud) -> dict[str, Any]:

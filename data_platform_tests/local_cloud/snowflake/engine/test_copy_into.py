@@ -15,7 +15,7 @@ from snowflake.connector.cursor import SnowflakeCursor
 
 from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.local_cloud.snowflake.answers import one, refusal, rows
-from data_platform_tests.local_cloud.snowflake.conftest import BUCKET, Lake
+from data_platform_tests.local_cloud.snowflake.conftest import Lake
 
 UTC = dt.UTC
 POINT = struct.pack("<BIdd", 1, 1, 1.5, 2.5)
@@ -54,9 +54,9 @@ OPTIONS = "FILE_FORMAT = (FORMAT_NAME = parquet) FORCE = TRUE"
 
 
 @pytest.fixture
-def stage(cursor: SnowflakeCursor) -> str:
+def stage(cursor: SnowflakeCursor, lake: Lake) -> str:
     cursor.execute("create file format parquet type = parquet use_logical_type = true binary_as_text = false")
-    cursor.execute(f"create stage lake url = 's3://{BUCKET}/' storage_integration = lake")
+    cursor.execute(f"create stage lake url = '{lake.url}' storage_integration = {lake.integration}")
     return "@lake"
 
 
@@ -86,11 +86,12 @@ def test_a_rolled_back_copy_leaves_no_rows(cursor: SnowflakeCursor, stage: str, 
     copy = f"COPY INTO t FROM (SELECT $1:id FROM {stage}/undone/) FILES = ('part-0.parquet') {OPTIONS}"
     cursor.execute("begin")
     cursor.execute("delete from t")
-    assert one(cursor, copy)[:4] == (f"s3://{BUCKET}/undone/part-0.parquet", "LOADED", 1, 1)
+    assert one(cursor, copy)[:4] == (f"{lake.url}undone/part-0.parquet", "LOADED", 1, 1)
     cursor.execute("rollback")
     assert one(cursor, "select count(*) from t") == 0
 
 
+@pytest.mark.stand_in
 @pytest.mark.parametrize(
     "statement",
     [

@@ -106,9 +106,9 @@ def test_a_temporary_table_shadows_a_permanent_one_in_its_session_only(
 ) -> None:
     """https://docs.snowflake.com/en/user-guide/tables-temp-transient"""
     cursor.execute("create table t as select 'permanent' as kind")
-    schema = one(cursor, "select current_schema()")
+    schema = one(cursor, "select current_database() || '.' || current_schema()")
     for _ in range(2):
-        cursor.execute(f"create or replace temporary table data_platform.{schema}.t as (select 'temporary' as kind)")
+        cursor.execute(f"create or replace temporary table {schema}.t as (select 'temporary' as kind)")
     assert one(cursor, "select t.kind from t") == "temporary"
     assert one(other, "select kind from t") == "permanent"
     assert [row[0] for row in rows(cursor, "describe table t")] == ["KIND"]
@@ -118,26 +118,30 @@ def test_a_temporary_table_shadows_a_permanent_one_in_its_session_only(
 
 
 def test_show_lists_objects_page_by_page(cursor: SnowflakeCursor) -> None:
-    schema = one(cursor, "select current_schema()")
+    schema = one(cursor, "select current_database() || '.' || current_schema()")
+    database, _, name_of_schema = schema.partition(".")
     for name in ("a", "b", "c"):
         cursor.execute(f"create table {name} (id number)")
     cursor.execute("create view d as select 1 as id")
     cursor.execute("insert into a values (1), (2)")
     dictionaries = cursor.connection.cursor(DictCursor)
-    first = dictionaries.execute(f"show objects in data_platform.{schema} limit 2").fetchall()  # type: ignore[union-attr]
-    rest = dictionaries.execute(f"show objects in schema data_platform.{schema} limit 10 from 'B'").fetchall()  # type: ignore[union-attr]
+    first = dictionaries.execute(f"show objects in {schema} limit 2").fetchall()  # type: ignore[union-attr]
+    rest = dictionaries.execute(f"show objects in schema {schema} limit 10 from 'B'").fetchall()  # type: ignore[union-attr]
     assert [(row["name"], row["kind"], row["rows"]) for row in [*first, *rest]] == [
         ("A", "TABLE", 2), ("B", "TABLE", 0), ("C", "TABLE", 0), ("D", "VIEW", None),
     ]  # fmt: skip
     assert [row[1] for row in rows(cursor, f"show tables like 'b%' in schema {schema}")] == ["B"]
-    assert schema in [row[1] for row in rows(cursor, "show terse schemas in database data_platform limit 10000")]
-    assert refusal(cursor, "show objects in data_platform.nowhere").errno == 2043
+    assert name_of_schema in [row[1] for row in rows(cursor, f"show terse schemas in database {database} limit 10000")]
+    assert refusal(cursor, f"show objects in {database}.nowhere").errno == 2043
 
 
 def test_create_schema_makes_it_the_current_one(cursor: SnowflakeCursor) -> None:
-    cursor.execute("create schema if not exists made_current")
-    assert one(cursor, "select current_schema()") == "MADE_CURRENT"
-    cursor.execute("drop schema made_current cascade")
+    made = one(cursor, "select current_schema()") + "_MADE_CURRENT"
+    cursor.execute(f"create schema if not exists {made}")
+    try:
+        assert one(cursor, "select current_schema()") == made
+    finally:
+        cursor.execute(f"drop schema {made} cascade")
 
 
 def test_two_tables_swap_at_once_beside_an_open_transaction(cursor: SnowflakeCursor, other: SnowflakeCursor) -> None:

@@ -16,9 +16,12 @@ from starlette.testclient import TestClient
 from data_platform.local_cloud.snowflake.engine.instance import LocalSnowflake
 from data_platform.local_cloud.snowflake.engine.s3 import StageFiles
 from data_platform.local_cloud.snowflake.protocol.app import Server
+from data_platform_tests.account import RealAccount
 from data_platform_tests.end_to_end.platform import patience
 from data_platform_tests.local_cloud.snowflake.answers import one, rows
 from data_platform_tests.servers.snowflake import SnowflakeServer
+
+Account = RealAccount | SnowflakeServer
 
 NO_FILES = StageFiles(None, None, None, "us-east-1")
 
@@ -177,7 +180,7 @@ def test_inserts_into_a_table_that_another_transaction_changes_do_not_wait(
     assert one(cursor, "select id from t") == 2
 
 
-def test_eight_loaders_side_by_side_lose_nothing(snowflake_server: SnowflakeServer, cursor: SnowflakeCursor) -> None:
+def test_eight_loaders_side_by_side_lose_nothing(account: Account, cursor: SnowflakeCursor) -> None:
     cursor.execute("create table t (id number, extract varchar)")
     cursor.execute("create table loads (extract varchar, n number)")
     schema = one(cursor, "select current_schema()")
@@ -185,7 +188,7 @@ def test_eight_loaders_side_by_side_lose_nothing(snowflake_server: SnowflakeServ
 
     def load(number: int) -> None:
         try:
-            with snowflake_server.connect(schema=schema) as connection:
+            with account.connect(schema=schema) as connection:
                 mine = connection.cursor()
                 for turn in range(5):
                     extract = f"{number}-{turn}"
@@ -212,25 +215,22 @@ def test_eight_loaders_side_by_side_lose_nothing(snowflake_server: SnowflakeServ
     assert one(cursor, "select count(*), sum(n) from loads") == (40, 400)
 
 
-def test_without_autocommit_the_first_write_opens_a_transaction(snowflake_server: SnowflakeServer) -> None:
-    with snowflake_server.connect(autocommit=False) as connection, snowflake_server.connect() as watcher:
+def test_without_autocommit_the_first_write_opens_a_transaction(account: Account, other: SnowflakeCursor) -> None:
+    with account.connect(autocommit=False, schema=one(other, "select current_schema()")) as connection:
         cursor = connection.cursor()
-        cursor.execute("create or replace schema without_autocommit")
         cursor.execute("create table t (id number)")
         cursor.execute("insert into t values (1)")
-        assert one(watcher.cursor(), "select count(*) from without_autocommit.t") == 0
+        assert one(other, "select count(*) from t") == 0
         connection.commit()
-        assert one(watcher.cursor(), "select count(*) from without_autocommit.t") == 1
+        assert one(other, "select count(*) from t") == 1
         cursor.execute("delete from t")
         connection.rollback()
         assert one(cursor, "select count(*) from t") == 1
 
 
-def test_a_session_that_ends_rolls_back_what_it_left_open(
-    snowflake_server: SnowflakeServer, cursor: SnowflakeCursor
-) -> None:
+def test_a_session_that_ends_rolls_back_what_it_left_open(account: Account, cursor: SnowflakeCursor) -> None:
     cursor.execute("create table t (id number)")
-    leaving = snowflake_server.connect(schema=one(cursor, "select current_schema()"))
+    leaving = account.connect(schema=one(cursor, "select current_schema()"))
     leaving.cursor().execute("begin")
     leaving.cursor().execute("insert into t values (1)")
     leaving.cursor().execute("delete from t")

@@ -29,10 +29,11 @@ def test_only_the_registered_key_signs_in(snowflake_server: SnowflakeServer, tmp
         snowflake_server.connect(user="SOMEBODY", password="secret", authenticator="snowflake", private_key_file=None)
 
 
+@pytest.mark.stand_in
 @pytest.mark.server
-def test_what_was_committed_survives_a_stop_and_a_crash(tmp_path: Path, lake: Lake) -> None:
+def test_what_was_committed_survives_a_stop_and_a_crash(tmp_path: Path, lake: Lake, s3_endpoint: str) -> None:
     lake.put("life/part-0.parquet", pa.table({"id": [7]}))
-    server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"), lake.endpoint, CREDENTIALS)
+    server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"), s3_endpoint, CREDENTIALS)
     copy = (
         "copy into s.t from (select $1:id from @s.lake/life/) files = ('part-0.parquet')"
         " file_format = (format_name = s.parquet) force = true"
@@ -110,6 +111,7 @@ def test_every_statement_has_a_query_id_of_its_own(cursor: SnowflakeCursor) -> N
     assert all(ids) and ids[0] != ids[1]
 
 
+@pytest.mark.stand_in  # its names
 def test_the_session_tells_who_it_is(cursor: SnowflakeCursor) -> None:
     assert one(cursor, "select current_user(), current_role(), current_warehouse(), current_database()") == (
         "DATA_PLATFORM", "DATA_PLATFORM", "DATA_PLATFORM", "DATA_PLATFORM",
@@ -150,6 +152,7 @@ def test_a_statement_of_more_than_a_megabyte_is_refused(cursor: SnowflakeCursor)
         assert "exceeds the limit of 1048576 bytes" in str(error)
 
 
+@pytest.mark.stand_in
 @pytest.mark.parametrize(
     "statement",
     [
