@@ -57,21 +57,20 @@ def change_sql(run: Callable[..., Any]) -> Change:
     return change
 
 
-def mariadb(request: pytest.FixtureRequest) -> tuple[HasUrl, Change]:
-    maria: MariaDatabase = request.getfixturevalue("maria")
+def of_maria(maria: MariaDatabase) -> tuple[HasUrl, Change]:
     maria.run("CREATE TABLE t (id bigint PRIMARY KEY, value bigint, w datetime)")
     return maria, change_sql(maria.run)
 
 
-def sqlite(request: pytest.FixtureRequest) -> tuple[HasUrl, Change]:
-    lite = Lite(request.getfixturevalue("tmp_path") / "records.db")
+def of_sqlite(folder: Path) -> tuple[HasUrl, Change]:
+    lite = Lite(folder / "records.db")
     lite.run("CREATE TABLE t (id bigint PRIMARY KEY, value bigint, w datetime)")
     return lite, change_sql(lite.run)
 
 
-def oracle(request: pytest.FixtureRequest) -> tuple[HasUrl, Change]:
+def of_oracle(monkeypatch: pytest.MonkeyPatch) -> tuple[HasUrl, Change]:
     table = OracleTable({"ID": ("NUMBER", 18, 0), "VALUE": ("NUMBER", 18, 0), "W": ("TIMESTAMP(6)", None, 6)})
-    double = installed(OracleDouble({"T": table}), request.getfixturevalue("monkeypatch"))
+    double = installed(OracleDouble({"T": table}), monkeypatch)
 
     def change(number: int) -> None:
         at = (NOON + timedelta(hours=number)).replace(tzinfo=None)
@@ -106,16 +105,25 @@ def check(session: InProcess, lake: Lake, last: int) -> None:
     assert lake.unloaded("records", "t") == []
 
 
-@pytest.mark.parametrize("system", [mariadb, oracle, sqlite])
-def test_killed_at_any_boundary_the_next_run_has_each_row_once(
-    request: pytest.FixtureRequest, tmp_path: Path, system: Callable[[Any], tuple[HasUrl, Change]]
-) -> None:
-    database, change = system(request)
+def test_of_mariadb_killed_at_any_boundary_the_next_run_has_each_row_once(maria: MariaDatabase, tmp_path: Path) -> None:
+    _kill_at_each_boundary(*of_maria(maria), tmp_path)
 
+
+def test_of_oracle_killed_at_any_boundary_the_next_run_has_each_row_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _kill_at_each_boundary(*of_oracle(monkeypatch), tmp_path)
+
+
+def test_by_sqlalchemy_killed_at_any_boundary_the_next_run_has_each_row_once(tmp_path: Path) -> None:
+    _kill_at_each_boundary(*of_sqlite(tmp_path), tmp_path)
+
+
+def _kill_at_each_boundary(database: HasUrl, change: Change, folder: Path) -> None:
     def die(*_: Any) -> None:
         raise Killed
 
-    with in_process(tmp_path) as (session, lake):
+    with in_process(folder) as (session, lake):
         change(1)
         ingest(database.url, session, lake)
         for number in range(EFFECTS + 1):
@@ -133,14 +141,8 @@ def test_killed_at_any_boundary_the_next_run_has_each_row_once(
     assert len(passed) == EFFECTS
 
 
-@pytest.mark.parametrize("system", [mariadb, sqlite])
-def test_a_process_that_is_killed_loses_and_doubles_nothing(
-    forks: Forks,
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    system: Callable[[Any], tuple[HasUrl, Change]],
-) -> None:
-    database, change = system(request)
+def test_a_process_that_is_killed_loses_and_doubles_nothing(forks: Forks, maria: MariaDatabase, tmp_path: Path) -> None:
+    database, change = of_maria(maria)
     for number, effect in enumerate(("amid the read", "manifest.json", "BEGIN", "COMMIT", "delete"), 1):
         change(number)
         assert forks.killed(run, database.url, str(tmp_path), effect)
