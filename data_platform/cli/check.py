@@ -48,8 +48,8 @@ def check(paths: tuple[Path, ...]) -> None:
 
 
 def _check_models() -> None:
-    """Raises DataProblem if a model reads a source that no feed declares, or a column that no contract has, or if dbt
-    can't parse the project."""
+    """Raises DataProblem if a model reads a source that no feed declares, or a column that no contract has; if dbt
+    can't parse the project; and if what is published or geocoded isn't there or is personal."""
     from data_platform.environment import settings
     from data_platform.feeds.declared import declared_sources
     from data_platform.feeds.spec import SourceDeclaration
@@ -68,7 +68,19 @@ def _check_models() -> None:
     except ManifestUnusable as error:
         raise DataProblem(str(error)) from None
     _check_columns(project)
+    _check_inputs(project)
     _check_publications(project)
+
+
+def _check_inputs(project: Path) -> None:
+    """Raises DataProblem if a publication or a geocoded table is made from what isn't there."""
+    from data_platform.cli.inputs import unknown_inputs
+    from data_platform.publish.spec import declared_datasets
+
+    for line in (lines := list(unknown_inputs(project, DEFS, declared(), declared_datasets(DEFS)))):
+        click.echo(line)
+    if lines:
+        raise DataProblem(f"{len(lines)} publications or geocoded tables are made from what isn't there")
 
 
 def _check_publications(project: Path) -> None:

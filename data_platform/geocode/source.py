@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from data_platform.contract import quoted
-from data_platform.extract.source import Chunk, Position, Slice, Source, extract_id_of
+from data_platform.extract.source import Chunk, Position, Refused, Slice, Source, extract_id_of
 from data_platform.feeds.geocoded import GeocodedSpec
 from data_platform.geocode import cache
 from data_platform.geocode.asking import ask_all
@@ -60,9 +60,15 @@ class GeocodeSource(Source):
         """All addresses of the column; nothing where there is no such table yet."""
         table = input_of(self.feed, self.database)
         with self.connect() as connection:
-            if not read_columns(connection, table):
-                self.progress(f"{self.feed.name}: {self.feed.from_} has no table yet: there is nothing to geocode")
-                return
+            columns = [column.name.lower() for column in read_columns(connection, table)]
+        if not columns:
+            self.progress(f"{self.feed.name}: {self.feed.from_} has no table yet: there is nothing to geocode")
+            return
+        if self.feed.column not in columns:
+            raise Refused(
+                f"{self.feed.name}: {self.feed.from_} has no column {self.feed.column}; it has {', '.join(columns)}."
+                " Correct `column`, or the table"
+            )
         now = datetime.now(UTC)
         read_at = now.isoformat()
         extract_id = extract_id_of(self.feed.name, self.feed.contract.hash, read_at)

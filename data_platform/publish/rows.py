@@ -23,7 +23,7 @@ from data_platform.publish.spec import OWN, Dataset
 from data_platform.publish.target import GateFailed, PublicationFailed
 from data_platform.publish.text import text_of
 from data_platform.warehouse.describe import read_column_types
-from data_platform.warehouse.table import TableRef
+from data_platform.warehouse.table import DOES_NOT_EXIST, TableRef
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -64,12 +64,27 @@ def read_rows(connection: SnowflakeConnection, database: str, dataset: Dataset, 
     """The dataset's rows, until the block ends. `definition`: how the target publishes them. Raises GateFailed for rows
     that can't be published, PublicationFailed for columns that can't."""
     relation = relation_of(database, dataset)
-    fields = _fields(dataset, read_column_types(connection, relation.sql))
+    fields = _fields(dataset, _columns_of(connection, dataset, relation))
     with TemporaryDirectory(prefix="publish-") as folder, connection.cursor() as cursor:
         cursor.execute(_select(dataset, relation, fields))
         query_id = str(cursor.sfqid)
         tables: Iterable[Any] = cursor.fetch_arrow_batches()
         yield write_rows(Path(folder) / "rows.arrow", dataset, fields, tables, query_id, definition)
+
+
+def _columns_of(connection: SnowflakeConnection, dataset: Dataset, relation: TableRef) -> dict[str, str]:
+    from snowflake.connector import ProgrammingError
+
+    try:
+        return read_column_types(connection, relation.sql)
+    except ProgrammingError as refused:
+        if refused.errno not in DOES_NOT_EXIST:
+            raise
+        model = dataset.publication.from_
+        raise PublicationFailed(
+            f"{dataset.id}: {model} has no table in Snowflake. Build it: `data-platform run --select {model}`; or"
+            " correct `from`"
+        ) from None
 
 
 def relation_of(database: str, dataset: Dataset) -> TableRef:

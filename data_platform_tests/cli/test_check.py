@@ -10,8 +10,11 @@ from click.testing import CliRunner
 
 from data_platform.cli import check, main
 from data_platform.cli.errors import DataProblem
-from data_platform.cli.project import DEFS
+from data_platform.cli.inputs import unknown_inputs
+from data_platform.cli.project import DBT_PROJECT, DEFS
+from data_platform.feeds.declared import declared_feeds
 from data_platform.feeds.spec import FeedSpec
+from data_platform.publish.spec import declared_datasets
 
 
 @pytest.fixture
@@ -81,3 +84,38 @@ def test_a_model_that_reads_a_column_of_no_contract_is_a_mistake_also_after_a_ch
     model.write_text("select permit, class from {{ source('city', 'permits') }}")
     with pytest.raises(DataProblem):
         check._check_columns(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "said"),
+    [
+        (
+            "publish/carto/parks",
+            "marts/dim_parks",
+            "marts/dim_park",
+            "no model marts/dim_park; did you mean marts/dim_par",
+        ),
+        (
+            "sources/geocoders/address_search",
+            "raw/city_records/service_requests",
+            "raw/city_record/service_requests",
+            "neither a feed nor a model is called raw/city_record/service_requests; did you mean raw/city_records/serv",
+        ),
+        (
+            "sources/geocoders/address_search",
+            "column: address",
+            "column: adress",
+            "no column adress; did you mean address",
+        ),
+    ],
+)
+def test_what_is_published_or_geocoded_must_be_there(defs: Path, file: str, right: str, wrong: str, said: str) -> None:
+    def found() -> list[str]:
+        return list(unknown_inputs(DBT_PROJECT, defs, declared_feeds(defs), declared_datasets(defs)))
+
+    assert found() == []
+    path = defs / file / "defs.yaml"
+    path.write_text(path.read_text().replace(right, wrong, 1))
+    (mistake,) = found()
+    assert mistake.startswith(f"{path}:") and said in mistake
+    assert wrong in mistake.splitlines()[1], "the line is shown"

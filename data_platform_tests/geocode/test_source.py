@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from data_platform.extract.ingest import Ingested, Ingestion
+from data_platform.extract.source import Refused
 from data_platform.extract.web.client import ApiFailed
 from data_platform.feeds.geocoded import GeocodedSpec, KeptDays, SpendCap
 from data_platform.geocode.source import GeocodeSource
@@ -186,6 +187,12 @@ def test_the_census_geocoder_takes_its_place(desk: Desk) -> None:
 def test_an_input_without_a_table_has_nothing_to_geocode(desk: Desk) -> None:
     result = desk.run(desk.source())
     assert result.loads == [] and "has no table yet" in desk.log[0]
+
+
+def test_an_input_without_the_column_is_told_with_those_it_has(desk: Desk) -> None:
+    desk.write(ROWS)
+    with pytest.raises(Refused, match="geocoder/requests: raw/city/requests has no column adress; it has address"):
+        desk.run(desk.source(geocoded_feed(column="adress")))
 
 
 def test_a_model_can_be_the_input(desk: Desk) -> None:

@@ -80,6 +80,15 @@ def test_what_is_not_fit_to_be_published_is_refused(mart: Mart, changed: Any, sq
     assert target.current() is None
 
 
+def test_a_mart_that_was_never_built_is_told_with_what_builds_it(mart: Mart) -> None:
+    mart.run(f"DROP TABLE {mart.sql}")
+    with (
+        pytest.raises(PublicationFailed, match=rf"files/{mart.name}: marts/{mart.name} has no table.*run --select"),
+        read_rows(mart.connection, mart.database, mart.files(), ""),
+    ):
+        pass
+
+
 @pytest.fixture
 def store(cloud: Settings) -> Iterator[Any]:
     yield open_bucket(cloud, cloud.lake_bucket)
