@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -61,6 +62,11 @@ class _Feed:
         return sum(each.rows_loaded for each in self.recovered.loads if each.removed_at is None)
 
     @property
+    def unknown(self) -> bool:
+        """Whether the table has rows, and the lake and the receipts say nothing of any."""
+        return bool(self.table.rows) and all(each.removed_at is not None for each in self.recovered.loads)
+
+    @property
     def to_reload(self) -> bool:
         """Whether the table lacks rows that the lake has."""
         in_use = [each for each in self.recovered.loads if each.removed_at is None and each.rows_loaded]
@@ -84,25 +90,32 @@ def rebuild_ledger(*, plan: bool, yes: bool) -> None:
         if not plan:
             stack.enter_context(_at_rest(wanted))
         connection = stack.enter_context(connect(wanted, query_tag="data-platform ledger rebuild"))
-        lost = len(missing(connection, database, MIGRATIONS)) == len(MIGRATIONS)
-        if not lost:
-            require_current(connection, database, MIGRATIONS)
+        make_schema = partial(
+            ensure_platform,
+            connection,
+            database,
+            wanted.lake_bucket,
+            migrations=MIGRATIONS,
+            storage_integration=wanted.snowflake.storage_integration,
+        )
+        due = missing(connection, database, MIGRATIONS)
+        lost = len(due) == len(MIGRATIONS)
+        if due and not lost:
+            if plan:
+                require_current(connection, database, MIGRATIONS)
+            if not yes:
+                click.confirm(f"{database}.PLATFORM lacks {len(due)} migrations. Run them first?", abort=True)
+            make_schema()
         found = _look(connection, database, declared(), lake, bucket, lost=lost)
-        due = [each for each in found if each.loads or each.deliveries]
-        _show(found, due, lost=lost, database=database)
+        lacking = [each for each in found if each.loads or each.deliveries]
+        _show(found, lacking, lost=lost, database=database)
         if plan:
             return
         if not yes:
             click.confirm("Write this into the ledger?", abort=True)
         if lost:
-            ensure_platform(
-                connection,
-                database,
-                wanted.lake_bucket,
-                migrations=MIGRATIONS,
-                storage_integration=wanted.snowflake.storage_integration,
-            )
-        _write(connection, database, due)
+            make_schema()
+        _write(connection, database, lacking)
         _write_answers(connection, database, found, lake)
         _write_publications(connection, wanted, lake)
     _say_what_is_left(found, wanted)
@@ -122,8 +135,9 @@ def _at_rest(wanted: Settings) -> Iterator[None]:
         report_abandoned(instance, folder_in(wanted.state_dir), all_here=all_runs_are_here(wanted))
         if daemon_at_work(instance, wanted):
             raise PlatformAtWork(
-                "A Dagster daemon is at work, and its runs would load beside this command. Stop it (`data-platform dev`"
-                " here; in a deployment, set the daemon service's desired count to 0 and wait two minutes), and run the"
+                "A Dagster daemon is at work, and its runs would load beside this command. End it (here: Ctrl-C in"
+                " `data-platform dev`; in a deployment: set the daemon service's desired count to 0, and wait two"
+                " minutes), and run the"
                 " command again. --plan may run at any time."
             )
         if running := instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY), limit=3):
@@ -255,7 +269,7 @@ def _say_what_is_left(found: Sequence[_Feed], wanted: Settings) -> None:
         selection = " or ".join(f"raw/{name}" for name in names)
         console().print(f"Load the rows of {len(names)} tables again, from the lake:", soft_wrap=True)
         console().print(as_typed(f"  `data-platform run --reload --select '{selection}'`"), soft_wrap=True)
-    for name in by_kind[False]:
+    for name in [*by_kind[False], *(each.feed.name for each in found if each.unknown)]:
         console().print(as_typed(f"The lake lacks extracts of {name}: `data-platform feed re-extract {name}`"))
     console().print(as_typed("Then `data-platform run --no-demo --full` loads what is new and accounts for every row."))
 

@@ -87,7 +87,7 @@ def refuse_lost(cursor: SnowflakeCursor, table: TableRef, feed: FeedSpec) -> Non
     if cursor.fetchall():
         raise LedgerLost(
             f"{feed.name}: {table} has rows, and the ledger no load of them: the ledger was lost. Nothing is loaded."
-            " Stop Dagster's daemon, and run `data-platform ledger rebuild`"
+            " Stop Dagster's daemon and run `data-platform ledger rebuild`; it also says what to do if the lake is lost"
         )
 
 
