@@ -13,6 +13,7 @@ from data_platform.warehouse.bootstrap import (
     Account,
     described,
     existing_raw_schemas,
+    shown,
 )
 from data_platform.warehouse.platform import stage
 from data_platform.warehouse.table import DOES_NOT_EXIST, PLATFORM, literal
@@ -141,16 +142,15 @@ def _schemas(cursor: DictCursor, wanted: Account) -> Iterator[str]:
 
 
 def _limit(cursor: DictCursor, wanted: Account) -> Iterator[str]:
-    cursor.execute(f"SHOW WAREHOUSES LIKE {literal(wanted.warehouse)}")
-    rows = cursor.fetchall()
+    rows = shown(cursor, f"SHOW WAREHOUSES LIKE {literal(wanted.warehouse)}", wanted.warehouse)
     if not rows:
         yield "doesn't exist"
         return
     monitor = str(rows[0]["resource_monitor"])
     if monitor != wanted.warehouse:
         yield f"has the resource monitor {monitor}, expected {wanted.warehouse}"
-    cursor.execute(f"SHOW RESOURCE MONITORS LIKE {literal(wanted.warehouse)}")
-    quotas = [float(row["credit_quota"]) for row in cursor.fetchall()]
+    monitors = shown(cursor, f"SHOW RESOURCE MONITORS LIKE {literal(wanted.warehouse)}", wanted.warehouse)
+    quotas = [float(row["credit_quota"]) for row in monitors]
     if quotas != [float(wanted.credits)]:
         found = f"{quotas[0]:g}" if quotas else "missing"
         yield f"its month's credits are {found}, expected {wanted.credits}"
@@ -168,8 +168,8 @@ def _integration(cursor: DictCursor, wanted: Account) -> Iterator[str]:
 
 def _stage(cursor: DictCursor, wanted: Account) -> Iterator[str]:
     lake = stage(wanted.database)
-    cursor.execute(f"SHOW STAGES LIKE {literal(lake.table)} IN SCHEMA {quoted(lake.database)}.{quoted(lake.schema)}")
-    rows = cursor.fetchall()
+    schema = f"{quoted(lake.database)}.{quoted(lake.schema)}"
+    rows = shown(cursor, f"SHOW STAGES LIKE {literal(lake.table)} IN SCHEMA {schema}", lake.table)
     if not rows:
         yield "doesn't exist"
         return

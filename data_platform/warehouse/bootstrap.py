@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_platform.contract import quoted
 from data_platform.environment import Settings
@@ -115,8 +115,7 @@ def statements(wanted: Account, raw_schemas: Sequence[str] = ()) -> Iterator[str
 
 def existing_raw_schemas(cursor: DictCursor, wanted: Account) -> list[str]:
     """The schemas of raw tables, if the database exists."""
-    cursor.execute(f"SHOW DATABASES LIKE {literal(wanted.database)}")
-    if not cursor.fetchall():
+    if not shown(cursor, f"SHOW DATABASES LIKE {literal(wanted.database)}", wanted.database):
         return []
     cursor.execute(f"SHOW SCHEMAS IN DATABASE {quoted(wanted.database)}")
     return [str(row["name"]) for row in cursor.fetchall() if str(row["name"]).startswith("RAW_")]
@@ -133,6 +132,12 @@ def list_stage(cursor: DictCursor, wanted: Account) -> None:
     the connector's ProgrammingError with AWS's reason."""
     cursor.execute(f"USE ROLE {quoted(wanted.loader)}")
     cursor.execute(f"LIST @{stage(wanted.database).sql}/_doctor/")
+
+
+def shown(cursor: DictCursor, statement: str, name: str) -> list[dict[str, Any]]:
+    """The rows of a SHOW ... LIKE statement with exactly this name: in LIKE, an underscore is any character."""
+    cursor.execute(statement)
+    return [row for row in cursor.fetchall() if row["name"] == name]
 
 
 def described(cursor: DictCursor, statement: str, column: str) -> dict[str, str]:

@@ -105,17 +105,9 @@ class RolesStack(cdk.Stack):
 
     def _daemon(self) -> list[Allow]:
         given = self._given
-        cluster = {"ArnEquals": {"ecs:cluster": given.cluster_arn}}
         return [
             *self._follow_tasks(),
-            Allow("Launch a run", ["ecs:RunTask"], [given.arn("ecs", f"task-definition/{given.prefix}_*:*")], cluster),
-            Allow(
-                "Tag a task that it launches",
-                ["ecs:TagResource"],
-                [given.arn("ecs", f"task/{given.prefix}/*")],
-                {"StringEquals": {"ecs:CreateAction": "RunTask"}},
-            ),
-            *self._define_tasks("Define a run's task"),
+            *self._launch("a run", "*"),
             Allow(
                 "Show the last lines of a task",
                 ["logs:GetLogEvents"],
@@ -197,13 +189,7 @@ class RolesStack(cdk.Stack):
             Allow(
                 "Take away what the tested task wrote", ["s3:DeleteObject"], [self._objects("lake", "extracts/_doctor")]
             ),
-            Allow(
-                "Start the task that doctor tests",
-                ["ecs:RunTask"],
-                [self._given.arn("ecs", f"task-definition/{self._given.prefix}_doctor_*:*")],
-                {"ArnEquals": {"ecs:cluster": self._given.cluster_arn}},
-            ),
-            *self._define_tasks("Define the task that doctor tests"),
+            *self._launch("the task that doctor tests", "doctor_*"),
             Allow(
                 "See how the tested task ended",
                 ["ecs:DescribeTasks", "ecs:StopTask"],
@@ -213,15 +199,29 @@ class RolesStack(cdk.Stack):
             self._decrypt("Read and write in the buckets", ["kms:Decrypt", "kms:GenerateDataKey"]),
         ]
 
-    def _define_tasks(self, reason: str) -> list[Allow]:
+    def _launch(self, what: str, family: str) -> list[Allow]:
+        """Launching tasks of definitions that the launcher registers, with a run's roles. `family`: without prefix."""
+        given = self._given
         return [
+            Allow(
+                f"Launch {what}",
+                ["ecs:RunTask"],
+                [given.arn("ecs", f"task-definition/{given.prefix}_{family}:*")],
+                {"ArnEquals": {"ecs:cluster": given.cluster_arn}},
+            ),
+            Allow(
+                "Tag a task that it launches",
+                ["ecs:TagResource"],
+                [given.arn("ecs", f"task/{given.prefix}/*")],
+                {"StringEquals": {"ecs:CreateAction": "RunTask"}},
+            ),
             # AWS has none finer for these two. A definition of another environment's family is harmless: who registers
             # one runs that revision, by ARN, and may pass on only the roles below.
-            Allow(reason, ["ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition"], ["*"]),
+            Allow(f"Define {what}", ["ecs:RegisterTaskDefinition", "ecs:DescribeTaskDefinition"], ["*"]),
             Allow(
                 "Give a run its roles",
                 ["iam:PassRole"],
-                [self._given.role_arn("run"), self._given.role_arn("start-run")],
+                [given.role_arn("run"), given.role_arn("start-run")],
                 {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
             ),
         ]

@@ -3,19 +3,29 @@ them, as Snowflake does. The stored secret is a real file, or Secrets Manager's 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
+from snowflake.connector.errors import DatabaseError
 
 from data_platform.cli import main
 from data_platform.cli.snowflake import command, rotate_key
 from data_platform.cli.snowflake.rotate_key import FileStore, SecretStore
 from data_platform.environment import Settings, settings
 from data_platform.warehouse.user_keys import PLACES, fingerprint_of, new_key, pem_of
-from data_platform_tests.test_environment import PRODUCTION
+from data_platform_tests.servers.snowflake import KeyPair, SnowflakeServer
+from data_platform_tests.test_environment import LOCAL_ENDPOINTS, PRODUCTION
 
 USER = "DATA_PLATFORM_DBT"
 
@@ -57,9 +67,6 @@ class Account:
 
 
 def fingerprint(public: str) -> str:
-    import base64
-    import hashlib
-
     return f"SHA256:{base64.b64encode(hashlib.sha256(base64.b64decode(public)).digest()).decode()}"
 
 
@@ -170,6 +177,47 @@ def test_a_begin_that_was_killed_before_it_stored_the_key_is_cleared_by_finish(
 
 def test_a_key_goes_to_one_place(account: Account) -> None:
     assert rotate("begin", "--secret", "a", "--key-file", "b").exit_code == 2
+
+
+class Registered(Account):
+    """The keys of the local Snowflake's users, in the files that it reads."""
+
+    def __init__(self, public_key: Path) -> None:
+        super().__init__()
+        self.files = dict(zip(PLACES, (public_key, public_key.with_name(f"{public_key.name}.2")), strict=True))
+        pem = load_pem_public_key(public_key.read_bytes())
+        der = pem.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.keys["RSA_PUBLIC_KEY"] = base64.b64encode(der).decode()
+
+    def execute(self, statement: str) -> None:
+        super().execute(statement)
+        for place, path in self.files.items():
+            path.unlink(missing_ok=True)
+            if place in self.keys:
+                key = load_der_public_key(base64.b64decode(self.keys[place]))
+                path.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+
+
+@pytest.mark.server
+def test_the_real_connector_signs_in_throughout_a_rotation(tmp_path: Path) -> None:
+    """With the local Snowflake, which checks each token's signature and fingerprint as Snowflake documents it."""
+    server = SnowflakeServer(tmp_path, KeyPair.generate(tmp_path / "keys"))
+    server.start()
+    try:
+        given = {**LOCAL_ENDPOINTS, **server.environment(), "SNOWFLAKE_DBT_USER": USER}
+        as_dbt = Settings.from_environment(given).as_dbt()
+        old = server.keys.private_key_path.read_text()
+        account, store = Registered(server.keys.public_key_path), FileStore(tmp_path / "dbt.p8")
+        rotate_key.begin(account, as_dbt, store, yes=True)
+        new = store.read().decode()
+        for pem in (old, new):
+            rotate_key.sign_in(as_dbt, pem)
+        rotate_key.finish(account, as_dbt, store, yes=True)
+        rotate_key.sign_in(as_dbt, new)
+        with pytest.raises(DatabaseError, match="JWT token is invalid"):
+            rotate_key.sign_in(as_dbt, old)
+    finally:
+        server.stop()
 
 
 def test_a_secret_is_read_and_replaced_in_secrets_manager() -> None:

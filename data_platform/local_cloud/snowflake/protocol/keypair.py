@@ -24,16 +24,29 @@ class SignInRefused(Exception):
 
 
 class RegisteredKey:
-    """One user's public key, from a PEM file. The file may be replaced while the server runs (rotation)."""
+    """The public key of all users, from a PEM file; and a second one during a rotation, from a file beside it whose
+    name ends with `.2`. Both may come, go and be replaced while the server runs."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._paths = (path, path.with_name(f"{path.name}.2"))
 
     def check(self, token: str | None, user: str) -> None:
-        """Raise SignInRefused unless `token` is fresh, names `user` and was signed with the registered key."""
+        """Raise SignInRefused unless `token` is fresh, names `user` and was signed with a registered key."""
         if not token:
             raise SignInRefused("no JWT")
-        key = load_pem_public_key(self._path.read_bytes())
+        refused = SignInRefused("no key is registered")
+        for path in self._paths:
+            try:
+                return self._check_one(path.read_bytes(), token, user)
+            except FileNotFoundError:
+                continue
+            except SignInRefused as other:
+                refused = other
+        raise refused
+
+    @staticmethod
+    def _check_one(pem: bytes, token: str, user: str) -> None:
+        key = load_pem_public_key(pem)
         der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode("ascii")
         try:
