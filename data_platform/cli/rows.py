@@ -27,7 +27,8 @@ def sql(query: str, limit: int, as_json: bool) -> None:
     """Show the rows of a query.
 
     It reads only: the command takes one SELECT, refuses anything else before it connects, and runs the query in a
-    transaction that it rolls back. Nothing is masked: whoever has the platform's key reads personal columns too.
+    transaction that it rolls back. It signs in as the loader, which sees raw tables, the ledger and marts. Nothing is
+    masked: whoever has the loader's key reads personal columns too.
 
     \b
     Examples:
@@ -67,7 +68,8 @@ def preview(asset: str, limit: int, as_json: bool) -> None:
         raise click.BadParameter(f"{asset!r} is no feed's table; expected one of {', '.join(feeds)}")
     hidden = feeds[asset].contract.personal if asset in feeds else _personal(wanted, name, list(feeds.values()))
     relation = ".".join(f'"{part.upper()}"' for part in (wanted.snowflake.database, "_".join(folders), name))
-    columns, rows = _previewed(wanted, asset, relation, limit)
+    reader = wanted if asset in feeds else wanted.as_dbt()  # the loader sees no models but marts
+    columns, rows = _previewed(reader, asset, relation, limit)
     hidden_at = {place for place, column in enumerate(columns) if column.lower() in hidden}
     masked = [["•••" if place in hidden_at else value for place, value in enumerate(row)] for row in rows]
     _print(columns, masked, limit=limit, as_json=as_json)
