@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from data_platform.extract.ingest import Ingestion
 from data_platform.extract.source import Position
 from data_platform.extract.web.airtable import AIRTABLE
 from data_platform.extract.web.client import Address, Api, ApiClient
 from data_platform.extract.web.knack import KNACK
 from data_platform.extract.web.source import WebSource
 from data_platform.feeds.web_apis import AirtableTableSpec, KnackObjectSpec
+from data_platform.lake.extracts import Lake
 from data_platform.local_cloud.web.airtable import Airtable
 from data_platform.local_cloud.web.knack import Knack
 from data_platform.local_cloud.web.server import Request, Response, WebApis
 from data_platform_tests.local_cloud.web import apis
 from data_platform_tests.local_cloud.web.apis import APPLICATION, BASE, KEY, TABLE, TOKEN, Clock
+from data_platform_tests.warehouse.in_process import DATABASE, InProcess
 
 COLUMNS = {
     "programme_id": {"type": "string", "nullable": False, "source_name": "id"},
@@ -110,6 +113,16 @@ class Town:
             rows = pa.Table.from_batches([each.rows for each in chunks], reading.contract.arrow_schema).to_pylist()
             rejects = [row for each in chunks if each.rejects for row in each.rejects.to_pylist()]
             return Read(rows, rejects, reading.position())
+
+
+def ingest(
+    feed: AirtableTableSpec | KnackObjectSpec, client: Callable[[], ApiClient], session: InProcess, lake: Lake
+) -> None:
+    """A run of the feed, by the engine in this process."""
+    connect: Any = lambda **_: nullcontext(session)  # noqa: E731
+    source = WebSource(feed, client)
+    ingestion = Ingestion(source, lake=lake, connect=connect, database=DATABASE, run_id="a run")
+    ingestion.settle(ingestion.run())
 
 
 @contextmanager

@@ -5,24 +5,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_platform.extract.ingest import Ingestion
 from data_platform.extract.web.client import Address, ApiClient
-from data_platform.extract.web.source import WebSource, api_of
+from data_platform.extract.web.source import api_of
 from data_platform.lake.extracts import Lake
 from data_platform.local_cloud.web.server import WebApis
 from data_platform_tests.boundaries import Killed, kill_process, killed_before
-from data_platform_tests.extract.web.tables import airtable_feed, knack_feed
+from data_platform_tests.extract.web.tables import airtable_feed, ingest, knack_feed
 from data_platform_tests.forks import Forks, forks
 from data_platform_tests.local_cloud.web import apis
 from data_platform_tests.local_cloud.web.apis import APPLICATION, BASE, KEY, TOKEN, Clock
-from data_platform_tests.warehouse.in_process import DATABASE, InProcess, in_process
+from data_platform_tests.warehouse.in_process import InProcess, in_process
 
 __all__ = ["forks"]
 
@@ -33,14 +32,6 @@ EFFECTS = 11
 mark's end."""
 
 
-def ingest(name: str, client: Callable[[], ApiClient], session: InProcess, lake: Lake) -> None:
-    """A run of one feed."""
-    connect: Any = lambda **_: nullcontext(session)  # noqa: E731
-    source = WebSource(FEEDS[name], client)
-    ingestion = Ingestion(source, lake=lake, connect=connect, database=DATABASE, run_id="a run")
-    ingestion.settle(ingestion.run())
-
-
 def run(name: str, url: str, folder: str, before: str | None) -> None:
     """A run in a process of its own, which is killed before an effect."""
 
@@ -48,7 +39,7 @@ def run(name: str, url: str, folder: str, before: str | None) -> None:
         return ApiClient(api_of(FEEDS[name]), Address.of(url))
 
     with in_process(Path(folder)) as (session, lake), killed_before(before, kill_process):
-        ingest(name, client, session, lake)
+        ingest(FEEDS[name], client, session, lake)
 
 
 @dataclass
@@ -119,16 +110,16 @@ def test_killed_before_any_effect_the_next_run_brings_each_record_once(name: str
         return ApiClient(api_of(FEEDS[name]), Address.of(service.url), clock=clock, sleep=clock.sleep)
 
     with serving(name, clock) as service, in_process(tmp_path) as (session, lake):
-        ingest(name, client, session, lake)
+        ingest(FEEDS[name], client, session, lake)
         for number in range(EFFECTS + 1):
             service.change(number)
             with InProcess(session.instance) as ending, killed_before(number) as passed:
                 if number < EFFECTS:
                     with pytest.raises(Killed):
-                        ingest(name, client, ending, lake)
+                        ingest(FEEDS[name], client, ending, lake)
                 else:
-                    ingest(name, client, ending, lake)
-            ingest(name, client, session, lake)
+                    ingest(FEEDS[name], client, ending, lake)
+            ingest(FEEDS[name], client, session, lake)
             service.check(session, lake, passed)
     assert len(passed) == EFFECTS
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,13 @@ from data_platform_tests.extract.web.tables import (
     airtable_feed,
     airtable_town,
     between_pages,
+    ingest,
     knack_feed,
     knack_town,
 )
 from data_platform_tests.local_cloud.web import apis
 from data_platform_tests.local_cloud.web.apis import BASE, KEY, TOKEN
+from data_platform_tests.warehouse.in_process import in_process
 
 
 @pytest.fixture
@@ -141,6 +144,18 @@ def test_a_record_that_moves_between_pages_is_neither_lost_nor_doubled(
     between_pages(airtable, 1 + page, lambda: records.insert(to, records.pop(place)))
     read = airtable.read(airtable_feed())
     assert sorted(row["programme_id"] for row in read.rows) == ids(250)
+
+
+def test_a_record_that_moves_during_a_read_is_not_deleted_in_a_history(tmp_path: Path) -> None:
+    feed = airtable_feed(load_mode="history")
+    with airtable_town(250) as town, in_process(tmp_path) as (session, lake):
+        ingest(feed, town.client, session, lake)
+        records = town.service.bases[BASE][0].records
+        between_pages(town, 3, lambda: records.insert(0, records.pop()))
+        ingest(feed, town.client, session, lake)
+        with session.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*), COUNT_IF(_DELETED) FROM RAW_CITY.PROGRAMMES")
+            assert cursor.fetchall() == [(250, 0)]
 
 
 def test_a_table_that_is_sorted_anew_during_a_read_is_read_whole_and_the_log_says_so(airtable: Town) -> None:
