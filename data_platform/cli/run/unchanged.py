@@ -60,7 +60,8 @@ def _last_of_today(instance: dg.DagsterInstance, given: Settings, now: datetime,
     if record is None or record.start_time is None:
         return None
     run = record.dagster_run
-    if run.status != dg.DagsterRunStatus.SUCCESS or run.parent_run_id is not None:  # a retry may have made a part only
+    part = run.parent_run_id is not None or bool(run.asset_selection)  # a retry, or the schedule of one source
+    if part or run.status != dg.DagsterRunStatus.SUCCESS:
         return None
     began = datetime.fromtimestamp(record.start_time, given.zone)
     return record if began.date() == now.astimezone(given.zone).date() else None

@@ -69,6 +69,11 @@ def run_daily(instance: dg.DagsterInstance, **tags: str) -> str:
     return daily.execute_in_process(instance=instance, tags=tags).run_id
 
 
+def succeed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    for event in (dg.DagsterEventType.RUN_START, dg.DagsterEventType.RUN_SUCCESS):
+        instance.report_dagster_event(dg.DagsterEvent(event.value, run.job_name), run.run_id)
+
+
 def is_new(
     instance: dg.DagsterInstance, given: Settings = GIVEN, now: datetime | None = None, reading: tuple[str, ...] = ()
 ) -> bool:
@@ -102,6 +107,13 @@ def test_databases_that_were_not_read_today_are(instance: dg.DagsterInstance) ->
     run_daily(instance)
     assert not is_new(instance, reading=("databases",))
     assert is_new(instance, now=datetime.now(UTC) + timedelta(days=1), reading=("databases",))
+
+
+def test_databases_of_which_a_sources_own_schedule_read_a_part_are(instance: dg.DagsterInstance) -> None:
+    databases.execute_in_process(instance=instance)
+    succeed(instance, instance.add_run(dg.DagsterRun("databases", asset_selection=frozenset([RAW]))))
+    run_daily(instance)
+    assert is_new(instance, reading=("databases",))
 
 
 def test_a_database_that_could_not_be_read_is(instance: dg.DagsterInstance) -> None:
@@ -152,6 +164,5 @@ def test_a_part_of_a_daily_run_that_was_repeated_says_nothing(instance: dg.Dagst
     again = instance.create_run_for_job(
         daily, tags=instance.get_runs()[0].tags, parent_run_id=parent, root_run_id=parent
     )
-    for event in (dg.DagsterEventType.RUN_START, dg.DagsterEventType.RUN_SUCCESS):
-        instance.report_dagster_event(dg.DagsterEvent(event.value, "daily"), again.run_id)
+    succeed(instance, again)
     assert is_new(instance)
