@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 NOT_KEPT = (
     "Only the ledger had these, and they are lost with it: earlier outcomes of a delivery, versions of a publication"
     " before the present one, the names of renamed and removed feeds, and answers of geocoding services for addresses"
-    " that have left their table. Extracts and receipts that retention has deleted are not counted any more.",
+    " that have left their table. Extracts and receipts that retention has deleted are not counted any more."
 )
 
 
@@ -82,6 +82,7 @@ def rebuild_ledger(*, plan: bool, yes: bool) -> None:
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.migrations import missing, require_current
     from data_platform.warehouse.platform import ensure_platform
+    from data_platform.warehouse.recovery import feeds_in
 
     wanted = settings().require_endpoints().adopt()
     database = wanted.snowflake.database
@@ -108,7 +109,8 @@ def rebuild_ledger(*, plan: bool, yes: bool) -> None:
             make_schema()
         found = _look(connection, database, declared(), lake, bucket, lost=lost)
         lacking = [each for each in found if each.loads or each.deliveries]
-        _show(found, lacking, lost=lost, database=database)
+        undeclared = sorted(feeds_in(lake) - {each.feed.name for each in found})
+        _show(found, lacking, undeclared, lost=lost, database=database)
         if plan:
             return
         if not yes:
@@ -187,7 +189,9 @@ def _look(
     return done
 
 
-def _show(found: Sequence[_Feed], due: Sequence[_Feed], *, lost: bool, database: str) -> None:
+def _show(
+    found: Sequence[_Feed], due: Sequence[_Feed], undeclared: Sequence[str], *, lost: bool, database: str
+) -> None:
     if lost:
         click.echo(f"{database}.PLATFORM is gone: it is created, with all its tables.")
     made = table(
@@ -201,8 +205,10 @@ def _show(found: Sequence[_Feed], due: Sequence[_Feed], *, lost: bool, database:
     show(made)
     if not due:
         click.echo("\nThe ledger has all that the lake and the receipts tell of.")
-    for note in NOT_KEPT:
-        console().print(f"\n{note}", soft_wrap=True)
+    if undeclared:
+        names = ", ".join(undeclared)
+        console().print(f"\nLeft out, as no defs.yaml declares the feed: the extracts of {names}", soft_wrap=True)
+    console().print(f"\n{NOT_KEPT}", soft_wrap=True)
 
 
 def _write(connection: SnowflakeConnection, database: str, due: Sequence[_Feed]) -> None:

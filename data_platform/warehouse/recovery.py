@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import obstore
+
 from data_platform.contract import EXTRACT_ID, quoted
 from data_platform.feeds.spec import FeedSpec
 from data_platform.lake.extracts import UNLOADED, Lake, key_of_mark
@@ -55,6 +57,17 @@ class FeedInLake:
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="manifest") as pool:
             manifests = [each for each in pool.map(lake.read_manifest, found) if each is not None]
         return cls(manifests, {key_of_mark(path).extract_id for path in marks})
+
+
+def feeds_in(lake: Lake) -> set[str]:
+    """`<source>/<table>` of each feed that has extracts in the lake."""
+    sources = obstore.list_with_delimiter(lake.store, f"{ROOT}/")["common_prefixes"]
+    tables = (
+        path
+        for source in sources
+        for path in obstore.list_with_delimiter(lake.store, f"{str(source).rstrip('/')}/")["common_prefixes"]
+    )
+    return {str(path).strip("/").removeprefix(f"{ROOT}/") for path in tables}
 
 
 @dataclass(frozen=True, slots=True)

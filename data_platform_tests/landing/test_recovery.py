@@ -18,7 +18,7 @@ from data_platform.landing.outcomes import DeliveryRow
 from data_platform.landing.recovery import Recovered, missing_deliveries, read_receipts, recovered
 from data_platform.landing.settle import write_receipts
 from data_platform.warehouse.ledger import LedgerLost
-from data_platform.warehouse.recovery import FeedInLake, InTable, Missing, record_missing
+from data_platform.warehouse.recovery import FeedInLake, InTable, Missing, feeds_in, record_missing
 from data_platform_tests.warehouse.feed import DATABASE, Delivered, Feed
 from data_platform_tests.warehouse.in_process import InProcess, in_process
 
@@ -175,6 +175,13 @@ def test_deliveries_whose_receipts_are_gone_are_decided_again_by_the_same_rules(
         after = list(select_deliveries(cursor, DATABASE, wanted, []))
     assert [replace(each, settled_at=was.settled_at) for each, was in zip(after, before, strict=True)] == before
     assert platform.found().decided == 3
+
+
+def test_the_feeds_that_have_extracts_are_known(engine: tuple[InProcess, Lake]) -> None:
+    platform = Platform(engine, "append")
+    assert f"{platform.feed.partner}/meter_readings" not in feeds_in(platform.feed.lake)
+    platform.feed.deliver("a.csv", {"m1": 1})
+    assert f"{platform.feed.partner}/meter_readings" in feeds_in(platform.feed.lake)
 
 
 def test_a_file_that_waits_in_inbound_is_left_to_the_next_run_unless_its_rows_are_loaded(

@@ -45,13 +45,14 @@ attributes:
 """
 _SQL = """\
 -- Shows that dbt has built the model after a file came. The table exists from the first file on.
-{%- set there = execute and load_relation(source('smoke', 'probe')) is not none %}
+{%- set probe = source('smoke', 'probe') %}
+{%- set there = execute and load_relation(probe) is not none %}
 
 select
     {% if there %}token{% else %}null::varchar{% endif %} as token,
     '{{ run_started_at.isoformat() }}'::timestamp_tz as built_at
 {% if there -%}
-from {{ source('smoke', 'probe') }}
+from {{ probe }}
 {%- else -%}
 where false
 {%- endif %}
