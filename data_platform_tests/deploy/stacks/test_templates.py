@@ -242,9 +242,20 @@ def test_the_readmes_costs_are_those_of_the_environments_and_below_their_budgets
     table = CliRunner().invoke(costs.main).output
     assert table.startswith("| USD | dev | prod |")
     assert table in (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
-    prices = yaml.safe_load(costs.PRICES.read_text(encoding="utf-8"))
     for given in environments():
-        assert sum(cost for _, cost in costs.at_rest(given, prices)) < given.monthly_budget_usd
+        assert sum(cost for _, cost in costs.at_rest(given, costs.read_prices().usd)) < given.monthly_budget_usd
+
+
+def test_a_price_says_where_and_when_it_was_seen_or_the_table_says_that_nobody_looked() -> None:
+    from click.testing import CliRunner
+
+    from deploy import costs
+
+    listed = yaml.safe_load(costs.PRICES.read_text(encoding="utf-8"))
+    shown = CliRunner().invoke(costs.main).output.splitlines()[-1]
+    for name, price in listed.items():
+        assert ("source" in price) == ("seen" in price) == (name not in shown), name
+        assert "source" not in price or price["source"].startswith("https://")
 
 
 def test_one_off_tasks_find_their_network(cdk: Synthesized, environment: str) -> None:
