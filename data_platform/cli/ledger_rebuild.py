@@ -120,7 +120,7 @@ def rebuild_ledger(*, plan: bool, yes: bool) -> None:
         _write(connection, database, lacking)
         _write_answers(connection, database, found, lake)
         _write_publications(connection, wanted, lake)
-    _say_what_is_left(found, wanted)
+    _say_what_is_left(found)
 
 
 @contextmanager
@@ -264,7 +264,7 @@ def _write_publications(connection: SnowflakeConnection, wanted: Settings, lake:
                 click.echo(f"publication/{dataset.id}: recorded version {there.stamp.version}")
 
 
-def _say_what_is_left(found: Sequence[_Feed], wanted: Settings) -> None:
+def _say_what_is_left(found: Sequence[_Feed]) -> None:
     by_kind: dict[bool, list[str]] = defaultdict(list)
     for each in found:
         if each.to_reload:
