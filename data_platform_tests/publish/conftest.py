@@ -124,11 +124,12 @@ def account(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Account]
 @pytest.fixture(scope="module")
 def embedded_database(postgres_server: str) -> Database:
     """A database that the tests of a module share, as making one takes longer than a test."""
+    name = f"carto_{uuid.uuid4().hex[:8]}"
     connection = psycopg2.connect(f"{postgres_server}postgres")
     connection.autocommit = True
-    connection.cursor().execute("CREATE DATABASE carto")
+    connection.cursor().execute(f"CREATE DATABASE {name}")
     connection.close()
-    return Database(f"{postgres_server}carto")
+    return Database(f"{postgres_server}{name}")
 
 
 @pytest.fixture
