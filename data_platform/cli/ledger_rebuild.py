@@ -172,7 +172,7 @@ def _look(
             extracts = FeedInLake.read(lake, feed.source, feed.table)
             if isinstance(feed, FileFeedSpec):
                 if feed.source not in receipts:
-                    receipts[feed.source] = read_receipts(lake.store, bucket.store, feed.source)
+                    receipts[feed.source] = read_receipts(lake.store, bucket, feed.source)
                 mine = [row for row in receipts[feed.source] if row.feed == feed.table]
                 what = recovered(feed, mine, extracts, there, pending)
             else:

@@ -163,6 +163,15 @@ class LandingBucket:
                     raise
         raise DeliveryGone(f"{delivery.key}, version {delivery.version_id}, is gone")
 
+    def read(self, key: str) -> bytes:
+        """The content of a small object. Raises FileNotFoundError."""
+        try:
+            return bytes(self.store.get(key).bytes())
+        except FileNotFoundError:
+            raise
+        except _REFUSED:
+            return self._client.get_object(Bucket=self.name, Key=key)["Body"].read()
+
     def put(self, key: str, body: bytes) -> None:
         """Writes a small object, of JSON."""
         try:

@@ -5,7 +5,7 @@ by which a load decides. `warehouse/recovery.py` writes the loads."""
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import obstore
 from data_platform.feeds.files import FileFeedSpec
 from data_platform.lake.manifest import Manifest
 from data_platform.landing import ledger
-from data_platform.landing.bucket import INBOUND
+from data_platform.landing.bucket import INBOUND, LandingBucket
 from data_platform.landing.delivery import Delivery
 from data_platform.landing.outcomes import DeliveryRow, decide
 from data_platform.landing.policy import dated
@@ -46,27 +46,22 @@ class Recovered:
     decided: int
 
 
-def read_receipts(lake: ObjectStore, landing: ObjectStore, partner: str) -> list[DeliveryRow]:
+def read_receipts(lake: ObjectStore, landing: LandingBucket, partner: str) -> list[DeliveryRow]:
     """Every receipt of a partner, once. Those in the lake count: a partner's copy lacks what only the operator may
     know."""
-    found = list(_read(lake, _receipts(lake, partner)))
+    folder = f"{ROOT}{partner}/"
+    kept = (str(item["path"]) for page in obstore.list(lake, folder) for item in page)
+    found = _rows(kept, lambda path: bytes(obstore.get(lake, path).bytes()))
     known = {each.delivery_id[:_ID_SHOWN] for each in found}
-    others = (path for path in _receipts(landing, partner) if path.split(".")[-2] not in known)
-    return [*found, *_read(landing, others)]
+    told = (each.key for page in landing.pages(prefix=folder) for each in page)
+    return found + _rows((key for key in told if key[: -len(".json")].rpartition(".")[2] not in known), landing.read)
 
 
-def _receipts(store: ObjectStore, partner: str) -> Iterator[str]:
-    """The keys of the receipts; not those of rejects, and of files that no feed takes."""
-    for page in obstore.list(store, f"{ROOT}{partner}/"):
-        for item in page:
-            path = str(item["path"])
-            if path.endswith(".json") and not path.endswith(".unmatched.json"):
-                yield path
-
-
-def _read(store: ObjectStore, paths: Iterable[str]) -> Iterator[DeliveryRow]:
+def _rows(paths: Iterable[str], read: Callable[[str], bytes]) -> list[DeliveryRow]:
+    """Of these objects, the receipts; not lists of rejects, nor what is said of files that no feed takes."""
+    receipts = [path for path in paths if path.endswith(".json") and not path.endswith(".unmatched.json")]
     with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="receipt") as pool:
-        yield from map(_row, pool.map(lambda path: bytes(obstore.get(store, path).bytes()), paths))
+        return [_row(content) for content in pool.map(read, receipts)]
 
 
 def _row(receipt: bytes) -> DeliveryRow:

@@ -41,23 +41,14 @@ class Platform:
         connection: Any = engine[0]
         self.feed = Feed(engine[1], connection, mode=mode)
         self.feed.prepare()
-        self.lake, self.landing = MemoryStore(), MemoryStore()
+        self.lake, self.landing = MemoryStore(), LandingBucket(MemoryStore(), cast(Any, None), "landing")
         self.pending: set[str] = set()
 
     def load(self, *delivered: Delivered, also: Any = (), receipts: bool = True) -> None:
         """Loads, and settles as a run does: with the receipts of those whose outcome has changed."""
         done = self.feed.load(*delivered, also=also)
-        bucket = cast(LandingBucket, self)
         for row in [*done.corrected, *done.outcomes.values()] if receipts else []:
-            write_receipts(row, bucket, Lake(self.lake), "UTC")
-
-    def put(self, key: str, body: bytes) -> None:
-        """Stands for the landing bucket."""
-        self.landing.put(key, body)
-
-    def exists(self, key: str) -> bool:
-        """None has a file of rejects."""
-        return False
+            write_receipts(row, self.landing, Lake(self.lake), "UTC")
 
     def a_day(self, *, receipts: bool = True) -> None:
         """Files that are loaded, doubled, corrected, late, and quarantined."""
