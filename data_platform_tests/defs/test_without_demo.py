@@ -16,6 +16,7 @@ DEMO = (
     "data_platform/defs/sources/airtable/community_programmes",
     "data_platform/defs/sources/knack/community_grants",
     "data_platform/defs/sources/geocoders/address_search",
+    "data_platform/defs/publish",
     *(f"dbt_project/{name}" for name in ("models", "snapshots", "tests")),
 )
 LOAD = """
