@@ -136,10 +136,27 @@ def test_one_error_names_all_wrong_values() -> None:
     assert "SNOWFLAKE_PORT" in str(error.value)
 
 
+def test_dbt_and_the_reader_sign_in_with_their_own_role_and_key() -> None:
+    given = {f"SNOWFLAKE_{user}PRIVATE_KEY_PATH": f"/run/{user}key.p8" for user in ("", "DBT_", "READER_")}
+    loaded = Settings.from_environment({**PRODUCTION, **given})
+    for settings, role, key in (
+        (loaded, "LOADER", "/run/key.p8"),
+        (loaded.as_dbt(), "DATA_PLATFORM_TRANSFORMER", "/run/DBT_key.p8"),
+        (loaded.as_reader(), "DATA_PLATFORM_READER", "/run/READER_key.p8"),
+    ):
+        assert (settings.snowflake.role, str(settings.snowflake.private_key_path)) == (role, key)
+        assert settings.snowflake.account == "myorg-team"
+
+
 def test_production_signs_in_by_one_key_pair_and_over_tls() -> None:
     both = {"SNOWFLAKE_PRIVATE_KEY": PEM, "SNOWFLAKE_PRIVATE_KEY_PATH": "/run/secrets/key.p8"}
     with pytest.raises(SettingsError, match="at most one"):
         Settings.from_environment({**PRODUCTION, **both})
+    of_dbt = {name.replace("SNOWFLAKE_", "SNOWFLAKE_DBT_"): value for name, value in both.items()}
+    with pytest.raises(
+        SettingsError, match="SNOWFLAKE_DBT_PRIVATE_KEY and SNOWFLAKE_DBT_PRIVATE_KEY_PATH are both set"
+    ):
+        Settings.from_environment({**PRODUCTION, **of_dbt})
     with pytest.raises(SettingsError, match="https"):
         Settings.from_environment({**PRODUCTION, "SNOWFLAKE_PROTOCOL": "http"})
 
@@ -160,7 +177,9 @@ def test_a_key_is_pem_as_dbt_takes_nothing_else(key: str) -> None:
     assert "planted" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["SNOWFLAKE_PRIVATE_KEY", CONNECTION, "DAGSTER_POSTGRES_SECRET"])
+@pytest.mark.parametrize(
+    "name", ["SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY", CONNECTION, "DAGSTER_POSTGRES_SECRET"]
+)
 @pytest.mark.parametrize("context", ['{{"env_vars": [{0}]}}', '{{"ecs": {{"env_vars": ["A=1", {0}]}}}}'])
 def test_a_secret_among_the_plain_variables_of_runs_is_refused(name: str, context: str) -> None:
     given = {**PRODUCTION, "DAGSTER_CONTAINER_CONTEXT": context.format(f'"{name}=planted"')}
