@@ -62,7 +62,7 @@ def test_a_file_of_any_name_is_listed_read_copied_and_deleted(bucket: LandingBuc
     assert key in [pending.key for page in bucket.pages(prefix="inbound/odd/") for pending in page]
     current = bucket.current(key)
     assert current is not None
-    assert bucket.open(current).read() == b"x"
+    assert bucket.open(current).read() == bucket.read(key) == b"x"
     (older,) = bucket.older_versions(current)
     bucket.copy(current, kept)
     bucket.delete(current, older)
