@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 NOT_KEPT = (
     "Only the ledger had these, and they are lost with it: earlier outcomes of a delivery, versions of a publication"
-    " before the present one, the names of renamed and removed feeds, and answers of geocoding services for addresses"
-    " that have left their table. Extracts and receipts that retention has deleted are not counted any more."
+    " before the present one, the names of renamed and removed feeds, how often geocoding services were asked today"
+    " (their caps begin anew), and their answers for addresses that have left their table. Extracts and receipts that"
+    " retention has deleted are not counted any more."
 )
 
 
