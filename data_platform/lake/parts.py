@@ -20,7 +20,7 @@ from data_platform.lake.manifest import FileEntry
 
 # A row group is written once this much is pending: large enough to compress and scan well, small enough to keep
 # memory flat, however small the caller's batches are.
-_ROW_GROUP_BYTES = 32 * 2**20
+_ROW_GROUP_BYTES = 16 * 2**20
 _ROW_GROUP_ROWS = 500_000
 # A large file is sent in chunks, of which so many are in memory.
 _UPLOAD_CHUNK = 8 * 2**20

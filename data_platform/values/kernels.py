@@ -100,10 +100,35 @@ def text_bytes(texts: Array) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]]
     return np.frombuffer(data, np.uint8)[starts[0] : starts[-1]], starts - starts[0]
 
 
+# Between numpy and Arrow, pa.array and to_numpy take longer than all else that a column of a small page needs.
+
+
 def mask(array: Array) -> Mask:
     """A boolean Arrow array as numpy; null is False."""
-    mask: Mask = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+    if array.null_count:
+        array = pc.fill_null(array, False)
+    bits = np.frombuffer(array.buffers()[1], np.uint8) if len(array) else np.empty(0, np.uint8)
+    mask: Mask = np.unpackbits(bits, count=array.offset + len(array), bitorder="little")[array.offset :].view(bool)
     return mask
+
+
+def numbers(array: Array, dtype: str) -> np.ndarray[tuple[int], np.dtype[Any]]:
+    """The values of an Arrow array of fixed width as numpy, sharing its memory; anything where it is null."""
+    if not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * np.dtype(dtype).itemsize)
+
+
+def array_of(values: np.ndarray[Any, Any], null: Mask, type_: pa.DataType) -> Array:
+    """Values as an Arrow array that shares their memory, but for bits. Without nulls it has no bitmap of them, which
+    costs its readers."""
+    valid = _bits(~null) if null.any() else None
+    data = _bits(values) if values.dtype == bool else pa.py_buffer(values.data)
+    return pa.Array.from_buffers(type_, len(values), [valid, data])
+
+
+def _bits(mask: Mask) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(mask, bitorder="little").data)
 
 
 def with_other_than_digits(texts: Array, but: bytes) -> Mask | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.feeds.file_contract import FileColumn
-from data_platform.values.kernels import Mask, attempt, cast, mask, pc, union
+from data_platform.values.kernels import Mask, array_of, attempt, cast, mask, numbers, pc, union
 from data_platform.values.rejects import Array
 
 _NAIVE, _UTC = pa.timestamp("us"), pa.timestamp("us", tz="UTC")
@@ -106,13 +106,10 @@ def timestamps(texts: Array, column: FileColumn) -> tuple[Array, Mask]:
 
 def outside_calendar(array: Array) -> Mask:
     """Dates, or instants in microseconds, outside the years 1..9999."""
-    if not len(array):
-        return np.zeros(0, dtype=bool)
     is_date = pa.types.is_date32(array.type)
     first, last = (_FIRST_DAY, _LAST_DAY) if is_date else (_FIRST, _LAST)
-    size = 4 if is_date else 8
-    numbers = np.frombuffer(array.buffers()[1], f"i{size}", len(array), array.offset * size)
-    found = (numbers < first) | (numbers > last)
+    values = numbers(array, "i4" if is_date else "i8")
+    found = (values < first) | (values > last)
     return found & mask(array.is_valid()) if array.null_count and found.any() else found
 
 
@@ -121,21 +118,21 @@ def localized(local: Array, zone: ZoneInfo) -> tuple[Array, Mask]:
     time zones, a day at a time where the day has one, else an hour or a minute at a time: Arrow's own conversion
     knows no clock changes after 2037 where zone files are slim."""
     valid = mask(local.is_valid())
-    micros = np.asarray(pc.fill_null(local.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)).copy()
+    micros = numbers(local, "i8").copy()
     pending = np.flatnonzero(valid & (micros >= _FIRST + _STEPS[0]) & (micros <= _LAST - _STEPS[0]))
     settled = np.zeros(len(micros), dtype=bool)
     for step in _STEPS:
         if not len(pending):
             break
-        starts = pa.array(micros[pending] // step).dictionary_encode()
-        which = starts.indices.to_numpy()
+        starts = array_of(micros[pending] // step, ~valid[pending], pa.int64()).dictionary_encode()
+        which = numbers(starts.indices, "i4")
         offsets = [_offset_through(start * step, step, zone) for start in starts.dictionary.to_pylist()]
         known = np.array([offset is not None for offset in offsets])[which]
         shift = np.array([offset or 0 for offset in offsets], dtype=np.int64)[which]
         micros[pending[known]] -= shift[known]
         settled[pending[known]] = True
         pending = pending[~known]
-    return pa.array(micros, mask=~valid).cast(_UTC), valid & ~settled
+    return array_of(micros, ~valid, _UTC), valid & ~settled
 
 
 def _offset_through(start: int, length: int, zone: ZoneInfo) -> int | None:

@@ -18,6 +18,7 @@ Array: TypeAlias = Any
 Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 RAW_TEXT_LIMIT = 10_000
+_NO_REJECTS = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in REJECTS_SCHEMA], schema=REJECTS_SCHEMA)
 HIDDEN = "breaks the contract; the value is personal, and only the extract's rejects in the lake have it"
 """The reason of a reject whose own reason might quote personal data."""
 
@@ -47,7 +48,7 @@ def in_order(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     """All these rejects in the order of their records."""
     filled = [batch for batch in batches if batch.num_rows]
     if len(filled) < 2:
-        return filled[0] if filled else pa.RecordBatch.from_pylist([], REJECTS_SCHEMA)
+        return filled[0] if filled else _NO_REJECTS
     ordered: Array = pa.Table.from_batches(filled).sort_by("record_number").combine_chunks()
     (batch,) = ordered.to_batches()
     return batch  # type: ignore[no-any-return]
@@ -75,7 +76,7 @@ def parted(
             reasons[row] = f"{reasons[row]}; {told}" if row in reasons else told
             first.setdefault(row, column.name)
     if not reasons:
-        return batch, pa.RecordBatch.from_pylist([], REJECTS_SCHEMA)
+        return batch, _NO_REJECTS
     rows = np.array(sorted(reasons), dtype=np.int64)
     good = np.ones(batch.num_rows, dtype=bool)
     good[rows] = False

@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from data_platform.contract import Column
 from data_platform.feeds.file_contract import FileColumn
+from data_platform.values.kernels import Mask, array_of
 from data_platform.values.rejects import Array, Converted
 
 SPARE = bytes(32)
 """Put behind a page's bytes, so that a value can be read at any position with numpy, also behind the last."""
 
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
-Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
@@ -139,13 +139,8 @@ def variable(field: Field, type_: pa.DataType, skip: int = 0) -> Array:
     offsets[1:-1:2] = field.starts + field.lengths
     offsets[-1] = offsets[-2] if rows else 0
     both = pa.Array.from_buffers(type_, 2 * rows, [None, pa.py_buffer(offsets.data), pa.py_buffer(field.data)])
-    kept = array_of(np.arange(0, 2 * rows, 2, dtype=np.int32), field.null)
+    kept = array_of(np.arange(0, 2 * rows, 2, dtype=np.int32), field.null, pa.int32())
     return both.take(kept)
-
-
-def array_of(values: np.ndarray[Any, Any], null: Mask, type_: pa.DataType | None = None) -> Array:
-    """Values as an array that shares their memory. Without nulls it has no bitmap of them, which costs its readers."""
-    return pa.array(values, type_, mask=null if null.any() else None)
 
 
 def none(field: Field) -> Mask:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_platform.extract.sql.fields import SPARE, Field, Mask, Positions
+from data_platform.extract.sql.fields import SPARE, Field, Positions
+from data_platform.values.kernels import Mask
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.extract.sql.fields import Decode, Field, Mask, array_of, none
+from data_platform.extract.sql.fields import Decode, Field, none
+from data_platform.values.kernels import Mask, array_of
 from data_platform.values.moment_columns import localized, outside_calendar
 from data_platform.values.numbers import INTEGER_BITS
 from data_platform.values.rejects import Array
@@ -26,12 +27,12 @@ _INTEGERS = {"int2": ">i2", "int4": ">i4", "int8": ">i8"}
 
 def booleans(field: Field) -> tuple[Array, Mask]:
     """bool."""
-    return array_of(field.read("u1").astype(bool), field.null), none(field)
+    return array_of(field.read("u1").astype(bool), field.null, pa.bool_()), none(field)
 
 
 def floats(field: Field) -> tuple[Array, Mask]:
     """float8, with NaN and infinities."""
-    return array_of(field.read(">f8"), field.null), none(field)
+    return array_of(field.read(">f8"), field.null, pa.float64()), none(field)
 
 
 def integers(column: Column, builtin: str) -> Decode:
@@ -42,7 +43,7 @@ def integers(column: Column, builtin: str) -> Decode:
         values, beyond = field.read(_INTEGERS[builtin]), none(field)
         if bits < 8 * values.itemsize:
             beyond = ((values < -(2 ** (bits - 1))) | (values > 2 ** (bits - 1) - 1)) & ~field.null
-        return array_of(values.astype(f"i{bits // 8}"), field.null | beyond), beyond
+        return array_of(values.astype(f"i{bits // 8}"), field.null | beyond, column.arrow_type), beyond
 
     return decode
 

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
 ROWS_A_PAGE = 16_384
-BYTES_A_PAGE = 8 * 2**20
-"""A page ends at either: a page of small rows fits the processor's cache, and one of large rows a run's memory."""
+LEAST_PAGE_BYTES, MOST_PAGE_BYTES = 2 * 2**20, 8 * 2**20
+"""A page ends at so many rows or bytes: a page of small rows fits the processor's cache, and one of large rows a run's
+memory. A table of many columns has larger pages, as each column of a page costs some time, however few its rows are."""
+_BYTES_A_COLUMN = 40 * 2**10
 _PAGES_AHEAD = 1
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
-_TRAILER = b"\xff\xff"
 _AHEAD = 20
 """The bytes of each value that are read with its length: enough for any number, and as fast as the length alone."""
 
@@ -51,8 +52,9 @@ class Copy:
     psycopg2 gives rows to `write`, one at a time; it hands over no rows on request.
     """
 
-    def __init__(self, connection: Connection, query: str) -> None:
+    def __init__(self, connection: Connection, query: str, columns: int) -> None:
         self._connection = connection
+        self._page_bytes = min(max(columns * _BYTES_A_COLUMN, LEAST_PAGE_BYTES), MOST_PAGE_BYTES)
         self._statement = f"COPY ({query}) TO STDOUT (FORMAT binary)"
         self._ready: queue.Queue[Rows | BaseException | None] = queue.Queue(_PAGES_AHEAD)
         self._page = io.BytesIO()
@@ -102,7 +104,7 @@ class Copy:
             size = write(message)
             add(size)
             for _ in range(ROWS_A_PAGE - 1):
-                if size >= BYTES_A_PAGE:
+                if size >= self._page_bytes:
                     break
                 length = write((yield))
                 add(length)

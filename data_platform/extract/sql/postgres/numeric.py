@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from data_platform.contract import Column
-from data_platform.extract.sql.fields import Decode, Field, Mask, windows
+from data_platform.extract.sql.fields import Decode, Field, windows
+from data_platform.values.kernels import Mask, array_of
 from data_platform.values.rejects import Array
 
 _POSITIVE, _NEGATIVE = 0x0000, 0x4000
@@ -112,8 +113,7 @@ def _decimal_array(low: Integers, high: Integers, negative: Mask, null: Mask, ty
     words = np.empty((len(low), 2), np.int64)
     words[:, 0] = np.where(negative, -low, low)
     words[:, 1] = np.where(negative, ~high + (low == 0), high)
-    valid = pa.array(~null).buffers()[1] if null.any() else None
-    return pa.Array.from_buffers(type_, len(low), [valid, pa.py_buffer(words.data)])
+    return array_of(words, null, type_)
 
 
 def spell_numeric(value: bytes) -> str:

@@ -153,7 +153,7 @@ class PostgresSession:
     @contextmanager
     def pages(self, query: str, readers: Sequence[ColumnReader]) -> Iterator[Iterator[FieldPage]]:
         """The rows of a query, streamed."""
-        with Copy(self.connection, query) as copy:
+        with Copy(self.connection, query, len(readers)) as copy:
             yield self._pages(copy, readers)
 
     def _pages(self, copy: Copy, readers: Sequence[ColumnReader]) -> Iterator[FieldPage]:
