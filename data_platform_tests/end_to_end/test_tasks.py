@@ -153,6 +153,15 @@ def test_throttling_and_a_lack_of_capacity_are_waited_for(fleet: Fleet) -> None:
     assert fleet.faults.left() == []
 
 
+def test_a_launch_whose_answer_is_lost_starts_one_task(fleet: Fleet) -> None:
+    """The launcher asks again with the same clientToken, and ECS returns the task that it has launched."""
+    fleet.suffers(Fault("lost_answer"))
+    run = fleet.ended(fleet.launch("fine"), 300)
+    assert run.status == SUCCESS
+    assert len(fleet.tasks(run.run_id)) == 1
+    assert fleet.faults.left() == []
+
+
 def test_a_run_that_waits_for_capacity_keeps_no_other_waiting(fleet: Fleet) -> None:
     fleet.suffers(Fault("capacity", times=None, task="unlucky"))
     waiting = fleet.launch("first", tags={"data_platform/commit": "unlucky"})

@@ -138,6 +138,8 @@ class Api:
         if token[1]:
             arns = tuple(task["taskArn"] for task in started)
             self._launched[token] = Launched(_fingerprint(request), arns, time.time())
+        if self._tasks.faults.take(faults.ANSWERED, _names(request, definition)):
+            raise Refused("ServerException", "The answer was lost, although the task is launched.")
         return answer
 
     def _known(self, token: tuple[str, str], request: Request) -> Launched | None:
@@ -157,8 +159,7 @@ class Api:
 
     def _failure(self, request: Request, definition: Task) -> str | None:
         """The failure that a fault injects. Raises Refused for a fault that is an error."""
-        tags = {tag["value"] for tag in request.get("tags") or ()}
-        fault = self._tasks.faults.take(faults.REQUESTED, {definition["family"], request.get("startedBy") or "", *tags})
+        fault = self._tasks.faults.take(faults.REQUESTED, _names(request, definition))
         if fault is None:
             return None
         if fault.kind == "throttling":
@@ -177,6 +178,12 @@ class Api:
             self._tasks.journal.save(task)
         answer: Answer = json_response({"task": ecs._sanitize(task)})
         return answer
+
+
+def _names(request: Request, definition: Task) -> set[str]:
+    """What a fault may call the task that is asked for."""
+    tags = {tag["value"] for tag in request.get("tags") or ()}
+    return {definition["family"], request.get("startedBy") or "", *tags}
 
 
 def _answer(tasks: list[Task], failure: str | None = None) -> Answer:

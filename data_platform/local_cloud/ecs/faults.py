@@ -21,12 +21,17 @@ from data_platform.local_cloud.layout import Layout, write_atomically
 REQUESTED = ("throttling", "failure", "capacity", "vcpu_limit")
 """RunTask: ThrottlingException; `failures` with the given reason; no Fargate capacity; the account's quota of vCPUs."""
 
+ANSWERED = ("lost_answer",)
+"""RunTask launches the task, and answers ServerException all the same."""
+
 STARTED = ("never_start", "cold_start", "start_failure")
 """A task that stays PENDING for `seconds` (for ever, if not given); that starts `seconds` later; that doesn't start,
 for the given reason."""
 
 RUNNING = ("spot_interruption",)
 """A task on FARGATE_SPOT that is interrupted after it has run for `seconds`."""
+
+KINDS = (*REQUESTED, *ANSWERED, *STARTED, *RUNNING)
 
 
 class FaultsUnreadable(Exception):
@@ -45,8 +50,8 @@ class Fault:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in (*REQUESTED, *STARTED, *RUNNING):
-            raise FaultsUnreadable(f"no such fault: {self.kind!r}; expected one of {(*REQUESTED, *STARTED, *RUNNING)}")
+        if self.kind not in KINDS:
+            raise FaultsUnreadable(f"no such fault: {self.kind!r}; expected one of {KINDS}")
 
 
 class Faults:
