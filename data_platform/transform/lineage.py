@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import yaml
 from jinja2 import ChainableUndefined, Environment, TemplateError
 
-from data_platform.feeds.documents import parse
 from data_platform.feeds.spec import FeedSpec
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Lineage:
 def _snapshots(project_dir: Path) -> Iterator[tuple[str, tuple[Path, str]]]:
     """(name, (file, the model or source that it is of)) of the snapshots that YAML declares."""
     for file in sorted(project_dir.glob("snapshots/**/*.y*ml")):
-        for snapshot in (parse(file.read_text(encoding="utf-8")) or {}).get("snapshots") or ():
+        for snapshot in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("snapshots") or ():
             of = re.findall(r"['\"]([^'\"]+)['\"]", str(snapshot.get("relation", "")))
             if of:
                 yield snapshot["name"], (file, "/".join(of) if "source" in snapshot["relation"] else of[-1])
