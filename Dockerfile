@@ -41,11 +41,11 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash /app/data_platfor
 
 # -- Run ---------------------------------------------------------------------------------------------------------------
 FROM base AS runtime
-# git fetches code. tini, as process 1, forwards signals and reaps orphans.
+# git fetches code. OpenSSH's client delivers the smoke test's file. tini, as process 1, forwards signals and reaps orphans.
 # No versions are pinned: Debian's mirrors drop a version when its next fix appears.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates git tini \
+ && apt-get install --yes --no-install-recommends ca-certificates git openssh-client tini \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 platform \
  && useradd --uid 10001 --gid platform --no-create-home --home-dir /tmp --shell /usr/sbin/nologin platform \

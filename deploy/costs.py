@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 import yaml
 
+from data_platform.cli.secrets_seed import SMOKE_KEY
 from deploy.environment import Environment, Size, environments
 from deploy.stacks.network import ENDPOINTS
 from deploy.stacks.secrets import purposes
@@ -55,8 +56,12 @@ def at_rest(given: Environment, prices: Mapping[str, float]) -> Iterator[tuple[s
     yield "SFTP server", HOURS * prices["sftp_hour"]
     yield "load balancer", HOURS * prices["load_balancer_hour"]
     yield "firewall", prices["firewall_month"]
-    secrets = 1 + sum(not name.startswith("connection-") for name in purposes(given))  # the database's, and these
-    yield f"key, {secrets} secrets (more: one per connection)", prices["key_month"] + secrets * prices["secret_month"]
+    declared = [name for name in purposes(given) if name == SMOKE_KEY or name.startswith("connection-")]
+    secrets = 1 + len(purposes(given)) - len(declared)  # the database's, and these
+    yield (
+        f"key, {secrets} secrets (more: one per connection, one for the smoke test)",
+        prices["key_month"] + secrets * prices["secret_month"],
+    )
 
 
 def per_thousand_runs(prices: Mapping[str, float]) -> float:

@@ -136,6 +136,9 @@ def needed(given: Settings) -> Iterator[Secret]:
 
 def _own(given: Settings, places: dict[str, str]) -> Iterator[Secret]:
     """The platform's own."""
+    from data_platform.cli.secrets_seed import SMOKE_KEY
+    from data_platform.feeds.partners import declares_smoke
+
     for user, who, optional in (
         (given.snowflake, "Snowflake: the loader", False),
         (given.snowflake_dbt, "Snowflake: dbt", False),
@@ -144,6 +147,9 @@ def _own(given: Settings, places: dict[str, str]) -> Iterator[Secret]:
         variable = user.variable("private_key" if user.private_key_path is None else "private_key_path")
         kept_in = user.variable("private_key").lower().replace("_", "-")
         yield _one(variable, who, given, places, kept_in=kept_in, optional=optional)
+    if declares_smoke(DEFS) and given.environment != "local":
+        who = "data-platform smoke, as the partner smoke"
+        yield _one("SMOKE_PRIVATE_KEY", who, given, places, kept_in=SMOKE_KEY, optional=True)
     yield _one("DAGSTER_POSTGRES_URL", "Dagster's storage", given, places, kept_in="database")
     for code, prefix, what in ((given.code, "CODE", "the code's"), (given.dbt_code, "DBT", "the dbt project's")):
         if code.url is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PRIVATE_KEY, CONNECTION = "private-key", "connection-"
+SMOKE_KEY = "smoke-private-key"
 DATABASE_FIELDS = ("host", "port", "username", "password")
 
 
@@ -83,6 +84,8 @@ def seed(client: Any, prefix: str, environment: str, file: Path | None, only: Se
 
 def invalid(name: str, value: str, environment: str) -> str | None:
     """Why a value can't be that secret's, and what is expected; None if it can. Quotes nothing of it."""
+    if name == SMOKE_KEY:
+        return _invalid_ssh_key(value)
     if name.endswith(PRIVATE_KEY):
         return _invalid_key(value)
     if name.startswith(CONNECTION):
@@ -109,6 +112,22 @@ def _invalid_key(value: str) -> str | None:
         load_pem_private_key(value.strip().encode(), None)
     except (ValueError, TypeError):
         return f"{expected}; this one can't be read: is it whole?"
+    return None
+
+
+def _invalid_ssh_key(value: str) -> str | None:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+
+    key = value.strip().encode() + b"\n"
+    load = load_ssh_private_key if key.startswith(b"-----BEGIN OPENSSH") else load_pem_private_key
+    try:
+        load(key, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return (
+            "expected a private key in OpenSSH's format or PEM, without a passphrase; this one can't be read."
+            ' `ssh-keygen -t ed25519 -N "" -f smoke_key` makes one'
+        )
     return None
 
 

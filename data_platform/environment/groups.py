@@ -62,6 +62,11 @@ class SftpSettings(Group, alias_generator=prefix("SFTP_")):
 
     host: Annotated[str | None, Endpoint()] = Field(None, description="a host name", examples=["sftp.example.org"])
     port: Port = Field(22, description="a port", examples=["22"])
+    smoke_private_key: SecretStr | None = Field(
+        None,
+        alias="SMOKE_PRIVATE_KEY",
+        description="the private key (OpenSSH or PEM) of the partner `smoke`, as which `data-platform smoke` delivers",
+    )
 
 
 class EcsSettings(Group, alias_generator=prefix("DATA_PLATFORM_ECS_")):

@@ -18,6 +18,8 @@ from data_platform.feeds.spec import SourceDeclaration
 
 KEY_TYPES = frozenset(("ssh-rsa", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"))
 """What AWS Transfer Family accepts for a service-managed user."""
+SMOKE = "smoke"
+"""The partner as which `data-platform smoke` delivers, in a project that declares it."""
 
 
 def _public_key(line: str) -> str:
@@ -35,6 +37,12 @@ def _public_key(line: str) -> str:
     raise ValueError(
         f"{shown}; expected a line such as `ssh-ed25519 AAAA… name`, of one of {', '.join(sorted(KEY_TYPES))}"
     )
+
+
+def declares_smoke(defs: Path) -> bool:
+    """Whether the project with this `defs` folder declares the partner `smoke`. `deploy/release` looks for the same
+    file."""
+    return (defs / "sources" / "partners" / SMOKE / "defs.yaml").exists()
 
 
 class PartnerDeclaration(SourceDeclaration):

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from data_platform.cli import main
 from data_platform.cli import secrets as command
 from data_platform.environment import settings
+from data_platform_tests.cli.test_secrets_seed import DEV
 
 COMMON = {"description": "D", "time_zone": "UTC", "owners": ["team:data"]}
 TABLE = {"table": "rows", "description": "Rows."}
@@ -100,6 +101,17 @@ def test_what_only_the_tasks_of_runs_get_is_not_missing() -> None:
     done = check("--json", DAGSTER_CONTAINER_CONTEXT=json.dumps(given))
     (grants,) = (secret for secret in json.loads(done.stdout) if secret["variable"].endswith("GRANTS"))
     assert (grants["state"], grants["what"]) == ("given to runs", f"in the tasks of runs, from {arn}")
+
+
+def test_the_key_of_the_smoke_test_is_listed_where_a_deployment_has_one(tmp_path: Path) -> None:
+    def listed(**variables: str) -> dict[str, str]:
+        return {each["variable"]: each["what"] for each in json.loads(check("--json", **variables).stdout)}
+
+    assert "SMOKE_PRIVATE_KEY" not in listed(**DEV)
+    (tmp_path / "defs/sources/partners/smoke").mkdir(parents=True)
+    (tmp_path / "defs/sources/partners/smoke/defs.yaml").write_text("type: data_platform.components.SftpPartner\n")
+    assert "SMOKE_PRIVATE_KEY" not in listed(), "`local` has a key of its own"
+    assert "secrets seed --only smoke-private-key" in listed(**DEV)["SMOKE_PRIVATE_KEY"]
 
 
 def test_a_git_servers_secrets_are_optional() -> None:

@@ -14,10 +14,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from data_platform.cli import main
+from data_platform.cli.secrets_seed import SMOKE_KEY, invalid
 from data_platform.environment import Settings, settings
 from data_platform.environment.machine import machine_environment
 from data_platform.landing import client as clients
@@ -129,6 +135,17 @@ def test_one_wrong_value_keeps_all_from_being_written(manager: Manager, name: st
     done = seed("--from", secret_file({**others, name: value}))
     assert (done.exit_code, said in done.output, "planted" in done.output) == (1, True, False), done.output
     assert not any(values for secret, values in manager.values.items() if "dev" in secret)
+
+
+def test_the_key_of_the_smoke_test_is_one_of_ssh_without_a_passphrase() -> None:
+    own = ed25519.Ed25519PrivateKey.generate()
+    openssh = own.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    for good in (openssh, openssh.strip(), KEY):
+        assert invalid(SMOKE_KEY, good, "dev") is None
+    locked = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"planted")).decode()
+    for wrong in (locked, openssh[:200], "ssh-ed25519 AAAAplanted smoke", ""):
+        said = str(invalid(SMOKE_KEY, wrong, "dev"))
+        assert "without a passphrase" in said and "planted" not in said
 
 
 def test_a_value_is_replaced_only_by_name_and_on_demand(manager: Manager) -> None:

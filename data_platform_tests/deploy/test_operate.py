@@ -17,7 +17,7 @@ ARN = "arn:aws:ecs:us-east-1:111111111111:task/data-platform-dev/0a1b"
 @pytest.fixture
 def clients() -> Clients:
     found = Clients(MagicMock(), MagicMock(), MagicMock())
-    outputs = [{"OutputKey": "operatenetwork", "OutputValue": "subnet-a,subnet-b;sg-run"}]
+    outputs = [{"OutputKey": "operatenetwork", "OutputValue": "subnet-a,subnet-b;sg-run,sg-operate"}]
     found.cloudformation.describe_stacks.return_value = {"Stacks": [{"Outputs": outputs}]}
     found.ecs.run_task.return_value = {"tasks": [{"taskArn": ARN}], "failures": []}
     ended(found, {"exitCode": 3})
@@ -40,7 +40,7 @@ def test_the_command_runs_in_the_environments_subnets_and_its_output_and_exit_co
     assert asked["taskDefinition"] == "data-platform-dev-operate"
     assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
         "subnets": ["subnet-a", "subnet-b"],
-        "securityGroups": ["sg-run"],
+        "securityGroups": ["sg-run", "sg-operate"],
         "assignPublicIp": "DISABLED",
     }
     (override,) = asked["overrides"]["containerOverrides"]

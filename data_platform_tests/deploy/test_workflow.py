@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from data_platform import cli
+from data_platform.cli.smoke import declaration
+from data_platform.feeds.partners import declares_smoke
 from data_platform_tests.deploy.command_lines import parse
 from data_platform_tests.deploy.dockerfile import ROOT
 from deploy import operate
@@ -88,8 +90,8 @@ case "$*" in *{fails}*) exit 3 ;; esac
 """
 
 
-def released(folder: Path, *arguments: str, fails: str = "nothing") -> tuple[int, list[str]]:
-    """Runs deploy/release with npx and Python replaced. Returns its exit code and the calls."""
+def released(folder: Path, *arguments: str, fails: str = "nothing") -> tuple[int, list[str], str]:
+    """Runs deploy/release with npx and Python replaced. Returns its exit code, the calls, and what it printed."""
     for part in ("deploy", ".venv/bin"):
         (folder / part).mkdir(parents=True)
     script = folder / "deploy" / "release"
@@ -97,13 +99,29 @@ def released(folder: Path, *arguments: str, fails: str = "nothing") -> tuple[int
     for path, text in ((folder / "npx", NPX), (folder / ".venv/bin/python", PYTHON)):
         path.write_text(text.format(folder=folder, fails=fails))
         path.chmod(0o755)
-    done = subprocess.run(["/bin/sh", script, *arguments], env={"PATH": f"{folder}:/usr/bin:/bin"}, check=False)
+    done = subprocess.run(
+        ["/bin/sh", script, *arguments],
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     calls = folder / "calls"
-    return done.returncode, calls.read_text().splitlines() if calls.exists() else []
+    return done.returncode, calls.read_text().splitlines() if calls.exists() else [], done.stdout
+
+
+def with_smoke(folder: Path) -> Path:
+    """A project that declares the partner `smoke`, as `data-platform smoke --init` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(declaration, "DEFS", folder / "data_platform" / "defs")
+        patch.setattr(declaration, "DBT_PROJECT", folder / "dbt_project")
+        declaration.declare(None)
+    assert declares_smoke(folder / "data_platform" / "defs"), "the stacks look for the same file"
+    return folder
 
 
 def test_a_release_migrates_before_the_services_have_the_new_image(tmp_path: Path) -> None:
-    code, calls = released(tmp_path, "dev", "sha256:abc")
+    code, calls, _ = released(with_smoke(tmp_path), "dev", "sha256:abc")
     assert code == 0
     assert [re.sub(r"aws-cdk@\S+ ", "", each) for each in calls] == [
         "npx --yes deploy data-platform-dev-cluster --require-approval never --context image=sha256:abc",
@@ -111,6 +129,7 @@ def test_a_release_migrates_before_the_services_have_the_new_image(tmp_path: Pat
         "python -m deploy.operate dev data-platform schema apply --yes",
         "npx --yes deploy data-platform-dev-* --require-approval never --context image=sha256:abc",
         "python -m deploy.operate dev data-platform doctor",
+        "python -m deploy.operate dev data-platform smoke --minutes 30",
     ]
     for each in calls:
         if each.startswith("python"):
@@ -121,9 +140,21 @@ def test_a_release_migrates_before_the_services_have_the_new_image(tmp_path: Pat
 
 
 def test_a_migration_that_fails_leaves_the_services_as_they_are(tmp_path: Path) -> None:
-    code, calls = released(tmp_path, "dev", "sha256:abc", fails="schema")
+    code, calls, _ = released(tmp_path, "dev", "sha256:abc", fails="schema")
     assert code == 3
     assert not [each for each in calls if "-*" in each]
+
+
+def test_a_release_fails_if_the_test_file_does_not_come_through(tmp_path: Path) -> None:
+    code, _, _ = released(with_smoke(tmp_path), "dev", "sha256:abc", fails="smoke")
+    assert code == 3, "so prod's job, which needs dev's, doesn't start"
+
+
+def test_a_release_without_the_partner_says_how_to_turn_the_smoke_test_on(tmp_path: Path) -> None:
+    code, calls, said = released(tmp_path, "dev", "sha256:abc")
+    assert (code, calls[-1]) == (0, "python -m deploy.operate dev data-platform doctor")
+    (line,) = said.splitlines()
+    assert "`data-platform smoke --init --public-key KEY.pub`" in line and "docs/upgrade.md" in line
 
 
 def test_a_release_needs_an_environment_and_a_digest(tmp_path: Path) -> None:

@@ -42,5 +42,5 @@ class ClusterStack(TasksStack):
             enable_fargate_capacity_providers=True,
             container_insights_v2=ecs.ContainerInsights.ENABLED,
         )
-        # For `deploy.operate`: migrations, `schema apply`, `deliveries replay`, `doctor`.
+        # For `deploy.operate`: migrations, `schema apply`, `deliveries replay`, `doctor`, `smoke`.
         self._definition("operate", "operate", Size(cpu=1024, memory=2048), ("data-platform", "--help"))

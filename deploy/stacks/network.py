@@ -1,7 +1,8 @@
 """Network: the VPC, its endpoints, and one security group per service with every connection that is allowed.
 
 Webserver and daemon reach AWS through endpoints only. Runs and the code server also reach the internet on port 443, for
-Snowflake and git. Nothing but the load balancer accepts connections from outside.
+Snowflake and git; one-off tasks also on port 22, if releases end with the smoke test. Nothing but the load balancer
+accepts connections from outside.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from deploy.environment import Environment
+from deploy.stacks.secrets import has_smoke_test
 
 GROUPS = {
     "load-balancer": "Accepts HTTPS from people and from the git server",
@@ -20,6 +22,7 @@ GROUPS = {
     "daemon": "Schedules, sensors and the queue",
     "code-server": "Definitions, and the webhook",
     "run": "Runs and one-off tasks",
+    "operate": "One-off tasks, beside the group of runs",
     "database": "PostgreSQL of Dagster",
     "endpoints": "Interface endpoints of AWS",
 }
@@ -71,8 +74,9 @@ class NetworkStack(cdk.Stack):
                 private_dns_enabled=True,
             )
 
-        runs = ";".join([",".join(self.private.subnet_ids), self.groups["run"].security_group_id])
-        cdk.CfnOutput(self, "operate-network", value=runs, description="Subnets; security groups: for one-off tasks")
+        groups = ",".join(self.groups[each].security_group_id for each in ("run", "operate"))
+        value = ";".join([",".join(self.private.subnet_ids), groups])
+        cdk.CfnOutput(self, "operate-network", value=value, description="Subnets; security groups: for one-off tasks")
 
     def _vpc(self, given: Environment) -> ec2.IVpc:
         network = given.network
@@ -123,6 +127,9 @@ class NetworkStack(cdk.Stack):
             self.groups[source].add_egress_rule(peer, ec2.Port.tcp(443), "S3")
         for database in given.network.sources:
             self.groups["run"].add_egress_rule(ec2.Peer.ipv4(database.cidr), ec2.Port.tcp(database.port), database.why)
+        if has_smoke_test():
+            # To any address: the SFTP server's endpoint is public, and AWS changes its addresses.
+            self.groups["operate"].add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(22), "SFTP, as the partner smoke")
         people = self.groups["load-balancer"]
         people.add_ingress_rule(
             ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "people, who must sign in, and the webhook of git"

@@ -13,22 +13,23 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from data_platform.cli.secrets_seed import SMOKE_KEY
 from deploy.environment import Environment
 from deploy.stacks.policy import Allow, role, tasks
-from deploy.stacks.secrets import connection_variables
+from deploy.stacks.secrets import connection_variables, has_smoke_test
 
 WHY = {
     "webserver": "Dagster's UI",
     "daemon": "Dagster's daemon: launches runs",
     "code-server": "Definitions, sensors and schedules",
     "run": "A run",
-    "operate": "One-off tasks: migrations, schema changes, replays, doctor",
+    "operate": "One-off tasks: migrations, schema changes, replays, doctor, smoke test",
 }
 
 
 def secret_variables(given: Environment) -> dict[str, dict[str, str]]:
     """{service: {variable: name of its secret}}. Only runs and operators get the keys of Snowflake and connections, and
-    only operators that of the reader, to prove what it may read."""
+    only operators those of the reader, to prove what it may read, and of the partner `smoke`."""
     database = {"DAGSTER_POSTGRES_SECRET": "database"}
     token = {"DATA_PLATFORM_CODE_TOKEN": "code-token"} if given.code else {}
     webhook = {"DATA_PLATFORM_CODE_WEBHOOK_SECRET": "code-webhook-secret"} if given.code else {}
@@ -37,13 +38,14 @@ def secret_variables(given: Environment) -> dict[str, dict[str, str]]:
         "SNOWFLAKE_DBT_PRIVATE_KEY": "snowflake-dbt-private-key",
     }
     reader = {"SNOWFLAKE_READER_PRIVATE_KEY": "snowflake-reader-private-key"}
+    smoke = {"SMOKE_PRIVATE_KEY": SMOKE_KEY} if has_smoke_test() else {}
     data |= {variable: secret for secret, variable in connection_variables().items()}
     return {
         "webserver": database,
         "daemon": database,
         "code-server": {**database, **token, **webhook},
         "run": {**database, **data, **token},
-        "operate": {**database, **data, **reader},
+        "operate": {**database, **data, **reader, **smoke},
     }
 
 
@@ -197,6 +199,25 @@ class RolesStack(cdk.Stack):
                 {"ArnEquals": {"ecs:cluster": self._given.cluster_arn}},
             ),
             self._decrypt("Read and write in the buckets", ["kms:Decrypt", "kms:GenerateDataKey"]),
+            *(self._smoke_test() if has_smoke_test() else ()),
+        ]
+
+    def _smoke_test(self) -> list[Allow]:
+        """`data-platform smoke` removes what it delivered. Each partner has folders of its own, so these statements
+        reach the test rows of `smoke` only."""
+        landing = ("inbound", "archive", "quarantine", "receipts")
+        return [
+            # By version, as the platform deletes in this bucket: a deletion without one would keep the bytes.
+            Allow(
+                "Remove the file of the smoke test and its receipt",
+                ["s3:DeleteObjectVersion"],
+                [self._objects("landing", f"{each}/smoke") for each in landing],
+            ),
+            Allow(
+                "Remove the extract of the smoke test and its receipt",
+                ["s3:DeleteObject"],
+                [self._objects("lake", f"{each}/smoke") for each in ("extracts", "receipts")],
+            ),
         ]
 
     def _launch(self, what: str, family: str) -> list[Allow]:

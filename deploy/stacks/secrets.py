@@ -10,9 +10,17 @@ import aws_cdk as cdk
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from data_platform.cli.secrets_seed import SMOKE_KEY
 from data_platform.environment.connections import variable_of
 from data_platform.feeds.connections import NeededConnection, needed_connections
+from data_platform.feeds.partners import declares_smoke
 from deploy.environment import DEFS, Environment
+
+
+def has_smoke_test() -> bool:
+    """Whether releases end with `data-platform smoke`. Without it there is no key: its secret would stay empty, and no
+    one-off task would start."""
+    return declares_smoke(DEFS)
 
 
 def purposes(given: Environment) -> dict[str, str]:
@@ -24,6 +32,8 @@ def purposes(given: Environment) -> dict[str, str]:
         "sign-in-viewer": "The secret of the viewers' client in the identity provider",
         "sign-in-editor": "The secret of the editors' client in the identity provider",
     }
+    if has_smoke_test():
+        found[SMOKE_KEY] = "The private key (OpenSSH or PEM) of the partner smoke, for the test that ends a release"
     if given.code:
         found["code-token"] = "A token that may read the git repository"
         found["code-webhook-secret"] = "What the git server signs its webhook's calls with"

@@ -18,7 +18,7 @@ import click
 @click.option(
     "--key",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The partner's private key. In `local`: that of the local cloud.",
+    help="The partner's private key [default: SMOKE_PRIVATE_KEY; in `local`, that of the local cloud].",
 )
 @click.option("--host", help="The SFTP server [default: SFTP_HOST].")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its port [default: SFTP_PORT].")
@@ -42,12 +42,13 @@ def smoke(
     killed test left is removed by the next one.
 
     A deployment's sensors pick up the file, as they do any other. In `local`, without a daemon, the command executes
-    the runs itself. It asks SFTP, the buckets and Snowflake, so it runs wherever these can be reached.
+    the runs itself. It asks SFTP, the buckets and Snowflake (as the loader, and as dbt for the model), so it runs
+    wherever these can be reached. `deploy/release` ends with it, as a task.
 
     \b
     Examples:
       data-platform smoke --init && data-platform up && data-platform smoke
-      data-platform smoke --init --public-key smoke_key.pub        for a deployment: then push
+      data-platform smoke --init --public-key smoke_key.pub        for a deployment: see docs/upgrade.md
       data-platform smoke --host sftp.example.org --key smoke_key --minutes 30
       data-platform smoke --clean
     """

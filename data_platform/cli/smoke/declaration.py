@@ -8,9 +8,10 @@ import click
 
 from data_platform.cli.project import DBT_PROJECT, DEFS, ROOT, declared
 from data_platform.feeds.files import FileFeedSpec
+from data_platform.feeds.partners import SMOKE
 from data_platform.program import as_typed
 
-PARTNER, FEED = "smoke", "probe"
+PARTNER, FEED = SMOKE, "probe"
 MODEL = "stg_smoke__probe"
 
 _PARTNER = """\
@@ -94,7 +95,8 @@ def declare(public_key: Path | None) -> None:
     click.echo(f"written: {_shown(sources)}")
     click.echo(
         as_typed(
-            "Here, `data-platform up` makes the partner. In a deployment, push the files, and deploy the sftp stack."
+            "Here, `data-platform up` makes the partner. For a deployment, store its private key before you push the"
+            " files: docs/upgrade.md shows how. Each release then ends with the test."
         )
     )
 

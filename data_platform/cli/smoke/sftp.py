@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from pydantic import SecretStr
 
 from data_platform.cli.smoke.declaration import PARTNER
 from data_platform.environment import Settings
@@ -22,44 +26,61 @@ class SftpFailed(click.ClickException):
 
 @dataclass(frozen=True)
 class Sftp:
-    """How to sign in. `trusted`: whether the server is the local cloud, whose host key is new each time."""
+    """How to sign in. `key`: a file, or the key itself. `known_hosts`: a file for the server's host key, which the
+    first session accepts and the next ones compare; None: each compares it with the hosts that this machine knows."""
 
     host: str
     port: int
-    key: Path
-    trusted: bool
+    key: Path | SecretStr
+    known_hosts: Path | None
 
     @classmethod
-    def of(cls, given: Settings, key: Path | None, host: str | None, port: int | None) -> Sftp:
-        """From the options, or else the settings. Raises click.UsageError for what neither says."""
+    def of(cls, given: Settings, key: Path | None, host: str | None, port: int | None, folder: Path) -> Sftp:
+        """From the options, or else the settings. `folder`: for this test's known hosts. Raises click.UsageError for
+        what neither says."""
         local = given.environment == "local"
         host = host or given.sftp.host
-        key = key or (given.state_dir / "keys" / "partners" / PARTNER if local else None)
-        if host is None or key is None:
-            missing = "--host (or SFTP_HOST)" if host is None else "--key, the private key of the partner `smoke`"
+        stored = given.state_dir / "keys" / "partners" / PARTNER if local else given.sftp.smoke_private_key
+        found = key or stored
+        if host is None or found is None:
+            missing = (
+                "--host (or SFTP_HOST)"
+                if host is None
+                else "--key (or SMOKE_PRIVATE_KEY), the private key of the partner `smoke`,"
+            )
             raise click.UsageError(f"{missing} is missing; `data-platform smoke -h` shows an example")
-        if not key.exists():
-            raise click.ClickException(as_typed(f"{key} doesn't exist: `data-platform up` makes the partner's key."))
+        if isinstance(found, Path):
+            if not found.exists():
+                raise click.ClickException(
+                    as_typed(f"{found} doesn't exist: `data-platform up` makes the partner's key.")
+                )
+            found = found.resolve()
         if shutil.which("sftp") is None:
             raise click.ClickException("OpenSSH's `sftp` isn't installed here: install it (openssh-client)")
-        return cls(host, port or given.sftp.port, key.resolve(), local and host == given.sftp.host)
+        # A task knows no hosts, and the local cloud's host key is new each time. An impostor would get test rows, and
+        # the test would miss the file in the bucket.
+        first_use = isinstance(found, SecretStr) or (local and host == given.sftp.host)
+        return cls(host, port or given.sftp.port, found, folder / "known_hosts" if first_use else None)
 
     def run(self, *commands: str) -> str:
         """A session of these commands, which ends at the first that fails. Returns what it printed. Raises
         SftpFailed."""
-        known = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null") if self.trusted else ()
+        known = (
+            ("StrictHostKeyChecking=accept-new", f'UserKnownHostsFile="{self.known_hosts}"') if self.known_hosts else ()
+        )
         options = ("IdentitiesOnly=yes", "BatchMode=yes", "ConnectTimeout=20", "LogLevel=ERROR", *known)
-        command = ["sftp", "-F", "/dev/null", "-b", "-", "-i", str(self.key), "-P", str(self.port)]
+        command = ["sftp", "-F", "/dev/null", "-b", "-", "-P", str(self.port)]
         command += [part for option in options for part in ("-o", option)]
         try:
-            done = subprocess.run(
-                [*command, f"{PARTNER}@{self.host}"],
-                input="\n".join(commands) + "\n",
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-            )
+            with self._key_file() as key:
+                done = subprocess.run(
+                    [*command, "-i", str(key), f"{PARTNER}@{self.host}"],
+                    input="\n".join(commands) + "\n",
+                    capture_output=True,
+                    text=True,
+                    timeout=_SECONDS,
+                    check=False,
+                )
         except subprocess.TimeoutExpired:
             raise SftpFailed(
                 f"{self.host}:{self.port} didn't answer within {_SECONDS} s: is port {self.port} open to this machine?"
@@ -68,6 +89,18 @@ class Sftp:
             said = " ".join(done.stderr.split()) or f"sftp ended with {done.returncode}"
             raise SftpFailed(f"SFTP as {PARTNER}@{self.host}:{self.port} failed: {said}. {_advice(said)}")
         return done.stdout
+
+    @contextmanager
+    def _key_file(self) -> Iterator[Path]:
+        """The key's file. A key that isn't one is written to a file that only this user can read, while the block
+        runs."""
+        if isinstance(self.key, Path):
+            yield self.key
+            return
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write(self.key.get_secret_value().strip() + "\n")  # ssh reads no key whose last line isn't ended
+            file.flush()
+            yield Path(file.name)
 
 
 def _advice(said: str) -> str:

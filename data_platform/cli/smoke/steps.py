@@ -95,7 +95,9 @@ class Probe:
             raise SmokeFailed(f"The lake has no whole extract {row.extract_id} of the file, which the ledger names")
         self._reached(f"extracted to the lake: {manifest.files[0].path}")
         there = raw_table(self.database, PARTNER, FEED)
-        self._rows(f"SELECT COUNT(*) FROM {there.sql} WHERE TOKEN = %s", GOOD, f"{there}")
+        sql = f"SELECT COUNT(*) FROM {there.sql} WHERE TOKEN = %s"
+        if (found := self._count(self.connection, sql)) != GOOD:
+            raise SmokeFailed(f"{there} has {found} rows of the file, expected {GOOD}")
         self._reached(f"loaded: {GOOD} rows in {there}, {BAD} reject in the ledger")
         receipt = f"{folder_of(PARTNER, row.landed_at)}{self.name}.{row.delivery_id[:8]}.json"
         path = f"/{receipt.replace(f'{PARTNER}/', '', 1)}"
@@ -106,12 +108,14 @@ class Probe:
         self._until(lambda: self._archived(row), "the file is still in inbound", _WHY_UNSETTLED)
         self._reached("archived, and inbound is empty")
 
-    def built(self) -> None:
-        """By dbt, after the file came. Raises SmokeFailed."""
+    def built(self, as_dbt: SnowflakeConnection) -> None:
+        """By dbt, after the file came. The loader can't read models, so dbt's user counts. Raises SmokeFailed."""
         model = f'"{self.database}"."STAGING"."{MODEL.upper()}"'
         sql = f"SELECT COUNT(*) FROM {model} WHERE TOKEN = %s AND BUILT_AT >= '{self.began.isoformat()}'::TIMESTAMP_TZ"
         what = f"{MODEL} hasn't been built since"
-        self._until(lambda: self._count(sql) == GOOD, what, "See the automation `marts_follow_raw` in Dagster's UI.")
+        self._until(
+            lambda: self._count(as_dbt, sql) == GOOD, what, "See the automation `marts_follow_raw` in Dagster's UI."
+        )
         self._reached(f"built: {GOOD} rows in STAGING.{MODEL.upper()}")
 
     @property
@@ -139,14 +143,10 @@ class Probe:
     def _archived(self, row: DeliveryRow) -> bool:
         return self.bucket.exists(settled_key(row)) and not self.bucket.exists(f"{INBOUND}{self.name}")
 
-    def _rows(self, sql: str, expected: int, where: str) -> None:
-        if (found := self._count(sql)) != expected:
-            raise SmokeFailed(f"{where} has {found} rows of the file, expected {expected}")
-
-    def _count(self, sql: str) -> int:
+    def _count(self, connection: SnowflakeConnection, sql: str) -> int:
         from snowflake.connector import ProgrammingError
 
-        with self.connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             try:
                 cursor.execute(sql, [self.token])
             except ProgrammingError as refused:
@@ -176,15 +176,20 @@ _WHY_UNSETTLED = "The run that loaded it settles it at its end: see the run in D
 def run_test(*, key: Path | None, host: str | None, port: int | None, seconds: float, only_clean: bool) -> None:
     """Runs the test, prints what it proved, and removes everything. Raises SmokeFailed and SftpFailed."""
     import_connector()
+    probe_feed()
+    end_as_by_ctrl_c()
+    wanted = settings().require_endpoints().adopt()
+    with tempfile.TemporaryDirectory() as folder:
+        sftp = None if only_clean else Sftp.of(wanted, key, host, port, Path(folder))
+        _clean_and_test(wanted, sftp, seconds)
+
+
+def _clean_and_test(wanted: Settings, sftp: Sftp | None, seconds: float) -> None:
     from data_platform.landing.ledger import MIGRATIONS
     from data_platform.resources import LakeResource
     from data_platform.warehouse.connection import connect
     from data_platform.warehouse.migrations import require_current
 
-    probe_feed()
-    end_as_by_ctrl_c()
-    wanted = settings().require_endpoints().adopt()
-    sftp = None if only_clean else Sftp.of(wanted, key, host, port)
     lake, bucket, database = (
         *(LakeResource(bucket_name=wanted.lake_bucket).lake(), landing_bucket(wanted)),
         wanted.snowflake.database,
@@ -192,7 +197,7 @@ def run_test(*, key: Path | None, host: str | None, port: int | None, seconds: f
     ensure_ledger(wanted)
     with connect(wanted, query_tag="data-platform smoke") as connection:
         require_current(connection, database, MIGRATIONS)
-        old = None if only_clean else datetime.now(UTC) - timedelta(seconds=seconds) - _GRACE
+        old = None if sftp is None else datetime.now(UTC) - timedelta(seconds=seconds) - _GRACE
         if left := remove(connection, database, lake, bucket, before=old):
             click.echo(f"Removed what {left} earlier tests have left")
         if sftp is None:
@@ -206,7 +211,8 @@ def run_test(*, key: Path | None, host: str | None, port: int | None, seconds: f
             if (DBT_PROJECT / "models" / "staging" / PARTNER / f"{MODEL}.sql").exists():
                 if here:
                     _execute(wanted, f"staging/{MODEL}")
-                probe.built()
+                with connect(wanted.as_dbt(), query_tag="data-platform smoke") as as_dbt:
+                    probe.built(as_dbt)
     _report(probe)
 
 

@@ -14,10 +14,12 @@ from typing import Any, cast
 import click
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from data_platform.cli import main
 from data_platform.cli.smoke import cleanup, declaration, steps
-from data_platform.cli.smoke.sftp import Sftp
+from data_platform.cli.smoke.sftp import Sftp, SftpFailed
+from data_platform.environment import Settings
 from data_platform.feeds.declared import declared_feeds
 from data_platform.landing.outcomes import DeliveryRow
 
@@ -52,17 +54,78 @@ def test_another_outcome_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_dbts_user_counts_the_models_rows_which_the_loader_can_not_read() -> None:
+    asked: list[str] = []
+
+    class Cursor:
+        def __enter__(self) -> Cursor:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def execute(self, sql: str, _: object) -> None:
+            asked.append(sql)
+
+        def fetchall(self) -> list[tuple[int]]:
+            return [(steps.GOOD,)]
+
+    followed = probe()  # the loader's connection can't be asked anything
+    followed.built(cast(Any, SimpleNamespace(cursor=Cursor)))
+    assert followed.passed and '"D"."STAGING"."STG_SMOKE__PROBE"' in asked[0]
+
+
 def test_the_server_and_the_key_are_asked_for(tmp_path: Path) -> None:
-    dev: Any = SimpleNamespace(environment="dev", sftp=SimpleNamespace(host=None, port=22), state_dir=tmp_path)
+    dev: Any = SimpleNamespace(
+        environment="dev", sftp=SimpleNamespace(host=None, port=22, smoke_private_key=None), state_dir=tmp_path
+    )
     with pytest.raises(click.UsageError, match="--host"):
-        Sftp.of(dev, None, None, None)
-    with pytest.raises(click.UsageError, match="--key, the private key"):
-        Sftp.of(dev, None, "sftp.example.org", None)
+        Sftp.of(dev, None, None, None, tmp_path)
+    with pytest.raises(click.UsageError, match=r"--key \(or SMOKE_PRIVATE_KEY\)"):
+        Sftp.of(dev, None, "sftp.example.org", None, tmp_path)
     with pytest.raises(click.ClickException, match="doesn't exist"):
-        Sftp.of(dev, tmp_path / "key", "sftp.example.org", None)
+        Sftp.of(dev, tmp_path / "key", "sftp.example.org", None, tmp_path)
     (tmp_path / "key").touch()
-    made = Sftp.of(dev, tmp_path / "key", "sftp.example.org", 2222)
-    assert (made.port, made.trusted) == (2222, False), "only the local cloud's host key isn't compared"
+    made = Sftp.of(dev, tmp_path / "key", "sftp.example.org", 2222, tmp_path)
+    assert (made.port, made.known_hosts) == (2222, None), "a person's machine compares the host key"
+    dev.sftp.smoke_private_key = SecretStr("planted")
+    assert Sftp.of(dev, tmp_path / "key", "sftp.example.org", None, tmp_path).key == tmp_path / "key", "--key wins"
+    given = Sftp.of(dev, None, "sftp.example.org", None, tmp_path)
+    assert (given.key, given.known_hosts) == (dev.sftp.smoke_private_key, tmp_path / "known_hosts")
+
+
+SFTP = """#!/bin/sh
+while [ "$1" != -i ]; do shift; done
+stat -c %a "$2" > {folder}/mode
+cat "$2" > {folder}/seen
+echo "$2" > {folder}/path
+echo "$*" "$(env)" > {folder}/shown
+exit {code}
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_key_is_a_file_only_while_sftp_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    program = tmp_path / "sftp"
+    program.write_text(SFTP.format(folder=tmp_path, code=code))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    sftp = Sftp("sftp.example.org", 22, SecretStr("\nplanted\nkey "), tmp_path / "known_hosts")
+    if code == 0:
+        sftp.run("pwd")
+    else:
+        with pytest.raises(SftpFailed, match="ended with 1"):
+            sftp.run("pwd")
+    assert (tmp_path / "mode").read_text() == "600\n"
+    assert (tmp_path / "seen").read_text() == "planted\nkey\n", "ssh reads no key whose last line isn't ended"
+    assert not Path((tmp_path / "path").read_text().strip()).exists()
+    assert "planted" not in (tmp_path / "shown").read_text() + repr(sftp)
+
+
+def test_the_setting_is_a_secret() -> None:
+    loaded = Settings.from_environment({"SMOKE_PRIVATE_KEY": "planted"})
+    assert loaded.sftp.smoke_private_key == SecretStr("planted")
+    assert "planted" not in repr(loaded)
 
 
 def test_the_declared_feed_is_valid_and_its_files_are_taken_by_no_other(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 Resource = dict[str, Any]
 
@@ -59,14 +61,21 @@ class Synthesized:
                 )
 
 
+def smoke_test_on() -> AbstractContextManager[Any]:
+    """As if the project declared the partner `smoke`."""
+    return patch("deploy.stacks.secrets.declares_smoke", return_value=True)
+
+
 def synthesize(folder: Path) -> Synthesized:
-    """Synthesizes all environments into the folder, with cdk-nag's AWS solutions rules."""
+    """Synthesizes all environments into the folder, with cdk-nag's AWS solutions rules. The smoke test is turned on,
+    whatever the project declares: the templates then allow the most."""
     from deploy import app as deployment  # isort: skip  it chooses the Node that CDK starts
     from cdk_nag import AwsSolutionsChecks
 
     from deploy.environment import environments
 
-    app = deployment.build(environments(), outdir=str(folder))
+    with smoke_test_on():
+        app = deployment.build(environments(), outdir=str(folder))
     deployment.cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         app.synth()

@@ -151,7 +151,7 @@ def arns(cdk: Synthesized, environment: str) -> list[str]:
                 bucket = f"arn:aws:s3:::{given['BucketName']}"
                 folders = ("extracts", "receipts", "digests", "_doctor", "inbound", "archive", "quarantine")
                 users = [user["UserName"] for _, user in cdk.resources(of, "AWS::Transfer::User")]
-                partners = ("water", "_doctor", *users)
+                partners = ("water", "_doctor", "smoke", *users)
                 found += [bucket, *(f"{bucket}/{each}/{who}/b" for each in folders for who in partners)]
                 found += [f"{bucket}/compute-logs/a", f"{bucket}/a"]
             elif kind == "AWS::Logs::LogGroup":

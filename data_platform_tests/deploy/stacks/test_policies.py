@@ -125,17 +125,34 @@ def test_only_the_daemon_and_doctor_launch_and_only_with_the_roles_of_a_run(cdk:
         ("snowflakeprivatekey", {"start-run", "start-operate"}),
         ("snowflakedbtprivatekey", {"start-run", "start-operate"}),
         ("snowflakereaderprivatekey", {"start-operate"}),
+        ("smokeprivatekey", {"start-operate"}),
     ],
 )
-def test_each_key_of_snowflake_goes_only_to_who_needs_it(
-    cdk: Synthesized, environment: str, key: str, expected: set[str]
-) -> None:
+def test_each_key_goes_only_to_who_needs_it(cdk: Synthesized, environment: str, key: str, expected: set[str]) -> None:
     readers = {
         each.owner
         for each in cdk.statements(environment)
         if "secretsmanager:GetSecretValue" in each.actions and any(key in arn for arn in each.resources)
     }
     assert readers == expected
+
+
+def test_operators_delete_only_what_doctor_and_the_smoke_test_have_written(cdk: Synthesized, environment: str) -> None:
+    deleted = {
+        (action, resource.partition(":::")[2].removeprefix(f"data-platform-{environment}-").partition("-")[2])
+        for each in cdk.statements(environment)
+        for action in each.actions
+        for resource in each.resources
+        if each.owner == "operate" and "Delete" in action
+    }
+    assert deleted == {
+        *(("s3:DeleteObject", f"lake/{folder}/*") for folder in ("_doctor", "extracts/_doctor")),
+        *(("s3:DeleteObject", f"lake/{folder}/smoke/*") for folder in ("extracts", "receipts")),
+        *(
+            ("s3:DeleteObjectVersion", f"landing/{folder}/smoke/*")
+            for folder in ("inbound", "archive", "quarantine", "receipts")
+        ),
+    }
 
 
 def test_every_task_may_read_the_databases_password_again(cdk: Synthesized, environment: str) -> None:

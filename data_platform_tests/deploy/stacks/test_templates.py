@@ -22,6 +22,7 @@ from data_platform.environment import Settings
 from data_platform.runs.instance import TEMPLATE, render
 from data_platform_tests.deploy.dockerfile import ROOT
 from data_platform_tests.deploy.stacks.synthesized import Synthesized, synthesize, text
+from deploy.operate import NETWORK
 
 SNAPSHOT = Path(__file__).with_name("resources.snapshot.json")
 DECLARED = ("secrets", "sftp")
@@ -139,8 +140,10 @@ def test_every_task_has_the_settings_that_it_starts_with(cdk: Synthesized, envir
         variables["DAGSTER_POSTGRES_SECRET_ARN"] = "arn:aws:secretsmanager:us-east-1:111111111111:secret:rds!db-1"
         variables["DAGSTER_HOME"] = "/tmp/dagster"
         settings = Settings.from_environment(variables)
+        assert settings.sftp.host == f"sftp{'-dev' if environment == 'dev' else ''}.example.org"
         assert "FargateRunLauncher" in render(TEMPLATE.read_text(encoding="utf-8"), settings), name
-        keys = {"SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY", "SNOWFLAKE_READER_PRIVATE_KEY"}
+        users = {"SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY", "SNOWFLAKE_READER_PRIVATE_KEY"}
+        keys = {*users, "SMOKE_PRIVATE_KEY"}
         assert keys & secrets == (keys if "operate" in name else set())
         if "codeserver" in name:
             context = json.loads(variables["DAGSTER_CONTAINER_CONTEXT"])["ecs"]
@@ -148,7 +151,7 @@ def test_every_task_has_the_settings_that_it_starts_with(cdk: Synthesized, envir
             assert of_run.environment == environment
             of_runs = {each["name"] for each in context["secrets"]}
             assert of_runs >= {"DAGSTER_POSTGRES_SECRET", "SNOWFLAKE_PRIVATE_KEY", "SNOWFLAKE_DBT_PRIVATE_KEY"}
-            assert "SNOWFLAKE_READER_PRIVATE_KEY" not in of_runs
+            assert not of_runs & {"SNOWFLAKE_READER_PRIVATE_KEY", "SMOKE_PRIVATE_KEY"}
 
 
 def test_viewers_can_only_read(cdk: Synthesized, environment: str) -> None:
@@ -188,6 +191,36 @@ def test_only_the_load_balancer_accepts_connections_from_outside(cdk: Synthesize
     assert {name.partition("/")[2][:12] for name in outside} == {"loadbalancer"}
     for _, group in cdk.resources(environment, "AWS::EC2::SecurityGroup"):
         assert all(rule.get("IpProtocol") != "-1" for rule in group.get("SecurityGroupEgress", []))
+
+
+def test_only_one_off_tasks_reach_port_22(cdk: Synthesized, environment: str) -> None:
+    groups = dict(cdk.resources(environment, "AWS::EC2::SecurityGroup"))
+    reached = {
+        (group["GroupName"].removeprefix(f"data-platform-{environment}-"), rule["CidrIp"], rule["ToPort"])
+        for group in groups.values()
+        for rule in group.get("SecurityGroupEgress", [])
+        if rule.get("FromPort", 0) <= 22 <= rule.get("ToPort", 0)
+    }
+    assert reached == {("operate", "0.0.0.0/0", 22)}
+    (own,) = (name for name, group in groups.items() if group["GroupName"].endswith("-operate"))
+    assert "${" + own.partition("/")[2] in text(cdk.templates[environment, "network"]["Outputs"][NETWORK]["Value"])
+
+
+def test_without_the_smoke_test_nothing_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above all no secret: one-off tasks would wait for its value."""
+    from aws_cdk import assertions
+
+    from deploy import app as deployment
+    from deploy.environment import environments
+    from deploy.stacks import secrets
+
+    monkeypatch.setattr(secrets, "DEFS", tmp_path)
+    given = environments()[0]
+    stacks = deployment.stacks_of(deployment.cdk.App(context=deployment.FLAGS), given, deployment.NO_IMAGE)
+    for purpose in ("secrets", "network", "roles", "cluster"):
+        template = json.dumps(assertions.Template.from_stack(stacks[purpose]).to_json())
+        assert "smoke-private-key" not in template and "SMOKE" not in template, purpose
+        assert "/smoke/" not in template and '"ToPort": 22,' not in template, purpose
 
 
 def test_a_partial_upload_is_deleted(cdk: Synthesized, environment: str) -> None:
@@ -259,8 +292,6 @@ def test_a_price_says_where_and_when_it_was_seen_or_the_table_says_that_nobody_l
 
 
 def test_one_off_tasks_find_their_network(cdk: Synthesized, environment: str) -> None:
-    from deploy.operate import NETWORK
-
     outputs = cdk.templates[environment, "network"]["Outputs"]
     assert text(outputs[NETWORK]["Value"]).count(";") == 1
 
