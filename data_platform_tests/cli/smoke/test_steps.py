@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import asyncssh
 import click
 import pytest
 from click.testing import CliRunner
@@ -120,6 +122,35 @@ def test_the_key_is_a_file_only_while_sftp_runs(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "seen").read_text() == "planted\nkey\n", "ssh reads no key whose last line isn't ended"
     assert not Path((tmp_path / "path").read_text().strip()).exists()
     assert "planted" not in (tmp_path / "shown").read_text() + repr(sftp)
+
+
+def test_the_first_session_accepts_the_host_key_and_the_next_ones_compare_it(tmp_path: Path) -> None:
+    """By OpenSSH's client, with a key as Secrets Manager may hold it: without the line break at its end."""
+    own, folder = asyncssh.generate_private_key("ssh-ed25519"), tmp_path / "known hosts"
+    folder.mkdir()
+
+    async def server(port: int = 0) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            *("127.0.0.1", port),
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            authorized_client_keys=asyncssh.import_authorized_keys(own.export_public_key().decode()),
+            sftp_factory=True,
+        )
+
+    async def sessions() -> str:
+        first = await server()
+        key = SecretStr(own.export_private_key().decode().strip())
+        sftp = Sftp("127.0.0.1", first.get_port(), key, folder / "known_hosts")
+        await asyncio.to_thread(sftp.run, "pwd")
+        await asyncio.to_thread(sftp.run, "pwd")
+        first.close()
+        await first.wait_closed()
+        async with await server(sftp.port):
+            with pytest.raises(SftpFailed) as refused:
+                await asyncio.to_thread(sftp.run, "pwd")
+        return refused.value.message
+
+    assert "HOST IDENTIFICATION HAS CHANGED" in asyncio.run(sessions())
 
 
 def test_the_setting_is_a_secret() -> None:
