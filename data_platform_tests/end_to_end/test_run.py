@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import obstore
 import pytest
 
+from data_platform.lake.store import open_bucket
+from data_platform_tests.deploy import folders
 from data_platform_tests.end_to_end.conftest import Demo, DemoRun
 from data_platform_tests.end_to_end.platform import Platform
 
@@ -173,6 +176,14 @@ def test_a_second_run_finds_nothing_new_and_accounts_for_everything_again(demo: 
     assert "Nothing new: " in demo.second.ended.stdout
     assert "the databases and web APIs were read today" in demo.second.ended.stdout
     assert "All results match the answer key." in demo.second.ended.stdout
+
+
+def test_the_buckets_hold_only_the_folders_that_the_roles_of_aws_know(demo: Demo, platform: Platform) -> None:
+    given = platform.settings
+    for bucket, known in ((given.lake_bucket, folders.LAKE), (given.landing_bucket, folders.LANDING)):
+        listed = obstore.list_with_delimiter(open_bucket(given, bucket))
+        assert not listed["objects"]
+        assert {str(folder).strip("/") for folder in listed["common_prefixes"]} <= known
 
 
 def test_what_no_feed_takes_stays_and_is_reported_once(demo: Demo, platform: Platform) -> None:

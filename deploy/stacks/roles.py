@@ -137,14 +137,15 @@ class RolesStack(cdk.Stack):
             # Without ListBucket, S3 answers 403 for a missing key, and the first extract of each feed would fail.
             Allow("List extracts and learn that a key is missing", ["s3:ListBucket"], [lake]),
             Allow(
-                "Write read and sweep extracts",
+                "Write read and sweep extracts, marks of those that are not loaded, and published files",
                 ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                [self._objects("lake", "extracts")],
+                [self._objects("lake", each) for each in ("extracts", "unloaded", "publications")],
             ),
+            Allow("Write digests", ["s3:PutObject"], [self._objects("lake", "digests")]),
             Allow(
-                "Write receipts and digests",
-                ["s3:PutObject"],
-                [self._objects("lake", each) for each in ("receipts", "digests")],
+                "Write receipts and delete old ones",
+                ["s3:PutObject", "s3:DeleteObject"],
+                [self._objects(bucket, "receipts") for bucket in ("lake", "landing")],
             ),
             Allow("List deliveries and their versions", ["s3:ListBucket", "s3:ListBucketVersions"], [landing]),
             Allow(
@@ -154,7 +155,7 @@ class RolesStack(cdk.Stack):
             ),
             Allow("Take a settled delivery away", ["s3:DeleteObjectVersion"], [self._objects("landing", "inbound")]),
             Allow(
-                "Archive or quarantine it and write its receipt",
+                "Archive or quarantine it and tag its receipt",
                 ["s3:PutObject", "s3:PutObjectTagging"],
                 [self._objects("landing", each) for each in ("archive", "quarantine", "receipts")],
             ),
@@ -162,7 +163,7 @@ class RolesStack(cdk.Stack):
                 "Give up an upload that broke off",
                 ["s3:AbortMultipartUpload"],
                 [
-                    *(self._objects("lake", each) for each in ("extracts", "receipts", "digests")),
+                    *(self._objects("lake", each) for each in ("extracts", "receipts", "digests", "publications")),
                     *(self._objects("landing", each) for each in ("archive", "quarantine", "receipts")),
                 ],
             ),
@@ -181,10 +182,14 @@ class RolesStack(cdk.Stack):
                 "Read what is asked about",
                 ["s3:GetObject", "s3:GetObjectVersion"],
                 [
-                    *(self._objects("lake", each) for each in ("extracts", "receipts", "digests", "_doctor")),
+                    *(
+                        self._objects("lake", each)
+                        for each in ("extracts", "unloaded", "receipts", "digests", "publications", "_doctor")
+                    ),
                     *(self._objects("landing", each) for each in ("inbound", "archive", "quarantine", "receipts")),
                 ],
             ),
+            Allow("Take a publication back", ["s3:PutObject"], [self._objects("lake", "publications")]),
             Allow("Replay a delivery", ["s3:PutObject"], [self._objects("landing", "inbound")]),
             Allow("Test the lake", ["s3:PutObject", "s3:DeleteObject"], [self._objects("lake", "_doctor")]),
             # `doctor --deep` starts a task as the daemon starts a run's, which writes its findings here.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from data_platform_tests.deploy.folders import LAKE, LANDING
 from data_platform_tests.deploy.stacks.synthesized import Statement, Synthesized
 
 ACCOUNT, OTHER_ACCOUNT, REGION = "111111111111", "222222222222", "us-east-1"
@@ -149,7 +150,7 @@ def arns(cdk: Synthesized, environment: str) -> list[str]:
             kind = resource["Type"]
             if kind == "AWS::S3::Bucket":
                 bucket = f"arn:aws:s3:::{given['BucketName']}"
-                folders = ("extracts", "receipts", "digests", "_doctor", "inbound", "archive", "quarantine")
+                folders = sorted({"_doctor", *LAKE, *LANDING})
                 users = [user["UserName"] for _, user in cdk.resources(of, "AWS::Transfer::User")]
                 partners = ("water", "_doctor", "smoke", *users)
                 found += [bucket, *(f"{bucket}/{each}/{who}/b" for each in folders for who in partners)]

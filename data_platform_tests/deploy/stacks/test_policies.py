@@ -10,6 +10,7 @@ import pytest
 from data_platform.cli.project import DEFS
 from data_platform.feeds.declared import declared_sources
 from data_platform.feeds.partners import PartnerDeclaration
+from data_platform_tests.deploy.folders import DELETED, LAKE, LANDING
 from data_platform_tests.deploy.stacks.synthesized import Synthesized, text
 
 COARSEST = {
@@ -153,6 +154,23 @@ def test_operators_delete_only_what_doctor_and_the_smoke_test_have_written(cdk: 
             for folder in ("inbound", "archive", "quarantine", "receipts")
         ),
     }
+
+
+def test_a_run_may_write_and_delete_where_runs_do(cdk: Synthesized, environment: str) -> None:
+    def folders(action: str, bucket: str) -> set[str]:
+        return {
+            resource.partition(f"-{bucket}/")[2].split("/")[0]
+            for each in cdk.statements(environment)
+            for resource in each.resources
+            if each.owner == "run" and action in each.actions and f"-{bucket}/" in resource
+        }
+
+    assert folders("s3:PutObject", "lake") == LAKE
+    assert folders("s3:PutObject", "landing") == LANDING - {"inbound"}
+    for bucket, deleted in DELETED.items():
+        assert folders("s3:DeleteObject", bucket) == deleted
+    for bucket, read in (("lake", {"extracts", "unloaded", "publications"}), ("landing", LANDING)):
+        assert folders("s3:GetObject", bucket) == read
 
 
 def test_every_task_may_read_the_databases_password_again(cdk: Synthesized, environment: str) -> None:

@@ -19,6 +19,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from botocore.exceptions import BotoCoreError
 from obstore.store import ObjectStore, S3Store
 from snowflake.connector import SnowflakeConnection
 from snowflake.connector.cursor import SnowflakeCursor
@@ -73,11 +74,13 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
-        for _ in range(100):
+        for tries in range(100):
             try:
-                client.createbucket(Bucket=BUCKET)
+                client.create_bucket(Bucket=BUCKET)
                 break
-            except Exception:  # the server is not up yet; what matters is whether it comes up at all
+            except BotoCoreError:  # the server is not up yet; what matters is whether it comes up at all
+                if tries == 99:
+                    raise
                 time.sleep(0.1)
         yield endpoint
     finally:
