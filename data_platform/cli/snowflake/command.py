@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from data_platform.cli.errors import DATA_PROBLEM
+from data_platform.cli.snowflake.administrator import KEY_FILE, require_account, signed_in
 from data_platform.cli.snowflake.rotate_key import rotate_key
 from data_platform.environment import Settings, settings
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from snowflake.connector.cursor import DictCursor
 
     from data_platform.warehouse.bootstrap import Account
-
-KEY_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -82,27 +80,6 @@ def bootstrap(
             cursor.execute(statement)
         _let_snowflake_in(given, cursor, wanted, yes)
     click.echo(f"{given.snowflake.account} is ready. `data-platform snowflake rotate-key` gives users their keys.")
-
-
-def require_account(given: Settings) -> None:
-    """Raises click.ClickException in `local`."""
-    if given.environment == "local":
-        raise click.ClickException(
-            "The local Snowflake has no roles, users or integrations. Set DATA_PLATFORM_ENVIRONMENT=dev and the"
-            " account's settings; `bootstrap --sql` shows the statements."
-        )
-
-
-@contextmanager
-def signed_in(given: Settings, admin: str, admin_key: Path, role: str) -> Iterator[DictCursor]:
-    """A cursor of the administrator's session, with this role."""
-    from snowflake.connector import DictCursor
-
-    from data_platform.warehouse.connection import connect_as
-
-    with connect_as(given, admin, admin_key) as connection, connection.cursor(DictCursor) as cursor:
-        cursor.execute(f"USE ROLE {role}")
-        yield cursor
 
 
 def _let_snowflake_in(given: Settings, cursor: DictCursor, wanted: Account, yes: bool) -> None:

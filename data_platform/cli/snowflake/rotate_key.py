@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import click
 from pydantic import SecretStr
 
+from data_platform.cli.snowflake.administrator import KEY_FILE, require_account, signed_in
 from data_platform.environment import Settings, settings
 
 USERS: dict[str, Callable[[Settings], Settings]] = {
@@ -74,12 +75,7 @@ class FileStore:
 @click.argument("user", type=click.Choice(sorted(USERS)))
 @click.argument("step", type=click.Choice(["begin", "finish"]))
 @click.option("--admin", metavar="USER", required=True, help="The administrator to sign in as; needs USERADMIN.")
-@click.option(
-    "--admin-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="The administrator's private key (PEM).",
-)
+@click.option("--admin-key", type=KEY_FILE, required=True, help="The administrator's private key (PEM).")
 @click.option("--secret", metavar="NAME", help="The secret in AWS Secrets Manager that keeps the user's key.")
 @click.option(
     "--key-file", type=click.Path(dir_okay=False, path_type=Path), help="The file that keeps it, where there is no AWS."
@@ -100,7 +96,6 @@ def rotate_key(
       data-platform snowflake rotate-key loader finish --secret data-platform-dev/snowflake-private-key ...
       data-platform snowflake rotate-key dbt begin --key-file snowflake-dbt.p8 --admin ALICE --admin-key alice.p8
     """
-    from data_platform.cli.snowflake.command import require_account, signed_in
     from data_platform.landing.client import aws_client
 
     given = settings()

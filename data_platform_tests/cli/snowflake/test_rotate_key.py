@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from snowflake.connector.errors import DatabaseError
 
 from data_platform.cli import main
-from data_platform.cli.snowflake import command, rotate_key
+from data_platform.cli.snowflake import rotate_key
 from data_platform.cli.snowflake.rotate_key import FileStore, SecretStore
 from data_platform.environment import Settings, settings
 from data_platform.warehouse.user_keys import PLACES, fingerprint_of, new_key, pem_of
@@ -79,7 +79,7 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
         if not made.accepts(pem):
             raise PermissionError("JWT token is invalid.")
 
-    monkeypatch.setattr(command, "signed_in", lambda *_: made)
+    monkeypatch.setattr(rotate_key, "signed_in", lambda *_: made)
     monkeypatch.setattr(rotate_key, "sign_in", sign_in)
     monkeypatch.setattr("data_platform.warehouse.user_keys.BITS", 2048)
     monkeypatch.chdir(tmp_path)
