@@ -66,8 +66,8 @@ def _measure_credits(context: dg.AssetExecutionContext, warehouse: WarehouseReso
         used = used_percent(cursor, given.warehouse)
     if used is None:
         context.log.warning(
-            f"{given.role} can't see the credits that {given.warehouse} uses. An administrator can change that:"
-            f" GRANT MONITOR ON RESOURCE MONITOR {given.warehouse} TO ROLE {given.role}"
+            f"{given.role} can't see the credits that {given.warehouse} uses. An administrator's"
+            " `data-platform snowflake bootstrap` lets it."
         )
     else:
         say(CREDITS, used)

@@ -188,7 +188,4 @@ def _places(given: Settings) -> dict[str, str]:
 def _where_to_set(given: Settings, kept_in: str) -> str:
     if given.environment == "local":
         return "set it in .env; of a system that the local cloud has, `data-platform up` sets it"
-    return (
-        f"`data-platform secrets seed --only {kept_in}` puts it into Secrets Manager, from where the `secrets` of"
-        " DAGSTER_CONTAINER_CONTEXT give to runs"
-    )
+    return f"`data-platform secrets seed --only {kept_in}` puts it into Secrets Manager; tasks read it when they start"
